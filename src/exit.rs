@@ -1,0 +1,41 @@
+//! The exit codes, after sysexits.h; documented for operators in the README.
+//! Promises that every way to end has one code and one meaning.
+//! Leaves saying why to whoever ends.
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or stopped as asked.
+    Success,
+    /// The command line is wrong.
+    Usage,
+    /// A bug of ours; systemd starts the agent again.
+    Software,
+    /// The state folder cannot be made or used, or another agent holds it.
+    CannotCreate,
+    /// The last checkpoint could not be written: after the next start some records are sent again.
+    InputOutput,
+    /// The configuration is wrong.
+    Configuration,
+}
+
+impl Exit {
+    /// The number the operating system sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Usage => 64,
+            Self::Software => 70,
+            Self::CannotCreate => 73,
+            Self::InputOutput => 74,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

@@ -1,0 +1,304 @@
+//! The vocabulary: the words that every stage speaks, and nothing that does work.
+//! Promises that each word means one thing everywhere; the invariants stand on the fields.
+//! Leaves reading, framing, packing, sending and saving to the stages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Add, Deref};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// One ordered sequence of input: a file by identity, one truncation of it. The number is made up
+/// at every start of the process and never used again within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(u64);
+
+impl Origin {
+    /// The origin with this number; whoever hands out numbers never hands one out twice.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number it was made with.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// "Everything before this" in an origin, in bytes. Within an origin it only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Where an origin begins.
+    pub const START: Self = Self(0);
+}
+
+impl Add<usize> for Position {
+    type Output = Self;
+
+    fn add(self, bytes: usize) -> Self {
+        Self(self.0 + bytes as u64)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// What an operator knows an origin by. Told once, when the origin opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginInfo {
+    /// The path when it was opened (a rename later does not change it).
+    pub path: PathBuf,
+    /// The identity of the file, for provenance and for quarantined records.
+    pub file: FileKey,
+}
+
+/// Which file it is, as far as the filesystem tells: evidence, to be confirmed by content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileKey {
+    /// The device the file lies on.
+    pub device: u64,
+    /// Its inode; used again by the filesystem after a deletion.
+    pub inode: u64,
+    /// Birth time in nanoseconds since 1970, 0 where the filesystem does not keep it.
+    pub born: u64,
+}
+
+/// Bytes as they were read. `start` is the position of the first of them in the origin.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Where they come from.
+    pub origin: Origin,
+    /// Position of the first byte; chunks of an origin follow each other without a gap.
+    pub start: Position,
+    /// The bytes; never empty.
+    pub bytes: PooledBytes,
+    /// When they were read, for the age of the batch that they go into.
+    pub read_at: Instant,
+}
+
+/// What a source tells its flow. Per origin: one `Opened`, any number of `Read`, at most one `Ended`.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A new origin; its first byte will be at `start` (more than 0 after a restart).
+    Opened {
+        /// The origin.
+        origin: Origin,
+        /// What it is called.
+        info: Arc<OriginInfo>,
+        /// Where reading begins.
+        start: Position,
+    },
+    /// More bytes of an origin.
+    Read(Chunk),
+    /// No further byte will ever come from this origin: a last line without newline is complete.
+    Ended {
+        /// The origin.
+        origin: Origin,
+    },
+}
+
+/// A buffer that goes back to its pool when it is dropped, so that steady reading allocates nothing.
+#[derive(Debug)]
+pub struct PooledBytes {
+    buffer: Vec<u8>,
+    home: Option<ChunkPool>,
+}
+
+impl Deref for PooledBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl From<Vec<u8>> for PooledBytes {
+    /// Bytes that belong to no pool, as tests and small messages use them.
+    fn from(buffer: Vec<u8>) -> Self {
+        Self { buffer, home: None }
+    }
+}
+
+impl Drop for PooledBytes {
+    fn drop(&mut self) {
+        if let Some(pool) = self.home.take() {
+            pool.give_back(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+/// A fixed number of read buffers, shared by all flows.
+///
+/// Invariant: `lent + free <= capacity`; so the memory of reading is `capacity * chunk size` at most.
+#[derive(Clone, Debug)]
+pub struct ChunkPool {
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    free: Vec<Vec<u8>>,
+    lent: usize,
+    capacity: usize,
+}
+
+impl ChunkPool {
+    /// A pool that lends at most `capacity` buffers at a time and allocates none before it must.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { shelf: Arc::new(Mutex::new(Shelf { free: Vec::new(), lent: 0, capacity })) }
+    }
+
+    /// An empty buffer with whatever capacity its last use left, or `None` while all are lent.
+    #[must_use]
+    pub fn lend(&self) -> Option<Vec<u8>> {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        if shelf.lent >= shelf.capacity {
+            return None;
+        }
+        shelf.lent += 1;
+        Some(shelf.free.pop().unwrap_or_default())
+    }
+
+    /// The filled buffer as bytes that come back to this pool. Only for a buffer that it lent.
+    #[must_use]
+    pub fn wrap(&self, buffer: Vec<u8>) -> PooledBytes {
+        PooledBytes { buffer, home: Some(self.clone()) }
+    }
+
+    /// Takes back a buffer that it lent and that was not wrapped.
+    pub fn give_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(shelf.lent > 0, "a buffer came back to a pool that had lent none");
+        shelf.lent -= 1;
+        shelf.free.push(buffer);
+    }
+}
+
+/// The newest watermark of each origin: flows post, the source takes. Newest wins, so it can neither
+/// fill up nor block; a watermark that is overtaken before it was looked at was of no interest.
+#[derive(Clone, Debug, Default)]
+pub struct Watermarks {
+    newest: Arc<Mutex<BTreeMap<Origin, Position>>>,
+}
+
+impl Watermarks {
+    /// Everything before `position` in `origin` is settled.
+    pub fn post(&self, origin: Origin, position: Position) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = newest.entry(origin).or_insert(position);
+        *known = (*known).max(position);
+    }
+
+    /// All that were posted since the last call.
+    #[must_use]
+    pub fn take(&self) -> BTreeMap<Origin, Position> {
+        std::mem::take(&mut *self.newest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How content is recognised: the length and hash of a stretch of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    /// How many bytes were hashed; 0 matches anything.
+    pub length: u32,
+    /// Their FNV-1a hash, which is stable across versions and machines.
+    pub hash: u64,
+}
+
+impl Fingerprint {
+    /// The longest stretch that is hashed.
+    pub const LONGEST: usize = 1024;
+
+    /// The fingerprint of these bytes, all of them.
+    ///
+    /// # Panics
+    /// When there are more than [`Fingerprint::LONGEST`] of them.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        assert!(bytes.len() <= Self::LONGEST, "fingerprints are of short stretches");
+        let hash = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        Self { length: bytes.len() as u32, hash }
+    }
+}
+
+/// One row of the checkpoint: how far one file has been settled for one stream, and the evidence by
+/// which the file is known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedPosition {
+    /// The destination, as `firehose:NAME`. Positions belong to a file and a stream, not to a pattern.
+    pub stream: String,
+    /// Device, inode and birth of the file.
+    pub file: FileKey,
+    /// Where the file was last seen.
+    pub path: PathBuf,
+    /// Everything before this is settled; for an archive it counts decompressed bytes.
+    pub position: Position,
+    /// The bytes from 0 to `head.length`.
+    pub head: Fingerprint,
+    /// Where the stretch that `frontier` describes ends. Invariant: `frontier_end <= position`.
+    pub frontier_end: Position,
+    /// The bytes just before `frontier_end`.
+    pub frontier: Fingerprint,
+    /// Size of the file when it was last looked at.
+    pub size: u64,
+    /// Change time (ctime) then, in nanoseconds since 1970: size and ctime unchanged mean "not touched".
+    pub changed: u64,
+    /// When this row was made, in milliseconds since 1970; files born later are news.
+    pub saved_at: u64,
+}
+
+/// What the checkpoint knows at start.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    /// All rows.
+    pub positions: Vec<SavedPosition>,
+    /// The (stream, pattern) pairs that were started before: `initialPosition` no longer applies to them.
+    pub started: Vec<(String, String)>,
+}
+
+/// What is to be written to the checkpoint, collected until the keeper has time for it.
+#[derive(Clone, Debug, Default)]
+pub struct CheckpointUpdate {
+    /// Rows to insert or replace.
+    pub positions: Vec<SavedPosition>,
+    /// Rows to delete, by stream and file.
+    pub forgotten: Vec<(String, FileKey)>,
+    /// Pairs of stream and pattern whose first start is now done.
+    pub started: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_lends_no_more_than_its_capacity_and_lends_again_what_came_back() {
+        let pool = ChunkPool::new(2);
+        let first = pool.lend().map(|buffer| pool.wrap(buffer));
+        let second = pool.lend().map(|buffer| pool.wrap(buffer));
+        assert!(first.is_some() && second.is_some() && pool.lend().is_none());
+        drop(first);
+        assert!(pool.lend().is_some());
+    }
+
+    #[test]
+    fn a_watermark_never_falls_whatever_the_order_of_posting() {
+        let watermarks = Watermarks::default();
+        watermarks.post(Origin::new(1), Position(9));
+        watermarks.post(Origin::new(1), Position(4));
+        assert_eq!(watermarks.take().get(&Origin::new(1)), Some(&Position(9)));
+        assert!(watermarks.take().is_empty());
+    }
+}
