@@ -193,6 +193,8 @@ impl Packer {
     pub fn append(&mut self, lines: Lines<'_>, claim: impl FnOnce(Option<&mut Claim>) -> Option<Claim>) {
         assert!(lines.bytes.len() <= self.space().bytes && !lines.bytes.is_empty(), "lines were put where no space is");
         if self.compressor.is_some() {
+            let capacity = self.raw_capacity_with(lines.bytes.len());
+            self.open.raw.reserve_exact(capacity - self.open.raw.len());
             self.open.raw.extend_from_slice(lines.bytes);
         } else {
             if self.open.bytes == 0 {
@@ -289,11 +291,18 @@ impl Packer {
         self.body.memory() + self.open.raw.capacity() + self.compressor.as_ref().map_or(0, Compressor::memory)
     }
 
-    /// The most memory that appending `bytes` more can make it hold beyond now.
+    /// Memory that it can come to hold, in bytes, when so many bytes more are appended.
     #[must_use]
-    pub fn growth(&self, bytes: usize) -> usize {
+    pub fn memory_with(&self, bytes: usize) -> usize {
         let records = if self.line_limit == 1 { bytes.min(self.settings.max_records) } else { 2 };
-        bytes.div_ceil(3) * 4 + records * firehose::RECORD_OVERHEAD
+        match &self.compressor {
+            None => self.body.memory_with(bytes, records) + self.open.raw.capacity(),
+            Some(compressor) => {
+                let raw = self.open.raw.len() + bytes;
+                // Should nothing compress, the body grows by all of it.
+                self.raw_capacity_with(bytes) + compressor.memory_with(raw) + self.body.memory_with(raw, records + 4)
+            }
+        }
     }
 
     /// Takes back a buffer that was sent, so that steady sending allocates nothing.
@@ -310,6 +319,12 @@ impl Packer {
         if let Some(compressor) = &mut self.compressor {
             compressor.rest();
         }
+    }
+
+    fn raw_capacity_with(&self, more: usize) -> usize {
+        let (needed, capacity) = (self.open.raw.len() + more, self.open.raw.capacity());
+        let doubled = (capacity * 2).min(compress::raw_limit(self.settings.max_bytes));
+        if needed <= capacity { capacity } else { needed.max(doubled) }
     }
 
     fn seal_compressed(&mut self) -> Option<Sealed> {
@@ -366,8 +381,10 @@ impl Packer {
         let oldest = self.oldest.take()?;
         let records = std::mem::take(&mut self.records);
         self.open.claims_from = 0;
+        let (body, memory) = self.body.finish();
         let sealed = Sealed {
-            body: self.body.finish(),
+            body,
+            memory,
             claims: std::mem::take(&mut self.claims).into_iter().map(Some).collect(),
             count: std::mem::take(&mut self.count),
             payload: std::mem::take(&mut self.payload),

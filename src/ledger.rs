@@ -127,6 +127,12 @@ impl Track {
         }
     }
 
+    /// The origin it is the track of.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// Everything before this is settled.
     #[must_use]
     pub const fn watermark(&self) -> Position {

@@ -75,6 +75,12 @@ impl Compressor {
         self.output.capacity()
     }
 
+    /// The memory after a record of so many bytes.
+    pub(super) fn memory_with(&self, raw: usize) -> usize {
+        // The library's bound for gzip is below a thousandth more than the input, and a few bytes.
+        self.output.capacity().max(raw + raw / 1000 + 64)
+    }
+
     pub(super) fn rest(&mut self) {
         self.output = Vec::new();
     }
@@ -82,7 +88,9 @@ impl Compressor {
     /// Appends one member, or, where it would be over the record limit, the members of both halves.
     fn compress_within(&mut self, raw: &[u8]) {
         let start = self.output.len();
-        self.output.resize(start + self.gzip.gzip_compress_bound(raw.len()), 0);
+        let bound = self.gzip.gzip_compress_bound(raw.len());
+        self.output.reserve_exact(bound);
+        self.output.resize(start + bound, 0);
         let written = self.gzip.gzip_compress(raw, &mut self.output[start..]);
         let written = written.expect("the output is as long as the compressor's own bound");
         self.output.truncate(start + written);

@@ -27,6 +27,9 @@ pub const fn body_bytes(payload: usize, records: usize) -> usize {
     payload / 3 * 4 + records * RECORD_OVERHEAD + 128
 }
 
+/// No body is begun with less, in bytes.
+const SMALLEST: usize = 16 * 1024;
+
 /// A request body being written.
 ///
 /// Invariant: `bytes` is the beginning of a valid body, but for `carry`: the last bytes of the open record that do
@@ -94,12 +97,13 @@ impl Body {
         start..self.bytes.len()
     }
 
-    /// The complete body; a new one is begun with the next record.
-    pub(super) fn finish(&mut self) -> Bytes {
+    /// The complete body and the memory that it holds; a new one is begun with the next record.
+    pub(super) fn finish(&mut self) -> (Bytes, usize) {
         assert!(self.carried == 0 && self.bytes.len() > self.opening.len(), "an unfinished body was sealed");
         self.bytes.extend_from_slice(BODY_CLOSE);
         let next = self.spare.pop().unwrap_or_default();
-        Bytes::from(std::mem::replace(&mut self.bytes, next))
+        let memory = self.bytes.capacity();
+        (Bytes::from(std::mem::replace(&mut self.bytes, next)), memory)
     }
 
     pub(super) fn reuse(&mut self, mut buffer: Vec<u8>) {
@@ -122,6 +126,12 @@ impl Body {
         self.bytes.capacity() + self.spare.iter().map(Vec::capacity).sum::<usize>()
     }
 
+    /// The memory after so many more bytes before base64, in so many records.
+    pub(super) fn memory_with(&self, payload: usize, records: usize) -> usize {
+        let more = body_bytes(payload + 2, records) + self.opening.len();
+        self.memory() - self.bytes.capacity() + self.capacity_with(more)
+    }
+
     /// Makes room for a record and puts what stands before it.
     fn separate(&mut self, record: usize) {
         self.grow(self.opening.len() + record + RECORD_OVERHEAD + BODY_CLOSE.len());
@@ -139,10 +149,14 @@ impl Body {
 
     /// Doubles as a vector does, but never beyond the longest body: a full batch must not cost twice its size.
     fn grow(&mut self, more: usize) {
-        let needed = self.bytes.len() + more;
-        if needed > self.bytes.capacity() {
-            let target = needed.max((self.bytes.capacity() * 2).min(self.limit)).max(16 * 1024);
-            self.bytes.reserve_exact(target - self.bytes.len());
+        let capacity = self.capacity_with(more);
+        if capacity > self.bytes.capacity() {
+            self.bytes.reserve_exact(capacity - self.bytes.len());
         }
+    }
+
+    fn capacity_with(&self, more: usize) -> usize {
+        let (needed, capacity) = (self.bytes.len() + more, self.bytes.capacity());
+        if needed <= capacity { capacity } else { needed.max((capacity * 2).min(self.limit)).max(SMALLEST) }
     }
 }

@@ -63,6 +63,7 @@ pub struct Sealed {
     pub(super) count: usize,
     pub(super) payload: usize,
     pub(super) oldest: Instant,
+    pub(super) memory: usize,
 }
 
 impl Sealed {
@@ -104,8 +105,8 @@ impl Sealed {
 
     /// Memory that it holds, in bytes.
     #[must_use]
-    pub fn memory(&self) -> usize {
-        self.body.len()
+    pub const fn memory(&self) -> usize {
+        self.memory
     }
 
     /// One record as it stands in the body.
@@ -149,6 +150,42 @@ impl Sealed {
     /// Notes that the record was sent and not accepted.
     pub fn count_attempt(&mut self, index: usize) {
         self.records[index].attempts = self.records[index].attempts.saturating_add(1);
+    }
+
+    /// Two batches with half of the records each, in order.
+    ///
+    /// # Panics
+    /// When there is only one record, or when claims were taken already.
+    #[must_use]
+    pub fn halve(self) -> (Self, Self) {
+        let middle = self.records.len() / 2;
+        assert!(middle > 0, "a single record cannot be halved");
+        let opening = self.records[0].wire_start;
+        let claims_middle = self.records[middle - 1].claims_end;
+        let mut first_claims = self.claims;
+        let second_claims = first_claims.split_off(claims_middle);
+        let part = |records: &[Record], claims: Vec<Option<Claim>>, claims_before: usize| {
+            let (start, end) = (records[0].wire_start, records[records.len() - 1].wire_end);
+            let body = [&self.body[..opening], &self.body[start..end], b"]}"].concat();
+            let shift = start - opening;
+            let moved = |record: &Record| Record {
+                wire_start: record.wire_start - shift,
+                wire_end: record.wire_end - shift,
+                claims_end: record.claims_end - claims_before,
+                ..*record
+            };
+            Self {
+                memory: body.len(),
+                body: Bytes::from(body),
+                claims,
+                count: records.iter().map(|record| record.parts).sum(),
+                payload: records.iter().map(|record| record.payload).sum(),
+                oldest: self.oldest,
+                records: records.iter().map(moved).collect(),
+            }
+        };
+        let (first, second) = self.records.split_at(middle);
+        (part(first, first_claims, 0), part(second, second_claims, claims_middle))
     }
 
     /// The buffer of the body, if nobody else holds it any more.
