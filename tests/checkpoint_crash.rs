@@ -2,6 +2,8 @@
 //! Promises that what is read back was posted as a whole and is never older than what was reported as saved.
 //! Leaves power cuts to SQLite's own proof: a killed process cannot show what a disk forgets.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
+
 use datalake_agent::checkpoint::{Error, Keeper, Store};
 use datalake_agent::record::{CheckpointUpdate, FileKey, Fingerprint, Position, SavedPosition};
 use std::io::{BufRead, BufReader, Write};
@@ -31,7 +33,7 @@ fn row(inode: u64, position: u64) -> SavedPosition {
 fn update(number: u64) -> CheckpointUpdate {
     let mut positions: Vec<_> = (0..FILES).map(|inode| row(inode, number)).collect();
     let mut forgotten = Vec::new();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         positions.push(row(1000, number));
     } else {
         forgotten.push(("firehose:s".to_owned(), row(1000, 0).file));
@@ -45,7 +47,7 @@ fn held(folder: &Path) -> u64 {
     let Some(first) = remembered.positions.first() else { return 0 };
     let number = first.position.0;
     let mut expected: Vec<_> = (0..FILES).map(|inode| row(inode, number)).collect();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         expected.push(row(1000, number));
     }
     let mut positions = remembered.positions;
