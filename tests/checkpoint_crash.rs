@@ -3,6 +3,7 @@
 //! Leaves power cuts to SQLite's own proof: a killed process cannot show what a disk forgets.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
+#![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
 use datalake_agent::checkpoint::{Error, Keeper, Store};
 use datalake_agent::record::{CheckpointUpdate, FileKey, Fingerprint, Position, SavedPosition};

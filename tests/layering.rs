@@ -74,8 +74,8 @@ fn faults(file: &str, source: &str) -> Vec<String> {
         let Some(inner) = path.strip_prefix("crate::") else { continue };
         let within =
             |name: &&str| inner == *name || inner.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
-        let vocabulary = VOCABULARY.iter().any(|name| within(name));
-        if file != "lib" && !vocabulary && !within(&own) && !permitted.iter().any(|name| within(name)) {
+        let vocabulary = VOCABULARY.iter().any(&within);
+        if file != "lib" && !vocabulary && !within(&own) && !permitted.iter().any(&within) {
             faults.insert(format!("src/{file}.rs names {path}, which it must not know"));
         }
     }
