@@ -435,14 +435,20 @@ mod tests {
         }
         let log = std::fs::read(folder.path().join("checkpoint.db-wal")).unwrap();
         let database = std::fs::read(folder.path().join(FILE_NAME)).unwrap();
-        for cut in (0..log.len()).step_by(1777) {
+        let (mut newest, mut states) = (0, std::collections::BTreeSet::new());
+        for cut in (0..log.len()).step_by(1777).chain([log.len()]) {
             let copy = tempfile::tempdir().unwrap();
             std::fs::write(copy.path().join(FILE_NAME), &database).unwrap();
             std::fs::write(copy.path().join("checkpoint.db-wal"), &log[..cut]).unwrap();
             let (_, remembered) = open(copy.path());
-            let positions: Vec<_> = remembered.positions.iter().map(|row| row.position).collect();
+            let positions: Vec<_> = remembered.positions.iter().map(|row| row.position.0).collect();
             assert!(positions.windows(2).all(|pair| pair[0] == pair[1]), "cut at {cut}: torn: {positions:?}");
+            let held = positions.first().copied().unwrap_or(0);
+            assert!(held >= newest, "cut at {cut}: a longer log holds less");
+            newest = held;
+            states.insert(held);
         }
+        assert!(newest == 20 && states.len() > 10, "the cuts went through {states:?} only");
     }
 
     #[test]
