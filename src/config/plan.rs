@@ -1,7 +1,15 @@
 //! The configuration proven runnable: patterns compiled, limits checked, memory summed.
+//! Promises that after a plan exists nothing can be misconfigured.
+//! Leaves the rules for patterns and regular expressions to the stages that use them.
 
+use super::endpoint;
+use super::report::{At, Kind, Report, quoted};
+use super::section::Placed;
+use super::written::{Written, WrittenFlow};
+use crate::batch::{self, Compression, firehose};
 use crate::units::ByteSize;
-use crate::{batch, deliver, framing, source};
+use crate::{deliver, framing, source};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +26,12 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// Accepted from the start, used later.
     pub emit_metrics: bool,
+    /// Accepted from the start, used later; with scheme.
+    pub kinesis_endpoint: Option<String>,
     /// At least one.
     pub flows: Vec<FlowPlan>,
+    /// What is allowed but perhaps not meant; worth one line each in the log.
+    pub warnings: Report,
 }
 
 /// One flow.
@@ -37,4 +49,351 @@ pub struct FlowPlan {
     pub pace: deliver::pace::Settings,
     /// Calls under way at the same time; 1 keeps the order of lines.
     pub max_concurrent_requests: usize,
+}
+
+/// The least a flow works with while others use the rest of the budget: two chunks just read (256 KiB each)
+/// and an open batch of half a MiB in its wire form.
+pub const FLOW_MINIMUM: ByteSize = ByteSize::mib(1);
+/// Chunks between reading and batching: one being filled, one being framed.
+const READ_BUFFERS: ByteSize = ByteSize::kib(2 * 256);
+/// A record before and after compression, and the tables of the compressor at its highest level.
+const GZIP_BUFFERS: ByteSize = ByteSize::mib(8);
+/// JSON around the base64 of one record, `{"Data":""},`, and its byte range.
+const WIRE_PER_RECORD: u64 = 32;
+/// A terminator is a line end, not a text.
+const LONGEST_TERMINATOR: usize = 1024;
+/// The longest line when records are compressed; what cannot be compressed still fits into a record then.
+const LONGEST_LINE_GZIP: usize = 1_000_000;
+/// Below this a gzip member is mostly header.
+const SMALLEST_GZIP_BUFFER: usize = 1024;
+
+impl FlowPlan {
+    /// One full batch in its wire form.
+    fn call_bytes(&self) -> u64 {
+        let base64 = 4 * (self.batch.max_bytes as u64).div_ceil(3);
+        let compressor = match self.batch.compression {
+            Compression::None => 0,
+            Compression::Gzip { .. } => GZIP_BUFFERS.as_u64(),
+        };
+        base64 + WIRE_PER_RECORD * self.batch.max_records as u64 + compressor
+    }
+
+    /// What the flow uses when nothing else wants memory: a batch being filled, one for each call under way, what was
+    /// just read, and the compressor.
+    #[must_use]
+    pub fn most_memory(&self) -> ByteSize {
+        let batches = self.call_bytes() * (1 + self.max_concurrent_requests as u64);
+        ByteSize::bytes(batches + READ_BUFFERS.as_u64())
+    }
+}
+
+/// Everything but the flows, and what concerns all flows together.
+pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool, report: &mut Report) -> Plan {
+    let firehose_endpoint = written.firehose_endpoint.as_ref().and_then(|given| prove_endpoint(given, report));
+    let kinesis_endpoint = written.kinesis_endpoint.as_ref().and_then(|given| prove_endpoint(given, report));
+    let session = deliver::session::Settings {
+        region: written.region.as_ref().and_then(|region| prove_region(region, report)),
+        firehose_endpoint,
+        access_key: prove_access_key(&written, world_readable, report),
+    };
+    let max_memory = ByteSize::bytes(written.max_memory.value);
+    prove_memory(&written.max_memory.at, max_memory, &flows, report);
+    Plan {
+        state_directory: prove_state_directory(&written.state_directory, report),
+        session,
+        max_memory,
+        shutdown_timeout: Duration::from_millis(written.shutdown_timeout_millis),
+        emit_metrics: written.emit_metrics,
+        kinesis_endpoint,
+        flows,
+        warnings: Report::default(),
+    }
+}
+
+fn prove_state_directory(given: &Placed<String>, report: &mut Report) -> PathBuf {
+    let text = &given.value;
+    if !text.starts_with('/') {
+        let message = format!("`{}` is {}, which is not an absolute path", given.at.path, quoted(text));
+        report.add(Kind::BadPath, &given.at, message, "begin with a slash, such as \"/var/lib/datalake-agent\"");
+    } else if text.contains('\0') {
+        let message = format!("`{}` holds a NUL character", given.at.path);
+        report.add(Kind::BadPath, &given.at, message, "remove \\u0000; no path can hold it");
+    }
+    PathBuf::from(text)
+}
+
+fn prove_endpoint(given: &Placed<String>, report: &mut Report) -> Option<String> {
+    match endpoint::parse(&given.value) {
+        Ok(endpoint) => {
+            if endpoint.exposed {
+                let message =
+                    format!("`{}` is {}: lines cross the network unencrypted", given.at.path, quoted(&given.value));
+                report.add(Kind::PlainHttp, &given.at, message, "use https://, unless this is a test");
+            }
+            Some(endpoint.url)
+        }
+        Err(help) => {
+            let message = format!("`{}` is {}, which is no address of a service", given.at.path, quoted(&given.value));
+            report.add(Kind::BadEndpoint, &given.at, message, help);
+            None
+        }
+    }
+}
+
+fn prove_region(given: &Placed<String>, report: &mut Report) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if given.value.len() <= 64 && given.value.bytes().all(plain) {
+        return Some(given.value.clone());
+    }
+    let message = format!("`{}` is {}, which is no name of a region", given.at.path, quoted(&given.value));
+    report.add(Kind::BadName, &given.at, message, "write it as AWS does, such as \"eu-central-1\"");
+    None
+}
+
+fn prove_access_key(written: &Written, world_readable: bool, report: &mut Report) -> Option<(String, String)> {
+    match (&written.access_key_id, &written.secret_access_key) {
+        (None, None) => None,
+        (Some(id), Some(secret)) => {
+            if world_readable {
+                let message = format!("everybody on this machine can read `{}`", secret.at.path);
+                let help = "run `chmod o-rwx` on the file, or better use the AWS credential chain";
+                report.add(Kind::Exposed, &secret.at, message, help);
+            }
+            Some((id.value.clone(), secret.value.clone()))
+        }
+        (Some(given), None) | (None, Some(given)) => {
+            let missing = if written.access_key_id.is_none() { "awsAccessKeyId" } else { "awsSecretAccessKey" };
+            let message = format!("`{}` is given without `{missing}`", given.at.path);
+            report.add(Kind::Missing, &given.at, message, "give both, or neither to use the AWS credential chain");
+            None
+        }
+    }
+}
+
+/// The budget is shared: at any time the flow with the largest call must be able to fill it while all others hold
+/// their minimum, or flows could wait for each other.
+fn prove_memory(at: &At, budget: ByteSize, flows: &[FlowPlan], report: &mut Report) {
+    let largest = flows.iter().map(FlowPlan::call_bytes).max().unwrap_or(0);
+    let minima = FLOW_MINIMUM.as_u64() * flows.len() as u64;
+    if minima + largest <= budget.as_u64() {
+        return;
+    }
+    let mib = |bytes: u64| ByteSize::mib(bytes.div_ceil(1 << 20));
+    let needed = mib(minima + largest);
+    let message = format!(
+        "`maxMemoryBytes` is {budget}, but {} flows need {needed}: {FLOW_MINIMUM} each, and {} for the largest call",
+        flows.len(),
+        mib(largest)
+    );
+    let help = format!("set \"maxMemoryBytes\": \"{needed}\" or more, or join flows: `filePattern` can be a list");
+    report.add(Kind::Memory, at, message, help);
+}
+
+/// All flows of all files; a faulty one is left out, and the report says why.
+pub(super) fn prove_flows(written: &[WrittenFlow], report: &mut Report) -> Vec<FlowPlan> {
+    refuse_twins(written, report);
+    let names = names(written, report);
+    let each = written.iter().zip(names);
+    each.filter_map(|(flow, name)| prove_flow(flow, name, report)).collect()
+}
+
+/// The same files to the same stream twice would send every line twice.
+fn refuse_twins(written: &[WrittenFlow], report: &mut Report) {
+    let mut seen: HashMap<(&str, &str), &At> = HashMap::new();
+    for flow in written {
+        let Some(stream) = &flow.delivery_stream else { continue };
+        for pattern in &flow.file_pattern {
+            match seen.get(&(stream.value.as_str(), pattern.value.as_str())) {
+                None => {
+                    seen.insert((&stream.value, &pattern.value), &pattern.at);
+                }
+                Some(first) => {
+                    let (path, found, stream) = (&pattern.at.path, quoted(&pattern.value), quoted(&stream.value));
+                    let message = format!("`{path}` sends {found} to {stream} a second time");
+                    let help = format!("remove it; the first is `{}` at {}", first.path, report.spot(first.place));
+                    report.add(Kind::DuplicateFlow, &pattern.at, message, help);
+                }
+            }
+        }
+    }
+}
+
+/// One name for each flow: its own, or its stream's with the first number that is free.
+fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
+    let mut taken: HashSet<String> = HashSet::new();
+    for name in written.iter().filter_map(|flow| flow.name.as_ref()) {
+        prove_name(name, report);
+        if !taken.insert(name.value.clone()) {
+            let message = format!("`{}` is {}, as that of another flow", name.at.path, quoted(&name.value));
+            report.add(Kind::DuplicateFlow, &name.at, message, "give each flow another name, or none");
+        }
+    }
+    let mut last: HashMap<&str, usize> = HashMap::new();
+    let mut names = Vec::with_capacity(written.len());
+    for flow in written {
+        names.push(match (&flow.name, &flow.delivery_stream) {
+            (Some(name), _) => name.value.clone(),
+            (None, None) => String::new(),
+            (None, Some(stream)) => loop {
+                let number = last.entry(&stream.value).or_default();
+                *number += 1;
+                let name = if *number == 1 { stream.value.clone() } else { format!("{}-{number}", stream.value) };
+                if taken.insert(name.clone()) {
+                    break name;
+                }
+            },
+        });
+    }
+    names
+}
+
+fn prove_name(name: &Placed<String>, report: &mut Report) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let good = (1..=64).contains(&name.value.len()) && name.value.bytes().all(plain);
+    if !good {
+        let help = match name.value.rsplit_once('/') {
+            Some((arn, stream)) if arn.starts_with("arn:") => {
+                format!("write the name alone, not the ARN: {}", quoted(stream))
+            }
+            _ => "use 1 to 64 of the characters a-z A-Z 0-9 _ . -".to_owned(),
+        };
+        let message = format!("`{}` is {}, which is no name", name.at.path, quoted(&name.value));
+        report.add(Kind::BadName, &name.at, message, help);
+    }
+    good
+}
+
+fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Option<FlowPlan> {
+    // The quota of 4 MiB is taken as written; the calls keep a little below it.
+    let max_bytes = size(&written.max_buffer_size).min(firehose::CALL_BYTES);
+    let include = patterns(&written.file_pattern, report);
+    let exclude = patterns(&written.exclude, report);
+    let framing = prove_framing(written, max_bytes, report)?;
+    let stream = written.delivery_stream.as_ref().filter(|stream| prove_name(stream, report))?;
+    let aggregated = size(&written.aggregated_size).min(max_bytes);
+    if let (0, Some(lines)) = (aggregated, &written.max_lines_per_record) {
+        let message = format!("`{}` has no effect when each line is a record", lines.at.path);
+        report.add(Kind::NoEffect, &lines.at, message, "remove it, or give `aggregatedRecordSizeBytes` more than 0");
+    }
+    use source::file::InitialPosition::{EndOfFile, StartOfFile};
+    Some(FlowPlan {
+        name,
+        source: source::file::Settings {
+            stream: format!("firehose:{}", stream.value),
+            include,
+            exclude,
+            initial_position: if written.from_start { StartOfFile } else { EndOfFile },
+        },
+        framing,
+        batch: batch::Settings {
+            stream: stream.value.clone(),
+            max_age: Duration::from_millis(written.max_buffer_age_millis),
+            max_bytes,
+            max_records: usize::try_from(written.max_buffer_records).unwrap_or(firehose::CALL_RECORDS),
+            aggregated_record_bytes: (aggregated > 0).then_some(aggregated),
+            max_lines_per_record: written.max_lines_per_record.as_ref().map(|lines| saturate(lines.value)),
+            compression: written.compression,
+        },
+        pace: deliver::pace::Settings {
+            max_bytes_per_second: written.max_bytes_per_second,
+            max_records_per_second: written.max_records_per_second,
+            max_requests_per_second: written.max_requests_per_second,
+        },
+        max_concurrent_requests: usize::try_from(written.max_concurrent_requests).unwrap_or(1),
+    })
+}
+
+/// The key tables keep numbers within 32 bits where a setting has only those.
+fn saturate(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn size(given: &Placed<u64>) -> usize {
+    ByteSize::bytes(given.value).as_usize()
+}
+
+fn patterns(written: &[Placed<String>], report: &mut Report) -> Vec<source::file::discover::Pattern> {
+    let mut patterns = Vec::with_capacity(written.len());
+    for given in written {
+        let path = &given.at.path;
+        if given.value.contains('\0') {
+            report.add(
+                Kind::BadPath,
+                &given.at,
+                format!("`{path}` holds a NUL character"),
+                "remove \\u0000; no path can hold it",
+            );
+            continue;
+        }
+        match source::file::discover::Pattern::parse(&given.value) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                let message = format!("`{path}` is {}, which is no pattern for files", quoted(&given.value));
+                report.add(Kind::BadPattern, &given.at, message, super::report::printable(&error.to_string()));
+            }
+        }
+    }
+    patterns
+}
+
+/// The longest line, its end included, that is sure to fit into a record and a batch.
+fn max_line_bytes(max_bytes: usize, compression: Compression) -> usize {
+    match compression {
+        Compression::None => firehose::RECORD_BYTES.min(max_bytes),
+        // What cannot be compressed grows by 5 bytes for each 5,000 and by a header and a trailer.
+        Compression::Gzip { .. } => LONGEST_LINE_GZIP.min(max_bytes - max_bytes / 1000 - 48),
+    }
+}
+
+fn prove_framing(written: &WrittenFlow, max_bytes: usize, report: &mut Report) -> Option<framing::Settings> {
+    if written.compression != Compression::None && max_bytes < SMALLEST_GZIP_BUFFER {
+        let at = &written.max_buffer_size.at;
+        let message = format!("`{}` is {max_bytes}, too small for compressed records", at.path);
+        report.add(
+            Kind::Conflict,
+            at,
+            message,
+            "with gzip a batch is at least \"1KiB\"; leave the key out for the largest",
+        );
+        return None;
+    }
+    let max_line_bytes = max_line_bytes(max_bytes, written.compression);
+    let terminator = &written.terminator;
+    let longest = LONGEST_TERMINATOR.min(max_line_bytes.saturating_sub(1));
+    if terminator.value.len() > longest {
+        let (path, length) = (&terminator.at.path, terminator.value.len());
+        let message = format!("`{path}` is {length} bytes long; at most {longest} leave room for the line it ends");
+        report.add(
+            Kind::Conflict,
+            &terminator.at,
+            message,
+            "use a line break, \"\\n\", or give `maxBufferSizeBytes` more",
+        );
+    }
+    Some(framing::Settings {
+        max_line_bytes,
+        long_lines: if written.truncate { framing::LongLines::Truncate } else { framing::LongLines::Split },
+        terminator: terminator.value.clone().into_bytes(),
+        skip_header_lines: saturate(written.skip_header_lines),
+        multi_line: prove_multi_line(written, report),
+    })
+}
+
+fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framing::MultiLine> {
+    let Some(start) = &written.multi_line_start else {
+        if let Some(timeout) = &written.multi_line_timeout {
+            let message = format!("`{}` has no effect without `multiLineStartPattern`", timeout.at.path);
+            report.add(Kind::NoEffect, &timeout.at, message, "remove it, or say how a record of several lines begins");
+        }
+        return None;
+    };
+    let timeout = Duration::from_millis(written.multi_line_timeout_millis);
+    match framing::StartPattern::parse(&start.value) {
+        Ok(pattern) => Some(framing::MultiLine { start: pattern, timeout }),
+        Err(error) => {
+            let message = format!("`{}` is {}, which is no regular expression", start.at.path, quoted(&start.value));
+            report.add(Kind::BadRegex, &start.at, message, error.reason);
+            None
+        }
+    }
 }
