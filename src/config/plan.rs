@@ -3,10 +3,11 @@
 //! Leaves the rules for patterns and regular expressions to the stages that use them.
 
 use super::endpoint;
-use super::report::{At, Kind, Report, quoted};
+use super::report::{At, Kind, Report, printable, quoted};
 use super::section::Placed;
 use super::written::{Written, WrittenFlow};
 use crate::batch::{self, Compression, firehose};
+use crate::source::file::discover::{Pattern, PatternError};
 use crate::units::ByteSize;
 use crate::{deliver, framing, source};
 use std::collections::{HashMap, HashSet};
@@ -58,24 +59,22 @@ pub const FLOW_MINIMUM: ByteSize = ByteSize::mib(1);
 const READ_BUFFERS: ByteSize = ByteSize::kib(2 * 256);
 /// A record before and after compression, and the tables of the compressor at its highest level.
 const GZIP_BUFFERS: ByteSize = ByteSize::mib(8);
-/// JSON around the base64 of one record, `{"Data":""},`, and its byte range.
-const WIRE_PER_RECORD: u64 = 32;
 /// A terminator is a line end, not a text.
 const LONGEST_TERMINATOR: usize = 1024;
-/// The longest line when records are compressed; what cannot be compressed still fits into a record then.
-const LONGEST_LINE_GZIP: usize = 1_000_000;
+/// A byte and a newline.
+const SMALLEST_LINE: usize = 2;
 /// Below this a gzip member is mostly header.
 const SMALLEST_GZIP_BUFFER: usize = 1024;
 
 impl FlowPlan {
     /// One full batch in its wire form.
     fn call_bytes(&self) -> u64 {
-        let base64 = 4 * (self.batch.max_bytes as u64).div_ceil(3);
+        let body = firehose::body_bytes(self.batch.max_bytes, self.batch.max_records) as u64;
         let compressor = match self.batch.compression {
             Compression::None => 0,
             Compression::Gzip { .. } => GZIP_BUFFERS.as_u64(),
         };
-        base64 + WIRE_PER_RECORD * self.batch.max_records as u64 + compressor
+        body + compressor
     }
 
     /// What the flow uses when nothing else wants memory: a batch being filled, one for each call under way, what was
@@ -264,18 +263,13 @@ fn prove_name(name: &Placed<String>, report: &mut Report) -> bool {
 }
 
 fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Option<FlowPlan> {
-    // The quota of 4 MiB is taken as written; the calls keep a little below it.
-    let max_bytes = size(&written.max_buffer_size).min(firehose::CALL_BYTES);
+    use source::file::InitialPosition::{EndOfFile, StartOfFile};
     let include = patterns(&written.file_pattern, report);
     let exclude = patterns(&written.exclude, report);
-    let framing = prove_framing(written, max_bytes, report)?;
+    let batch = prove_batch(written, report);
+    // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
+    let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
     let stream = written.delivery_stream.as_ref().filter(|stream| prove_name(stream, report))?;
-    let aggregated = size(&written.aggregated_size).min(max_bytes);
-    if let (0, Some(lines)) = (aggregated, &written.max_lines_per_record) {
-        let message = format!("`{}` has no effect when each line is a record", lines.at.path);
-        report.add(Kind::NoEffect, &lines.at, message, "remove it, or give `aggregatedRecordSizeBytes` more than 0");
-    }
-    use source::file::InitialPosition::{EndOfFile, StartOfFile};
     Some(FlowPlan {
         name,
         source: source::file::Settings {
@@ -285,15 +279,7 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
             initial_position: if written.from_start { StartOfFile } else { EndOfFile },
         },
         framing,
-        batch: batch::Settings {
-            stream: stream.value.clone(),
-            max_age: Duration::from_millis(written.max_buffer_age_millis),
-            max_bytes,
-            max_records: usize::try_from(written.max_buffer_records).unwrap_or(firehose::CALL_RECORDS),
-            aggregated_record_bytes: (aggregated > 0).then_some(aggregated),
-            max_lines_per_record: written.max_lines_per_record.as_ref().map(|lines| saturate(lines.value)),
-            compression: written.compression,
-        },
+        batch,
         pace: deliver::pace::Settings {
             max_bytes_per_second: written.max_bytes_per_second,
             max_records_per_second: written.max_records_per_second,
@@ -301,6 +287,41 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
         },
         max_concurrent_requests: usize::try_from(written.max_concurrent_requests).unwrap_or(1),
     })
+}
+
+fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
+    // The quota of 4 MiB is taken as written; the calls keep a little below it.
+    let max_bytes = size(&written.max_buffer_size).min(firehose::CALL_BYTES);
+    let aggregated = size(&written.aggregated_size).min(max_bytes);
+    if let (0, Some(lines)) = (aggregated, &written.max_lines_per_record) {
+        let message = format!("`{}` has no effect when each line is a record", lines.at.path);
+        report.add(Kind::NoEffect, &lines.at, message, "remove it, or give `aggregatedRecordSizeBytes` more than 0");
+    }
+    let settings = batch::Settings {
+        stream: written.delivery_stream.as_ref().map_or_else(String::new, |stream| stream.value.clone()),
+        max_age: Duration::from_millis(written.max_buffer_age_millis),
+        max_bytes,
+        max_records: usize::try_from(written.max_buffer_records).unwrap_or(firehose::CALL_RECORDS),
+        aggregated_record_bytes: (aggregated > 0).then_some(aggregated),
+        max_lines_per_record: written.max_lines_per_record.as_ref().map(|lines| saturate(lines.value)),
+        compression: written.compression,
+    };
+    let at = &written.max_buffer_size.at;
+    let smallest = match written.compression {
+        Compression::None => SMALLEST_LINE,
+        Compression::Gzip { .. } => SMALLEST_GZIP_BUFFER,
+    };
+    if max_bytes < smallest || settings.longest_line() < SMALLEST_LINE {
+        let gzip = if written.compression == Compression::None { "" } else { " when it is compressed" };
+        let message = format!("`{}` is {max_bytes}, in which no line fits{gzip}", at.path);
+        report.add(
+            Kind::Conflict,
+            at,
+            message,
+            format!("write at least {smallest}, or leave the key out for the most"),
+        );
+    }
+    settings
 }
 
 /// The key tables keep numbers within 32 bits where a setting has only those.
@@ -312,7 +333,7 @@ fn size(given: &Placed<u64>) -> usize {
     ByteSize::bytes(given.value).as_usize()
 }
 
-fn patterns(written: &[Placed<String>], report: &mut Report) -> Vec<source::file::discover::Pattern> {
+fn patterns(written: &[Placed<String>], report: &mut Report) -> Vec<Pattern> {
     let mut patterns = Vec::with_capacity(written.len());
     for given in written {
         let path = &given.at.path;
@@ -325,58 +346,33 @@ fn patterns(written: &[Placed<String>], report: &mut Report) -> Vec<source::file
             );
             continue;
         }
-        match source::file::discover::Pattern::parse(&given.value) {
+        match Pattern::parse(&given.value) {
             Ok(pattern) => patterns.push(pattern),
             Err(error) => {
                 let message = format!("`{path}` is {}, which is no pattern for files", quoted(&given.value));
-                report.add(Kind::BadPattern, &given.at, message, super::report::printable(&error.to_string()));
+                report.add(Kind::BadPattern, &given.at, message, pattern_help(&error));
             }
         }
     }
     patterns
 }
 
-/// The longest line, its end included, that is sure to fit into a record and a batch.
-fn max_line_bytes(max_bytes: usize, compression: Compression) -> usize {
-    match compression {
-        Compression::None => firehose::RECORD_BYTES.min(max_bytes),
-        // What cannot be compressed grows by 5 bytes for each 5,000 and by a header and a trailer.
-        Compression::Gzip { .. } => LONGEST_LINE_GZIP.min(max_bytes - max_bytes / 1000 - 48),
-    }
-}
-
-fn prove_framing(written: &WrittenFlow, max_bytes: usize, report: &mut Report) -> Option<framing::Settings> {
-    if written.compression != Compression::None && max_bytes < SMALLEST_GZIP_BUFFER {
-        let at = &written.max_buffer_size.at;
-        let message = format!("`{}` is {max_bytes}, too small for compressed records", at.path);
-        report.add(
-            Kind::Conflict,
-            at,
-            message,
-            "with gzip a batch is at least \"1KiB\"; leave the key out for the largest",
-        );
-        return None;
-    }
-    let max_line_bytes = max_line_bytes(max_bytes, written.compression);
+fn prove_framing(written: &WrittenFlow, longest_line: usize, report: &mut Report) -> framing::Settings {
     let terminator = &written.terminator;
-    let longest = LONGEST_TERMINATOR.min(max_line_bytes.saturating_sub(1));
+    let longest = LONGEST_TERMINATOR.min(longest_line - 1);
     if terminator.value.len() > longest {
         let (path, length) = (&terminator.at.path, terminator.value.len());
-        let message = format!("`{path}` is {length} bytes long; at most {longest} leave room for the line it ends");
-        report.add(
-            Kind::Conflict,
-            &terminator.at,
-            message,
-            "use a line break, \"\\n\", or give `maxBufferSizeBytes` more",
-        );
+        let message = format!("`{path}` is {length} bytes long; it may be {longest}, so that a cut line keeps room");
+        let help = "use a line break, \"\\n\", or give `maxBufferSizeBytes` more";
+        report.add(Kind::Conflict, &terminator.at, message, help);
     }
-    Some(framing::Settings {
-        max_line_bytes,
+    framing::Settings {
+        max_line_bytes: longest_line,
         long_lines: if written.truncate { framing::LongLines::Truncate } else { framing::LongLines::Split },
         terminator: terminator.value.clone().into_bytes(),
         skip_header_lines: saturate(written.skip_header_lines),
         multi_line: prove_multi_line(written, report),
-    })
+    }
 }
 
 fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framing::MultiLine> {
@@ -392,8 +388,28 @@ fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framin
         Ok(pattern) => Some(framing::MultiLine { start: pattern, timeout }),
         Err(error) => {
             let message = format!("`{}` is {}, which is no regular expression", start.at.path, quoted(&start.value));
-            report.add(Kind::BadRegex, &start.at, message, error.reason);
+            // The compiler draws the pattern over several lines; what is wrong stands last.
+            let reason = error.reason.rsplit("error: ").next().unwrap_or_default();
+            let reason = printable(&reason.split_whitespace().collect::<Vec<_>>().join(" "));
+            report.add(Kind::BadRegex, &start.at, message, format!("mend the pattern: {}", shortened(&reason)));
             None
         }
+    }
+}
+
+/// What would do instead of a pattern that does not compile.
+fn pattern_help(error: &PatternError) -> String {
+    match error {
+        PatternError::Relative { .. } => "begin with a slash: patterns are absolute paths".to_owned(),
+        PatternError::Folder { .. } => "name files, not a folder: put `*` behind the last slash".to_owned(),
+        PatternError::Syntax { reason, .. } => format!("mend the pattern: {}", shortened(&printable(reason))),
+    }
+}
+
+/// Words of others, which may quote a pattern of any length.
+fn shortened(reason: &str) -> String {
+    match reason.char_indices().nth(200) {
+        None => reason.to_owned(),
+        Some((end, _)) => format!("{}…", &reason[..end]),
     }
 }
