@@ -104,7 +104,8 @@ pub fn fuzz(bytes: &[u8]) {
     for fault in report.faults() {
         assert!(!fault.message.is_empty() && !fault.help.is_empty(), "words are missing: {fault:?}");
         let Some(place) = fault.place else { continue };
-        let text = std::str::from_utf8(parts[place.file]).unwrap_or_default();
+        // Of a file that is not UTF-8, the part before the first fault is text.
+        let text = parts[place.file].utf8_chunks().next().map_or("", |chunk| chunk.valid());
         assert!(text.get(place.start..place.end).is_some(), "the place is none of the text: {fault:?}");
     }
     assert!(report.to_string().len() <= (report.faults().len() + 1) * 4096, "a report stays readable");
@@ -125,7 +126,7 @@ fn judge(files: &[File], report: &mut Report) -> Option<Plan> {
     let mut flows = Vec::new();
     let mut whole = true;
     for (index, file) in files.iter().enumerate() {
-        let Some(root) = parse(file, report) else {
+        let Some(root) = parse(file, index == 0, report) else {
             whole = false;
             continue;
         };
@@ -145,12 +146,15 @@ fn judge(files: &[File], report: &mut Report) -> Option<Plan> {
     Some(plan::prove(main, proven, files[0].world_readable, report))
 }
 
-fn parse(file: &File, report: &mut Report) -> Option<json::Value> {
+fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value> {
     let bytes = match &file.contents {
         Ok(bytes) => bytes,
         Err(reason) => {
             let source = report.add_source(&file.name, "".into());
-            let help = "check the path given with --config and the rights of the agent's user";
+            let help = match is_main {
+                true => "check the path given with --config, and that the agent's user may read it",
+                false => "make it readable for the agent's user, or move it away",
+            };
             report.add_to_file(Kind::Unreadable, source, format!("the file cannot be read: {reason}"), help);
             return None;
         }

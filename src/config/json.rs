@@ -2,7 +2,7 @@
 //! Promises to end on any text without a panic, at most [`DEEPEST`] levels deep, in space proportional to the text.
 //! Leaves what the keys mean to `written`; a text that cannot be read to its end gives faults and no value.
 
-use super::report::{At, Kind, Place, Report, quoted};
+use super::report::{At, Kind, Place, Report, printable, quoted};
 use std::sync::Arc;
 
 /// Lists and objects may be nested so deeply; nothing in a configuration needs half of it.
@@ -39,7 +39,7 @@ pub(super) struct Member {
 
 /// Reads one file. `None` when the text breaks off or cannot be understood; the report then says where.
 pub(super) fn read(file: usize, text: &Arc<str>, report: &mut Report) -> Option<Value> {
-    let mut reader = Reader { text, at: 0, file, path: String::new(), depth: 0, report };
+    let mut reader = Reader { text, at: 0, file, path: String::new(), depth: 0, secret: false, report };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
@@ -56,6 +56,8 @@ struct Reader<'a> {
     file: usize,
     path: String,
     depth: usize,
+    /// What is read now must not be quoted.
+    secret: bool,
     report: &'a mut Report,
 }
 
@@ -115,7 +117,7 @@ impl Reader<'_> {
             let name_place = self.place(name_start, self.at);
             let outer = self.path.len();
             self.path.push_str(if outer == 0 { "" } else { "." });
-            self.path.push_str(&super::report::printable(&name));
+            self.path.push_str(&printable(&name));
             self.blank()?;
             if !self.take(b':') {
                 return Err(self.unexpected("a colon and a value"));
@@ -137,11 +139,20 @@ impl Reader<'_> {
             let line_end = self.text[self.at..].find('\n').map_or(self.text.len(), |length| self.at + length);
             self.report.hide(self.place(self.at, line_end));
         }
+        let outer = self.secret;
+        self.secret |= secret;
         let value = self.value()?;
+        self.secret = outer;
         if secret && !matches!(value.node, Node::Faulty) {
             self.report.hide_only_until(self.file, value.place.end);
         }
         Ok(value)
+    }
+
+    /// The text in the style of code, unless it is secret.
+    fn code(&self, text: &str) -> String {
+        let quoted = if self.secret { "*****".to_owned() } else { quoted(text) };
+        format!("`{}`", quoted.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(&quoted))
     }
 
     fn list(&mut self) -> Result<Node, Stopped> {
@@ -213,21 +224,20 @@ impl Reader<'_> {
         } else {
             "write a whole decimal number".to_owned()
         };
-        let found = quoted(text);
-        self.report.add(Kind::BadNumber, &at, format!("{} is no number in JSON", found.trim_matches('"')), help);
+        let help = if self.secret { "put it into double quotes".to_owned() } else { help };
+        self.report.add(Kind::BadNumber, &at, format!("{} is no number in JSON", self.code(text)), help);
         Node::Faulty
     }
 
     fn word(&mut self) -> Node {
         let start = self.at;
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        self.at += self.text.as_bytes()[start..].iter().take_while(|byte| is_part(byte)).count();
+        self.at += self.word_length();
         match &self.text[start..self.at] {
             "true" => Node::Boolean(true),
             "false" => Node::Boolean(false),
             "null" => Node::Null,
             other => {
-                let message = format!("{} needs quotes", quoted(other).trim_matches('"'));
+                let message = format!("{} needs quotes", self.code(other));
                 let help = match other.to_ascii_lowercase().as_str() {
                     lower @ ("true" | "false" | "null") => format!("in JSON it is written `{lower}`"),
                     _ => "put texts into double quotes".to_owned(),
@@ -292,13 +302,9 @@ impl Reader<'_> {
             other => {
                 self.at += other.len_utf8();
                 let at = self.here(start, self.at);
-                let message = format!("`\\{other}` is no escape of JSON");
-                self.report.add(
-                    Kind::Syntax,
-                    &at,
-                    message,
-                    format!("write `\\\\{other}` for a backslash before `{other}`"),
-                );
+                let letter = if self.secret { "*".to_owned() } else { printable(&other.to_string()) };
+                let help = format!("write `\\\\{letter}` for a backslash before `{letter}`");
+                self.report.add(Kind::Syntax, &at, format!("`\\{letter}` is no escape of JSON"), help);
                 text.push('\\');
                 text.push(other);
                 return;
@@ -377,14 +383,21 @@ impl Reader<'_> {
             letter if letter.is_ascii_alphabetic() => "texts and keys stand in double quotes",
             _ => "look for a bracket or a quote that is missing before this",
         };
-        let found = quoted(&found.to_string());
-        self.stop(start, end, format!("{wanted} is expected here, not `{}`", &found[1..found.len() - 1]), help)
+        let end = end.max(start + self.word_length());
+        let found = self.code(&self.text[start..end]);
+        self.stop(start, end, format!("{wanted} is expected here, not {found}"), help)
     }
 
     fn stop(&mut self, start: usize, end: usize, message: impl Into<String>, help: impl Into<String>) -> Stopped {
         let at = self.here(start, end);
         self.report.add(Kind::Syntax, &at, message, help);
         Stopped
+    }
+
+    /// The length of what somebody may have meant as a word: letters, digits, and what joins them.
+    fn word_length(&self) -> usize {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        self.text.as_bytes()[self.at..].iter().take_while(|byte| is_part(byte)).count()
     }
 
     /// The end of the character at hand.

@@ -160,7 +160,7 @@ tables! {
     /// The keys of `compression` when it is an object.
     COMPRESSION_KEYS {
         COMPRESSION_TYPE "type" Kind::Choice(&["none", "gzip"]), Default::Required,
-            "The format.";
+            "The format of the records.";
         COMPRESSION_LEVEL "level" Kind::Integer { min: 1, max: 12 }, Default::Number(1),
             "1 is fast, 12 is small.";
     }

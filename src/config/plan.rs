@@ -413,3 +413,6 @@ fn shortened(reason: &str) -> String {
         Some((end, _)) => format!("{}…", &reason[..end]),
     }
 }
+
+#[cfg(test)]
+mod tests;

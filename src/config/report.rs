@@ -145,12 +145,19 @@ pub struct Fault {
 }
 
 /// One file as it was read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Source {
     name: String,
     text: Arc<str>,
     /// Byte ranges that are never shown.
     secrets: Vec<(usize, usize)>,
+}
+
+impl fmt::Debug for Source {
+    /// Never shows the text, which may hold a secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Source").field(&self.name).finish()
+    }
 }
 
 /// All that is wrong with a configuration, of all its files.

@@ -83,7 +83,7 @@ impl<'a> Section<'a> {
             }
             match level.table().iter().find(|key| key.name == member.name) {
                 Some(key) if level == Level::Fragment && key.name != keys::FLOWS.name => {
-                    let message = format!("`{}` belongs into the main file", at.path);
+                    let message = format!("`{}` is a key of the main file", at.path);
                     report.add(Kind::WrongPlace, &at, message, "a file in agent.d holds `flows` and nothing else");
                 }
                 Some(key) => {
@@ -130,7 +130,7 @@ impl<'a> Section<'a> {
         let Some((value, at)) = self.value(key) else {
             if matches!(key.default, Default::Required) {
                 let message = format!("{} has no `{}`", subject(&self.at.path), key.name);
-                let help = format!("add it: {}", key.meaning);
+                let help = format!("add \"{}\": {}", key.name, key.meaning);
                 report.add(Kind::Missing, &self.at, message, help);
             }
             return None;
@@ -212,7 +212,7 @@ fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
             Level::Flow => "move it to the top level of the main file; it holds for all flows",
             Level::Compression => "move it out of the braces, beside `compression`",
         };
-        let message = format!("`{known}` belongs into {}, not into {}", elsewhere.words(), level.words());
+        let message = format!("`{known}` is a key of {}, not of {}", elsewhere.words(), level.words());
         return report.add(Kind::WrongPlace, at, message, help);
     }
     let message = format!("{} is not a key of {}", quoted(name).replace('"', "`"), level.words());
@@ -222,7 +222,7 @@ fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
     } else if let Some(known) = nearest(name, names(level)) {
         format!("did you mean `{known}`?")
     } else if let Some(known) = nearest(name, names(elsewhere)) {
-        format!("did you mean `{known}`? It belongs into {}", elsewhere.words())
+        format!("did you mean `{known}`? It is a key of {}", elsewhere.words())
     } else {
         "remove it; docs/configuration.md lists all keys".to_owned()
     };

@@ -22,6 +22,12 @@ pub(super) fn describe(value: &Value) -> String {
     }
 }
 
+/// A number as it was written, with or without quotes.
+fn plain(value: &Value) -> String {
+    let (Node::Number(text) | Node::Text(text)) = &value.node else { return describe(value) };
+    quoted(text).trim_matches('"').to_owned()
+}
+
 /// Reports a value of the wrong type, unless it was reported already.
 pub(super) fn wrong_type(value: &Value, at: &At, message: String, help: &str, report: &mut Report) {
     match value.node {
@@ -140,10 +146,12 @@ pub(super) fn number(value: &Value, at: &At, key: &'static Key, report: &mut Rep
                 Default::Number(default) => format!(", or leave the key out for {}", shown(default)),
                 _ => String::new(),
             };
-            let nearest = if number < i128::from(min) { min } else { max };
-            let help = format!("write {range}, such as {}{default}", shown(nearest));
-            let help = if nearest == u64::MAX { "leave the key out for no limit".to_owned() } else { help };
-            report.add(Kind::OutOfRange, at, format!("`{}` is {number}; it can be {range}", at.path), help);
+            let help = match number < i128::from(min) {
+                true => format!("write at least {}{default}", shown(min)),
+                false if max == u64::MAX => "leave the key out for no limit".to_owned(),
+                false => format!("write at most {}{default}", shown(max)),
+            };
+            report.add(Kind::OutOfRange, at, format!("`{}` is {}; it can be {range}", at.path, plain(value)), help);
             None
         }
         Err(help) => {
