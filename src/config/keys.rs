@@ -139,7 +139,7 @@ tables! {
         COMPRESSION "compression" Kind::Compression, Default::Text("none"),
             "`\"gzip\"` compresses each record; the level is 1 (fast, the default) to 12 (small). The stream must not compress again.";
         MULTI_LINE_START "multiLineStartPattern" Kind::Text, Default::Unset("each line stands alone"),
-            "Regular expression; a line that it matches begins a record, other lines belong to the record before. Empty is the same as left out.";
+            "Regular expression (Rust or Java dialect), matched from the beginning of a line: such a line begins a record, other lines belong to the record before. Empty is the same as left out.";
         MULTI_LINE_TIMEOUT "multiLineTimeoutMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(2_000),
             "A record of several lines is complete when nothing was added for so long.";
         SKIP_HEADER_LINES "skipHeaderLines" Kind::Integer { min: 0, max: u32::MAX as u64 }, Default::Number(0),
@@ -151,7 +151,7 @@ tables! {
         MAX_CONCURRENT_REQUESTS "maxConcurrentRequests" Kind::Integer { min: 1, max: 64 }, Default::Number(1),
             "Calls under way at the same time. 1 keeps the order of lines.";
         MAX_BYTES_PER_SECOND "maxBytesPerSecond" Kind::Size { min: 1, max: u64::MAX }, Default::Unset("no limit"),
-            "Upper limit of bytes sent, before base64.";
+            "Upper limit of bytes sent, after compression and before base64.";
         MAX_RECORDS_PER_SECOND "maxRecordsPerSecond" Kind::Integer { min: 1, max: u64::MAX }, Default::Unset("no limit"),
             "Upper limit of records sent.";
         MAX_REQUESTS_PER_SECOND "maxRequestsPerSecond" Kind::Integer { min: 1, max: u64::MAX }, Default::Unset("no limit"),
