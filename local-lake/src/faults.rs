@@ -80,7 +80,9 @@ impl Fault {
             Self::ExpiredToken => {
                 Refusal::new(400, "ExpiredTokenException", "The security token included in the request is expired")
             }
-            Self::InvalidKms => Refusal::new(400, "InvalidKMSResourceException", "The KMS key of the stream is disabled."),
+            Self::InvalidKms => {
+                Refusal::new(400, "InvalidKMSResourceException", "The KMS key of the stream is disabled.")
+            }
             Self::InvalidArgument => Refusal::invalid_argument("Invalid argument"),
             Self::Throttling => Refusal::new(400, "ThrottlingException", "Rate exceeded"),
             Self::None
@@ -124,11 +126,7 @@ fn mark(failures: &mut [Option<RecordFailure>], indices: &[usize], with: RecordF
 
 /// The refusal for a stream that does not exist.
 pub(crate) fn not_found(stream: &str) -> Refusal {
-    Refusal::new(
-        400,
-        "ResourceNotFoundException",
-        format!("Firehose {stream} under account 123456789012 not found."),
-    )
+    Refusal::new(400, "ResourceNotFoundException", format!("Firehose {stream} under account 123456789012 not found."))
 }
 
 /// The chances of each fault, each from 0 to 1 per call and together at most 1.
@@ -252,9 +250,9 @@ impl FaultPlan {
     /// What the dice say for call `call`, and how late its answer is.
     fn roll(&self, random: &mut fastrand::Rng) -> (Fault, Duration) {
         let mut left = random.f64();
-        let delay = self.latency.map_or(Duration::ZERO, |(shortest, longest)| {
-            shortest + (longest - shortest).mul_f64(random.f64())
-        });
+        let delay = self
+            .latency
+            .map_or(Duration::ZERO, |(shortest, longest)| shortest + (longest - shortest).mul_f64(random.f64()));
         for (_, chance, fault) in self.chances() {
             if left < chance {
                 return (fault, delay);
@@ -492,8 +490,14 @@ mod tests {
     fn a_plan_that_cannot_be_rolled_is_refused_and_the_old_one_stays() {
         let faults = Faults::default();
         let refused = |plan: FaultPlan| faults.set(plan).unwrap_err();
-        assert!(matches!(refused(FaultPlan { reset: 1.5, ..FaultPlan::default() }), BadPlan::Chance { fault: "reset", .. }));
-        assert!(matches!(refused(FaultPlan { hang: f64::NAN, ..FaultPlan::default() }), BadPlan::Chance { fault: "hang", .. }));
+        assert!(matches!(
+            refused(FaultPlan { reset: 1.5, ..FaultPlan::default() }),
+            BadPlan::Chance { fault: "reset", .. }
+        ));
+        assert!(matches!(
+            refused(FaultPlan { hang: f64::NAN, ..FaultPlan::default() }),
+            BadPlan::Chance { fault: "hang", .. }
+        ));
         assert!(matches!(refused(FaultPlan { reset: 0.6, hang: 0.6, ..FaultPlan::default() }), BadPlan::Sum { .. }));
         assert_eq!(refused(FaultPlan { poison: Some(Vec::new()), ..FaultPlan::default() }), BadPlan::Poison);
         let rate = RateLimit { bytes_per_second: Some(0.0), ..RateLimit::default() };

@@ -254,14 +254,17 @@ mod tests {
 
     #[test]
     fn a_batch_is_decoded_in_order_with_the_size_of_each_record() {
-        let put = batch(r#"{"DeliveryStreamName":"s","Records":[{"Data":"YQo="},{"Data":""},{"Data":"YmMK"}]}"#).unwrap();
+        let put =
+            batch(r#"{"DeliveryStreamName":"s","Records":[{"Data":"YQo="},{"Data":""},{"Data":"YmMK"}]}"#).unwrap();
         assert_eq!((put.stream.as_str(), put.payload.as_slice()), ("s", b"a\nbc\n".as_slice()));
         assert_eq!(put.ranges().collect::<Vec<_>>(), [0..2, 2..2, 2..5]);
     }
 
     #[test]
     fn members_may_come_in_any_order_with_spaces_and_escapes() {
-        let put = batch("{ \"Records\" : [ {\"Data\" :\"\\u0059Q\\/\\/\" , \"Other\":1} ] ,\"DeliveryStreamName\":\"s\"}").unwrap();
+        let put =
+            batch("{ \"Records\" : [ {\"Data\" :\"\\u0059Q\\/\\/\" , \"Other\":1} ] ,\"DeliveryStreamName\":\"s\"}")
+                .unwrap();
         assert_eq!(put.payload, [0x61, 0x0f, 0xff]);
     }
 
@@ -282,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_single_put_is_a_batch_of_one() {
-        let put = parse(Operation::PutRecord, br#"{"DeliveryStreamName":"s","Record":{"Data":"YQ=="}}"#, vec![1, 2, 3]).unwrap();
+        let put = parse(Operation::PutRecord, br#"{"DeliveryStreamName":"s","Record":{"Data":"YQ=="}}"#, vec![1, 2, 3])
+            .unwrap();
         assert_eq!((put.payload, put.sizes), (b"a".to_vec(), vec![1]));
     }
 

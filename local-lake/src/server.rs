@@ -153,7 +153,11 @@ where
 {
     let service = service_fn(|request| {
         let (shared, cut) = (shared.clone(), cut.clone());
-        async move { answer(&shared, request, number, &cut).await.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted)) }
+        async move {
+            answer(&shared, request, number, &cut)
+                .await
+                .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -251,7 +255,11 @@ async fn call(
         Ok(read) => read,
         Err(Unread::Cut) => return Answered::Reset,
         Err(Unread::TooLong) => {
-            return Answered::Refused(Refusal::new(413, "RequestEntityTooLargeException", "Request size exceeded 16777216 bytes"));
+            return Answered::Refused(Refusal::new(
+                413,
+                "RequestEntityTooLargeException",
+                "Request size exceeded 16777216 bytes",
+            ));
         }
     };
     seen.arrived = Instant::now();
@@ -442,7 +450,9 @@ fn respond(status: StatusCode, kind: &'static str, error: Option<&'static str>, 
         headers.insert("x-amzn-errortype", hyper::header::HeaderValue::from_static(error));
     }
     let id = format!("{:032x}", fastrand::u128(..));
-    if let Ok(id) = hyper::header::HeaderValue::from_str(&[&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-")) {
+    if let Ok(id) =
+        hyper::header::HeaderValue::from_str(&[&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-"))
+    {
         headers.insert("x-amzn-requestid", id);
     }
     response

@@ -17,10 +17,14 @@ pub struct Pace {}
 impl Pace {
     /// Stub.
     #[must_use]
-    pub fn new(_settings: Settings, _now: Instant) -> Self { Self {} }
+    pub fn new(_settings: Settings, _now: Instant) -> Self {
+        Self {}
+    }
     /// Stub.
     #[must_use]
-    pub fn ready_at(&self, _bytes: u64, _records: u64, _now: Instant) -> Option<Instant> { None }
+    pub fn ready_at(&self, _bytes: u64, _records: u64, _now: Instant) -> Option<Instant> {
+        None
+    }
     /// Stub.
     pub fn sent(&mut self, _bytes: u64, _records: u64, _now: Instant) {}
     /// Stub.
