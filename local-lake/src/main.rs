@@ -174,8 +174,8 @@ impl FaultOptions {
     fn plan(&self) -> FaultPlan {
         let shortest = self.latency_min_millis;
         let longest = self.latency_max_millis.unwrap_or(shortest);
-        let latency = (longest > 0 || shortest > 0)
-            .then(|| (Duration::from_millis(shortest), Duration::from_millis(longest)));
+        let latency =
+            (longest > 0 || shortest > 0).then(|| (Duration::from_millis(shortest), Duration::from_millis(longest)));
         FaultPlan {
             seed: self.fault_seed.unwrap_or_else(|| fastrand::u64(..)),
             throttle: self.throttle,

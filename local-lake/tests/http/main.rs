@@ -1,4 +1,8 @@
 //! The endpoint over real sockets: what is put is kept, and each refusal and fault looks on the wire as it should.
+//! Promises that no case here depends on time passing, only on conditions coming true.
+//! Leaves the process and its signals to the suite of the binary.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 mod client;
 
@@ -46,7 +50,8 @@ fn what_is_put_is_kept_in_order_and_answered_one_by_one() {
     assert_eq!((stats.connections, stats.calls, stats.records), (1, 3, 5));
     assert_eq!((stats.bytes, stats.lines, stats.billed_bytes), (9, 4, 4 * 5120));
     assert_eq!(stats.streams["logs"].bytes, 8);
-    let calls: Vec<_> = lake.calls().into_iter().map(|seen| (seen.call, seen.records, seen.bytes, seen.answer)).collect();
+    let calls: Vec<_> =
+        lake.calls().into_iter().map(|seen| (seen.call, seen.records, seen.bytes, seen.answer)).collect();
     assert_eq!(calls, [(1, 3, 6, "Ok".into()), (2, 1, 2, "Ok".into()), (3, 1, 1, "Ok".into())]);
     assert_eq!(lake.take("logs").len(), 4);
     assert!(lake.records("logs").is_empty());
@@ -230,8 +235,11 @@ fn a_poisonous_record_spoils_its_whole_call() {
 #[test]
 fn a_rate_fails_the_records_above_it() {
     let rate = RateLimit { bytes_per_second: Some(0.001), ..RateLimit::default() };
-    let lake =
-        Lake::builder().mode(Mode::Collect).faults(FaultPlan { rate, ..FaultPlan::default() }).start_blocking().unwrap();
+    let lake = Lake::builder()
+        .mode(Mode::Collect)
+        .faults(FaultPlan { rate, ..FaultPlan::default() })
+        .start_blocking()
+        .unwrap();
     let answer = Client::connect(lake.address()).put("s", &[b"first", b"second", b"third"]).unwrap();
     assert_eq!(answer.json()["FailedPutCount"], 2);
     assert_eq!(lake.payload("s"), b"first");
