@@ -108,8 +108,9 @@ fn check(
     seen: &mut CallSeen,
     clock: Timestamp,
 ) -> Result<(Put, Vec<Option<RecordFailure>>), Refusal> {
-    if let Some(refusal) = decision.fault.refusal("unread") {
-        return Err(refusal);
+    if decision.fault.refusal("").is_some() {
+        note_refused(seen, &read, operation);
+        return Err(decision.fault.refusal(&seen.stream).expect("which stream does not change what is refused"));
     }
     shared.signatures.check_head(&head.headers, clock.as_second())?;
     shared.signatures.check_body(head, &read.body)?;
@@ -150,6 +151,18 @@ fn check(
         return Err(Refusal::new(500, "ServiceUnavailableException", "Slow down."));
     }
     Ok((put, failures))
+}
+
+/// Notes what a call held that is refused whatever it holds, as far as it can be told.
+fn note_refused(seen: &mut CallSeen, read: &Read, operation: Operation) {
+    let mut scanner = Scanner::new();
+    scanner.feed(&read.body);
+    let scanned = read.scanner.clone().unwrap_or(scanner).finish(operation);
+    if let Ok(counted) = scanned {
+        seen.records = counted.sizes.len();
+        seen.bytes = counted.sizes.iter().map(|size| *size as u64).sum();
+        seen.stream = counted.stream;
+    }
 }
 
 /// A body that was read to its end.

@@ -163,6 +163,7 @@ fn a_dictated_fault_meets_its_call_and_the_connection_lives_on() {
     assert!(lake.records("s").is_empty());
     assert_eq!(client.put("s", &[b"x"]).unwrap().status, 200);
     assert_eq!(lake.stats().connections, 1);
+    assert!(lake.calls().iter().all(|seen| seen.stream == "s" && seen.records == 1), "{:?}", lake.calls());
 }
 
 #[test]
