@@ -36,7 +36,7 @@ pub(crate) struct Counted {
 }
 
 /// A scanner over one body, fed piece by piece; keeps `KEPT` bytes and one number a record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     place: Place,
     member: Member,

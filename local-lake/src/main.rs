@@ -222,13 +222,13 @@ async fn run(options: &Options) -> io::Result<()> {
     let plan = options.faults.plan();
     let seed = plan.seed;
     let lake = start(options, plan).await?;
-    say(&format!("{}\nfault seed {seed}\n", lake.endpoint()))?;
     if let Some(file) = &options.port_file {
         // Whole or not at all: somebody polls for it.
         let unfinished = file.with_extension("unfinished");
         std::fs::write(&unfinished, format!("{}\n", lake.address().port()))?;
         std::fs::rename(&unfinished, file)?;
     }
+    say(&format!("{}\nfault seed {seed}\n", lake.endpoint()))?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -82,7 +82,7 @@ struct Buffer {
 
 #[derive(Debug)]
 enum Content {
-    Compressing(GzEncoder<Vec<u8>>),
+    Compressing(Box<GzEncoder<Vec<u8>>>),
     AsIs(Vec<u8>),
 }
 
@@ -129,7 +129,7 @@ impl Objects {
             content: if as_is {
                 Content::AsIs(Vec::new())
             } else {
-                Content::Compressing(GzEncoder::new(Vec::new(), Compression::fast()))
+                Content::Compressing(Box::new(GzEncoder::new(Vec::new(), Compression::fast())))
             },
             bytes: 0,
             oldest: at,
