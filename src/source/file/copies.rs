@@ -205,7 +205,14 @@ impl Stream {
     }
 
     /// Compares with the content of a file that is there: its beginning, and the last bytes before `size`.
-    pub(super) fn same_content(&mut self, other: Id, head: &[u8], tail: &[u8], size: u64, world: &mut World) -> Verdict {
+    pub(super) fn same_content(
+        &mut self,
+        other: Id,
+        head: &[u8],
+        tail: &[u8],
+        size: u64,
+        world: &mut World,
+    ) -> Verdict {
         let Some(known) = self.strands.get(&other) else { return Verdict::Fresh };
         let opened;
         let file = match &known.source {
@@ -274,13 +281,22 @@ fn parent_paths(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Compares with what was read before its place lost it.
-fn compare_with_lost(id: Id, lost: &Strand, related: bool, path: &Path, head: &[u8], file: &File, size: u64) -> Verdict {
+fn compare_with_lost(
+    id: Id,
+    lost: &Strand,
+    related: bool,
+    path: &Path,
+    head: &[u8],
+    file: &File,
+    size: u64,
+) -> Verdict {
     let known_content = lost.head.length > 0 && identity::begins_with(head, lost.head);
     let beside = folder_of(path) == folder_of(&lost.place.path) && *lost.place.path != *path;
     if !known_content || !beside || !(related || lost.head.length >= CONVINCING_ANYWHERE) {
         return Verdict::Fresh;
     }
-    let holds = |(end, before): (u64, Fingerprint)| end <= size && identity::holds_at(file, end, before).unwrap_or(false);
+    let holds =
+        |(end, before): (u64, Fingerprint)| end <= size && identity::holds_at(file, end, before).unwrap_or(false);
     if lost.read <= size {
         return if holds(lost.frontier()) { Verdict::Home(id) } else { Verdict::Fresh };
     }

@@ -27,8 +27,7 @@ impl Stream {
     pub(super) fn look(&mut self, folders: &[PathBuf], world: &mut World) -> Vec<Id> {
         let begun = Instant::now();
         let mut seen = Vec::new();
-        let inodes: HashSet<u64> =
-            self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
+        let inodes: HashSet<u64> = self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
         for folder in folders {
             self.due.remove(folder);
             self.scan(folder, &inodes, &mut seen);
@@ -104,7 +103,8 @@ impl Stream {
     fn known_in(&self, folders: &[PathBuf], seen: &[Seen]) -> Vec<Known> {
         let folders: HashSet<&Path> = folders.iter().map(PathBuf::as_path).collect();
         let mut ids: HashSet<Id> = seen.iter().filter_map(|seen| self.by_key.get(&seen.status.key)).copied().collect();
-        let here = |strand: &Strand| strand.standing == Standing::Present && folders.contains(folder_of(&strand.place.path));
+        let here =
+            |strand: &Strand| strand.standing == Standing::Present && folders.contains(folder_of(&strand.place.path));
         ids.extend(self.strands.iter().filter(|(_, strand)| here(strand)).map(|(id, _)| *id));
         ids.iter()
             .filter_map(|id| self.strands.get(id).map(|strand| (*id, strand)))
@@ -178,7 +178,9 @@ impl Stream {
         for seen in new {
             let incident = incidents.iter().position(|incident| is_about(incident, seen));
             let sibling = incident.filter(|_| !self.dormant.contains_key(&seen.status.key));
-            let Some(flow) = seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen)) else {
+            let Some(flow) =
+                seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen))
+            else {
                 continue;
             };
             let place = Place {
@@ -225,9 +227,8 @@ impl Stream {
 
     /// While content is looked for, any file beside where it was may hold it.
     fn seeking_flow(&self, seen: &Seen) -> Option<usize> {
-        let beside = |id: &&Id| {
-            self.strands.get(*id).is_some_and(|lost| folder_of(&lost.place.path) == folder_of(&seen.path))
-        };
+        let beside =
+            |id: &&Id| self.strands.get(*id).is_some_and(|lost| folder_of(&lost.place.path) == folder_of(&seen.path));
         self.lost.iter().find(beside).map(|id| self.strands[id].flow)
     }
 

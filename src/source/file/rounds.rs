@@ -73,8 +73,16 @@ pub(super) fn run(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, 
     let world = World { now, wall: wall_clock(), pool, next_origin: 1, descriptors: Descriptors::new() };
     let due = Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None };
     let watch = Watch::new(inbox.clone());
-    let mut rounds =
-        Rounds { streams: streams(inputs), world, watch, inbox, save, due, reading: true, folders_cost: Duration::ZERO };
+    let mut rounds = Rounds {
+        streams: streams(inputs),
+        world,
+        watch,
+        inbox,
+        save,
+        due,
+        reading: true,
+        folders_cost: Duration::ZERO,
+    };
     rounds.begin(remembered);
     loop {
         rounds.world.now = Instant::now();

@@ -4,8 +4,8 @@
 
 use super::discover::folder_of;
 use super::identity;
-use super::stream::{Stream, World};
 use super::strand::{Id, Role, Source, Standing, Strand};
+use super::stream::{Stream, World};
 use super::verify;
 use crate::record::{Arrival, CheckpointUpdate};
 use std::time::Duration;
@@ -52,11 +52,8 @@ impl Stream {
 
     /// Rows of everything that changed.
     pub(super) fn collect_rows(&mut self, wall: u64, update: &mut CheckpointUpdate) {
-        let held: Vec<_> = self
-            .lost
-            .iter()
-            .filter_map(|id| self.strands.get(id).map(|strand| (strand.place.key, *id)))
-            .collect();
+        let held: Vec<_> =
+            self.lost.iter().filter_map(|id| self.strands.get(id).map(|strand| (strand.place.key, *id))).collect();
         let mut later = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
             let Some(strand) = self.strands.get_mut(&id) else { continue };

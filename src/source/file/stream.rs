@@ -4,10 +4,10 @@
 
 use super::discover::{Folders, folder_of, name_of};
 use super::identity::{self, Kind, Status};
-use super::reader::Descriptors;
 use super::names;
-use super::verify::Verify;
+use super::reader::Descriptors;
 use super::strand::{Id, Place, Role, Standing, Strand};
+use super::verify::Verify;
 use super::{Input, Settings};
 use crate::books::Books;
 use crate::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};

@@ -143,8 +143,12 @@ impl Stream {
 
     /// What the whole archive is.
     fn verdict(&mut self, verify: &Verify, world: &mut World) -> Verdict {
-        let held: Vec<(Id, u64)> =
-            verify.boundaries.iter().filter(|boundary| boundary.holds).map(|boundary| (boundary.strand, boundary.end)).collect();
+        let held: Vec<(Id, u64)> = verify
+            .boundaries
+            .iter()
+            .filter(|boundary| boundary.holds)
+            .map(|boundary| (boundary.strand, boundary.end))
+            .collect();
         let at_frontier = |id: &Id, end: u64, stream: &Self| {
             stream.strands.get(id).is_some_and(|strand| strand.read <= verify.at && strand.frontier().0 == end)
         };
