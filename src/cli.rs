@@ -1,7 +1,80 @@
-//! To come.
+//! The commands: what the operator types, and which part answers.
+//! Promises that every way to end has an exit code of `exit`.
+//! Leaves the work to config, app and the command's own file.
 
 /// Says whether a configuration can run.
 pub mod check;
-
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
+
+use crate::exit::Exit;
+use crate::telemetry::{self, LogFormat};
+use crate::{app, config};
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Where the configuration lies unless said otherwise.
+const CONFIGURATION: &str = "/etc/datalake/agent.json";
+
+/// Tails log files and streams them into Amazon Data Firehose, losing nothing.
+#[derive(Debug, Parser)]
+#[command(name = "datalake-agent", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the agent until SIGTERM or SIGINT.
+    Run {
+        /// The configuration; `agent.d/*.json` beside it is read too.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// How the log is written: `auto`, `text`, `json` or `journal`.
+        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = str::parse::<LogFormat>)]
+        log_format: LogFormat,
+        /// What is logged: `error`, `warn`, `info`, `debug`; `$DATALAKE_LOG` where it is not given.
+        #[arg(long, value_name = "LEVEL")]
+        log_level: Option<String>,
+    },
+    /// Says whether the configuration can run, and what it would do; touches nothing.
+    Check {
+        /// The configuration; `agent.d/*.json` beside it is read too.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+    },
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let asked_for = !error.use_stderr();
+            error.print().ok();
+            return if asked_for { Exit::Success } else { Exit::Usage };
+        }
+    };
+    match arguments.command {
+        Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
+        Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
+    }
+}
+
+fn run(config: &std::path::Path, format: LogFormat, level: Option<&str>) -> Exit {
+    let complain = |text: &str| std::io::stderr().lock().write_all(text.as_bytes()).ok();
+    if let Err(error) = telemetry::init(format, level) {
+        complain(&format!("datalake-agent: {error}\n"));
+        return Exit::Usage;
+    }
+    match config::load(config) {
+        Ok(plan) => app::run(&plan),
+        Err(report) => {
+            complain(&report.to_string());
+            Exit::Configuration
+        }
+    }
+}

@@ -221,18 +221,6 @@ impl Core {
         }
     }
 
-    /// The least memory, in bytes, with which such a flow gets on: one longest line in its wire form (a buffer may
-    /// be twice as large as what is in it), and what the compressor needs for it.
-    #[must_use]
-    pub fn memory_floor(settings: &batch::Settings) -> u64 {
-        let longest = settings.longest_line() as u64;
-        let times = match settings.compression {
-            batch::Compression::None => 3,
-            batch::Compression::Gzip { .. } => 6,
-        };
-        times * longest + 64 * 1024
-    }
-
     /// Something has happened at `now`: decides what follows from it and appends it to `actions`.
     pub fn step(&mut self, input: Input, now: Instant, actions: &mut Vec<Action>) {
         match input {

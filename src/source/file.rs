@@ -6,7 +6,7 @@
 pub mod discover;
 
 use crate::books::Books;
-use crate::record::{Arrival, ChunkPool, CheckpointUpdate, Remembered, Watermarks};
+use crate::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, Watermarks};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
