@@ -255,6 +255,9 @@ impl Stream {
         strand.family = super::stream::family_of(&place.path);
         let had_row = strand.saved_at > 0;
         self.lost.retain(|other| *other != lost);
+        for waiting in self.strands.values_mut().filter(|waiting| waiting.after == Some(candidate)) {
+            waiting.after = Some(lost);
+        }
         self.move_to(lost, place.clone());
         match self.by_key.get(&old).copied() {
             Some(next) if next != lost => self.mark_dirty(next),

@@ -156,7 +156,8 @@ impl Stream {
             return;
         }
         strand.standing = Standing::Absent { since: world.now };
-        if strand.role == Role::Log && strand.source.is_none() && strand.wants_turn() {
+        let unread = strand.unread() > 0 || (strand.place.packing.is_some() && !strand.finished);
+        if strand.role == Role::Log && strand.source.is_none() && unread {
             strand.standing = Standing::Lost { until: world.now + SEEK_FOR, sought: false };
             self.lost.push(id);
             self.due.insert(folder_of(&strand.place.path).to_owned(), world.now);

@@ -75,7 +75,7 @@ impl Stream {
             (Role::Candidate { since, .. }, _) => {
                 (strand.place.packing.is_none() || self.worth_verifying(id)) && world.now < since + HOLD_BACK
             }
-            (Role::Twin, _) => false,
+            (Role::Twin, _) => strand.after.is_some_and(|before| self.holds_back(before, world)),
             (Role::Log, Standing::Lost { sought, .. }) => !sought || strand.unread() > 0,
             (Role::Log, _) => strand.wants_turn() && !strand.denied,
         }
