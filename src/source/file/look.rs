@@ -13,6 +13,9 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Names that nothing new bears are remembered up to this many.
+const MOST_INCIDENTS: usize = 256;
+
 impl Stream {
     /// Looks at the folders whose time has come.
     pub(super) fn look_at_due(&mut self, world: &mut World) {
@@ -169,16 +172,17 @@ impl Stream {
     /// Begins with new files: those that match, and rotations of names that something happened to.
     fn take_up(&mut self, mut new: Vec<&Seen>, world: &mut World) -> Vec<Id> {
         let incidents = std::mem::take(&mut self.incidents);
-        // Oldest first; a name that something happened to is the newest of its rotations.
+        // Oldest first; a name without a rotation suffix is the newest of its rotations.
         new.sort_by_key(|seen| {
-            let live = incidents.iter().any(|incident| incident.path == seen.path);
+            let live = names::parents(name_of(&seen.path)).is_empty() && names::packing(name_of(&seen.path)).is_none();
             (live, seen.status.key.born.min(seen.status.modified), seen.status.modified, seen.path.clone())
         });
         let mut begun = Vec::new();
         let mut last: Vec<Id> = incidents.iter().map(|incident| incident.strand).collect();
         for seen in new {
             let incident = incidents.iter().position(|incident| is_about(incident, seen));
-            let sibling = incident.filter(|_| !self.dormant.contains_key(&seen.status.key));
+            let sibling = incidents.iter().position(|incident| is_later_rotation(incident, seen));
+            let sibling = sibling.filter(|_| !self.dormant.contains_key(&seen.status.key));
             let Some(flow) = seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen)) else {
                 continue;
             };
@@ -214,14 +218,35 @@ impl Stream {
         }
         // What begins anew under the old name comes after all rotations of it.
         for (incident, last) in incidents.iter().zip(last) {
-            if let Some(live) = self.present_at(&incident.path).filter(|live| *live != last)
+            if let Some(live) = self.present_at(&incident.path).filter(|live| !self.waits_for(last, *live))
                 && let Some(strand) = self.strands.get_mut(&live)
                 && strand.read == 0
             {
                 strand.after = Some(last);
             }
         }
+        self.keep_open(incidents);
         begun
+    }
+
+    /// Whether `id` is the other or comes after it.
+    fn waits_for(&self, id: Id, other: Id) -> bool {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            if id == other {
+                return true;
+            }
+            next = self.strands.get(&id).and_then(|strand| strand.after);
+        }
+        false
+    }
+
+    /// As long as nothing new bears the name, further rotations may still be on their way.
+    fn keep_open(&mut self, incidents: Vec<Incident>) {
+        let open = incidents.into_iter().filter(|incident| self.present_at(&incident.path).is_none());
+        let mut open: Vec<Incident> = open.collect();
+        open.drain(..open.len().saturating_sub(MOST_INCIDENTS));
+        self.incidents = open;
     }
 
     /// While content is looked for, any file beside where it was may hold it.
@@ -245,16 +270,18 @@ impl Stream {
     }
 }
 
-/// Whether the file is, by name and age, a rotation of the name since it was last seen, or bears the name itself.
+/// Whether the file is, by its name, a rotation of the name that something happened to, or bears it.
 fn is_about(incident: &Incident, seen: &Seen) -> bool {
-    if folder_of(&incident.path) != folder_of(&seen.path) {
-        return false;
-    }
-    if incident.path == seen.path {
-        return true;
-    }
+    folder_of(&incident.path) == folder_of(&seen.path)
+        && names::family(name_of(&incident.path)) == names::family(name_of(&seen.path))
+}
+
+/// Whether the file is a rotation that came about since the name was last seen to lead where it led.
+fn is_later_rotation(incident: &Incident, seen: &Seen) -> bool {
     let born = if seen.status.key.born == 0 { seen.status.modified } else { seen.status.key.born };
-    let news = born > incident.since && seen.status.modified > incident.since;
     let (name, before) = (name_of(&seen.path), name_of(&incident.path));
-    news && (names::is_rotation_of(before, name) || names::is_rotation_of(&names::family(before), name))
+    folder_of(&incident.path) == folder_of(&seen.path)
+        && born > incident.since
+        && seen.status.modified > incident.since
+        && (names::is_rotation_of(before, name) || names::is_rotation_of(&names::family(before), name))
 }
