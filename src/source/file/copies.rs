@@ -278,6 +278,10 @@ fn parent_paths(path: &Path) -> Vec<PathBuf> {
 
 /// Compares with what was read before its place lost it.
 fn compare_with_lost(id: Id, lost: &Strand, related: bool, path: &Path, head: &[u8], file: &File, size: u64) -> Verdict {
+    if is_unseen(lost) {
+        let same_size = lost.place.size == size && super::stream::family_of(path) == lost.family;
+        return if same_size && *lost.place.path != *path { Verdict::Home(id) } else { Verdict::Fresh };
+    }
     let known_content = lost.head.length > 0 && identity::begins_with(head, lost.head);
     let beside = folder_of(path) == folder_of(&lost.place.path) && *lost.place.path != *path;
     if !known_content || !beside || !(related || lost.head.length >= CONVINCING_ANYWHERE) {
@@ -294,4 +298,10 @@ fn compare_with_lost(id: Id, lost: &Strand, related: bool, path: &Path, head: &[
         None if related && size >= CONVINCING => Verdict::Copy,
         _ => Verdict::Fresh,
     }
+}
+
+/// Whether it was gone before anything of its content was seen: only family and size can tell it then, and as it
+/// is read from its beginning wherever it is found, a mistake does no harm.
+pub(super) fn is_unseen(lost: &Strand) -> bool {
+    lost.read == 0 && lost.head.length == 0
 }

@@ -16,6 +16,9 @@ use std::time::Instant;
 /// Names that nothing new bears are remembered up to this many.
 const MOST_INCIDENTS: usize = 256;
 
+/// How often a folder that keeps changing is read again before what was seen has to do.
+const RESCANS: usize = 4;
+
 impl Stream {
     /// Looks at the folders whose time has come.
     pub(super) fn look_at_due(&mut self, world: &mut World) {
@@ -29,13 +32,21 @@ impl Stream {
     /// Looks at these folders, as one: a file that moved between them is seen as moved.
     pub(super) fn look(&mut self, folders: &[PathBuf], world: &mut World) -> Vec<Id> {
         let begun = Instant::now();
-        let mut seen = Vec::new();
         let inodes: HashSet<u64> =
             self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
-        for folder in folders {
-            self.due.remove(folder);
-            self.scan(folder, &inodes, &mut seen);
+        let mut seen = self.scan_all(folders, &inodes);
+        // A folder that is being changed shows a mixture of before and after: look until it stays as it is.
+        for _ in 0..RESCANS {
+            if !changed_recently(folders, world.wall) {
+                break;
+            }
+            let before = std::mem::replace(&mut seen, self.scan_all(folders, &inodes));
+            let names = |seen: &[Seen]| -> Vec<_> { seen.iter().map(|seen| (seen.status.key, seen.path.clone())).collect() };
+            if names(&before) == names(&seen) {
+                break;
+            }
         }
+        folders.iter().for_each(|folder| drop(self.due.remove(folder)));
         let known = self.known_in(folders, &seen);
         let mut new = Vec::new();
         for decision in reconcile(&known, &seen) {
@@ -71,6 +82,12 @@ impl Stream {
         self.count_files();
         self.look_cost = begun.elapsed();
         new
+    }
+
+    fn scan_all(&self, folders: &[PathBuf], inodes: &HashSet<u64>) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        folders.iter().for_each(|folder| self.scan(folder, inodes, &mut seen));
+        seen
     }
 
     /// What lies in the folder, as far as it may be of interest.
@@ -126,7 +143,7 @@ impl Stream {
         let Some(strand) = self.strands.get(&id) else { return };
         if strand.place.path != seen.path {
             tracing::debug!(from = %strand.place.path.display(), to = %seen.path.display(), "the file was renamed");
-            self.incident(id);
+            self.incident(id, world);
             let mut place = self.strands[&id].place.clone();
             place.path = seen.path.clone();
             self.move_to(id, place);
@@ -151,7 +168,7 @@ impl Stream {
 
     /// The file of the strand is not in its folder.
     pub(super) fn missing(&mut self, id: Id, world: &World) {
-        self.incident(id);
+        self.incident(id, world);
         let Some(strand) = self.strands.get_mut(&id) else { return };
         tracing::debug!(file = %strand.place.path.display(), read = strand.read, "the file is gone from its folder");
         if matches!(strand.role, Role::Candidate { .. }) {
@@ -171,7 +188,7 @@ impl Stream {
 
     /// Begins with new files: those that match, and rotations of names that something happened to.
     fn take_up(&mut self, mut new: Vec<&Seen>, world: &mut World) -> Vec<Id> {
-        let incidents = std::mem::take(&mut self.incidents);
+        let mut incidents = std::mem::take(&mut self.incidents);
         // Oldest first; a name without a rotation suffix is the newest of its rotations.
         new.sort_by_key(|seen| {
             let live = names::parents(name_of(&seen.path)).is_empty() && names::packing(name_of(&seen.path)).is_none();
@@ -217,7 +234,8 @@ impl Stream {
             }
         }
         // What begins anew under the old name comes after all rotations of it.
-        for (incident, last) in incidents.iter().zip(last) {
+        for (incident, last) in incidents.iter_mut().zip(last) {
+            incident.strand = last;
             if let Some(live) = self.present_at(&incident.path).filter(|live| !self.waits_for(last, *live))
                 && let Some(strand) = self.strands.get_mut(&live)
                 && strand.read == 0
@@ -225,7 +243,7 @@ impl Stream {
                 strand.after = Some(last);
             }
         }
-        self.keep_open(incidents);
+        self.keep_open(incidents, world);
         begun
     }
 
@@ -242,8 +260,8 @@ impl Stream {
     }
 
     /// As long as nothing new bears the name, further rotations may still be on their way.
-    fn keep_open(&mut self, incidents: Vec<Incident>) {
-        let open = incidents.into_iter().filter(|incident| self.present_at(&incident.path).is_none());
+    fn keep_open(&mut self, incidents: Vec<Incident>, world: &World) {
+        let open = incidents.into_iter().filter(|incident| world.now < incident.until || self.present_at(&incident.path).is_none());
         let mut open: Vec<Incident> = open.collect();
         open.drain(..open.len().saturating_sub(MOST_INCIDENTS));
         self.incidents = open;
@@ -268,6 +286,12 @@ impl Stream {
             flow.books.files.set(files);
         }
     }
+}
+
+/// Whether entries of one of the folders came or went a moment ago.
+fn changed_recently(folders: &[PathBuf], wall: u64) -> bool {
+    let recently = wall.saturating_sub(50).saturating_mul(1_000_000);
+    folders.iter().any(|folder| identity::of_path(folder).is_ok_and(|status| status.modified >= recently))
 }
 
 /// Whether the file is, by its name, a rotation of the name that something happened to, or bears it.
