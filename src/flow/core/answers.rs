@@ -10,8 +10,8 @@
 
 use super::{Action, Again, BatchId, Condition, Core, Notice, Outbound, Quarantining};
 use crate::batch::{Claim, Sealed};
-use crate::record::{Origin, Position};
 use crate::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, retry};
+use crate::record::{Origin, Position};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -232,11 +232,7 @@ impl Core {
     }
 }
 
-fn given_up(
-    origins: &std::collections::BTreeMap<Origin, super::Stream>,
-    sealed: &Sealed,
-    fault: Fault,
-) -> GivenUp {
+fn given_up(origins: &std::collections::BTreeMap<Origin, super::Stream>, sealed: &Sealed, fault: Fault) -> GivenUp {
     let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
     GivenUp {
         payload: sealed.payload_of(0),
