@@ -158,7 +158,7 @@ impl Framer {
 
 /// Frames any bytes under settings taken from the first few of them, and asserts what is promised: no run is larger
 /// than its room, positions grow, every byte of input is in a run or was reported as filtered.
-pub fn fuzz(bytes: &[u8]) {
+pub fn fuzz(bytes: &[u8], now: Instant) {
     let (Some(knobs), Some(text)) = (bytes.get(..4), bytes.get(4..)) else { return };
     let settings = Settings {
         max_line_bytes: 2 + usize::from(knobs[0]),
@@ -173,12 +173,11 @@ pub fn fuzz(bytes: &[u8]) {
     let small = Room { bytes: usize::from(knobs[2]), lines: 1 + usize::from(knobs[3] >> 4) };
     let (mut framer, mut room) = (Framer::new(&settings, Position::START), small);
     let (mut accounted, mut end, mut position) = (0, Position::START, Position::START);
-    let epoch = Instant::now();
     for chunk in text.chunks(1 + usize::from(knobs[3])) {
         let mut input = Input { bytes: chunk, position };
         position = position + chunk.len();
         loop {
-            match framer.next(&mut input, room, epoch) {
+            match framer.next(&mut input, room, now) {
                 Framed::Run(run) => {
                     assert!(!run.bytes.is_empty() && run.bytes.len() <= room.bytes && run.lines <= room.lines);
                     assert!(run.end > end && run.end <= position);

@@ -67,7 +67,9 @@ fn run(target: &str, inputs: &[Vec<u8>], rounds: u64, entry: impl Fn(&[u8]) + st
 
 #[test]
 fn framing_keeps_its_promises_for_any_bytes_in_any_chunks() {
-    run("framing", &corpus(&["fuzz/corpus/framing"]), 20_000, datalake_agent::framing::fuzz);
+    run("framing", &corpus(&["fuzz/corpus/framing"]), 20_000, |bytes| {
+        datalake_agent::framing::fuzz(bytes, std::time::Instant::now());
+    });
 }
 
 #[test]
