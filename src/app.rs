@@ -5,12 +5,13 @@
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
 use crate::config::{FlowPlan, Plan};
+use crate::deliver::GivenUp;
 use crate::deliver::firehose::Firehose;
-use crate::deliver::quarantine::{self, Quarantine};
-use crate::deliver::session;
+use crate::deliver::quarantine::Quarantine;
+use crate::deliver::session::{self, SessionError};
 use crate::exit::Exit;
 use crate::flow::budget::{Budget, Lease};
-use crate::flow::core::{Core, GivenUp, Settings};
+use crate::flow::core::{Core, Settings};
 use crate::flow::{Flow, Keep, Standing};
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
@@ -35,7 +36,7 @@ enum StartError {
     #[error("cannot start: {0}; the system gives no threads or descriptors, see `ulimit -a` of this user")]
     System(#[from] std::io::Error),
     #[error(transparent)]
-    Session(#[from] session::SessionError),
+    Session(#[from] SessionError),
 }
 
 impl StartError {
@@ -78,8 +79,7 @@ fn start(plan: &Plan) -> Result<Exit, StartError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("flow").enable_all().build()?;
     let exit = runtime.block_on(async {
-        let session = session::connect(&plan.session).await?;
-        let running = Running::build(plan, Firehose::new(session), remembered, &keeper)?;
+        let running = Running::build(plan, service(plan).await?, remembered, &keeper)?;
         Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout).await)
     })?;
     // Calls that were still under way at the deadline are dropped with the runtime.
@@ -91,6 +91,14 @@ fn start(plan: &Plan) -> Result<Exit, StartError> {
             if exit == Exit::Success { Exit::InputOutput } else { exit }
         }
     })
+}
+
+/// The service that the plan's calls go to.
+///
+/// # Errors
+/// When no endpoint can be made out of the plan and the environment.
+pub async fn service(plan: &Plan) -> Result<Firehose, SessionError> {
+    Ok(Firehose::new(session::connect(&plan.session).await?))
 }
 
 /// The parts, running.
@@ -266,10 +274,9 @@ fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
 }
 
 fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
-    let quarantine = Mutex::new(Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name));
+    let quarantine = Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name);
+    let quarantine = Mutex::new(quarantine);
     Arc::new(move |given_up: GivenUp| {
-        let GivenUp { payload, lines, extents, fault } = given_up;
-        let given_up = quarantine::GivenUp { payload, lines, extents, fault };
         let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
         quarantine.keep(&given_up, clock::now_ms()).map_err(|error| error.to_string())
     })

@@ -4,6 +4,7 @@
 
 /// Says whether a configuration can run.
 pub mod check;
+
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
 
@@ -39,11 +40,38 @@ enum Command {
         #[arg(long, value_name = "LEVEL")]
         log_level: Option<String>,
     },
+    /// Shows or sends again what the service refused for good.
+    Quarantine {
+        #[command(subcommand)]
+        act: QuarantineAct,
+    },
     /// Says whether the configuration can run, and what it would do; touches nothing.
     Check {
         /// The configuration; `agent.d/*.json` beside it is read too.
         #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
         config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum QuarantineAct {
+    /// Lists the records that wait.
+    List {
+        /// The configuration, for the state folder.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// Only those for this delivery stream.
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+    },
+    /// Sends the records that wait again and removes those that are accepted.
+    Replay {
+        /// The configuration, for the state folder, the endpoint and the credentials.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// Only those for this delivery stream.
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
     },
 }
 
@@ -61,6 +89,7 @@ pub fn main() -> Exit {
     match arguments.command {
         Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
         Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
+        Command::Quarantine { act } => quarantine(act),
     }
 }
 
@@ -76,5 +105,42 @@ fn run(config: &std::path::Path, format: LogFormat, level: Option<&str>) -> Exit
             complain(&report.to_string());
             Exit::Configuration
         }
+    }
+}
+
+fn quarantine(act: QuarantineAct) -> Exit {
+    let complain = |text: String| {
+        std::io::stderr().lock().write_all(text.as_bytes()).ok();
+        Exit::InputOutput
+    };
+    let (QuarantineAct::List { ref config, .. } | QuarantineAct::Replay { ref config, .. }) = act;
+    let plan = match config::load(config) {
+        Ok(plan) => plan,
+        Err(report) => {
+            complain(report.to_string());
+            return Exit::Configuration;
+        }
+    };
+    let mut out = std::io::stdout();
+    let done = match act {
+        QuarantineAct::List { stream, .. } => {
+            quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ())
+        }
+        QuarantineAct::Replay { stream, .. } => {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
+            };
+            runtime.block_on(async {
+                let service = app::service(&plan).await.map_err(|error| std::io::Error::other(error.to_string()))?;
+                quarantine::replay(&plan.state_directory, stream.as_deref(), &service, &mut out)
+                    .await
+                    .map(|_replayed| ())
+            })
+        }
+    };
+    match done {
+        Ok(()) => Exit::Success,
+        Err(error) => complain(format!("datalake-agent: {error}\n")),
     }
 }

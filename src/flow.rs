@@ -8,9 +8,9 @@ pub mod budget;
 /// Input and time in, actions out.
 pub mod core;
 
-use self::core::{Action, BatchId, Condition, Core, GivenUp, Input, Notice, Tally};
+use self::core::{Action, BatchId, Condition, Core, Input, Notice, Tally};
 use crate::books::Books;
-use crate::deliver::{Answer, Call, Service};
+use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::record::{Arrival, Watermarks};
 use crate::telemetry::clock;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,7 @@ mod flows;
 pub(super) use flows::prove_flows;
 
 use super::endpoint;
-use super::report::{At, Kind, Report, quoted};
+use super::report::{Kind, Report, quoted};
 use super::section::Placed;
 use super::written::Written;
 use crate::batch::{self, Compression, firehose};
