@@ -125,7 +125,7 @@ pub(crate) fn access_line(line: &mut Vec<u8>, rng: &mut Rng, file: u64, number: 
     let status = *pick(rng, &[200, 200, 200, 200, 200, 200, 304, 404, 302, 500]);
     writeln!(
         line,
-        "10.{}.{}.{} - - [21/Nov/2026:{:02}:{:02}:{:02} +0000] \"GET {}/{} HTTP/1.1\" {status} {} {} SEQ:{file:03}:{number:08}",
+        "10.{}.{}.{} - - [21/Nov/2026:{:02}:{:02}:{:02} +0000] \"GET {}/{} HTTP/1.1\" {status} {} \"-\" {}ms SEQ:{file:03}:{number:08}",
         rng.u8(0..4),
         rng.u8(0..16),
         rng.u8(1..255),

@@ -33,7 +33,7 @@ pub(crate) const STREAM: &str = "bench";
 type Row = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
 const ROWS: [Row; 9] = [
-    ("limit", rows::yardstick::alone),
+    ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
     ("gzip", rows::gzip::against_compressing_alone),
