@@ -6,7 +6,7 @@ use super::pairs::{Pairs, Peaks, Run, run_limit};
 use super::{Bench, median, mib};
 use crate::Outcome;
 use crate::inputs::Input;
-use crate::lake::{Counts, Lake};
+use crate::lake::{Counts, Lake, Way};
 use crate::limit::Mode;
 use crate::processes::Agent;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(180);
 #[derive(Clone, Copy)]
 struct Comparison {
     name: &'static str,
-    tls: bool,
+    way: Way,
     /// What the limit program does.
     mode: Mode,
     /// Keys of the agent's flow, as JSON.
@@ -26,10 +26,11 @@ struct Comparison {
     required: f64,
 }
 
-const PACKED: Comparison = Comparison { name: "packed", tls: false, mode: Mode::Packed, flow: "{}", required: 1.12 };
+const PACKED: Comparison =
+    Comparison { name: "packed", way: Way::Http, mode: Mode::Packed, flow: "{}", required: 1.12 };
 const LINES: Comparison = Comparison {
     name: "one line per record",
-    tls: false,
+    way: Way::Http,
     mode: Mode::Lines,
     flow: "{\"aggregatedRecordSizeBytes\": 0}",
     required: 1.20,
@@ -38,9 +39,9 @@ const LINES: Comparison = Comparison {
 pub(crate) fn packed(bench: &mut Bench) -> Outcome<()> {
     let mut memory = 0;
     let (mut limit_memory, mut runs) = (0, 0);
-    for tls in [false, true] {
+    for way in [Way::Http, Way::Tls] {
         for number in 0..3 {
-            let peaks = compare(bench, Comparison { tls, ..PACKED }, number)?;
+            let peaks = compare(bench, Comparison { way, ..PACKED }, number)?;
             memory = peaks.agent.max(memory);
             limit_memory = peaks.limit.max(limit_memory);
             runs += bench.rounds;
@@ -53,9 +54,9 @@ pub(crate) fn packed(bench: &mut Bench) -> Outcome<()> {
 
 /// One record a line, HTTP and TLS.
 pub(crate) fn lines(bench: &mut Bench) -> Outcome<()> {
-    for tls in [false, true] {
+    for way in [Way::Http, Way::Tls] {
         for number in 0..2 {
-            compare(bench, Comparison { tls, ..LINES }, number)?;
+            compare(bench, Comparison { way, ..LINES }, number)?;
         }
     }
     Ok(())
@@ -63,12 +64,11 @@ pub(crate) fn lines(bench: &mut Bench) -> Outcome<()> {
 
 fn compare(bench: &mut Bench, comparison: Comparison, number: usize) -> Outcome<Peaks> {
     let input = [&bench.inputs.access, &bench.inputs.json, &bench.inputs.many][number];
-    let scheme = if comparison.tls { "TLS" } else { "HTTP" };
-    let title = format!("{}, {scheme}, {}", comparison.name, input.name);
+    let title = format!("{}, {}, {}", comparison.name, comparison.way.word(), input.name);
     println!("{title}: {} bytes, {} lines", input.bytes, input.lines);
     input.warm()?;
     let folder = bench.folder()?;
-    let lake = Lake::start(folder.path(), comparison.tls)?;
+    let lake = Lake::start(folder.path(), comparison.way)?;
     let mut pairs = Pairs::default();
     for _ in 0..bench.rounds {
         let before = lake.counts()?;

@@ -8,7 +8,7 @@ use super::{Bench, median, mib};
 use crate::Outcome;
 use crate::collector::Collector;
 use crate::inputs::Input;
-use crate::lake::Lake;
+use crate::lake::{Lake, Way};
 use crate::limit::Mode;
 
 /// All its modes over both single files.
@@ -19,14 +19,15 @@ pub(crate) fn alone(bench: &mut Bench) -> Outcome<()> {
         for mode in [Mode::Packed, Mode::Lines] {
             ships_the_file(bench, mode, input)?;
         }
-        for (mode, tls) in [
-            (Mode::Packed, false),
-            (Mode::Packed, true),
-            (Mode::Lines, false),
-            (Mode::Lines, true),
-            (Mode::Compress, false),
+        signs_well(bench, input)?;
+        for (mode, way) in [
+            (Mode::Packed, Way::Http),
+            (Mode::Packed, Way::Tls),
+            (Mode::Lines, Way::Http),
+            (Mode::Lines, Way::Tls),
+            (Mode::Compress, Way::Http),
         ] {
-            cost(bench, mode, tls, number)?;
+            cost(bench, mode, way, number)?;
         }
     }
     Ok(())
@@ -42,21 +43,26 @@ fn ships_the_file(bench: &Bench, mode: Mode, input: &Input) -> Outcome<()> {
     Ok(())
 }
 
-fn cost(bench: &mut Bench, mode: Mode, tls: bool, number: usize) -> Outcome<()> {
+fn signs_well(bench: &Bench, input: &Input) -> Outcome<()> {
+    let folder = bench.folder()?;
+    let lake = Lake::start(folder.path(), Way::Verified)?;
+    // An answer that is not an acceptance ends the limit program.
+    run_limit(bench, Mode::Packed, &lake.endpoint, None, input)?;
+    println!("  packed of {}: {} signatures verified", input.name, lake.counts()?.calls);
+    Ok(())
+}
+
+fn cost(bench: &mut Bench, mode: Mode, way: Way, number: usize) -> Outcome<()> {
     let input = [&bench.inputs.access, &bench.inputs.json][number];
     let folder = bench.folder()?;
-    let lake = Lake::start(folder.path(), tls)?;
+    let lake = Lake::start(folder.path(), way)?;
     let (mut costs, mut memory) = (Vec::new(), 0);
     for _ in 0..bench.rounds {
         let run = run_limit(bench, mode, &lake.endpoint, lake.authority.as_deref(), input)?;
         costs.push(run.cpu / (input.bytes as f64 / f64::from(1 << 30)));
         memory = run.memory.max(memory);
     }
-    let way = match (mode, tls) {
-        (Mode::Compress, _) => "no sending",
-        (_, false) => "HTTP",
-        (_, true) => "TLS",
-    };
+    let way = if mode == Mode::Compress { "no sending" } else { way.word() };
     let name = format!("limit program, {}, {way}, {}", mode.word(), input.name);
     bench.table.add(&name, median(&costs), "CPU s/GiB", None, format!("{:.1} MiB of memory", mib(memory)));
     Ok(())
