@@ -110,6 +110,11 @@ impl Drop for Program {
     }
 }
 
+/// The agent's binary: the one built for this run, or what `SHIP_AGENT` names, to compare another build.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("SHIP_AGENT").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_datalake-agent")), PathBuf::from)
+}
+
 /// The agent, told what to do by a configuration in `folder`.
 pub(crate) struct Agent {
     /// `firehose.endpoint`.
@@ -148,7 +153,7 @@ impl Agent {
         fs::create_dir_all(self.folder.join("state"))?;
         let path = self.folder.join("agent.json");
         fs::write(&path, serde_json::to_string_pretty(&configuration)?)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_datalake-agent"));
+        let mut command = Command::new(binary());
         command.arg("run").arg("--config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null());
         command.env_clear().env("HOME", &self.folder).env("AWS_EC2_METADATA_DISABLED", "true");
         if let Some(authority) = &self.authority {

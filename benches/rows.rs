@@ -13,7 +13,7 @@ pub(crate) mod yardstick;
 use crate::Outcome;
 use crate::inputs::Inputs;
 use crate::table::Table;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What every row works with.
 pub(crate) struct Bench {
@@ -61,8 +61,7 @@ pub(crate) fn mib(bytes: u64) -> f64 {
 
 /// Size of the agent's binary.
 pub(crate) fn binary_size(bench: &mut Bench) -> Outcome<()> {
-    let path = Path::new(env!("CARGO_BIN_EXE_datalake-agent"));
-    let binary = std::fs::read(path)?;
+    let binary = std::fs::read(crate::processes::binary())?;
     let stripped = memchr::memmem::rfind(&binary, b"\0.symtab\0").is_none();
     let note = if stripped { "symbols stripped" } else { "symbols still in it" };
     let megabytes = binary.len() as f64 / 1e6;

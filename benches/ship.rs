@@ -104,7 +104,7 @@ fn surroundings(quick: bool, rounds: usize) -> String {
         .unwrap_or_else(|| "unknown processor".to_owned());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = read("/proc/meminfo").lines().next().map(str::to_owned).unwrap_or_default();
-    let said_by = |program: &str, argument: &str| {
+    let said_by = |program: &Path, argument: &str| {
         let output = Command::new(program).arg(argument).output().ok();
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     };
@@ -112,8 +112,8 @@ fn surroundings(quick: bool, rounds: usize) -> String {
         "machine: {cores} x {processor}; {memory}; kernel {}; load {}\nversions: {}; {}\nseed {}; {rounds} rounds{}",
         read("/proc/sys/kernel/osrelease").trim(),
         read("/proc/loadavg").trim(),
-        said_by(env!("CARGO_BIN_EXE_datalake-agent"), "--version"),
-        said_by("rustc", "--version"),
+        said_by(&processes::binary(), "--version"),
+        said_by("rustc".as_ref(), "--version"),
         inputs::SEED,
         if quick { "; QUICK: 64 MiB inputs, figures are for a look only" } else { "" },
     )
