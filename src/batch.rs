@@ -1,6 +1,19 @@
-//! Runs in, sealed calls in their wire form out.
+//! Runs in, sealed calls in their wire form out: the JSON body is written once, as the bytes arrive.
+//! Promises that no record and no call is ever over the service's limits, and that no record splits a line.
+//! Leaves when to send, and what to do with the answer, to the flow core.
 
-use std::time::Duration;
+/// The bytes of a full record made smaller; the choice of compressor stays in this one file.
+mod compress;
+/// The wire form of `PutRecordBatch` and its limits.
+pub mod firehose;
+/// A call that is sealed: its records, their claims, and how it is taken apart again.
+mod sealed;
+
+pub use sealed::{Claim, Record, Sealed};
+
+use compress::Compressor;
+use firehose::Body;
+use std::time::{Duration, Instant};
 
 /// When a record and a batch are complete.
 #[derive(Clone, Debug)]
@@ -34,14 +47,355 @@ pub enum Compression {
     },
 }
 
-/// The limits of `PutRecordBatch`.
-pub mod firehose {
-    /// Records in one call (API reference of `PutRecordBatch`).
-    pub const CALL_RECORDS: usize = 500;
-    /// Bytes of one record before base64: 1,000 KiB (API reference of `Record`).
-    pub const RECORD_BYTES: usize = 1_024_000;
-    /// Bytes of one call before base64: 4 MiB (quota page), less 1 KiB of caution.
-    pub const CALL_BYTES: usize = 4 * 1024 * 1024 - 1024;
-    /// Each record is billed rounded up to a multiple of this (pricing page).
-    pub const BILLING_STEP: usize = 5 * 1024;
+/// How much the open record still takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes.
+    pub bytes: usize,
+    /// Lines; at least 1 wherever there are bytes.
+    pub lines: usize,
 }
+
+/// Lines on their way into the open record.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<'a> {
+    /// The bytes to send.
+    pub bytes: &'a [u8],
+    /// Bytes of input they stand for.
+    pub input: u64,
+    /// How many lines.
+    pub count: usize,
+    /// When they were read.
+    pub read_at: Instant,
+}
+
+/// The open batch and, in it, the open record.
+///
+/// Invariants: `payload + open.bytes <= settings.max_bytes` (without compression), `count <= settings.max_records`,
+/// and each record of the service is at most [`firehose::RECORD_BYTES`].
+#[derive(Debug)]
+pub struct Packer {
+    settings: Settings,
+    record_limit: usize,
+    line_limit: usize,
+    body: Body,
+    records: Vec<Record>,
+    claims: Vec<Claim>,
+    /// Records as the service counts them: one per [`Record`], more where a compressed one had to be cut.
+    count: usize,
+    /// Bytes of the sealed records before base64.
+    payload: usize,
+    oldest: Option<Instant>,
+    open: Open,
+    compressor: Option<Compressor>,
+}
+
+/// The record being filled.
+#[derive(Debug, Default)]
+struct Open {
+    bytes: usize,
+    lines: usize,
+    input: u64,
+    read_at: Option<Instant>,
+    /// Where its claims begin in `claims`.
+    claims_from: usize,
+    /// Its bytes, where they are compressed when the record is full.
+    raw: Vec<u8>,
+}
+
+impl Settings {
+    /// The longest line, in bytes, that is sure to fit into a record and a call under these settings.
+    #[must_use]
+    pub fn longest_line(&self) -> usize {
+        match self.compression {
+            Compression::None => firehose::RECORD_BYTES.min(self.max_bytes),
+            Compression::Gzip { .. } => compress::LONGEST_LINE.min(compress::raw_limit(self.max_bytes)),
+        }
+    }
+}
+
+impl Packer {
+    /// An empty batch.
+    ///
+    /// # Panics
+    /// When the settings exceed the service's limits: the plan has checked them.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        assert!(settings.max_bytes <= firehose::CALL_BYTES && settings.max_records <= firehose::CALL_RECORDS);
+        assert!(settings.max_records > 0 && settings.longest_line() > 1, "a batch must hold a line");
+        assert!(settings.aggregated_record_bytes.is_none_or(|bytes| (1..=firehose::RECORD_BYTES).contains(&bytes)));
+        let compressor = match settings.compression {
+            Compression::None => None,
+            Compression::Gzip { level } => Some(Compressor::new(level)),
+        };
+        let record_limit = settings.aggregated_record_bytes.unwrap_or(firehose::RECORD_BYTES).min(settings.max_bytes);
+        let line_limit = match (settings.aggregated_record_bytes, settings.max_lines_per_record) {
+            (None, _) => 1,
+            (Some(_), None) => usize::MAX,
+            (Some(_), Some(lines)) => lines.max(1) as usize,
+        };
+        let body = Body::new(&settings.stream, firehose::body_bytes(settings.max_bytes, settings.max_records));
+        Self {
+            settings,
+            record_limit,
+            line_limit,
+            body,
+            records: Vec::new(),
+            claims: Vec::new(),
+            count: 0,
+            payload: 0,
+            oldest: None,
+            open: Open::default(),
+            compressor,
+        }
+    }
+
+    /// What the open record still takes. An empty batch takes any line of [`Settings::longest_line`].
+    #[must_use]
+    pub fn space(&self) -> Space {
+        if self.count >= self.settings.max_records {
+            return Space { bytes: 0, lines: 1 };
+        }
+        let in_record = match &self.compressor {
+            // The compressed size is what counts, and is known only later; the target follows the ratio seen so far.
+            Some(compressor) => compressor.raw_target(self.record_limit, self.settings.max_bytes),
+            None => self.record_limit,
+        };
+        let in_batch = match &self.compressor {
+            Some(_) => usize::MAX,
+            None => self.settings.max_bytes - self.payload - self.open.bytes,
+        };
+        // A line longer than a packed record should be is a record of its own.
+        let in_record = if self.open.bytes == 0 { in_record.max(self.settings.longest_line()) } else { in_record };
+        let bytes = in_record.saturating_sub(self.open.bytes).min(in_batch);
+        Space { bytes, lines: self.line_limit - self.open.lines }
+    }
+
+    /// How many bytes of *several* lines the open record still takes; less than [`Packer::space`] where only a
+    /// single long line may fill a record beyond its usual size.
+    #[must_use]
+    pub fn packing_space(&self) -> Space {
+        let space = self.space();
+        match &self.compressor {
+            Some(compressor) => {
+                let target = compressor.raw_target(self.record_limit, self.settings.max_bytes);
+                Space { bytes: space.bytes.min(target.saturating_sub(self.open.bytes)), ..space }
+            }
+            None => Space { bytes: space.bytes.min(self.record_limit.saturating_sub(self.open.bytes)), ..space },
+        }
+    }
+
+    /// Adds lines to the open record. `claim` is asked to let the open record's newest claim stand for these bytes
+    /// too (and then returns `None`), or to make another.
+    ///
+    /// # Panics
+    /// When there is no space for them.
+    pub fn append(&mut self, lines: Lines<'_>, claim: impl FnOnce(Option<&mut Claim>) -> Option<Claim>) {
+        assert!(lines.bytes.len() <= self.space().bytes && !lines.bytes.is_empty(), "lines were put where no space is");
+        if self.compressor.is_some() {
+            let capacity = self.raw_capacity_with(lines.bytes.len());
+            self.open.raw.reserve_exact(capacity - self.open.raw.len());
+            self.open.raw.extend_from_slice(lines.bytes);
+        } else {
+            if self.open.bytes == 0 {
+                self.body.begin_record();
+            }
+            self.body.write(lines.bytes);
+        }
+        self.open.bytes += lines.bytes.len();
+        self.open.lines += lines.count;
+        self.open.input += lines.input;
+        self.open.read_at = self.open.read_at.or(Some(lines.read_at));
+        let newest = if self.claims.len() > self.open.claims_from { self.claims.last_mut() } else { None };
+        if let Some(claim) = claim(newest) {
+            self.claims.push(claim);
+        }
+    }
+
+    /// Whether the open record has as many lines as a record may have.
+    #[must_use]
+    pub fn record_is_full(&self) -> bool {
+        self.open.lines >= self.line_limit
+    }
+
+    /// Completes the open record. A compressed record that does not fit completes the batch before it; that batch
+    /// is returned.
+    pub fn seal_record(&mut self) -> Option<Sealed> {
+        if self.open.bytes == 0 {
+            return None;
+        }
+        if self.compressor.is_some() {
+            return self.seal_compressed();
+        }
+        let wire = self.body.end_record();
+        self.close_record(wire, 1, self.open.bytes);
+        None
+    }
+
+    /// Completes the record and the batch: one batch as a rule, two where a compressed record did not fit, none
+    /// where there was nothing.
+    pub fn seal(&mut self) -> [Option<Sealed>; 2] {
+        [self.seal_record(), self.take_batch()]
+    }
+
+    /// Adds a record that was sealed before and not accepted, still encoded, to the batch; `false` if it does not
+    /// fit. Its claims move with it.
+    ///
+    /// # Panics
+    /// When a record is open.
+    pub fn adopt(&mut self, from: &mut Sealed, index: usize) -> bool {
+        assert!(self.open.bytes == 0, "a record is open");
+        let record = from.records[index];
+        let fits = self.count + record.parts <= self.settings.max_records
+            && self.payload + record.payload <= self.settings.max_bytes;
+        if fits {
+            let wire = self.body.adopt(from.wire(index));
+            self.claims.append(&mut from.take_claims(index));
+            self.count += record.parts;
+            self.payload += record.payload;
+            self.records.push(Record { wire_end: wire.end, wire_start: wire.start, claims_end: self.claims.len(), ..record });
+            self.open.claims_from = self.claims.len();
+            self.age(from.oldest);
+        }
+        fits
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.open.bytes == 0
+    }
+
+    /// Whether not even a short line can be added before it is sealed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let open = usize::from(self.open.bytes > 0);
+        let bytes = if self.compressor.is_some() { self.payload } else { self.payload + self.open.bytes };
+        self.count + open >= self.settings.max_records && (open == 0 || self.record_is_full())
+            || bytes >= self.settings.max_bytes
+    }
+
+    /// When it must be sealed because of its age.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        let oldest = match (self.oldest, self.open.read_at) {
+            (Some(batch), Some(record)) => Some(batch.min(record)),
+            (batch, record) => batch.or(record),
+        };
+        oldest.map(|oldest| oldest + self.settings.max_age)
+    }
+
+    /// Memory that it holds, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.body.memory() + self.open.raw.capacity() + self.compressor.as_ref().map_or(0, Compressor::memory)
+    }
+
+    /// Memory that it can come to hold, in bytes, when so many bytes more are appended.
+    #[must_use]
+    pub fn memory_with(&self, bytes: usize) -> usize {
+        let records = if self.line_limit == 1 { bytes.min(self.settings.max_records) } else { 2 };
+        match &self.compressor {
+            None => self.body.memory_with(bytes, records) + self.open.raw.capacity(),
+            Some(compressor) => {
+                let raw = self.open.raw.len() + bytes;
+                // Should nothing compress, the body grows by all of it.
+                self.raw_capacity_with(bytes) + compressor.memory_with(raw) + self.body.memory_with(raw, records + 4)
+            }
+        }
+    }
+
+    /// Takes back a buffer that was sent, so that steady sending allocates nothing.
+    pub fn reuse(&mut self, buffer: Vec<u8>) {
+        self.body.reuse(buffer);
+    }
+
+    /// Gives memory back to the system that only a busy flow needs.
+    pub fn rest(&mut self) {
+        self.body.rest();
+        if self.open.bytes == 0 {
+            self.open.raw = Vec::new();
+        }
+        if let Some(compressor) = &mut self.compressor {
+            compressor.rest();
+        }
+    }
+
+    fn raw_capacity_with(&self, more: usize) -> usize {
+        let (needed, capacity) = (self.open.raw.len() + more, self.open.raw.capacity());
+        let doubled = (capacity * 2).min(compress::raw_limit(self.settings.max_bytes));
+        if needed <= capacity { capacity } else { needed.max(doubled) }
+    }
+
+    fn seal_compressed(&mut self) -> Option<Sealed> {
+        let mut compressor = self.compressor.take().expect("asked by seal_record");
+        let members = compressor.compress(&self.open.raw);
+        let (payload, parts) = (members.bytes(), members.count());
+        let fits = self.payload + payload <= self.settings.max_bytes && self.count + parts <= self.settings.max_records;
+        let overflow = if fits { None } else { self.take_all_but_open() };
+        let mut wire: Option<std::ops::Range<usize>> = None;
+        for member in members.iter() {
+            self.body.begin_record();
+            self.body.write(member);
+            let part = self.body.end_record();
+            wire = Some(wire.map_or(part.clone(), |whole| whole.start..part.end));
+        }
+        self.open.raw.clear();
+        self.compressor = Some(compressor);
+        self.close_record(wire.expect("a record that is not empty has a member"), parts, payload);
+        overflow
+    }
+
+    fn close_record(&mut self, wire: std::ops::Range<usize>, parts: usize, payload: usize) {
+        let raw = std::mem::take(&mut self.open.raw);
+        let open = std::mem::replace(&mut self.open, Open { raw, claims_from: self.claims.len(), ..Open::default() });
+        self.count += parts;
+        self.payload += payload;
+        self.records.push(Record {
+            wire_start: wire.start,
+            wire_end: wire.end,
+            parts,
+            payload,
+            input: open.input,
+            lines: open.lines,
+            attempts: 0,
+            claims_end: self.claims.len(),
+        });
+        if let Some(read_at) = open.read_at {
+            self.age(read_at);
+        }
+    }
+
+    fn age(&mut self, read_at: Instant) {
+        self.oldest = Some(self.oldest.map_or(read_at, |oldest| oldest.min(read_at)));
+    }
+
+    fn take_all_but_open(&mut self) -> Option<Sealed> {
+        let claims = self.claims.split_off(self.open.claims_from);
+        let batch = self.take_batch();
+        self.claims = claims;
+        batch
+    }
+
+    fn take_batch(&mut self) -> Option<Sealed> {
+        let oldest = self.oldest.take()?;
+        let records = std::mem::take(&mut self.records);
+        self.open.claims_from = 0;
+        let (body, memory) = self.body.finish();
+        let sealed = Sealed {
+            body,
+            memory,
+            claims: std::mem::take(&mut self.claims).into_iter().map(Some).collect(),
+            count: std::mem::take(&mut self.count),
+            payload: std::mem::take(&mut self.payload),
+            oldest,
+            records,
+        };
+        assert!(!sealed.records.is_empty(), "an empty batch was sealed");
+        assert!(sealed.payload <= self.settings.max_bytes && sealed.count <= self.settings.max_records, "over the limit");
+        Some(sealed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

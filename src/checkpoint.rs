@@ -1,1 +1,124 @@
-//! To come.
+//! Settled positions on disk: newest watermarks into SQLite, at most one transaction a second.
+//! Promises that what is read back was saved as a whole, and that losing the file costs duplicates, never bytes.
+//! Leaves deciding what is settled to the flows, and what a saved position means for a file to the source.
+
+/// The thread that owns the store.
+mod keeper;
+/// One agent per state folder.
+mod lock;
+/// What waits to be written.
+mod pending;
+/// Rows as they lie in the database.
+mod rows;
+/// The database file.
+mod store;
+
+pub use keeper::{Health, Keeper, Poster};
+pub use store::{Store, fuzz_database};
+
+use std::path::PathBuf;
+
+/// Why the checkpoint cannot be used or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state folder cannot be made, or files in it cannot be made or moved.
+    #[error(
+        "cannot use {} for the agent's state: {source}; the folder must be there or makeable, and the user that runs \
+         the agent must be able to write to it", path.display()
+    )]
+    Folder {
+        /// The file or folder that was refused.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another agent runs on this folder.
+    #[error(
+        "another agent ({}) uses the state folder {}; stop it, or give this one a `stateDirectory` of its own",
+        holder.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}")), folder.display()
+    )]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// Process id of the holder, as it wrote it into the lock file.
+        holder: Option<u32>,
+    },
+    /// A later version of the agent has written this file.
+    #[error(
+        "{} has format {found}, this agent knows formats up to {known}; install the newer agent again, or move the \
+         file away (all matching files are then read again from their beginning)", path.display()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format this agent knows.
+        known: i64,
+    },
+    /// SQLite cannot do what it was asked to.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// Somebody removed or replaced the database under a running agent: what is written now nobody will find.
+    #[error(
+        "{} was removed or replaced while the agent was running; restart the agent (matching files may then be read \
+         again from their beginning)", path.display()
+    )]
+    Replaced {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The thread that writes is gone. A bug.
+    #[error("the thread that saves positions has died")]
+    Died,
+}
+
+/// Reading what was logged.
+#[cfg(test)]
+mod test_log {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    /// What was logged since.
+    #[derive(Clone, Default)]
+    pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        pub(super) fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        }
+
+        /// Runs `action` with everything that it logs, threads that it starts included, ending up here.
+        pub(super) fn during<T>(&self, action: impl FnOnce() -> T) -> T {
+            let own = self.clone();
+            let subscriber =
+                tracing_subscriber::fmt().with_ansi(false).with_writer(move || own.clone()).without_time().finish();
+            tracing::subscriber::with_default(subscriber, action)
+        }
+    }
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What `action` logs, and what it returns.
+    pub(super) fn logged<T>(action: impl FnOnce() -> T) -> (String, T) {
+        let log = Log::default();
+        let result = log.during(action);
+        (log.text(), result)
+    }
+}

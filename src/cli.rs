@@ -1,1 +1,4 @@
 //! To come.
+
+/// Says whether a configuration can run.
+pub mod check;

@@ -1,4 +1,244 @@
-//! Configuration: read, written, plan; every fault reported at once.
+//! Configuration: files read, written, plan; every fault of every file reported at once.
+//! Promises a plan that can run, or a report that is not empty; never a panic, whatever the bytes.
+//! Leaves the rules of each setting to the stage that has it.
 
+/// Addresses of services.
+mod endpoint;
+/// Keys of the Kinesis Agent, and what became of them.
+mod foreign;
+/// JSON with comments, every value with its place.
+mod json;
+/// The table of all keys.
+pub mod keys;
+/// Which known word was meant.
+mod nearest;
 /// The same, proven runnable.
 pub mod plan;
+/// What is wrong, where, and what would do.
+pub mod report;
+/// The key tables as documentation and as JSON Schema.
+pub mod schema;
+/// One object against its table.
+mod section;
+/// Single values decoded.
+mod values;
+/// As the operator wrote it.
+mod written;
+
+pub use plan::{FlowPlan, Plan};
+pub use report::Report;
+
+use report::Kind;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file larger than this is no configuration.
+pub const LARGEST_FILE: usize = 1 << 20;
+/// So many fragments are read; each may hold any number of flows.
+const MOST_FRAGMENTS: usize = 1000;
+/// Ends of names that editors and package managers leave behind on purpose.
+const LEFT_BEHIND: [&str; 9] =
+    ["~", ".bak", ".orig", ".swp", ".rpmsave", ".rpmnew", ".dpkg-old", ".dpkg-dist", ".dpkg-new"];
+
+/// One file, or why it could not be read.
+struct File {
+    name: String,
+    contents: Result<Vec<u8>, String>,
+    world_readable: bool,
+}
+
+/// Reads the main file and the files `agent.d/*.json` beside it, in the order of their names.
+///
+/// # Errors
+/// Everything that is wrong with any of the files.
+pub fn load(main: &Path) -> Result<Plan, Report> {
+    let mut report = Report::default();
+    let mut files = vec![read(main, false)];
+    let (fragments, others) = list_fragments(main, &mut files);
+    files.extend(fragments.iter().map(|path| read(path, true)));
+    let plan = judge(&files, &mut report);
+    for (name, kind, message, help) in others {
+        let file = report.add_source(&name, "".into());
+        report.add_to_file(kind, file, message, help);
+    }
+    finish(plan, report)
+}
+
+/// The same from texts with their names, the main file first; they count as readable by their owner only.
+///
+/// # Errors
+/// Everything that is wrong with any of the files.
+pub fn from_text(files: &[(&str, &str)]) -> Result<Plan, Report> {
+    from_files(files.iter().map(|(name, text)| (*name, text.as_bytes())))
+}
+
+fn from_files<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Plan, Report> {
+    let files: Vec<File> = files
+        .map(|(name, bytes)| File { name: name.to_owned(), contents: Ok(bytes.to_vec()), world_readable: false })
+        .collect();
+    let mut report = Report::default();
+    let plan = judge(&files, &mut report);
+    finish(plan, report)
+}
+
+/// Judges any bytes, cut at NUL into a main file and fragments, and asserts what is promised for them.
+///
+/// # Panics
+/// When a promise does not hold; that is its purpose.
+pub fn fuzz(bytes: &[u8]) {
+    let parts: Vec<&[u8]> = bytes.split(|byte| *byte == 0).collect();
+    let result = from_files(parts.iter().map(|part| ("fuzz.json", *part)));
+    let report = match &result {
+        Ok(plan) => {
+            assert!(!plan.flows.is_empty(), "a plan has flows");
+            assert_eq!(plan.warnings.errors(), 0, "a plan has no errors");
+            &plan.warnings
+        }
+        Err(report) => {
+            assert!(report.errors() > 0, "no plan, so there is a reason");
+            report
+        }
+    };
+    for fault in report.faults() {
+        assert!(!fault.message.is_empty() && !fault.help.is_empty(), "words are missing: {fault:?}");
+        let Some(place) = fault.place else { continue };
+        // Of a file that is not UTF-8, the part before the first fault is text.
+        let text = parts[place.file].utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        assert!(text.get(place.start..place.end).is_some(), "the place is none of the text: {fault:?}");
+    }
+    assert!(report.to_string().len() <= (report.faults().len() + 1) * 4096, "a report stays readable");
+}
+
+/// A plan without errors keeps its warnings; everything else is the report.
+fn finish(plan: Option<Plan>, mut report: Report) -> Result<Plan, Report> {
+    report.sort();
+    match plan {
+        Some(plan) if report.errors() == 0 => Ok(Plan { warnings: report, ..plan }),
+        _ => Err(report),
+    }
+}
+
+/// Files in, a plan out; `None` or errors in the report mean that there is none.
+fn judge(files: &[File], report: &mut Report) -> Option<Plan> {
+    let mut main = None;
+    let mut flows = Vec::new();
+    let mut whole = true;
+    for (index, file) in files.iter().enumerate() {
+        let Some(root) = parse(file, index == 0, report) else {
+            whole = false;
+            continue;
+        };
+        if index > 0 {
+            flows.extend(written::fragment(&root, report));
+        } else if let Some((written, own)) = written::main(&root, report) {
+            main = Some(written);
+            flows = own;
+        }
+    }
+    let proven = plan::prove_flows(&flows, report);
+    let main = main?;
+    if flows.is_empty() && whole && report.errors() == 0 {
+        let help = "add one: \"flows\": [{\"filePattern\": \"/var/log/app/*.log\", \"deliveryStream\": \"NAME\"}]";
+        report.add(Kind::NoFlows, &main.at, "there is no flow, so there is nothing to do", help);
+    }
+    Some(plan::prove(main, proven, files[0].world_readable, report))
+}
+
+fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value> {
+    let bytes = match &file.contents {
+        Ok(bytes) => bytes,
+        Err(reason) => {
+            let source = report.add_source(&file.name, "".into());
+            let help = match is_main {
+                true => "check the path given with --config, and that the agent's user may read it",
+                false => "make it readable for the agent's user, or move it away",
+            };
+            report.add_to_file(Kind::Unreadable, source, format!("the file cannot be read: {reason}"), help);
+            return None;
+        }
+    };
+    if bytes.len() > LARGEST_FILE {
+        let source = report.add_source(&file.name, "".into());
+        let message = format!("the file is larger than {}", crate::units::ByteSize::bytes(LARGEST_FILE as u64));
+        report.add_to_file(
+            Kind::TooLarge,
+            source,
+            message,
+            "is this the configuration? Flows can be spread over agent.d",
+        );
+        return None;
+    }
+    let text: Arc<str> = match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            let good = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+            let source = report.add_source(&file.name, good.into());
+            let place = report::Place { file: source, start: good.len(), end: good.len() };
+            let at = report::At { place, path: String::new() };
+            let message = format!("the file is not UTF-8: byte {:#04x} begins no character", bytes[good.len()]);
+            report.add(Kind::NotUtf8, &at, message, "save it as UTF-8");
+            return None;
+        }
+    };
+    let source = report.add_source(&file.name, text.clone());
+    json::read(source, &text, report)
+}
+
+/// Reads a file, at most one byte more than is allowed.
+fn read(path: &Path, regular_only: bool) -> File {
+    let read = || -> std::io::Result<(Vec<u8>, bool)> {
+        // Asked before opening: to open a FIFO would wait for its writer.
+        if regular_only && !std::fs::metadata(path)?.is_file() {
+            return Err(std::io::Error::other("it is not a regular file"));
+        }
+        let file = std::fs::File::open(path)?;
+        let world_readable = file.metadata()?.permissions().mode() & 0o004 != 0;
+        let mut bytes = Vec::new();
+        file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, world_readable))
+    };
+    let name = path.display().to_string();
+    match read() {
+        Ok((bytes, world_readable)) => File { name, contents: Ok(bytes), world_readable },
+        Err(error) => File { name, contents: Err(error.to_string()), world_readable: false },
+    }
+}
+
+type Remark = (String, Kind, String, &'static str);
+
+/// The fragments in order, and what is to be said about other files in their folder.
+fn list_fragments(main: &Path, files: &mut Vec<File>) -> (Vec<PathBuf>, Vec<Remark>) {
+    let folder = main.parent().unwrap_or(Path::new("")).join("agent.d");
+    let (mut fragments, mut others) = (Vec::new(), Vec::new());
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (fragments, others),
+        Err(error) => {
+            let name = folder.display().to_string();
+            files.push(File { name, contents: Err(error.to_string()), world_readable: false });
+            return (fragments, others);
+        }
+    };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') || LEFT_BEHIND.iter().any(|end| name.ends_with(end)) {
+            continue;
+        }
+        if name.ends_with(".json") {
+            fragments.push(path);
+        } else if path.is_file() {
+            let message = "the file is not read; only names that end in .json are".to_owned();
+            others.push((path.display().to_string(), Kind::NotRead, message, "rename it to *.json, or move it away"));
+        }
+    }
+    fragments.sort();
+    others.sort();
+    if fragments.len() > MOST_FRAGMENTS {
+        let message = format!("the folder holds {} files; at most {MOST_FRAGMENTS} are read", fragments.len());
+        others.push((folder.display().to_string(), Kind::TooLarge, message, "put more flows into each file"));
+        fragments.truncate(MOST_FRAGMENTS);
+    }
+    (fragments, others)
+}

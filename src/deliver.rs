@@ -2,8 +2,12 @@
 //! Promises that every failure has one of five meanings, and that each says whether it could have happened.
 //! Leaves sending to `firehose`, waiting to the flow's shell and deciding to the flow core.
 
-/// PutRecordBatch through the AWS SDK.
+/// What each failure means, and what the operator can do about it.
+mod fault;
+/// PutRecordBatch with the SDK's credentials, signature and connections.
 pub mod firehose;
+/// The credentials in use.
+mod identity;
 /// How fast a stream may be fed: fixed limits, and one that follows the service's complaints.
 pub mod pace;
 /// Files of records that were given up on purpose.
@@ -12,6 +16,8 @@ pub mod quarantine;
 pub mod retry;
 /// Region, endpoint, credentials: the SDK client.
 pub mod session;
+/// One signed POST.
+mod wire;
 
 use bytes::Bytes;
 

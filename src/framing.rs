@@ -1,15 +1,26 @@
-//! Bytes in, runs of whole lines out.
+//! Bytes in, runs of whole lines out; "need more" is a value, not a wait.
+//! Promises that no byte is lost, doubled or reordered, and that no line, however long, makes memory grow beyond
+//! one line's limit.
+//! Leaves packing of runs into records to batch, and what to do with a line to process.
 
-use std::time::Duration;
+/// Single lines: newline, header lines, lines over the limit.
+mod lines;
+/// Lines joined into records by a start pattern.
+mod multiline;
+
+pub use multiline::{StartPattern, StartPatternError};
+
+use crate::record::Position;
+use std::time::{Duration, Instant};
 
 /// How a flow's bytes become lines.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The longest line, its newline included, in bytes.
+    /// The longest line, its newline included, in bytes. At least one more than `terminator` has.
     pub max_line_bytes: usize,
     /// What happens to a longer one.
     pub long_lines: LongLines,
-    /// What ends a line that was cut.
+    /// What ends a line that was cut, or whose file ended without a newline.
     pub terminator: Vec<u8>,
     /// So many lines at the start of each file are not shipped.
     pub skip_header_lines: u32,
@@ -36,24 +47,114 @@ pub struct MultiLine {
     pub timeout: Duration,
 }
 
-/// A compiled `multiLineStartPattern`.
-#[derive(Clone, Debug)]
-pub struct StartPattern {}
-
-/// Why a start pattern does not compile.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct StartPatternError {
-    /// What the regex compiler says.
-    pub reason: String,
+/// How much the next run may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: usize,
+    /// Lines, at least 1.
+    pub lines: usize,
 }
 
-impl StartPattern {
-    /// Compiles the pattern; look-around falls back to a backtracking engine.
-    ///
-    /// # Errors
-    /// When neither engine takes it.
-    pub fn parse(_text: &str) -> Result<Self, StartPatternError> {
-        Ok(Self {})
+/// Bytes of one chunk that were not framed yet; `position` is where the first of them stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// What is left.
+    pub bytes: &'a [u8],
+    /// Position of `bytes[0]` in the origin.
+    pub position: Position,
+}
+
+impl<'a> Input<'a> {
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.bytes.split_at(count);
+        self.bytes = rest;
+        self.position = self.position + count;
+        taken
     }
 }
+
+/// Whole lines that need no further work one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run<'a> {
+    /// The lines as they are to be sent; each ends in a newline or the terminator. Never empty.
+    pub bytes: &'a [u8],
+    /// Bytes of input that are in it; fewer than `bytes` has where a terminator was added.
+    pub input: u64,
+    /// The position after the run.
+    pub end: Position,
+    /// Lines in it (records, where lines are joined).
+    pub lines: usize,
+}
+
+/// What the next stretch of input turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framed<'a> {
+    /// Whole lines.
+    Run(Run<'a>),
+    /// Input that is not shipped: header lines, the end of a truncated line.
+    Filtered {
+        /// The position after it; `None` while what comes before it is still held.
+        end: Option<Position>,
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// The next line is longer than the room but not longer than the limit: make room and ask again.
+    NoRoom,
+    /// The input is used up.
+    NeedMore,
+}
+
+/// The framing of one origin.
+#[derive(Debug)]
+pub struct Framer {
+    lines: lines::Lines,
+    joiner: Option<multiline::Joiner>,
+}
+
+impl Framer {
+    /// For an origin whose reading begins at `start`; header lines are skipped only from the very beginning.
+    #[must_use]
+    pub fn new(settings: &Settings, start: Position) -> Self {
+        Self {
+            lines: lines::Lines::new(settings, start),
+            joiner: settings.multi_line.as_ref().map(|join| multiline::Joiner::new(settings, join.clone(), start)),
+        }
+    }
+
+    /// The next run of the input that fits into the room. Call until it says `NeedMore`.
+    pub fn next<'a, 'b: 'a>(&'a mut self, input: &mut Input<'b>, room: Room, now: Instant) -> Framed<'a> {
+        match &mut self.joiner {
+            None => self.lines.next(input, room),
+            Some(joiner) => joiner.next(&mut self.lines, input, room, now),
+        }
+    }
+
+    /// When a held record is complete because nothing followed it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.joiner.as_ref().and_then(multiline::Joiner::deadline)
+    }
+
+    /// The held record, if its time has come.
+    pub fn overdue(&mut self, now: Instant) -> Option<Run<'_>> {
+        self.joiner.as_mut().and_then(|joiner| joiner.overdue(now))
+    }
+
+    /// The origin has ended: what is held is complete. Call until it says `None`.
+    pub fn finish(&mut self) -> Option<Run<'_>> {
+        match &mut self.joiner {
+            None => self.lines.finish(),
+            Some(joiner) => joiner.finish(&mut self.lines),
+        }
+    }
+
+    /// Bytes held back: the beginning of a line, lines waiting to be joined.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.lines.held() + self.joiner.as_ref().map_or(0, multiline::Joiner::held)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,38 @@ impl fmt::Display for Position {
     }
 }
 
+/// A claim: "until I am settled, the watermark stops before the bytes that I stand for". Made by the ledger,
+/// carried by the record, settled exactly once, by value.
+///
+/// It stands for a *run* of bytes, so the usual cost is one receipt per record and origin, not one per line.
+/// Taking a receipt only when a record is sealed would be cheaper still and wrong: as soon as two records of one
+/// origin are open at the same time, the later one's receipt would cover bytes of the earlier one.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a receipt that is not settled holds the watermark for ever"]
+pub struct Receipt {
+    origin: Origin,
+    serial: u64,
+}
+
+impl Receipt {
+    /// The receipt with this number in its origin's order of reading; only a ledger makes them.
+    pub const fn new(origin: Origin, serial: u64) -> Self {
+        Self { origin, serial }
+    }
+
+    /// The origin whose bytes it stands for.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Its number in the origin's order of reading.
+    #[must_use]
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+}
+
 /// What an operator knows an origin by. Told once, when the origin opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginInfo {

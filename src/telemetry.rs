@@ -1,1 +1,21 @@
-//! To come.
+//! What the operator sees: the log, the state in words, and what systemd is told.
+//! Promises that each line stands for a change of condition, and that systemd is only told what is true.
+//! Leaves counting to the books and deciding to the flows.
+
+/// The one place that asks what time it is on the wall.
+pub mod clock;
+/// Lines for the journal, with a field of their own for each field of an event.
+mod journal;
+/// Where the log goes, in which form, and how much of it.
+mod log;
+/// What systemd is told.
+mod notify;
+/// The lag in words.
+mod status;
+/// Whether the watchdog may be fed.
+mod watchdog;
+
+pub use log::{LogError, LogFormat, init};
+pub use notify::Notifier;
+pub use status::{FlowLook, Reporter, status_words};
+pub use watchdog::Watchdog;

@@ -1,7 +1,19 @@
 //! The configuration proven runnable: patterns compiled, limits checked, memory summed.
+//! Promises that after a plan exists nothing can be misconfigured.
+//! Leaves the rules for patterns and regular expressions to the stages that use them.
 
+/// The flows, one by one and against each other.
+mod flows;
+
+pub(super) use flows::prove_flows;
+
+use super::endpoint;
+use super::report::{At, Kind, Report, quoted};
+use super::section::Placed;
+use super::written::Written;
+use crate::batch::{self, Compression, firehose};
 use crate::units::ByteSize;
-use crate::{batch, deliver, framing, source};
+use crate::{deliver, framing, source};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +30,12 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// Accepted from the start, used later.
     pub emit_metrics: bool,
+    /// Accepted from the start, used later; with scheme.
+    pub kinesis_endpoint: Option<String>,
     /// At least one.
     pub flows: Vec<FlowPlan>,
+    /// What is allowed but perhaps not meant; worth one line each in the log.
+    pub warnings: Report,
 }
 
 /// One flow.
@@ -38,3 +54,135 @@ pub struct FlowPlan {
     /// Calls under way at the same time; 1 keeps the order of lines.
     pub max_concurrent_requests: usize,
 }
+
+/// The least a flow works with while others use the rest of the budget: two chunks just read (256 KiB each)
+/// and an open batch of half a MiB in its wire form.
+pub const FLOW_MINIMUM: ByteSize = ByteSize::mib(1);
+/// Chunks between reading and batching: one being filled, one being framed.
+const READ_BUFFERS: ByteSize = ByteSize::kib(2 * 256);
+/// A record before and after compression, and the tables of the compressor at its highest level.
+const GZIP_BUFFERS: ByteSize = ByteSize::mib(8);
+impl FlowPlan {
+    /// One full batch in its wire form.
+    fn call_bytes(&self) -> u64 {
+        let body = firehose::body_bytes(self.batch.max_bytes, self.batch.max_records) as u64;
+        let compressor = match self.batch.compression {
+            Compression::None => 0,
+            Compression::Gzip { .. } => GZIP_BUFFERS.as_u64(),
+        };
+        body + compressor
+    }
+
+    /// What the flow uses when nothing else wants memory: a batch being filled, one for each call under way, what was
+    /// just read, and the compressor.
+    #[must_use]
+    pub fn most_memory(&self) -> ByteSize {
+        let batches = self.call_bytes() * (1 + self.max_concurrent_requests as u64);
+        ByteSize::bytes(batches + READ_BUFFERS.as_u64())
+    }
+}
+
+/// Everything but the flows, and what concerns all flows together.
+pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool, report: &mut Report) -> Plan {
+    let firehose_endpoint = written.firehose_endpoint.as_ref().and_then(|given| prove_endpoint(given, report));
+    let kinesis_endpoint = written.kinesis_endpoint.as_ref().and_then(|given| prove_endpoint(given, report));
+    let session = deliver::session::Settings {
+        region: written.region.as_ref().and_then(|region| prove_region(region, report)),
+        firehose_endpoint,
+        access_key: prove_access_key(&written, world_readable, report),
+    };
+    let max_memory = ByteSize::bytes(written.max_memory.value);
+    prove_memory(&written.max_memory.at, max_memory, &flows, report);
+    Plan {
+        state_directory: prove_state_directory(&written.state_directory, report),
+        session,
+        max_memory,
+        shutdown_timeout: Duration::from_millis(written.shutdown_timeout_millis),
+        emit_metrics: written.emit_metrics,
+        kinesis_endpoint,
+        flows,
+        warnings: Report::default(),
+    }
+}
+
+fn prove_state_directory(given: &Placed<String>, report: &mut Report) -> PathBuf {
+    let text = &given.value;
+    if !text.starts_with('/') {
+        let message = format!("`{}` is {}, which is not an absolute path", given.at.path, quoted(text));
+        report.add(Kind::BadPath, &given.at, message, "begin with a slash, such as \"/var/lib/datalake-agent\"");
+    } else if text.contains('\0') {
+        let message = format!("`{}` holds a NUL character", given.at.path);
+        report.add(Kind::BadPath, &given.at, message, "remove \\u0000; no path can hold it");
+    }
+    PathBuf::from(text)
+}
+
+fn prove_endpoint(given: &Placed<String>, report: &mut Report) -> Option<String> {
+    match endpoint::parse(&given.value) {
+        Ok(endpoint) => {
+            if endpoint.exposed {
+                let message =
+                    format!("`{}` is {}: lines cross the network unencrypted", given.at.path, quoted(&given.value));
+                report.add(Kind::PlainHttp, &given.at, message, "use https://, unless this is a test");
+            }
+            Some(endpoint.url)
+        }
+        Err(help) => {
+            let message = format!("`{}` is {}, which is no address of a service", given.at.path, quoted(&given.value));
+            report.add(Kind::BadEndpoint, &given.at, message, help);
+            None
+        }
+    }
+}
+
+fn prove_region(given: &Placed<String>, report: &mut Report) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if given.value.len() <= 64 && given.value.bytes().all(plain) {
+        return Some(given.value.clone());
+    }
+    let message = format!("`{}` is {}, which is no name of a region", given.at.path, quoted(&given.value));
+    report.add(Kind::BadName, &given.at, message, "write it as AWS does, such as \"eu-central-1\"");
+    None
+}
+
+fn prove_access_key(written: &Written, world_readable: bool, report: &mut Report) -> Option<(String, String)> {
+    match (&written.access_key_id, &written.secret_access_key) {
+        (None, None) => None,
+        (Some(id), Some(secret)) => {
+            if world_readable {
+                let message = format!("everybody on this machine can read `{}`", secret.at.path);
+                let help = "run `chmod o-rwx` on the file, or better use the AWS credential chain";
+                report.add(Kind::Exposed, &secret.at, message, help);
+            }
+            Some((id.value.clone(), secret.value.clone()))
+        }
+        (Some(given), None) | (None, Some(given)) => {
+            let missing = if written.access_key_id.is_none() { "awsAccessKeyId" } else { "awsSecretAccessKey" };
+            let message = format!("`{}` is given without `{missing}`", given.at.path);
+            report.add(Kind::Missing, &given.at, message, "give both, or neither to use the AWS credential chain");
+            None
+        }
+    }
+}
+
+/// The budget is shared: at any time the flow with the largest call must be able to fill it while all others hold
+/// their minimum, or flows could wait for each other.
+fn prove_memory(at: &At, budget: ByteSize, flows: &[FlowPlan], report: &mut Report) {
+    let largest = flows.iter().map(FlowPlan::call_bytes).max().unwrap_or(0);
+    let minima = FLOW_MINIMUM.as_u64() * flows.len() as u64;
+    if minima + largest <= budget.as_u64() {
+        return;
+    }
+    let mib = |bytes: u64| ByteSize::mib(bytes.div_ceil(1 << 20));
+    let needed = mib(minima + largest);
+    let message = format!(
+        "`maxMemoryBytes` is {budget}, but {} flows need {needed}: {FLOW_MINIMUM} each, and {} for the largest call",
+        flows.len(),
+        mib(largest)
+    );
+    let help = format!("set \"maxMemoryBytes\": \"{needed}\" or more, or join flows: `filePattern` can be a list");
+    report.add(Kind::Memory, at, message, help);
+}
+
+#[cfg(test)]
+mod tests;

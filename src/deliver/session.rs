@@ -1,11 +1,45 @@
-//! Region, endpoint, credentials: the SDK client.
+//! Where and as whom to call the service: region, endpoint, credentials, TLS, proxy, as the SDK finds them.
+//! Promises a session without waiting for credentials; they are fetched by the first call and refreshed by later ones.
+//! Leaves signing and sending to `wire`, caching of keys to `identity`, and the meaning of answers to `firehose`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_firehose::primitives::Blob;
+use aws_sdk_firehose::types::Record;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use http::HeaderMap;
+
+use super::identity::Keys;
+
+/// How long a TCP connection, with its TLS handshake, may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the instance metadata may take to name a region, when nothing else does.
+const REGION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The region that is taken when nobody names one.
+const LAST_RESORT_REGION: &str = "us-east-1";
 
 /// Where and as whom to call the service; `None` leaves it to the SDK's chain.
 #[derive(Clone, Default)]
 pub struct Settings {
     /// Region of the stream.
     pub region: Option<String>,
-    /// Another endpoint than the region's own, with scheme.
+    /// Another endpoint than the region's own; `https` where no scheme is written.
     pub firehose_endpoint: Option<String>,
     /// Access key id and secret from the configuration file.
     pub access_key: Option<(String, String)>,
@@ -20,5 +54,278 @@ impl std::fmt::Debug for Settings {
             .field("firehose_endpoint", &self.firehose_endpoint)
             .field("access_key", &self.access_key.as_ref().map(|(id, _)| id))
             .finish()
+    }
+}
+
+/// Why no session can be made; each needs a change by the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The SDK found no address to send to.
+    #[error("no endpoint for Firehose in region `{region}`: {reason}")]
+    Endpoint {
+        /// The region in use.
+        region: String,
+        /// What the SDK says.
+        reason: String,
+    },
+    /// The file in `AWS_CA_BUNDLE` cannot be used.
+    #[error("the certificates in AWS_CA_BUNDLE (`{path}`) cannot be used: {reason}")]
+    Certificates {
+        /// Its path.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The parts of a request that are the same for every call, as the SDK wrote them.
+#[derive(Clone, Debug)]
+pub(super) struct Envelope {
+    /// Address, with path.
+    pub(super) uri: http::Uri,
+    /// Headers without those that belong to one call (date, signature, length, attempt).
+    pub(super) headers: HeaderMap,
+}
+
+/// Everything a call needs beside its body.
+#[derive(Debug)]
+pub struct Session {
+    /// The fixed parts of a request.
+    pub(super) envelope: Envelope,
+    /// The region that requests are signed for.
+    pub(super) region: String,
+    /// The credentials, fetched when first asked for.
+    pub(super) keys: Keys,
+    /// The SDK's pooled connections.
+    pub(super) connector: SharedHttpConnector,
+}
+
+impl Session {
+    /// Address of the service.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.envelope.uri.to_string()
+    }
+
+    /// Region that requests are signed for.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+/// Finds region, endpoint and certificates; sends nothing and does not wait for credentials.
+///
+/// # Errors
+/// When no endpoint can be made out of the settings and the environment, or the extra certificates cannot be read.
+pub async fn connect(settings: &Settings) -> Result<Session, SessionError> {
+    let region = region(settings).await;
+    let config = sdk_config(settings, &region).await;
+    let envelope = envelope(&config, &region).await?;
+    let keys = match &settings.access_key {
+        Some((id, secret)) => Keys::fixed(Credentials::new(id, secret, None, None, "configuration file")),
+        None => Keys::chain(Arc::new({
+            let (settings, region) = (settings.clone(), region.clone());
+            move || {
+                let (settings, region) = (settings.clone(), region.clone());
+                Box::pin(async move { sdk_config(&settings, &region).await.credentials_provider() })
+            }
+        })),
+    };
+    let connector = connector(&envelope.uri)?;
+    Ok(Session { envelope, region, keys, connector })
+}
+
+/// The SDK's view of the environment. Its retries are left on for the credentials that it fetches (IMDS, STS); calls to
+/// the stream do not pass its retry loop, so attempts are counted by the flow alone.
+async fn sdk_config(settings: &Settings, region: &str) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
+    if let Ok(name) = AppName::new("datalake-agent") {
+        loader = loader.app_name(name);
+    }
+    if let Some(endpoint) = &settings.firehose_endpoint {
+        loader = loader.endpoint_url(with_scheme(endpoint));
+    }
+    if let Some((id, secret)) = &settings.access_key {
+        let keys = Credentials::new(id, secret, None, None, "configuration file");
+        loader = loader.credentials_provider(SharedCredentialsProvider::new(keys));
+    }
+    loader.load().await
+}
+
+/// The region: as configured, else as the endpoint's name says, else environment and profile, else the instance's own.
+async fn region(settings: &Settings) -> String {
+    if let Some(region) = &settings.region {
+        return region.clone();
+    }
+    if let Some(region) = settings.firehose_endpoint.as_deref().and_then(region_of_endpoint) {
+        return region.to_owned();
+    }
+    let environment = EnvironmentVariableRegionProvider::new();
+    if let Some(region) = environment.region().await {
+        return region.as_ref().to_owned();
+    }
+    if let Some(region) = ProfileFileRegionProvider::new().region().await {
+        return region.as_ref().to_owned();
+    }
+    // An endpoint that is not AWS's own does not care; only then is the instance worth a question.
+    if settings.firehose_endpoint.is_none()
+        && let Ok(Some(region)) =
+            tokio::time::timeout(REGION_TIMEOUT, DefaultRegionChain::builder().build().region()).await
+    {
+        return region.as_ref().to_owned();
+    }
+    tracing::warn!(
+        region = LAST_RESORT_REGION,
+        "no region is configured; set `region` in the configuration or AWS_REGION in the environment"
+    );
+    LAST_RESORT_REGION.to_owned()
+}
+
+/// The region inside an AWS host name (`firehose.eu-west-1.amazonaws.com`, FIPS, dual-stack and private ones too).
+fn region_of_endpoint(endpoint: &str) -> Option<&str> {
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let host = host.split(['/', ':']).next()?;
+    let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|suffix| host.ends_with(suffix));
+    let mut labels = host.split('.').skip_while(|label| !matches!(*label, "firehose" | "firehose-fips"));
+    let region = labels.nth(1)?;
+    (is_aws && region.contains('-')).then_some(region)
+}
+
+/// Kinesis Agent configurations name the host alone.
+fn with_scheme(endpoint: &str) -> String {
+    if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") }
+}
+
+/// Has the SDK write one request, which is not sent, and keeps its address and headers.
+async fn envelope(config: &SdkConfig, region: &str) -> Result<Envelope, SessionError> {
+    let failed = |reason: String| SessionError::Endpoint { region: region.to_owned(), reason };
+    let capture = Capture::default();
+    let connector = SharedHttpConnector::new(capture.clone());
+    let placeholder = Credentials::new("placeholder", "placeholder", None, None, "placeholder");
+    let client = aws_sdk_firehose::Client::from_conf(
+        aws_sdk_firehose::config::Builder::from(config)
+            .credentials_provider(placeholder)
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build(),
+    );
+    let record = Record::builder().data(Blob::new("")).build().map_err(|error| failed(error.to_string()))?;
+    let outcome = client.put_record_batch().delivery_stream_name("placeholder").records(record).send().await;
+    let captured = capture.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(request) = captured else {
+        let reason = outcome.err().map(|error| super::wire::causes(&error));
+        return Err(failed(reason.unwrap_or_default()));
+    };
+    let request = request.try_into_http1x().map_err(|error| failed(error.to_string()))?;
+    let (mut parts, _) = request.into_parts();
+    for of_one_call in [
+        "authorization",
+        "x-amz-date",
+        "x-amz-security-token",
+        "content-length",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+    ] {
+        parts.headers.remove(of_one_call);
+    }
+    Ok(Envelope { uri: parts.uri, headers: parts.headers })
+}
+
+/// A connector that keeps the request instead of sending it.
+#[derive(Clone, Debug, Default)]
+struct Capture(Arc<Mutex<Option<HttpRequest>>>);
+
+impl HttpConnector for Capture {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
+        HttpConnectorFuture::ready(Err(ConnectorError::user("only looked at".into())))
+    }
+}
+
+/// The SDK's own HTTP client, with its pool, its TLS and the environment's proxy.
+fn connector(uri: &http::Uri) -> Result<SharedHttpConnector, SessionError> {
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let mut builder = Connector::builder().connector_settings(settings);
+    let proxied = ["http_proxy", "https_proxy", "all_proxy"]
+        .iter()
+        .any(|name| [name.to_string(), name.to_uppercase()].iter().any(|name| std::env::var_os(name).is_some()));
+    if proxied {
+        builder = builder.proxy_config(ProxyConfig::from_env());
+    }
+    // Reading the machine's certificates costs time and memory that plain HTTP does not need.
+    if !proxied && uri.scheme_str() == Some("http") {
+        return Ok(SharedHttpConnector::new(builder.build_http()));
+    }
+    let builder = builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls_context()?);
+    Ok(SharedHttpConnector::new(builder.build()))
+}
+
+/// The machine's certificates, and those in `AWS_CA_BUNDLE`.
+fn tls_context() -> Result<TlsContext, SessionError> {
+    let mut store = TrustStore::default();
+    let path = std::env::var("AWS_CA_BUNDLE").unwrap_or_default();
+    let failed = |reason: String| SessionError::Certificates { path: path.clone(), reason };
+    if !path.is_empty() {
+        store.add_pem_certificate(std::fs::read(&path).map_err(|error| failed(error.to_string()))?);
+    }
+    TlsContext::builder().with_trust_store(store).build().map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_read_out_of_an_aws_endpoint_and_out_of_no_other() {
+        for (endpoint, region) in [
+            ("firehose.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            ("https://firehose.us-gov-west-1.amazonaws.com/", Some("us-gov-west-1")),
+            ("https://firehose-fips.us-east-2.amazonaws.com:443", Some("us-east-2")),
+            ("https://firehose.eu-central-1.api.aws", Some("eu-central-1")),
+            ("https://firehose.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+            ("https://vpce-0a.firehose.eu-west-3.vpce.amazonaws.com", Some("eu-west-3")),
+            ("https://firehose.eu-west-1.example.com", None),
+            ("http://127.0.0.1:4573", None),
+            ("https://firehose.amazonaws.com", None),
+        ] {
+            assert_eq!(region_of_endpoint(endpoint), region, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn settings_never_show_the_secret() {
+        let settings = Settings { access_key: Some(("AKIDEXAMPLE".into(), "hush-hush".into())), ..Settings::default() };
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("AKIDEXAMPLE") && !shown.contains("hush-hush"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn the_envelope_is_what_the_sdk_would_send_less_what_belongs_to_one_call() {
+        let settings = Settings {
+            region: Some("eu-west-1".into()),
+            firehose_endpoint: Some("http://127.0.0.1:9/base".into()),
+            access_key: Some(("id".into(), "secret".into())),
+        };
+        let session = connect(&settings).await.unwrap();
+        let headers = &session.envelope.headers;
+        assert_eq!(headers["x-amz-target"], "Firehose_20150804.PutRecordBatch");
+        assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
+        let agent = headers["x-amz-user-agent"].to_str().unwrap();
+        assert!(agent.contains("app/datalake-agent"), "{agent}");
+        assert!(!headers.contains_key("authorization") && !headers.contains_key("x-amz-date"));
+        assert_eq!(session.region(), "eu-west-1");
+        assert!(session.endpoint().starts_with("http://127.0.0.1:9/base"), "{}", session.endpoint());
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_without_scheme_is_taken_as_https() {
+        let settings = Settings {
+            firehose_endpoint: Some("firehose.eu-west-1.amazonaws.com".into()),
+            access_key: Some(("id".into(), "secret".into())),
+            ..Settings::default()
+        };
+        let session = connect(&settings).await.unwrap();
+        assert_eq!(session.endpoint(), "https://firehose.eu-west-1.amazonaws.com/");
+        assert_eq!(session.region(), "eu-west-1");
     }
 }

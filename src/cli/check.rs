@@ -1,0 +1,145 @@
+//! `datalake-agent check`: says whether a configuration can run, and what it would do.
+//! Promises to touch nothing but the files it reads, and to say the same as a start would.
+//! Leaves the judgement to `config`.
+
+use crate::batch::Compression;
+use crate::config::{self, FlowPlan, Plan};
+use crate::exit::Exit;
+use crate::units::ByteSize;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+
+/// Judges the file and its fragments, and writes the verdict. A reader that hangs up does not change it.
+#[must_use]
+pub fn check(path: &Path, out: &mut dyn Write) -> Exit {
+    let (text, exit) = match config::load(path) {
+        Ok(plan) => (format!("{}{}", plan.warnings, describe(&plan)), Exit::Success),
+        Err(report) => (report.to_string(), Exit::Configuration),
+    };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+    exit
+}
+
+/// What the agent would do, in a few lines.
+fn describe(plan: &Plan) -> String {
+    let count = plan.flows.len();
+    let mut text = format!("configuration is good: {count} flow{}\n\n", if count == 1 { "" } else { "s" });
+    let most: u64 = plan.flows.iter().map(|flow| flow.most_memory().as_u64()).sum();
+    let rows = [
+        ("state", plan.state_directory.display().to_string()),
+        ("endpoint", plan.session.firehose_endpoint.clone().unwrap_or_else(|| "the region's own".to_owned())),
+        ("region", plan.session.region.clone().unwrap_or_else(|| "from the environment".to_owned())),
+        ("memory", memory(most, plan.max_memory)),
+    ];
+    for (name, value) in rows {
+        push(&mut text, format_args!("  {name:9} {value}\n"));
+    }
+    for flow in &plan.flows {
+        push(&mut text, format_args!("\n  {}\n", flow.name));
+        for (name, value) in describe_flow(flow) {
+            push(&mut text, format_args!("    {name:9} {value}\n"));
+        }
+    }
+    text
+}
+
+/// Writing to a text cannot fail.
+fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+    text.write_fmt(line).ok();
+}
+
+fn memory(most: u64, budget: ByteSize) -> String {
+    let mib = ByteSize::mib(most.div_ceil(1 << 20));
+    if most <= budget.as_u64() {
+        format!("{mib} when every flow is busy, of {budget}")
+    } else {
+        format!("{budget}, shared; with {mib} every flow could be busy at once")
+    }
+}
+
+fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let patterns = |patterns: &[crate::source::file::discover::Pattern]| {
+        patterns.iter().map(|pattern| pattern.as_str().escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    rows.push(("files", patterns(&flow.source.include)));
+    if !flow.source.exclude.is_empty() {
+        rows.push(("but not", patterns(&flow.source.exclude)));
+    }
+    rows.push(("stream", flow.batch.stream.clone()));
+    let packing = match flow.batch.aggregated_record_bytes {
+        Some(bytes) => format!("lines packed into records of up to {bytes} bytes"),
+        None => "each line a record".to_owned(),
+    };
+    let compression = match flow.batch.compression {
+        Compression::None => String::new(),
+        Compression::Gzip { level } => format!(", gzip level {level}"),
+    };
+    rows.push(("records", packing + &compression));
+    let batch = &flow.batch;
+    rows.push((
+        "calls",
+        format!(
+            "after {} ms, {} bytes or {} records; {} at a time",
+            batch.max_age.as_millis(),
+            batch.max_bytes,
+            batch.max_records,
+            flow.max_concurrent_requests
+        ),
+    ));
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> (Exit, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.json");
+        std::fs::write(&path, text).unwrap();
+        let mut out = Vec::new();
+        let exit = check(&path, &mut out);
+        (exit, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_good_file_is_described() {
+        let (exit, out) =
+            checked(r#"{"flows": [{"filePattern": "/a/*.log", "deliveryStream": "raw", "compression": "gzip"}]}"#);
+        assert_eq!(exit, Exit::Success);
+        for words in ["configuration is good: 1 flow\n", "/a/*.log", "gzip level 1", "/var/lib/datalake-agent"] {
+            assert!(out.contains(words), "{words} is missing in {out}");
+        }
+    }
+
+    #[test]
+    fn warnings_are_shown_and_do_not_fail() {
+        let (exit, out) =
+            checked(r#"{"maxSendingThreads": 5, "flows": [{"filePattern": "/a", "deliveryStream": "raw"}]}"#);
+        assert_eq!(exit, Exit::Success);
+        assert!(out.contains("warning[no-effect]") && out.contains("configuration is good"), "{out}");
+    }
+
+    #[test]
+    fn a_faulty_file_is_told_with_line_and_column() {
+        let (exit, out) = checked("{\n  \"flow\": []\n}");
+        assert_eq!(exit, Exit::Configuration);
+        assert!(out.contains("agent.json:2:3") && out.contains("did you mean `flows`?"), "{out}");
+    }
+
+    #[test]
+    fn a_reader_that_hangs_up_does_not_change_the_verdict() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        assert_eq!(check(Path::new("/nonexistent/agent.json"), &mut Gone), Exit::Configuration);
+    }
+}

@@ -1,0 +1,197 @@
+//! The table of all keys: name, type, range, default and meaning. Reading, the documentation and the schema all come from it.
+//! Promises that a key which is not in these tables is refused, and that each default lies in its own range.
+//! Leaves decoding to `section` and what values mean together to `plan`.
+
+use crate::batch::firehose;
+use crate::units::ByteSize;
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// As it is written.
+    pub name: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// What holds when the key is left out.
+    pub default: Default,
+    /// What it does, in one or two sentences.
+    pub meaning: &'static str,
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A text or a list of texts.
+    Texts,
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number, both ends included.
+    Integer {
+        /// The smallest.
+        min: u64,
+        /// The largest; `u64::MAX` is no limit.
+        max: u64,
+    },
+    /// A number of bytes, or a text with a unit; both ends included.
+    Size {
+        /// The smallest.
+        min: u64,
+        /// The largest; `u64::MAX` is no limit.
+        max: u64,
+    },
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// `"none"`, `"gzip"`, or an object with the keys of [`COMPRESSION_KEYS`].
+    Compression,
+    /// A list of objects with the keys of [`FLOW_KEYS`].
+    Flows,
+}
+
+/// What holds when a key is left out.
+#[derive(Debug)]
+pub enum Default {
+    /// The key must be there.
+    Required,
+    /// Nothing; the words say what that means.
+    Unset(&'static str),
+    /// This text.
+    Text(&'static str),
+    /// This number.
+    Number(u64),
+    /// This.
+    Boolean(bool),
+}
+
+impl Key {
+    /// The default as it would be written in a configuration.
+    #[must_use]
+    pub fn written_default(&self) -> Option<String> {
+        match (&self.default, &self.kind) {
+            (Default::Required | Default::Unset(_), _) => None,
+            (Default::Text(text), _) => Some(super::report::quoted(text)),
+            (Default::Number(number), Kind::Size { .. }) if *number >= 1024 && number % 1024 == 0 => {
+                Some(format!("\"{}\"", ByteSize::bytes(*number)))
+            }
+            (Default::Number(number), _) => Some(number.to_string()),
+            (Default::Boolean(flag), _) => Some(flag.to_string()),
+        }
+    }
+}
+
+macro_rules! tables {
+    ($($(#[doc = $words:literal])+ $table:ident { $($constant:ident $name:literal $kind:expr, $default:expr, $meaning:literal;)+ })+) => {
+        $(
+            $(#[doc = $meaning] pub static $constant: Key = Key { name: $name, kind: $kind, default: $default, meaning: $meaning };)+
+            $(#[doc = $words])+
+            pub static $table: &[&Key] = &[$(&$constant),+];
+        )+
+    };
+}
+
+tables! {
+    /// The keys of the main file.
+    TOP_KEYS {
+        STATE_DIRECTORY "stateDirectory" Kind::Text, Default::Text("/var/lib/datalake-agent"),
+            "Folder of the checkpoint, the lock and the quarantine; an absolute path.";
+        REGION "region" Kind::Text, Default::Unset("from the environment, the AWS profile or the instance"),
+            "AWS region of the delivery streams, such as `eu-central-1`.";
+        FIREHOSE_ENDPOINT "firehose.endpoint" Kind::Text, Default::Unset("the region's own"),
+            "Another endpoint for Firehose, such as a VPC endpoint; `https://` is assumed. `http://` is meant for tests on the same machine.";
+        KINESIS_ENDPOINT "kinesis.endpoint" Kind::Text, Default::Unset("the region's own"),
+            "Another endpoint for Kinesis Data Streams. Accepted and kept; this version does not send to Kinesis Data Streams.";
+        ACCESS_KEY_ID "awsAccessKeyId" Kind::Text, Default::Unset("the AWS credential chain"),
+            "Access key, together with `awsSecretAccessKey`. The credential chain (environment, profile, role of the instance) is the better place.";
+        SECRET_ACCESS_KEY "awsSecretAccessKey" Kind::Text, Default::Unset("the AWS credential chain"),
+            "Secret of the access key. Refused when everybody on the machine can read the file.";
+        EMIT_METRICS "cloudwatch.emitMetrics" Kind::Boolean, Default::Boolean(true),
+            "Whether metrics go to CloudWatch. Accepted and kept; this version does not send metrics.";
+        MAX_MEMORY "maxMemoryBytes" Kind::Size { min: 8 << 20, max: u64::MAX }, Default::Number(64 << 20),
+            "Memory for the batches of all flows together, whatever the backlog.";
+        SHUTDOWN_TIMEOUT "shutdownTimeoutMillis" Kind::Integer { min: 0, max: 600_000 }, Default::Number(10_000),
+            "How long a stop may go on sending; what is unsent then is sent after the next start.";
+        FLOWS "flows" Kind::Flows, Default::Unset("flows from `agent.d/*.json` only"),
+            "The flows: which files go to which stream. Those of `agent.d/*.json` are added.";
+    }
+    /// The keys of a flow.
+    FLOW_KEYS {
+        FILE_PATTERN "filePattern" Kind::Texts, Default::Required,
+            "Files to read, as absolute paths: `*`, `?`, `[a-z]`, `{a,b}`, and `**` across folders. Every file that matches is read.";
+        EXCLUDE "exclude" Kind::Texts, Default::Unset("nothing is excluded"),
+            "Files not to read although `filePattern` matches.";
+        DELIVERY_STREAM "deliveryStream" Kind::Text, Default::Required,
+            "Name of the Firehose delivery stream: 1 to 64 of `a-z A-Z 0-9 _ . -`.";
+        NAME "name" Kind::Text, Default::Unset("the name of the stream, with a number if several flows feed it"),
+            "Name of the flow in logs and status; unique, of the same characters as a stream name.";
+        INITIAL_POSITION "initialPosition" Kind::Choice(&["START_OF_FILE", "END_OF_FILE"]), Default::Text("END_OF_FILE"),
+            "Where to begin in files that exist when the flow is started for the very first time. Later files are read from their beginning.";
+        MAX_BUFFER_AGE "maxBufferAgeMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(60_000),
+            "A batch is sent when its oldest line is this old.";
+        MAX_BUFFER_SIZE "maxBufferSizeBytes" Kind::Size { min: 1, max: 4 << 20 }, Default::Number(firehose::CALL_BYTES as u64),
+            "A batch is sent when it holds so many bytes, before base64. The service takes 4 MiB; calls stay 1 KiB below that.";
+        MAX_BUFFER_RECORDS "maxBufferSizeRecords" Kind::Integer { min: 1, max: firehose::CALL_RECORDS as u64 }, Default::Number(firehose::CALL_RECORDS as u64),
+            "A batch is sent when it holds so many records.";
+        AGGREGATED_SIZE "aggregatedRecordSizeBytes" Kind::Size { min: 0, max: firehose::RECORD_BYTES as u64 }, Default::Number(firehose::RECORD_BYTES as u64),
+            "Lines are packed into records of at most so many bytes, because Firehose bills each record rounded up to 5 KiB. 0 sends each line as a record of its own.";
+        MAX_LINES_PER_RECORD "maxLinesPerRecord" Kind::Integer { min: 1, max: u32::MAX as u64 }, Default::Unset("no limit"),
+            "Lines are packed into records of at most so many lines; 500 for streams that split records again.";
+        COMPRESSION "compression" Kind::Compression, Default::Text("none"),
+            "`\"gzip\"` compresses each record; the level is 1 (fast, the default) to 12 (small). The stream must not compress again.";
+        MULTI_LINE_START "multiLineStartPattern" Kind::Text, Default::Unset("each line stands alone"),
+            "Regular expression (Rust or Java dialect), matched from the beginning of a line: such a line begins a record, other lines belong to the record before. Empty is the same as left out.";
+        MULTI_LINE_TIMEOUT "multiLineTimeoutMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(2_000),
+            "A record of several lines is complete when nothing was added for so long.";
+        SKIP_HEADER_LINES "skipHeaderLines" Kind::Integer { min: 0, max: u32::MAX as u64 }, Default::Number(0),
+            "So many lines at the beginning of each file are not sent.";
+        TERMINATOR "truncatedRecordTerminator" Kind::Text, Default::Text("\n"),
+            "What ends a line that had to be cut; at most 1,024 bytes.";
+        LONG_LINES "longLines" Kind::Choice(&["split", "truncate"]), Default::Text("split"),
+            "A line too long for a record is split into several, or truncated and its rest counted as filtered.";
+        MAX_CONCURRENT_REQUESTS "maxConcurrentRequests" Kind::Integer { min: 1, max: 64 }, Default::Number(1),
+            "Calls under way at the same time. 1 keeps the order of lines.";
+        MAX_BYTES_PER_SECOND "maxBytesPerSecond" Kind::Size { min: 1, max: u64::MAX }, Default::Unset("no limit"),
+            "Upper limit of bytes sent, after compression and before base64.";
+        MAX_RECORDS_PER_SECOND "maxRecordsPerSecond" Kind::Integer { min: 1, max: u64::MAX }, Default::Unset("no limit"),
+            "Upper limit of records sent.";
+        MAX_REQUESTS_PER_SECOND "maxRequestsPerSecond" Kind::Integer { min: 1, max: u64::MAX }, Default::Unset("no limit"),
+            "Upper limit of calls.";
+    }
+    /// The keys of `compression` when it is an object.
+    COMPRESSION_KEYS {
+        COMPRESSION_TYPE "type" Kind::Choice(&["none", "gzip"]), Default::Required,
+            "The format of the records.";
+        COMPRESSION_LEVEL "level" Kind::Integer { min: 1, max: 12 }, Default::Number(1),
+            "1 is fast, 12 is small.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_lies_in_its_own_range() {
+        for key in TOP_KEYS.iter().chain(FLOW_KEYS).chain(COMPRESSION_KEYS) {
+            let good = match (&key.kind, &key.default) {
+                (_, Default::Required | Default::Unset(_)) => true,
+                (Kind::Integer { min, max } | Kind::Size { min, max }, Default::Number(number)) => {
+                    (min..=max).contains(&number)
+                }
+                (Kind::Choice(choices), Default::Text(text)) => choices.contains(text),
+                (Kind::Text | Kind::Compression, Default::Text(_)) | (Kind::Boolean, Default::Boolean(_)) => true,
+                _ => false,
+            };
+            assert!(good, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn no_name_stands_in_two_tables() {
+        let mut names: Vec<_> = TOP_KEYS.iter().chain(FLOW_KEYS).chain(COMPRESSION_KEYS).map(|key| key.name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

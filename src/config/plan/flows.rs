@@ -1,0 +1,247 @@
+//! The flows of all files, one by one and against each other.
+//! Promises that every flow it returns can run, and that a faulty one is judged to its end.
+//! Leaves what all flows share to `plan`.
+
+use super::FlowPlan;
+use crate::batch::{self, Compression, firehose};
+use crate::config::report::{At, Kind, Report, printable, quoted};
+use crate::config::section::Placed;
+use crate::config::written::WrittenFlow;
+use crate::source::file::discover::{Pattern, PatternError};
+use crate::units::ByteSize;
+use crate::{deliver, framing, source};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// A terminator is a line end, not a text.
+const LONGEST_TERMINATOR: usize = 1024;
+/// A byte and a newline.
+const SMALLEST_LINE: usize = 2;
+/// Below this a gzip member is mostly header.
+const SMALLEST_GZIP_BUFFER: usize = 1024;
+
+/// All flows of all files; a faulty one is left out, and the report says why.
+pub(in crate::config) fn prove_flows(written: &[WrittenFlow], report: &mut Report) -> Vec<FlowPlan> {
+    refuse_twins(written, report);
+    let names = names(written, report);
+    let each = written.iter().zip(names);
+    each.filter_map(|(flow, name)| prove_flow(flow, name, report)).collect()
+}
+
+/// The same files to the same stream twice would send every line twice.
+fn refuse_twins(written: &[WrittenFlow], report: &mut Report) {
+    let mut seen: HashMap<(&str, &str), &At> = HashMap::new();
+    for flow in written {
+        let Some(stream) = &flow.delivery_stream else { continue };
+        for pattern in &flow.file_pattern {
+            match seen.get(&(stream.value.as_str(), pattern.value.as_str())) {
+                None => {
+                    seen.insert((&stream.value, &pattern.value), &pattern.at);
+                }
+                Some(first) => {
+                    let (path, found, stream) = (&pattern.at.path, quoted(&pattern.value), quoted(&stream.value));
+                    let message = format!("`{path}` sends {found} to {stream} a second time");
+                    let help = format!("remove it; the first is `{}` at {}", first.path, report.spot(first.place));
+                    report.add(Kind::DuplicateFlow, &pattern.at, message, help);
+                }
+            }
+        }
+    }
+}
+
+/// One name for each flow: its own, or its stream's with the first number that is free.
+fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
+    let mut taken: HashSet<String> = HashSet::new();
+    for name in written.iter().filter_map(|flow| flow.name.as_ref()) {
+        prove_name(name, report);
+        if !taken.insert(name.value.clone()) {
+            let message = format!("`{}` is {}, as that of another flow", name.at.path, quoted(&name.value));
+            report.add(Kind::DuplicateFlow, &name.at, message, "give each flow another name, or none");
+        }
+    }
+    let mut last: HashMap<&str, usize> = HashMap::new();
+    let mut names = Vec::with_capacity(written.len());
+    for flow in written {
+        names.push(match (&flow.name, &flow.delivery_stream) {
+            (Some(name), _) => name.value.clone(),
+            (None, None) => String::new(),
+            (None, Some(stream)) => loop {
+                let number = last.entry(&stream.value).or_default();
+                *number += 1;
+                let name = if *number == 1 { stream.value.clone() } else { format!("{}-{number}", stream.value) };
+                if taken.insert(name.clone()) {
+                    break name;
+                }
+            },
+        });
+    }
+    names
+}
+
+fn prove_name(name: &Placed<String>, report: &mut Report) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let good = (1..=64).contains(&name.value.len()) && name.value.bytes().all(plain);
+    if !good {
+        let help = match name.value.rsplit_once('/') {
+            Some((arn, stream)) if arn.starts_with("arn:") => {
+                format!("write the name alone, not the ARN: {}", quoted(stream))
+            }
+            _ => "use 1 to 64 of the characters a-z A-Z 0-9 _ . -".to_owned(),
+        };
+        let message = format!("`{}` is {}, which is no name", name.at.path, quoted(&name.value));
+        report.add(Kind::BadName, &name.at, message, help);
+    }
+    good
+}
+
+fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Option<FlowPlan> {
+    use source::file::InitialPosition::{EndOfFile, StartOfFile};
+    let include = patterns(&written.file_pattern, report);
+    let exclude = patterns(&written.exclude, report);
+    let batch = prove_batch(written, report);
+    // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
+    let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
+    let stream = written.delivery_stream.as_ref().filter(|stream| prove_name(stream, report))?;
+    Some(FlowPlan {
+        name,
+        source: source::file::Settings {
+            stream: format!("firehose:{}", stream.value),
+            include,
+            exclude,
+            initial_position: if written.from_start { StartOfFile } else { EndOfFile },
+        },
+        framing,
+        batch,
+        pace: deliver::pace::Settings {
+            max_bytes_per_second: written.max_bytes_per_second,
+            max_records_per_second: written.max_records_per_second,
+            max_requests_per_second: written.max_requests_per_second,
+        },
+        max_concurrent_requests: usize::try_from(written.max_concurrent_requests).unwrap_or(1),
+    })
+}
+
+fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
+    // The quota of 4 MiB is taken as written; the calls keep a little below it.
+    let max_bytes = size(&written.max_buffer_size).min(firehose::CALL_BYTES);
+    let aggregated = size(&written.aggregated_size).min(max_bytes);
+    if let (0, Some(lines)) = (aggregated, &written.max_lines_per_record) {
+        let message = format!("`{}` has no effect when each line is a record", lines.at.path);
+        report.add(Kind::NoEffect, &lines.at, message, "remove it, or give `aggregatedRecordSizeBytes` more than 0");
+    }
+    let settings = batch::Settings {
+        stream: written.delivery_stream.as_ref().map_or_else(String::new, |stream| stream.value.clone()),
+        max_age: Duration::from_millis(written.max_buffer_age_millis),
+        max_bytes,
+        max_records: usize::try_from(written.max_buffer_records).unwrap_or(firehose::CALL_RECORDS),
+        aggregated_record_bytes: (aggregated > 0).then_some(aggregated),
+        max_lines_per_record: written.max_lines_per_record.as_ref().map(|lines| saturate(lines.value)),
+        compression: written.compression,
+    };
+    let at = &written.max_buffer_size.at;
+    let smallest = match written.compression {
+        Compression::None => SMALLEST_LINE,
+        Compression::Gzip { .. } => SMALLEST_GZIP_BUFFER,
+    };
+    if max_bytes < smallest || settings.longest_line() < SMALLEST_LINE {
+        let gzip = if written.compression == Compression::None { "" } else { " when it is compressed" };
+        let message = format!("`{}` is {max_bytes}, in which no line fits{gzip}", at.path);
+        report.add(
+            Kind::Conflict,
+            at,
+            message,
+            format!("write at least {smallest}, or leave the key out for the most"),
+        );
+    }
+    settings
+}
+
+/// The key tables keep numbers within 32 bits where a setting has only those.
+fn saturate(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn size(given: &Placed<u64>) -> usize {
+    ByteSize::bytes(given.value).as_usize()
+}
+
+fn patterns(written: &[Placed<String>], report: &mut Report) -> Vec<Pattern> {
+    let mut patterns = Vec::with_capacity(written.len());
+    for given in written {
+        let path = &given.at.path;
+        if given.value.contains('\0') {
+            report.add(
+                Kind::BadPath,
+                &given.at,
+                format!("`{path}` holds a NUL character"),
+                "remove \\u0000; no path can hold it",
+            );
+            continue;
+        }
+        match Pattern::parse(&given.value) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                let message = format!("`{path}` is {}, which is no pattern for files", quoted(&given.value));
+                report.add(Kind::BadPattern, &given.at, message, pattern_help(&error));
+            }
+        }
+    }
+    patterns
+}
+
+fn prove_framing(written: &WrittenFlow, longest_line: usize, report: &mut Report) -> framing::Settings {
+    let terminator = &written.terminator;
+    let longest = LONGEST_TERMINATOR.min(longest_line - 1);
+    if terminator.value.len() > longest {
+        let (path, length) = (&terminator.at.path, terminator.value.len());
+        let message = format!("`{path}` is {length} bytes long; it may be {longest}, so that a cut line keeps room");
+        let help = "use a line break, \"\\n\", or give `maxBufferSizeBytes` more";
+        report.add(Kind::Conflict, &terminator.at, message, help);
+    }
+    framing::Settings {
+        max_line_bytes: longest_line,
+        long_lines: if written.truncate { framing::LongLines::Truncate } else { framing::LongLines::Split },
+        terminator: terminator.value.clone().into_bytes(),
+        skip_header_lines: saturate(written.skip_header_lines),
+        multi_line: prove_multi_line(written, report),
+    }
+}
+
+fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framing::MultiLine> {
+    let Some(start) = &written.multi_line_start else {
+        if let Some(timeout) = &written.multi_line_timeout {
+            let message = format!("`{}` has no effect without `multiLineStartPattern`", timeout.at.path);
+            report.add(Kind::NoEffect, &timeout.at, message, "remove it, or say how a record of several lines begins");
+        }
+        return None;
+    };
+    let timeout = Duration::from_millis(written.multi_line_timeout_millis);
+    match framing::StartPattern::parse(&start.value) {
+        Ok(pattern) => Some(framing::MultiLine { start: pattern, timeout }),
+        Err(error) => {
+            let message = format!("`{}` is {}, which is no regular expression", start.at.path, quoted(&start.value));
+            // The compiler draws the pattern over several lines; what is wrong stands last.
+            let reason = error.reason.rsplit("error: ").next().unwrap_or_default();
+            let reason = printable(&reason.split_whitespace().collect::<Vec<_>>().join(" "));
+            report.add(Kind::BadRegex, &start.at, message, format!("mend the pattern: {}", shortened(&reason)));
+            None
+        }
+    }
+}
+
+/// What would do instead of a pattern that does not compile.
+fn pattern_help(error: &PatternError) -> String {
+    match error {
+        PatternError::Relative { .. } => "begin with a slash: patterns are absolute paths".to_owned(),
+        PatternError::Folder { .. } => "name files, not a folder: put `*` behind the last slash".to_owned(),
+        PatternError::Syntax { reason, .. } => format!("mend the pattern: {}", shortened(&printable(reason))),
+    }
+}
+
+/// Words of others, which may quote a pattern of any length.
+fn shortened(reason: &str) -> String {
+    match reason.char_indices().nth(200) {
+        None => reason.to_owned(),
+        Some((end, _)) => format!("{}…", &reason[..end]),
+    }
+}

@@ -1,0 +1,126 @@
+//! What a plan holds for what was written.
+
+use crate::batch::{Compression, firehose};
+use crate::config::{self, Plan, report::Kind};
+use crate::framing::LongLines;
+use crate::source::file::InitialPosition;
+use crate::units::ByteSize;
+use std::time::Duration;
+
+fn plan(text: &str) -> Plan {
+    config::from_text(&[("agent.json", text)]).unwrap_or_else(|report| panic!("{report}"))
+}
+
+/// The plan of a file with one flow that has these keys besides what it must have.
+fn one(keys: &str) -> super::FlowPlan {
+    let text = format!(r#"{{"flows": [{{"filePattern": "/a", "deliveryStream": "a" {keys}}}]}}"#);
+    plan(&text).flows.remove(0)
+}
+
+#[test]
+fn what_is_left_out_has_its_documented_default() {
+    let plan = plan(r#"{"flows": [{"filePattern": "/a", "deliveryStream": "raw"}]}"#);
+    assert_eq!(plan.state_directory.to_str(), Some("/var/lib/datalake-agent"));
+    assert_eq!(plan.max_memory, ByteSize::mib(64));
+    assert_eq!(plan.shutdown_timeout, Duration::from_secs(10));
+    assert!(plan.emit_metrics && plan.kinesis_endpoint.is_none());
+    assert_eq!(
+        (&plan.session.region, &plan.session.firehose_endpoint, &plan.session.access_key),
+        (&None, &None, &None)
+    );
+    let flow = &plan.flows[0];
+    assert_eq!((flow.name.as_str(), flow.source.stream.as_str()), ("raw", "firehose:raw"));
+    assert_eq!(flow.source.initial_position, InitialPosition::EndOfFile);
+    assert_eq!(flow.batch.max_age, Duration::from_secs(60));
+    assert_eq!((flow.batch.max_bytes, flow.batch.max_records), (firehose::CALL_BYTES, firehose::CALL_RECORDS));
+    assert_eq!(flow.batch.aggregated_record_bytes, Some(firehose::RECORD_BYTES));
+    assert_eq!((flow.batch.max_lines_per_record, flow.batch.compression), (None, Compression::None));
+    assert_eq!((flow.framing.max_line_bytes, flow.framing.skip_header_lines), (firehose::RECORD_BYTES, 0));
+    assert_eq!((flow.framing.long_lines, flow.framing.terminator.as_slice()), (LongLines::Split, &b"\n"[..]));
+    assert!(flow.framing.multi_line.is_none());
+    assert_eq!(flow.pace, crate::deliver::pace::Settings::default());
+    assert_eq!(flow.max_concurrent_requests, 1);
+}
+
+#[test]
+fn what_is_written_arrives_where_it_belongs() {
+    let flow = one(
+        r#", "exclude": ["/b", "/c"], "name": "n", "initialPosition": "START_OF_FILE", "maxBufferAgeMillis": 10,
+        "maxBufferSizeBytes": "2MiB", "maxBufferSizeRecords": 7, "aggregatedRecordSizeBytes": 5120, "maxLinesPerRecord": 500,
+        "compression": {"type": "gzip", "level": 6}, "multiLineStartPattern": "^x", "multiLineTimeoutMillis": 50,
+        "skipHeaderLines": 2, "truncatedRecordTerminator": "…\n", "longLines": "truncate", "maxConcurrentRequests": 8,
+        "maxBytesPerSecond": "1MiB", "maxRecordsPerSecond": 3, "maxRequestsPerSecond": 4"#,
+    );
+    assert_eq!((flow.name.as_str(), flow.source.exclude.len()), ("n", 2));
+    assert_eq!(flow.source.initial_position, InitialPosition::StartOfFile);
+    assert_eq!(flow.batch.max_age, Duration::from_millis(10));
+    assert_eq!((flow.batch.max_bytes, flow.batch.max_records), (2 << 20, 7));
+    assert_eq!((flow.batch.aggregated_record_bytes, flow.batch.max_lines_per_record), (Some(5120), Some(500)));
+    assert_eq!(flow.batch.compression, Compression::Gzip { level: 6 });
+    assert_eq!(flow.framing.multi_line.map(|join| join.timeout), Some(Duration::from_millis(50)));
+    assert_eq!((flow.framing.skip_header_lines, flow.framing.long_lines), (2, LongLines::Truncate));
+    assert_eq!(flow.framing.terminator, "…\n".as_bytes());
+    assert_eq!(flow.max_concurrent_requests, 8);
+    let limits = (flow.pace.max_bytes_per_second, flow.pace.max_records_per_second, flow.pace.max_requests_per_second);
+    assert_eq!(limits, (Some(1 << 20), Some(3), Some(4)));
+}
+
+#[test]
+fn every_accepted_batch_size_makes_a_batch_that_holds_a_line() {
+    for (size, gzip) in [(2, false), (3, false), (1024, true), (5000, true), (4 << 20, false), (4 << 20, true)] {
+        let gzip = if gzip { r#", "compression": "gzip""# } else { "" };
+        let flow = one(&format!(r#", "maxBufferSizeBytes": {size}{gzip}"#));
+        assert_eq!(flow.framing.max_line_bytes, flow.batch.longest_line(), "{size}{gzip}");
+        assert!(flow.framing.max_line_bytes > flow.framing.terminator.len(), "{size}{gzip}");
+        // The packer asserts the rest of what it needs.
+        drop(crate::batch::Packer::new(flow.batch));
+    }
+}
+
+#[test]
+fn a_record_is_never_larger_than_its_batch() {
+    let flow = one(r#", "maxBufferSizeBytes": 1000, "aggregatedRecordSizeBytes": 5000"#);
+    assert_eq!((flow.batch.max_bytes, flow.batch.aggregated_record_bytes), (1000, Some(1000)));
+}
+
+#[test]
+fn a_batch_size_as_the_quota_says_is_taken_and_kept_below_the_limit_of_a_call() {
+    assert_eq!(one(r#", "maxBufferSizeBytes": 4194304"#).batch.max_bytes, firehose::CALL_BYTES);
+    assert_eq!(one(r#", "aggregatedRecordSizeBytes": 0"#).batch.aggregated_record_bytes, None);
+}
+
+#[test]
+fn flows_to_one_stream_get_numbers_and_leave_given_names_alone() {
+    let flow = |pattern: &str, name: &str| format!(r#"{{"filePattern": "{pattern}", "deliveryStream": "a"{name}}}"#);
+    let text =
+        format!(r#"{{"flows": [{}, {}, {}]}}"#, flow("/1", ""), flow("/2", ""), flow("/3", r#", "name": "a-2""#));
+    let names: Vec<_> = plan(&text).flows.into_iter().map(|flow| flow.name).collect();
+    assert_eq!(names, ["a", "a-3", "a-2"]);
+}
+
+#[test]
+fn an_endpoint_gets_its_scheme() {
+    let plan = plan(
+        r#"{"firehose.endpoint": "localhost:4573", "kinesis.endpoint": "http://127.0.0.1:1/", "region": "eu-central-1",
+        "flows": [{"filePattern": "/a", "deliveryStream": "a"}]}"#,
+    );
+    assert_eq!(plan.session.firehose_endpoint.as_deref(), Some("https://localhost:4573"));
+    assert_eq!(plan.kinesis_endpoint.as_deref(), Some("http://127.0.0.1:1"));
+    assert_eq!(plan.session.region.as_deref(), Some("eu-central-1"));
+}
+
+#[test]
+fn the_memory_of_the_flows_is_summed_and_the_suggested_budget_is_enough() {
+    assert_eq!(
+        one("").most_memory().as_u64(),
+        2 * firehose::body_bytes(firehose::CALL_BYTES, 500) as u64 + (512 << 10)
+    );
+    let flows = |budget: &str| {
+        let each: Vec<_> = (0..100).map(|n| format!(r#"{{"filePattern": "/{n}", "deliveryStream": "a"}}"#)).collect();
+        config::from_text(&[("a", &format!(r#"{{"maxMemoryBytes": "{budget}", "flows": [{}]}}"#, each.join(",")))])
+    };
+    let report = flows("64MiB").unwrap_err();
+    assert_eq!(report.faults().iter().map(|fault| fault.kind).collect::<Vec<_>>(), [Kind::Memory]);
+    assert!(report.to_string().contains(r#"set "maxMemoryBytes": "106MiB""#), "{report}");
+    assert!(flows("106MiB").is_ok() && flows("105MiB").is_err());
+}

@@ -1,0 +1,186 @@
+//! What is wrong with a configuration, with the place of each fault, in words an operator can act on.
+//! Promises that a report shows every fault once, in file order, and never the secret of an access key.
+//! Leaves finding the faults to the reader, `written` and `plan`.
+
+/// The kinds of faults.
+mod kinds;
+/// The report as text.
+mod show;
+
+pub use kinds::{Kind, Severity};
+pub(super) use show::{printable, quoted};
+
+use std::fmt;
+use std::sync::Arc;
+
+/// So many faults are told in full; further ones are only counted.
+pub const MOST_FAULTS: usize = 100;
+
+/// A part of one of the files, in bytes. `start <= end`, both on character borders of the file's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which of the report's files.
+    pub file: usize,
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+/// A place, and the keys that lead to it: `flows[2].maxBufferAgeMillis`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    /// Where it stands.
+    pub place: Place,
+    /// The keys that lead to it; empty for the whole file.
+    pub path: String,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which kind of fault.
+    pub kind: Kind,
+    /// Which file of the report.
+    pub file: usize,
+    /// Where in the file; `None` when it is about the file as a whole.
+    pub place: Option<Place>,
+    /// The keys that lead there; empty when it is about the file as a whole.
+    pub path: String,
+    /// What is wrong, and what was found.
+    pub message: String,
+    /// What would do.
+    pub help: String,
+}
+
+/// One file as it was read.
+#[derive(Clone)]
+struct Source {
+    name: String,
+    text: Arc<str>,
+    /// Byte ranges that are never shown.
+    secrets: Vec<(usize, usize)>,
+}
+
+impl fmt::Debug for Source {
+    /// Never shows the text, which may hold a secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Source").field(&self.name).finish()
+    }
+}
+
+/// All that is wrong with a configuration, of all its files.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    sources: Vec<Source>,
+    faults: Vec<Fault>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Report {
+    /// Adds a file; the number it is known by comes back.
+    pub(super) fn add_source(&mut self, name: &str, text: Arc<str>) -> usize {
+        self.sources.push(Source { name: printable(name), text, secrets: Vec::new() });
+        self.sources.len() - 1
+    }
+
+    /// Never show this part of the file.
+    pub(super) fn hide(&mut self, place: Place) {
+        self.sources[place.file].secrets.push((place.start, place.end));
+    }
+
+    /// The last part hidden of the file ends here after all.
+    pub(super) fn hide_only_until(&mut self, file: usize, end: usize) {
+        if let Some(last) = self.sources[file].secrets.last_mut() {
+            last.1 = end;
+        }
+    }
+
+    /// Whether the report is already as long as it may get, so that finding words for more is wasted.
+    pub(super) fn is_full(&self) -> bool {
+        self.faults.len() >= MOST_FAULTS
+    }
+
+    /// Adds a fault at a place.
+    pub(super) fn add(&mut self, kind: Kind, at: &At, message: impl Into<String>, help: impl Into<String>) {
+        let fault = Fault {
+            kind,
+            file: at.place.file,
+            place: Some(at.place),
+            path: at.path.clone(),
+            message: message.into(),
+            help: help.into(),
+        };
+        self.keep(fault);
+    }
+
+    /// Adds a fault of a file as a whole.
+    pub(super) fn add_to_file(&mut self, kind: Kind, file: usize, message: impl Into<String>, help: impl Into<String>) {
+        let (message, help) = (message.into(), help.into());
+        self.keep(Fault { kind, file, place: None, path: String::new(), message, help });
+    }
+
+    fn keep(&mut self, fault: Fault) {
+        match fault.kind.severity() {
+            Severity::Error => self.errors += 1,
+            Severity::Warning => self.warnings += 1,
+        }
+        if !self.is_full() {
+            self.faults.push(fault);
+        }
+    }
+
+    /// In file order, so that the operator can mend from top to bottom.
+    pub(super) fn sort(&mut self) {
+        self.faults.sort_by_key(|fault| (fault.file, fault.place.map(|place| place.start)));
+    }
+
+    /// Faults that keep the agent from running, those not told in full included.
+    #[must_use]
+    pub const fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Faults in spite of which the agent runs.
+    #[must_use]
+    pub const fn warnings(&self) -> usize {
+        self.warnings
+    }
+
+    /// The faults told in full, at most [`MOST_FAULTS`].
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Line and column of a fault, both from 1, the column in characters; `None` for a fault of a whole file.
+    #[must_use]
+    pub fn line_and_column(&self, fault: &Fault) -> Option<(usize, usize)> {
+        fault.place.map(|place| self.line_of(place).1)
+    }
+
+    /// The start of the line of a place, and its line and column.
+    fn line_of(&self, place: Place) -> (usize, (usize, usize)) {
+        let before = &self.sources[place.file].text[..place.start];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        (line_start, (line, before[line_start..].trim_start_matches('\u{feff}').chars().count() + 1))
+    }
+
+    /// A place in words: `agent.json:12:5`.
+    pub(super) fn spot(&self, place: Place) -> String {
+        let (line, column) = self.line_of(place).1;
+        format!("{}:{line}:{column}", self.sources[place.file].name)
+    }
+
+    /// The fault in one line, for a log: `FILE:LINE:COLUMN: what is wrong; what would do`.
+    #[must_use]
+    pub fn one_line(&self, fault: &Fault) -> String {
+        let name = &self.sources[fault.file].name;
+        let place = self.line_and_column(fault).map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        format!("{name}{place}: {}; {}", fault.message, fault.help)
+    }
+}
+
+impl std::error::Error for Report {}

@@ -1,0 +1,160 @@
+//! The configuration as the operator wrote it, with the place of every value.
+//! Promises that each value lies in its own range; what is left out has its default.
+//! Leaves what values mean together, and everything that must compile, to `plan`.
+
+use super::json::{Node, Value};
+use super::keys;
+use super::report::{At, Kind, Report};
+use super::section::{Level, Placed, Section, subject};
+use super::values;
+use crate::batch::Compression;
+
+/// The main file without its flows.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// Its opening brace, for faults about what is not there.
+    pub(super) at: At,
+    pub(super) state_directory: Placed<String>,
+    pub(super) region: Option<Placed<String>>,
+    pub(super) firehose_endpoint: Option<Placed<String>>,
+    pub(super) kinesis_endpoint: Option<Placed<String>>,
+    pub(super) access_key_id: Option<Placed<String>>,
+    pub(super) secret_access_key: Option<Placed<String>>,
+    pub(super) emit_metrics: bool,
+    pub(super) max_memory: Placed<u64>,
+    pub(super) shutdown_timeout_millis: u64,
+}
+
+/// One flow.
+#[derive(Debug)]
+pub(super) struct WrittenFlow {
+    pub(super) file_pattern: Vec<Placed<String>>,
+    pub(super) exclude: Vec<Placed<String>>,
+    pub(super) delivery_stream: Option<Placed<String>>,
+    pub(super) name: Option<Placed<String>>,
+    pub(super) from_start: bool,
+    pub(super) max_buffer_age_millis: u64,
+    pub(super) max_buffer_size: Placed<u64>,
+    pub(super) max_buffer_records: u64,
+    pub(super) aggregated_size: Placed<u64>,
+    pub(super) max_lines_per_record: Option<Placed<u64>>,
+    pub(super) compression: Compression,
+    pub(super) multi_line_start: Option<Placed<String>>,
+    pub(super) multi_line_timeout: Option<Placed<u64>>,
+    pub(super) multi_line_timeout_millis: u64,
+    pub(super) skip_header_lines: u64,
+    pub(super) terminator: Placed<String>,
+    pub(super) truncate: bool,
+    pub(super) max_concurrent_requests: u64,
+    pub(super) max_bytes_per_second: Option<u64>,
+    pub(super) max_records_per_second: Option<u64>,
+    pub(super) max_requests_per_second: Option<u64>,
+}
+
+/// Decodes the main file; its flows come beside it.
+pub(super) fn main(root: &Value, report: &mut Report) -> Option<(Written, Vec<WrittenFlow>)> {
+    let section = Section::open(Level::Main, root, "", report)?;
+    let written = Written {
+        at: section.at.clone(),
+        state_directory: section.text_or_default(&keys::STATE_DIRECTORY, report),
+        region: section.nonempty_text(&keys::REGION, report),
+        firehose_endpoint: section.nonempty_text(&keys::FIREHOSE_ENDPOINT, report),
+        kinesis_endpoint: section.nonempty_text(&keys::KINESIS_ENDPOINT, report),
+        access_key_id: section
+            .nonempty_text(&keys::ACCESS_KEY_ID, report)
+            .map(|id| at_its_key(id, &section, &keys::ACCESS_KEY_ID)),
+        secret_access_key: section
+            .nonempty_text(&keys::SECRET_ACCESS_KEY, report)
+            .map(|secret| at_its_key(secret, &section, &keys::SECRET_ACCESS_KEY)),
+        emit_metrics: section.boolean(&keys::EMIT_METRICS, report),
+        max_memory: section.number_or_default(&keys::MAX_MEMORY, report),
+        shutdown_timeout_millis: section.number_or_default(&keys::SHUTDOWN_TIMEOUT, report).value,
+    };
+    let flows = flows(&section, report);
+    Some((written, flows))
+}
+
+/// Decodes a file of `agent.d`.
+pub(super) fn fragment(root: &Value, report: &mut Report) -> Vec<WrittenFlow> {
+    let Some(section) = Section::open(Level::Fragment, root, "", report) else { return Vec::new() };
+    if section.value(&keys::FLOWS).is_none() {
+        let help = "add a list `flows`, or remove the file";
+        report.add(Kind::Missing, &section.at, format!("{} has no `flows`", subject("")), help);
+    }
+    flows(&section, report)
+}
+
+/// The value, but pointing at its key: what is wrong about credentials is never what they say.
+fn at_its_key(text: Placed<String>, section: &Section<'_>, key: &keys::Key) -> Placed<String> {
+    Placed { at: section.key_at(key), ..text }
+}
+
+fn flows(section: &Section<'_>, report: &mut Report) -> Vec<WrittenFlow> {
+    let Some((value, at)) = section.value(&keys::FLOWS) else { return Vec::new() };
+    let Node::List(values) = &value.node else {
+        let message = format!("`flows` is {}, not a list", values::describe(value));
+        values::wrong_type(value, &at, message, "write a list of objects: [ { … } ]", report);
+        return Vec::new();
+    };
+    let each = values.iter().enumerate();
+    each.filter_map(|(index, value)| flow(value, &format!("flows[{index}]"), report)).collect()
+}
+
+fn flow(value: &Value, path: &str, report: &mut Report) -> Option<WrittenFlow> {
+    let section = Section::open(Level::Flow, value, path, report)?;
+    let multi_line_timeout = section.number_or_default(&keys::MULTI_LINE_TIMEOUT, report);
+    let given = section.value(&keys::MULTI_LINE_TIMEOUT).is_some();
+    Some(WrittenFlow {
+        file_pattern: section.texts(&keys::FILE_PATTERN, report).unwrap_or_default(),
+        exclude: section.texts(&keys::EXCLUDE, report).unwrap_or_default(),
+        delivery_stream: section.text(&keys::DELIVERY_STREAM, report),
+        name: section.text(&keys::NAME, report),
+        from_start: section.choice(&keys::INITIAL_POSITION, report) == "START_OF_FILE",
+        max_buffer_age_millis: section.number_or_default(&keys::MAX_BUFFER_AGE, report).value,
+        max_buffer_size: section.number_or_default(&keys::MAX_BUFFER_SIZE, report),
+        max_buffer_records: section.number_or_default(&keys::MAX_BUFFER_RECORDS, report).value,
+        aggregated_size: section.number_or_default(&keys::AGGREGATED_SIZE, report),
+        max_lines_per_record: section.number(&keys::MAX_LINES_PER_RECORD, report),
+        compression: compression(&section, report),
+        multi_line_start: section.nonempty_text(&keys::MULTI_LINE_START, report),
+        multi_line_timeout_millis: multi_line_timeout.value,
+        multi_line_timeout: given.then_some(multi_line_timeout),
+        skip_header_lines: section.number_or_default(&keys::SKIP_HEADER_LINES, report).value,
+        terminator: section.text_or_default(&keys::TERMINATOR, report),
+        truncate: section.choice(&keys::LONG_LINES, report) == "truncate",
+        max_concurrent_requests: section.number_or_default(&keys::MAX_CONCURRENT_REQUESTS, report).value,
+        max_bytes_per_second: section.number(&keys::MAX_BYTES_PER_SECOND, report).map(|limit| limit.value),
+        max_records_per_second: section.number(&keys::MAX_RECORDS_PER_SECOND, report).map(|limit| limit.value),
+        max_requests_per_second: section.number(&keys::MAX_REQUESTS_PER_SECOND, report).map(|limit| limit.value),
+    })
+}
+
+/// `"none"`, `"gzip"` or an object with a type and a level.
+fn compression(section: &Section<'_>, report: &mut Report) -> Compression {
+    let Some((value, at)) = section.value(&keys::COMPRESSION) else { return Compression::None };
+    let gzip = |level: u64| Compression::Gzip { level: u8::try_from(level).unwrap_or(1) };
+    match &value.node {
+        Node::Object(_) => {
+            let Some(inner) = Section::open(Level::Compression, value, &at.path, report) else {
+                return Compression::None;
+            };
+            let level = inner.number_or_default(&keys::COMPRESSION_LEVEL, report);
+            let is_gzip = inner.choice(&keys::COMPRESSION_TYPE, report) == "gzip";
+            if !is_gzip && inner.value(&keys::COMPRESSION_LEVEL).is_some() {
+                let message = format!("`{}` has no effect without compression", level.at.path);
+                report.add(Kind::NoEffect, &level.at, message, "remove it, or set \"type\": \"gzip\"");
+            }
+            if is_gzip { gzip(level.value) } else { Compression::None }
+        }
+        Node::Text(_) => match values::choice(value, &at, &keys::COMPRESSION_TYPE, report) {
+            Some("gzip") => gzip(1),
+            _ => Compression::None,
+        },
+        _ => {
+            let message = format!("`{}` is {}, not a kind of compression", at.path, values::describe(value));
+            let help = "write \"none\", \"gzip\" or {\"type\": \"gzip\", \"level\": 6}";
+            values::wrong_type(value, &at, message, help, report);
+            Compression::None
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! What each failure of a call means, and what the operator can do about it: the delivery table as code.
+//! Promises a meaning for every code, status and broken connection; what is not known is never taken for poison.
+//! Leaves reading the answer to `firehose` and acting on the meaning to the flow core.
+
+use super::{Fault, Meaning};
+
+/// Where a call went, for the words to the operator.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) region: &'a str,
+    pub(super) stream: &'a str,
+}
+
+/// Codes that say: too fast. The service's own, and those the SDK knows for all of AWS.
+const SLOW_DOWN: [&str; 18] = [
+    "ServiceUnavailableException",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottledException",
+    "RequestThrottled",
+    "TooManyRequestsException",
+    "ProvisionedThroughputExceededException",
+    "TransactionInProgressException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "SlowDown",
+    "PriorRequestNotComplete",
+    "EC2ThrottledException",
+    "KMSThrottlingException",
+    "RequestThrottledByServer",
+];
+
+/// Codes that leave open whether the records arrived.
+const UNKNOWN: [&str; 6] = [
+    "InternalFailure",
+    "InternalFailureException",
+    "InternalServerError",
+    "InternalServerException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+];
+
+/// Codes that refuse the content of the call.
+const POISON: [&str; 10] = [
+    "InvalidArgumentException",
+    "InvalidParameterValue",
+    "InvalidParameterException",
+    "ValidationException",
+    "ValidationError",
+    "SerializationException",
+    "MalformedRequestException",
+    "RequestEntityTooLarge",
+    "RequestEntityTooLargeException",
+    "RequestTooLargeException",
+];
+
+/// Codes that say the signature or the keys are not good: other keys, or a right clock, would be.
+const CREDENTIALS: [&str; 15] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "RequestTimeTooSkewed",
+    "RequestExpired",
+    "AuthFailure",
+];
+
+/// Whether the keys should be fetched anew before the next attempt.
+pub(super) fn is_about_credentials(code: &str) -> bool {
+    CREDENTIALS.contains(&code)
+}
+
+/// Whether a code of one record in a 200 says that the stream is throttled.
+pub(super) fn is_throttle(code: &str) -> bool {
+    SLOW_DOWN.contains(&code)
+}
+
+/// What an answer that is no success means. `code` is empty where the answer names none.
+pub(super) fn of_response(status: u16, code: &str, said: &str, place: Place<'_>) -> Fault {
+    let meaning = meaning(status, code, said);
+    let name = if code.is_empty() { format!("http {status}") } else { code.to_owned() };
+    let said = if said.is_empty() { "the service gave no reason" } else { said };
+    Fault { meaning, message: format!("{said}; {}", advice(status, code, meaning, place)), code: name }
+}
+
+fn meaning(status: u16, code: &str, said: &str) -> Meaning {
+    if SLOW_DOWN.contains(&code) || status == 429 {
+        return Meaning::SlowDown;
+    }
+    if UNKNOWN.contains(&code) {
+        return Meaning::Unknown;
+    }
+    if POISON.contains(&code) {
+        return if is_about_the_stream(said) { Meaning::Hold } else { Meaning::Poison };
+    }
+    match status {
+        413 => Meaning::Poison,
+        // A success that cannot be understood, and whatever went wrong behind the front door.
+        200..=299 | 408 | 500.. => Meaning::Unknown,
+        // A refusal whose code nobody here knows: holding loses nothing, quarantine would need a replay.
+        _ => Meaning::Hold,
+    }
+}
+
+/// The same code refuses a bad record and a bad stream name or state; no record can be blamed for the latter.
+fn is_about_the_stream(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    said.contains("deliverystreamname")
+        || ((said.contains("stream") || said.contains("firehose"))
+            && (said.contains("active") || said.contains("state")))
+}
+
+fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String {
+    let Place { endpoint, region, stream } = place;
+    match code {
+        "ResourceNotFoundException" => format!(
+            "no delivery stream `{stream}` in region {region} at {endpoint} for this account: create it, or correct \
+             `deliveryStream`, `region` or `firehose.endpoint`"
+        ),
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnauthorizedOperation" => format!(
+            "allow `firehose:PutRecordBatch` on delivery stream `{stream}` (region {region}) to the agent's role or user"
+        ),
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+            "the credentials have expired: renew them; they are read again before the next attempt".to_owned()
+        }
+        "RequestTimeTooSkewed" | "RequestExpired" => "set the clock of this machine (NTP)".to_owned(),
+        "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException" => {
+            format!(
+                "check the secret access key, the clock of this machine and that {region} is the region of {endpoint}"
+            )
+        }
+        _ if is_about_credentials(code) => {
+            format!(
+                "check the agent's credentials: they must belong to the account of `{stream}` and be enabled in {region}"
+            )
+        }
+        "InvalidSourceException" => format!(
+            "delivery stream `{stream}` only takes CloudWatch Logs data (decompression is on): turn it off or use another stream"
+        ),
+        "UnknownOperationException" => {
+            format!("{endpoint} is no Firehose endpoint: correct `firehose.endpoint`")
+        }
+        _ if code.starts_with("InvalidKMS") || code.starts_with("KMS") => {
+            format!("the KMS key of delivery stream `{stream}` cannot be used: enable it and its grant for Firehose")
+        }
+        _ => match meaning {
+            Meaning::SlowDown => {
+                format!("sending slower; raise the limits of delivery stream `{stream}` if this goes on")
+            }
+            Meaning::Unknown | Meaning::NotSent => "trying again".to_owned(),
+            Meaning::Poison => "looking for the record that is refused".to_owned(),
+            Meaning::Hold if status == 407 => "the proxy wants credentials: put them into HTTPS_PROXY".to_owned(),
+            Meaning::Hold => format!(
+                "check delivery stream `{stream}`, region {region}, endpoint {endpoint} and any proxy between; holding until it is accepted"
+            ),
+        },
+    }
+}
+
+/// What a refusal means that our clock explains: it is corrected, and the next attempt will do.
+pub(super) fn of_clock(code: &str, seconds: i64) -> Fault {
+    let direction = if seconds >= 0 { "behind" } else { "ahead of" };
+    Fault {
+        meaning: Meaning::NotSent,
+        code: code.to_owned(),
+        message: format!(
+            "the clock of this machine is {} s {direction} the service's; signing with the service's time, but set the clock (NTP)",
+            seconds.unsigned_abs()
+        ),
+    }
+}
+
+/// What a connection means that failed before an answer came. `connected`: there was one to write the request to.
+pub(super) fn of_connection(reason: &str, timeout: bool, connected: bool, place: Place<'_>) -> Fault {
+    let endpoint = place.endpoint;
+    let fault = |meaning, code: &str, advice: String| Fault {
+        meaning,
+        code: code.to_owned(),
+        message: format!("{reason}; {advice}"),
+    };
+    if connected {
+        let code = if timeout { "timeout" } else { "connection" };
+        return fault(Meaning::Unknown, code, "the answer is lost; the records may arrive twice".to_owned());
+    }
+    let said = reason.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if says(&["dns error", "failed to lookup address", "name or service not known"]) {
+        return fault(
+            Meaning::Hold,
+            "dns",
+            format!("the host of {endpoint} cannot be resolved: check DNS and the endpoint"),
+        );
+    }
+    if says(&["certificate", "unknownissuer", "notvalidforname", "tls", "handshake", "invalidcontenttype", "ssl"]) {
+        return fault(
+            Meaning::Hold,
+            "tls",
+            format!(
+                "{endpoint} is not trusted: check the endpoint, the clock, and the certificates (AWS_CA_BUNDLE for your own)"
+            ),
+        );
+    }
+    if says(&["proxy", "tunnel"]) {
+        return fault(Meaning::Hold, "proxy", "check HTTPS_PROXY and NO_PROXY in the agent's environment".to_owned());
+    }
+    let code = if timeout { "connect timeout" } else { "connect" };
+    fault(Meaning::NotSent, code, format!("cannot connect to {endpoint}: check network, firewall and proxy"))
+}
+
+/// What it means that there are no credentials.
+pub(super) fn of_credentials(reason: &str) -> Fault {
+    Fault {
+        meaning: Meaning::Hold,
+        code: "credentials".to_owned(),
+        message: format!(
+            "{reason}; give the agent credentials: an instance or task role, AWS_ACCESS_KEY_ID, a profile, or \
+             `awsAccessKeyId` and `awsSecretAccessKey` in the configuration"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'_> = Place { endpoint: "https://e/", region: "eu-west-1", stream: "logs" };
+
+    fn meaning_of(status: u16, code: &str, said: &str) -> Meaning {
+        of_response(status, code, said, PLACE).meaning
+    }
+
+    #[test]
+    fn every_row_of_the_delivery_table_has_its_meaning() {
+        use Meaning::{Hold, Poison, SlowDown, Unknown};
+        let table = [
+            (500, "ServiceUnavailableException", "Slow down.", SlowDown),
+            (503, "ServiceUnavailableException", "", SlowDown),
+            (400, "ThrottlingException", "Rate exceeded", SlowDown),
+            (400, "ProvisionedThroughputExceededException", "", SlowDown),
+            (400, "LimitExceededException", "", SlowDown),
+            (429, "", "", SlowDown),
+            (500, "InternalFailure", "", Unknown),
+            (500, "", "", Unknown),
+            (502, "", "<html>", Unknown),
+            (503, "", "", Unknown),
+            (504, "", "", Unknown),
+            (408, "RequestTimeout", "", Unknown),
+            (400, "RequestTimeoutException", "", Unknown),
+            (200, "", "", Unknown),
+            (400, "ExpiredTokenException", "", Hold),
+            (403, "ExpiredToken", "", Hold),
+            (400, "UnrecognizedClientException", "", Hold),
+            (403, "InvalidSignatureException", "", Hold),
+            (400, "IncompleteSignatureException", "", Hold),
+            (403, "RequestTimeTooSkewed", "", Hold),
+            (400, "AccessDeniedException", "", Hold),
+            (400, "ResourceNotFoundException", "", Hold),
+            (400, "InvalidKMSResourceException", "", Hold),
+            (400, "InvalidSourceException", "", Hold),
+            (400, "UnknownOperationException", "", Hold),
+            (400, "SomethingNewException", "", Hold),
+            (400, "", "", Hold),
+            (301, "", "", Hold),
+            (404, "", "", Hold),
+            (407, "", "", Hold),
+            (400, "InvalidArgumentException", "Record 3 is too large", Poison),
+            (400, "ValidationException", "1 validation error detected", Poison),
+            (400, "SerializationException", "", Poison),
+            (413, "", "", Poison),
+            (400, "InvalidArgumentException", "Firehose logs is not in ACTIVE state", Hold),
+            (400, "ValidationException", "Value 'a b' at 'deliveryStreamName' failed to satisfy constraint", Hold),
+        ];
+        for (status, code, said, meaning) in table {
+            assert_eq!(meaning_of(status, code, said), meaning, "{status} {code} {said}");
+        }
+    }
+
+    #[test]
+    fn every_known_code_has_the_meaning_of_its_list_whatever_the_status() {
+        for status in [400, 403, 500, 503] {
+            for code in SLOW_DOWN {
+                assert_eq!(meaning_of(status, code, ""), Meaning::SlowDown, "{code}");
+            }
+            for code in UNKNOWN {
+                assert_eq!(meaning_of(status, code, ""), Meaning::Unknown, "{code}");
+            }
+            for code in POISON {
+                assert_eq!(meaning_of(status, code, ""), Meaning::Poison, "{code}");
+            }
+        }
+        for code in CREDENTIALS {
+            assert_eq!(meaning_of(403, code, ""), Meaning::Hold, "{code}");
+        }
+    }
+
+    #[test]
+    fn every_status_has_a_meaning_and_only_oversize_is_poison_without_a_code() {
+        for status in 100..=999 {
+            let meaning = meaning_of(status, "", "");
+            assert_eq!(meaning == Meaning::Poison, status == 413, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_broken_connection_is_unknown_once_the_request_could_be_written() {
+        for (reason, timeout) in [("connection reset", false), ("timed out", true), ("dns error", false)] {
+            assert_eq!(of_connection(reason, timeout, true, PLACE).meaning, Meaning::Unknown);
+        }
+    }
+
+    #[test]
+    fn without_a_connection_nothing_was_sent_and_what_a_person_must_mend_holds() {
+        for (reason, timeout, meaning, code) in [
+            ("io error: tcp connect error: Connection refused (os error 111)", false, Meaning::NotSent, "connect"),
+            ("HTTP connect timeout occurred after 5s", true, Meaning::NotSent, "connect timeout"),
+            ("dns error: failed to lookup address information", false, Meaning::Hold, "dns"),
+            ("invalid peer certificate: UnknownIssuer", false, Meaning::Hold, "tls"),
+            ("received corrupt message of type InvalidContentType", false, Meaning::Hold, "tls"),
+            ("proxy connect: 407 authentication required", false, Meaning::Hold, "proxy"),
+        ] {
+            let fault = of_connection(reason, timeout, false, PLACE);
+            assert_eq!((fault.meaning, fault.code.as_str()), (meaning, code), "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_words_say_what_to_do() {
+        for (status, code, words) in [
+            (400, "AccessDeniedException", ["firehose:PutRecordBatch", "logs"]),
+            (400, "ResourceNotFoundException", ["logs", "eu-west-1"]),
+            (403, "InvalidSignatureException", ["clock", "eu-west-1"]),
+            (400, "ExpiredTokenException", ["expired", "renew"]),
+            (400, "InvalidKMSResourceException", ["KMS", "logs"]),
+            (407, "", ["proxy", "HTTPS_PROXY"]),
+        ] {
+            let message = of_response(status, code, "", PLACE).message;
+            assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
+        }
+        assert!(of_credentials("none").message.contains("awsAccessKeyId"));
+        assert!(of_clock("RequestTimeTooSkewed", -7200).message.contains("7200 s ahead of"));
+    }
+}

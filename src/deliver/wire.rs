@@ -1,0 +1,150 @@
+//! One signed POST: the envelope that the SDK wrote, a body that is ready, a fresh signature, the SDK's connections.
+//! Promises that the body is not copied, and that it knows whether a failed request can have left this machine.
+//! Leaves timeouts to its caller and the meaning of answers to `fault`.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::date_time::{DateTime, Format};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderValue};
+
+use super::session::Session;
+
+/// A difference to the service's clock below this is a matter of latency, not of the clock.
+const SKEW_TOLERANCE: Duration = Duration::from_secs(4 * 60);
+
+/// How far the service's clock is ahead of ours, in seconds (negative: behind). Learned from refusals only.
+#[derive(Debug, Default)]
+pub(super) struct Skew(AtomicI64);
+
+impl Skew {
+    /// The time to sign with.
+    fn apply(&self, now: SystemTime) -> SystemTime {
+        let seconds = self.0.load(Ordering::Relaxed);
+        let by = Duration::from_secs(seconds.unsigned_abs());
+        if seconds >= 0 { now.checked_add(by) } else { now.checked_sub(by) }.unwrap_or(now)
+    }
+
+    /// Compares the `Date` of a refusal with the time the request was signed with; answers the difference in seconds
+    /// when that explains the refusal, and signs with the service's time from then on.
+    pub(super) fn learn(&self, date: &str, now: SystemTime) -> Option<i64> {
+        let theirs = DateTime::from_str(date, Format::HttpDate).ok()?.secs();
+        let ours = i64::try_from(now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()?;
+        let used = self.0.load(Ordering::Relaxed);
+        let measured = theirs.checked_sub(ours)?;
+        if measured.abs_diff(used) <= SKEW_TOLERANCE.as_secs() {
+            return None;
+        }
+        self.0.store(measured, Ordering::Relaxed);
+        Some(measured)
+    }
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    /// The whole chain of causes.
+    pub(super) reason: String,
+    /// Whether the transport calls it a timeout.
+    pub(super) timeout: bool,
+}
+
+/// Signs and sends; the answer's body is still to be read. `watch` tells whether a connection was ever had.
+pub(super) async fn post(
+    session: &Session,
+    identity: &Identity,
+    skew: &Skew,
+    now: SystemTime,
+    body: Bytes,
+    watch: &CaptureSmithyConnection,
+) -> Result<HttpResponse, NoAnswer> {
+    let unsendable = |reason: String| NoAnswer { reason, timeout: false };
+    let mut request = http::Request::new(());
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = session.envelope.uri.clone();
+    *request.headers_mut() = session.envelope.headers.clone();
+    request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    {
+        let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let uri = request.uri().to_string();
+        let signable = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(&body))
+            .map_err(|error| unsendable(error.to_string()))?;
+        let parameters = v4::SigningParams::builder()
+            .identity(identity)
+            .region(&session.region)
+            .name("firehose")
+            .time(skew.apply(now))
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| unsendable(error.to_string()))?
+            .into();
+        let signed = sign(signable, &parameters).map_err(|error| unsendable(error.to_string()))?;
+        signed.into_parts().0.apply_to_request_http1x(&mut request);
+    }
+    let mut request = request.map(|()| SdkBody::from(body));
+    request.extensions_mut().insert(watch.clone());
+    let request = request.try_into().map_err(|error| unsendable(format!("{error}")))?;
+    session
+        .connector
+        .call(request)
+        .await
+        .map_err(|error| NoAnswer { timeout: error.is_timeout(), reason: causes(&error) })
+}
+
+/// An error and what caused it, outermost first, each said once.
+pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_clock_far_from_the_services_is_corrected_once() {
+        let skew = Skew::default();
+        let noon = "Sat, 21 Nov 2026 12:00:00 GMT";
+        let ours = at(1_795_262_400 - 3600);
+        assert_eq!(skew.learn(noon, ours), Some(3600));
+        assert_eq!(skew.apply(ours), at(1_795_262_400));
+        assert_eq!(skew.learn(noon, ours), None, "the second refusal has another cause");
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_is_put_back() {
+        let skew = Skew::default();
+        let ours = at(1_795_262_400 + 7200);
+        assert_eq!(skew.learn("Sat, 21 Nov 2026 12:00:00 GMT", ours), Some(-7200));
+        assert_eq!(skew.apply(ours), at(1_795_262_400));
+    }
+
+    #[test]
+    fn latency_and_nonsense_do_not_move_the_clock() {
+        let skew = Skew::default();
+        assert_eq!(skew.learn("Sat, 21 Nov 2026 12:00:00 GMT", at(1_795_262_400 + 60)), None);
+        assert_eq!(skew.learn("yesterday", at(0)), None);
+        assert_eq!(skew.apply(at(5)), at(5));
+    }
+}

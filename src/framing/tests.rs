@@ -1,0 +1,211 @@
+//! The framing against a naive model: whatever the cuts between chunks and whatever the room, the same lines.
+
+use super::*;
+use proptest::prelude::*;
+
+fn settings() -> Settings {
+    Settings {
+        max_line_bytes: 40,
+        long_lines: LongLines::Split,
+        terminator: b"\n".to_vec(),
+        skip_header_lines: 0,
+        multi_line: None,
+    }
+}
+
+fn joined(pattern: &str) -> Settings {
+    let start = StartPattern::parse(pattern).unwrap();
+    Settings { multi_line: Some(MultiLine { start, timeout: Duration::from_millis(500) }), ..settings() }
+}
+
+/// What came out of a framer.
+#[derive(Debug, Default, PartialEq)]
+struct Output {
+    runs: Vec<Vec<u8>>,
+    bytes: Vec<u8>,
+    input: u64,
+    filtered: u64,
+    end: u64,
+}
+
+impl Output {
+    fn push(&mut self, run: Run<'_>) {
+        assert!(run.end.0 >= self.end, "positions grow");
+        self.runs.push(run.bytes.to_vec());
+        self.bytes.extend_from_slice(run.bytes);
+        self.input += run.input;
+        self.end = run.end.0;
+    }
+}
+
+/// Frames the chunks; where there is no room, the full room of a fresh record is offered, as the core does.
+fn frame(settings: &Settings, chunks: &[&[u8]], room: Room) -> Output {
+    let now = Instant::now();
+    let mut framer = Framer::new(settings, Position::START);
+    let mut output = Output::default();
+    let mut position = Position::START;
+    for chunk in chunks {
+        let mut input = Input { bytes: chunk, position };
+        position = position + chunk.len();
+        let mut offered = room;
+        loop {
+            match framer.next(&mut input, offered, now) {
+                Framed::Run(run) => {
+                    assert!(run.bytes.len() <= offered.bytes && run.lines <= offered.lines && !run.bytes.is_empty());
+                    output.push(run);
+                    offered = room;
+                }
+                Framed::Filtered { bytes, .. } => output.filtered += bytes,
+                Framed::NoRoom => {
+                    assert!(offered.bytes < settings.max_line_bytes, "a full room must be room enough");
+                    offered = Room { bytes: settings.max_line_bytes, ..room };
+                }
+                Framed::NeedMore => break,
+            }
+        }
+        assert!(framer.held() <= 2 * settings.max_line_bytes, "a line grew beyond its limit");
+    }
+    while let Some(run) = framer.finish() {
+        output.push(run);
+    }
+    output
+}
+
+const WIDE: Room = Room { bytes: 1000, lines: usize::MAX };
+
+#[test]
+fn a_chunk_of_whole_lines_is_one_run() {
+    let output = frame(&settings(), &[b"one\ntwo\nthree\n"], WIDE);
+    assert_eq!(output.runs, [b"one\ntwo\nthree\n".to_vec()]);
+}
+
+#[test]
+fn a_line_cut_by_a_chunk_border_is_put_together() {
+    let output = frame(&settings(), &[b"on", b"", b"e\ntw", b"o\n"], WIDE);
+    assert_eq!(output.bytes, b"one\ntwo\n");
+}
+
+#[test]
+fn a_last_line_without_newline_is_ended_by_the_terminator_when_its_file_ends() {
+    let output = frame(&settings(), &[b"one\ntwo"], WIDE);
+    assert_eq!((output.bytes.as_slice(), output.input, output.end), (b"one\ntwo\n".as_slice(), 7, 7));
+}
+
+#[test]
+fn empty_lines_carriage_returns_and_nul_bytes_pass_unchanged() {
+    let text = b"\n\r\n\0\xff\n";
+    assert_eq!(frame(&settings(), &[text], WIDE).bytes, text);
+}
+
+#[test]
+fn a_line_over_the_limit_is_split_without_losing_a_byte() {
+    let line = [b'x'; 100];
+    let output = frame(&settings(), &[&line, b"\nrest\n"], WIDE);
+    let without_newlines: Vec<u8> = output.bytes.iter().copied().filter(|byte| *byte == b'x').collect();
+    assert_eq!((without_newlines.len(), output.filtered), (100, 0));
+    assert!(output.runs.iter().all(|run| run.len() <= 40) && output.bytes.ends_with(b"\nrest\n"));
+}
+
+#[test]
+fn a_line_over_the_limit_is_truncated_and_its_rest_is_counted() {
+    let cut = Settings { long_lines: LongLines::Truncate, ..settings() };
+    let line = [b'x'; 100];
+    let output = frame(&cut, &[&line[..30], &line[30..], b"xx\nnext\n"], WIDE);
+    assert_eq!(output.runs[0].len(), 40);
+    assert_eq!((output.filtered, output.input), (102 - 39 + 1, 39 + 5));
+    assert_eq!(output.end, 108);
+}
+
+#[test]
+fn header_lines_are_skipped_only_at_the_beginning_of_a_file() {
+    let skipping = Settings { skip_header_lines: 2, ..settings() };
+    let output = frame(&skipping, &[b"a,b\nc", b",d\n1,2\n"], WIDE);
+    assert_eq!((output.bytes.as_slice(), output.filtered), (b"1,2\n".as_slice(), 8));
+    let mut resumed = Framer::new(&skipping, Position(4));
+    let mut input = Input { bytes: b"1,2\n", position: Position(4) };
+    assert!(matches!(resumed.next(&mut input, WIDE, Instant::now()), Framed::Run(_)));
+}
+
+#[test]
+fn lines_are_joined_until_the_next_start() {
+    let output = frame(&joined(r"\d{4}-"), &[b"2026-a\n at x\n a", b"t y\n2026-b\n"], WIDE);
+    assert_eq!(output.runs, [b"2026-a\n at x\n at y\n".to_vec(), b"2026-b\n".to_vec()]);
+}
+
+#[test]
+fn a_record_that_nothing_follows_is_complete_after_the_timeout() {
+    let now = Instant::now();
+    let mut framer = Framer::new(&joined("A"), Position::START);
+    let mut input = Input { bytes: b"A1\n b\n", position: Position::START };
+    assert_eq!(framer.next(&mut input, WIDE, now), Framed::NeedMore);
+    let due = framer.deadline().unwrap();
+    assert_eq!(due, now + Duration::from_millis(500));
+    assert_eq!(framer.overdue(now), None);
+    assert_eq!(framer.overdue(due).unwrap().bytes, b"A1\n b\n");
+    assert_eq!(framer.overdue(due), None);
+    assert_eq!(framer.deadline(), None);
+}
+
+#[test]
+fn a_joined_record_never_grows_over_the_limit() {
+    let output = frame(&joined("A"), &[b"A\n", &b" continued\n".repeat(20)], WIDE);
+    assert!(output.runs.iter().all(|run| run.len() <= 40), "{:?}", output.runs);
+    assert_eq!(output.bytes.len(), 2 + 220);
+}
+
+#[test]
+fn java_patterns_with_quoting_classes_and_look_around_are_understood() {
+    assert!(StartPattern::parse(r"\Q[x]\E\p{Alpha}+").unwrap().matches(b"[x]abc"));
+    assert!(StartPattern::parse(r"(?!\s)").unwrap().matches(b"no indent"));
+    assert!(!StartPattern::parse(r"(?!\s)").unwrap().matches(b" indent"));
+    assert!(!StartPattern::parse("b").unwrap().matches(b"ab"), "a start pattern matches at the start");
+    assert!(StartPattern::parse("(").is_err());
+}
+
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(prop_oneof![3 => Just(b'a'), 1 => Just(b'A'), 1 => Just(b'\n'), 1 => any::<u8>()], 0..400)
+}
+
+/// What the naive model says single lines are: split at newlines, cut at the limit.
+fn model_lines(text: &[u8], content_limit: usize) -> Vec<u8> {
+    let mut expected = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let content = line.strip_suffix(b"\n").unwrap_or(line);
+        let mut pieces = content.chunks(content_limit).peekable();
+        if pieces.peek().is_none() {
+            expected.push(b'\n');
+        }
+        for piece in pieces {
+            expected.extend_from_slice(piece);
+            expected.push(b'\n');
+        }
+    }
+    expected
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn neither_chunk_borders_nor_room_change_what_comes_out(
+        text in text(),
+        cuts in prop::collection::vec(0..400_usize, 0..8),
+        bytes in 1..60_usize,
+        lines in 1..5_usize,
+        join: bool,
+    ) {
+        let settings = if join { joined("A") } else { settings() };
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
+        let output = frame(&settings, &chunks, Room { bytes, lines });
+        let whole = frame(&settings, &[&text], WIDE);
+        prop_assert_eq!(&output.bytes, &whole.bytes);
+        prop_assert_eq!(&output.bytes, &model_lines(&text, 39));
+        prop_assert_eq!(output.input + output.filtered, text.len() as u64);
+        if join {
+            prop_assert_eq!(output.runs, whole.runs);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The checkpoint under what the world does to it: a killed process, a full disk, a read-only disk.
+//! Promises that what is read back was posted as a whole and is never older than what was reported as saved.
+//! Leaves power cuts to SQLite's own proof: a killed process cannot show what a disk forgets.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
+#![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
+
+use datalake_agent::checkpoint::{Error, Keeper, Store};
+use datalake_agent::record::{CheckpointUpdate, FileKey, Fingerprint, Position, SavedPosition};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Files of one update; all of them stand at the same position, so that a torn state shows.
+const FILES: u64 = 7;
+
+fn row(inode: u64, position: u64) -> SavedPosition {
+    SavedPosition {
+        stream: "firehose:s".to_owned(),
+        file: FileKey { device: 1, inode, born: 2 },
+        path: PathBuf::from(format!("/logs/{inode}.log")),
+        position: Position(position),
+        head: Fingerprint::of(b"head"),
+        frontier_end: Position(position),
+        frontier: Fingerprint::of(b"frontier"),
+        size: position,
+        changed: position,
+        saved_at: position,
+    }
+}
+
+/// The update that carries the number: all files stand there, and a rotated one comes or goes.
+fn update(number: u64) -> CheckpointUpdate {
+    let mut positions: Vec<_> = (0..FILES).map(|inode| row(inode, number)).collect();
+    let mut forgotten = Vec::new();
+    if number.is_multiple_of(2) {
+        positions.push(row(1000, number));
+    } else {
+        forgotten.push(("firehose:s".to_owned(), row(1000, 0).file));
+    }
+    CheckpointUpdate { positions, forgotten, started: vec![("firehose:s".to_owned(), "/logs/*".to_owned())] }
+}
+
+/// The number of the update that the folder holds; panics when it holds a mixture.
+fn held(folder: &Path) -> u64 {
+    let (_store, remembered) = Store::open(folder, &[], 1).unwrap();
+    let Some(first) = remembered.positions.first() else { return 0 };
+    let number = first.position.0;
+    let mut expected: Vec<_> = (0..FILES).map(|inode| row(inode, number)).collect();
+    if number.is_multiple_of(2) {
+        expected.push(row(1000, number));
+    }
+    let mut positions = remembered.positions;
+    positions.sort_by_key(|row| row.file);
+    assert_eq!(positions, expected, "not the state after update {number}");
+    assert_eq!(remembered.started.len(), 1);
+    number
+}
+
+/// The process that is killed: saves one update after the other and says what it is doing.
+#[test]
+#[ignore = "only as a child of the next test"]
+fn saving_child() {
+    let folder = PathBuf::from(std::env::var_os("FOLDER").unwrap());
+    let (mut store, remembered) = Store::open(&folder, &[], 1).unwrap();
+    let first = remembered.positions.first().map_or(0, |row| row.position.0) + 1;
+    let mut out = std::io::stdout();
+    for number in first..first + 100_000 {
+        writeln!(out, "\nposting {number}").unwrap();
+        store.save(update(number)).unwrap();
+        writeln!(out, "\nsaved {number}").unwrap();
+    }
+}
+
+#[test]
+fn after_a_kill_the_checkpoint_is_a_state_that_was_posted_and_none_that_was_saved_is_missing() {
+    let seed: u64 = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let kills: u64 = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let (mut posting, mut saved) = (0, 0);
+    for kill in 0..kills {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "saving_child", "--ignored", "--nocapture"])
+            .env("FOLDER", folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines_to_live = random.u32(1..40);
+        let extra = Duration::from_micros(random.u64(..1500));
+        let mut seen = 0;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if let Some(number) = line.strip_prefix("posting ") {
+                posting = number.parse().unwrap();
+            } else if let Some(number) = line.strip_prefix("saved ") {
+                saved = number.parse().unwrap();
+            } else {
+                continue;
+            }
+            seen += 1;
+            if seen == lines_to_live {
+                // Anywhere within the next write.
+                std::thread::sleep(extra);
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        assert!(seen >= lines_to_live, "seed {seed}, kill {kill}: the child ended by itself");
+        let held = held(folder.path());
+        assert!(
+            (saved..=posting).contains(&held),
+            "seed {seed}, kill {kill}: holds {held}, but {saved} was saved and {posting} the newest posted"
+        );
+    }
+    assert!(saved > 0, "no child ever saved anything");
+}
+
+/// A small disk of its own, where this process may mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=512k", "datalake-agent-test"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("SKIPPED: mounting a small disk needs root (CAP_SYS_ADMIN)");
+        None
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("state")
+    }
+
+    fn remount(&self, how: &str) {
+        let options = format!("remount,{how}");
+        let status = Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();
+        assert!(status.unwrap().success(), "{options}");
+    }
+
+    /// Takes all room there is.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.path().join("filler");
+        let mut filler = std::fs::File::create(&path).unwrap();
+        for size in [4096, 1] {
+            while filler.write_all(&vec![0; size]).is_ok() {}
+        }
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
+    }
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "in 30 s never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_again() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let keeper = Keeper::start(Store::open(&disk.folder(), &[], 1).unwrap().0).unwrap();
+    keeper.post(update(1));
+    until("saved", || keeper.health().unsaved_since.is_none());
+    let filler = disk.fill();
+    // The log that SQLite writes has room left of its own; a great many rows outgrow it.
+    keeper.post(CheckpointUpdate { positions: (0..2000).map(|n| row(5000 + n, 1)).collect(), ..Default::default() });
+    until("failed", || keeper.health().failing.is_some());
+    let reason = keeper.health().failing.unwrap();
+    assert!(reason.contains("full") && reason.contains("checkpoint.db"), "{reason}");
+    keeper.post(CheckpointUpdate {
+        forgotten: (0..2000).map(|n| ("firehose:s".to_owned(), row(5000 + n, 1).file)).collect(),
+        ..Default::default()
+    });
+    keeper.post(CheckpointUpdate { positions: (0..2000).map(|n| row(9000 + n, 1)).collect(), ..Default::default() });
+    keeper.post(CheckpointUpdate {
+        forgotten: (0..1990).map(|n| ("firehose:s".to_owned(), row(9000 + n, 1).file)).collect(),
+        ..Default::default()
+    });
+    std::fs::remove_file(filler).unwrap();
+    until("recovered", || keeper.health().failing.is_none() && keeper.health().unsaved_since.is_none());
+    keeper.finish().unwrap();
+    let (_, remembered) = Store::open(&disk.folder(), &[], 1).unwrap();
+    let inodes: Vec<_> = remembered.positions.iter().map(|row| row.file.inode).collect();
+    let expected: Vec<u64> = (0..FILES).chain(10_990..11_000).collect();
+    assert_eq!(inodes, expected);
+}
+
+#[test]
+fn a_full_disk_at_the_start_is_not_taken_for_damage() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    Store::open(&disk.folder(), &[], 1).unwrap().0.save(update(1)).unwrap();
+    let filler = disk.fill();
+    match Store::open(&disk.folder(), &[], 1) {
+        // Whether SQLite needs room to read depends on what it finds; that nothing is thrown away does not.
+        Ok((_, remembered)) => assert_eq!(remembered.positions.len() as u64, FILES),
+        Err(error) => assert!(matches!(error, Error::Database { .. } | Error::Folder { .. }), "{error}"),
+    }
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(held(&disk.folder()), 1);
+}
+
+#[test]
+fn a_read_only_disk_is_refused_at_the_start_with_the_reason_and_accepted_once_it_is_writable() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    Store::open(&disk.folder(), &[], 1).unwrap().0.save(update(1)).unwrap();
+    disk.remount("ro");
+    let refusal = Store::open(&disk.folder(), &[], 1).unwrap_err();
+    assert!(matches!(refusal, Error::Folder { .. }), "{refusal}");
+    assert!(refusal.to_string().contains("state/lock") && refusal.to_string().contains("ead-only"), "{refusal}");
+    disk.remount("rw");
+    assert_eq!(held(&disk.folder()), 1);
+}
