@@ -5,7 +5,9 @@
 use crate::Outcome;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -152,7 +154,9 @@ impl Agent {
         });
         fs::create_dir_all(self.folder.join("state"))?;
         let path = self.folder.join("agent.json");
-        fs::write(&path, serde_json::to_string_pretty(&configuration)?)?;
+        // A configuration with keys that others can read is refused.
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        file.write_all(serde_json::to_string_pretty(&configuration)?.as_bytes())?;
         let mut command = Command::new(binary());
         command.arg("run").arg("--config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null());
         command.env_clear().env("HOME", &self.folder).env("AWS_EC2_METADATA_DISABLED", "true");

@@ -27,9 +27,23 @@ pub(crate) struct Bench {
     pub(crate) inputs: Inputs,
     /// What was measured.
     pub(crate) table: Table,
+    /// What could not be measured, or went wrong while it was.
+    pub(crate) failed: Vec<String>,
 }
 
 impl Bench {
+    /// Does one part; if it fails, that is noted and the other parts still have their turn.
+    pub(crate) fn attempt<T>(&mut self, name: &str, part: impl FnOnce(&mut Self) -> Outcome<T>) -> Option<T> {
+        match part(self) {
+            Ok(value) => Some(value),
+            Err(trouble) => {
+                println!("  FAILED: {name}: {trouble}");
+                self.failed.push(name.to_owned());
+                None
+            }
+        }
+    }
+
     /// A fresh folder for one run of the agent, removed when dropped.
     pub(crate) fn folder(&self) -> Outcome<tempfile::TempDir> {
         Ok(tempfile::Builder::new().prefix("run-").tempdir_in(&self.data)?)

@@ -77,20 +77,16 @@ fn bench(arguments: &[String]) -> Outcome<()> {
     fs::create_dir_all(&data)?;
     println!("{}", surroundings(quick, rounds));
     let inputs = Inputs::prepare(&data, if quick { 64 << 20 } else { 1 << 30 })?;
-    let mut bench = Bench { data, rounds, quick, inputs, table: Table::default() };
-    let mut failed = Vec::new();
+    let mut bench = Bench { data, rounds, quick, inputs, table: Table::default(), failed: Vec::new() };
     for (name, row) in ROWS {
         if !chosen.is_empty() && !chosen.iter().any(|wanted| *wanted == name) {
             continue;
         }
         println!("\n[{name}]");
-        if let Err(trouble) = row(&mut bench) {
-            println!("  FAILED: {trouble}");
-            failed.push(name);
-        }
+        bench.attempt(name, row);
     }
     println!("\n{}", bench.table.render());
-    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+    if bench.failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", bench.failed.join(", ")).into()) }
 }
 
 /// What the figures depend on.

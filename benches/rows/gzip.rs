@@ -17,21 +17,27 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// Both single files.
 pub(crate) fn against_compressing_alone(bench: &mut Bench) -> Outcome<()> {
     for number in 0..2 {
-        let input = [&bench.inputs.access, &bench.inputs.json][number];
-        println!("gzip, HTTP, {}: {} bytes", input.name, input.bytes);
-        input.warm()?;
-        let mut pairs = Pairs::default();
-        let mut smaller = Vec::new();
-        for _ in 0..bench.rounds {
-            let limit = run_limit(bench, Mode::Compress, "-", None, input)?;
-            let (agent, ratio) = run_agent(bench, input)?;
-            pairs.add(input, &limit, &agent);
-            smaller.push(ratio);
-        }
-        let title = format!("gzip level 1, HTTP, {}", input.name);
-        let note = format!("{}; records {:.2} times smaller", pairs.note(), median(&smaller));
-        bench.table.add(&title, median(&pairs.ratios), "x", Some(1.20), note);
+        let name = [bench.inputs.access.name, bench.inputs.json.name][number];
+        bench.attempt(&format!("gzip, {name}"), |bench| compare(bench, number));
     }
+    Ok(())
+}
+
+fn compare(bench: &mut Bench, number: usize) -> Outcome<()> {
+    let input = [&bench.inputs.access, &bench.inputs.json][number];
+    println!("gzip, HTTP, {}: {} bytes", input.name, input.bytes);
+    input.warm()?;
+    let mut pairs = Pairs::default();
+    let mut smaller = Vec::new();
+    for _ in 0..bench.rounds {
+        let limit = run_limit(bench, Mode::Compress, "-", None, input)?;
+        let (agent, ratio) = run_agent(bench, input)?;
+        pairs.add(input, &limit, &agent);
+        smaller.push(ratio);
+    }
+    let title = format!("gzip level 1, HTTP, {}", input.name);
+    let note = format!("{}; records {:.2} times smaller", pairs.note(), median(&smaller));
+    bench.table.add(&title, median(&pairs.ratios), "x", Some(1.20), note);
     Ok(())
 }
 
