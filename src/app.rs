@@ -1,1 +1,289 @@
-//! To come.
+//! The plan, running: builds the parts in the order of dependence, waits for a signal or a death, drains, ends.
+//! Promises that correctness never depends on a clean end: a stop is a crash with manners.
+//! Leaves what a flow does to the flow.
+
+use crate::books::Books;
+use crate::checkpoint::{self, Keeper, Store};
+use crate::config::{FlowPlan, Plan};
+use crate::deliver::firehose::Firehose;
+use crate::deliver::quarantine::{GivenUp, Quarantine};
+use crate::deliver::session::{self, SessionError};
+use crate::exit::Exit;
+use crate::flow::budget::{Budget, Lease};
+use crate::flow::core::{Core, Settings};
+use crate::flow::{Flow, Keep, Standing};
+use crate::record::{ChunkPool, Watermarks};
+use crate::source::file::{self, Tailer};
+use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// Chunks that wait between the tailing thread and a flow.
+const CHUNKS_WAITING: usize = 1;
+/// How often the state in words is made anew.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the agent cannot start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    State(#[from] checkpoint::Error),
+    #[error("cannot start: {0}; the system gives no threads or descriptors, see `ulimit -a` of this user")]
+    System(#[from] std::io::Error),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl StartError {
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::State(_) => Exit::CannotCreate,
+            Self::System(_) => Exit::Software,
+            Self::Session(_) => Exit::Configuration,
+        }
+    }
+}
+
+/// Runs the plan until a signal asks to stop.
+#[must_use]
+pub fn run(plan: &Plan) -> Exit {
+    for warning in plan.warnings.faults() {
+        tracing::warn!("{}", plan.warnings.one_line(warning));
+    }
+    match start(plan) {
+        Ok(exit) => exit,
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit()
+        }
+    }
+}
+
+fn start(plan: &Plan) -> Result<Exit, StartError> {
+    let pairs: Vec<(String, String)> = plan
+        .flows
+        .iter()
+        .flat_map(|flow| {
+            let patterns = flow.source.include.iter();
+            patterns.map(|pattern| (flow.source.stream.clone(), pattern.as_str().to_owned()))
+        })
+        .collect();
+    let (store, remembered) = Store::open(&plan.state_directory, &pairs, clock::now_ms())?;
+    let keeper = Keeper::start(store)?;
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("flow").enable_all().build()?;
+    let exit = runtime.block_on(async {
+        let running = Running::build(plan, service(plan).await?, remembered, &keeper)?;
+        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout).await)
+    })?;
+    // Calls that were still under way at the deadline are dropped with the runtime.
+    runtime.shutdown_background();
+    Ok(match keeper.finish() {
+        Ok(()) => exit,
+        Err(error) => {
+            tracing::error!("{error}; after the next start some records are sent again, nothing is lost");
+            if exit == Exit::Success { Exit::InputOutput } else { exit }
+        }
+    })
+}
+
+/// The service that the plan's calls go to.
+///
+/// # Errors
+/// When no endpoint can be made out of the plan and the environment.
+pub async fn service(plan: &Plan) -> Result<Firehose, SessionError> {
+    Ok(Firehose::new(session::connect(&plan.session).await?))
+}
+
+/// The parts, running.
+struct Running {
+    flows: JoinSet<()>,
+    looks: Vec<Look>,
+    tailer: Tailer,
+    stop: watch::Sender<bool>,
+}
+
+/// What can be seen of a flow from outside.
+struct Look {
+    name: String,
+    books: Arc<Books>,
+    standing: Standing,
+}
+
+impl Running {
+    fn build(
+        plan: &Plan,
+        service: Firehose,
+        remembered: crate::record::Remembered,
+        keeper: &Keeper,
+    ) -> Result<Self, StartError> {
+        let floors = plan.flows.iter().map(|flow| flow.batch.memory_floor()).sum();
+        let budget = Budget::new(plan.max_memory.as_u64(), floors);
+        let service = Arc::new(service);
+        let (stop, stopped) = watch::channel(false);
+        let (mut inputs, mut parts) = (Vec::new(), Vec::new());
+        for flow in &plan.flows {
+            let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
+            let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
+            inputs.push(file::Input {
+                flow: flow.name.clone(),
+                settings: flow.source.clone(),
+                arrivals: to_flow,
+                watermarks: watermarks.clone(),
+                books: books.clone(),
+            });
+            parts.push((flow, arrivals, books, watermarks));
+        }
+        // A flow holds one chunk while another waits for it; one more is being filled.
+        let pool = ChunkPool::new(plan.flows.len() * (CHUNKS_WAITING + 1) + 1);
+        let poster = keeper.poster();
+        let tailer = Tailer::start(inputs, remembered, pool, Box::new(move |update| poster.post(update)))?;
+        let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
+        for (flow, arrivals, books, watermarks) in parts {
+            let standing = Standing::default();
+            looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone() });
+            let waker = tailer.clone();
+            flows.spawn(
+                Flow {
+                    name: flow.name.clone(),
+                    stream: flow.batch.stream.clone(),
+                    core: core(flow, &budget),
+                    arrivals,
+                    watermarks,
+                    service: service.clone(),
+                    keep: keep(plan, flow),
+                    wake: Arc::new(move || waker.wake()),
+                    books,
+                    standing,
+                    stop: stopped.clone(),
+                }
+                .run(),
+            );
+        }
+        Ok(Self { flows, looks, tailer, stop })
+    }
+
+    /// Waits for a signal or for a flow that ends by itself, then drains.
+    async fn supervise(mut self, keeper: &Keeper, patience: Duration) -> Exit {
+        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!("cannot listen for signals: {error}");
+                return Exit::Software;
+            }
+        };
+        let mut notifier = Notifier::new();
+        notifier.ready();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = self.looks.len(), "running");
+        let exit = tokio::select! {
+            () = look_after(&self.looks, keeper, &mut notifier) => Exit::Success,
+            _ = either(&mut terminate, &mut interrupt) => Exit::Success,
+            died = self.flows.join_next() => {
+                tracing::error!(
+                    reason = died.and_then(Result::err).map(|died| died.to_string()),
+                    "a flow ended by itself, which is a bug; stopping, so that systemd starts the agent again"
+                );
+                Exit::Software
+            }
+        };
+        notifier.stopping();
+        tracing::info!(patience = ?patience, "stopping: delivering what was read");
+        self.tailer.stop_reading();
+        self.stop.send(true).ok();
+        let drained = tokio::select! {
+            drained = tokio::time::timeout(patience, self.drain()) => drained.is_ok(),
+            _ = either(&mut terminate, &mut interrupt) => false,
+        };
+        self.tailer.finish();
+        let sum = |gauge: fn(&Books) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
+        let (lines, bytes) = (sum(|books| books.lines.value()), sum(|books| books.delivered.value()));
+        if drained {
+            tracing::info!(lines, bytes, "stopped; everything that was read is delivered");
+        } else {
+            let left = sum(|books| {
+                let settled = books.delivered.value() + books.filtered.value() + books.quarantined.value();
+                books.read.value().saturating_sub(settled)
+            });
+            tracing::warn!(
+                lines,
+                bytes,
+                left,
+                "stopped before all was delivered; the rest is read again at the next start"
+            );
+        }
+        exit
+    }
+
+    async fn drain(&mut self) {
+        while let Some(ended) = self.flows.join_next().await {
+            if let Err(died) = ended {
+                tracing::error!(reason = %died, "a flow died while it was stopping");
+            }
+        }
+    }
+}
+
+/// Tells systemd and the log how things are, for ever.
+async fn look_after(flows: &[Look], keeper: &Keeper, notifier: &mut Notifier) {
+    let watch_every = Notifier::watchdog_interval();
+    let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
+    let mut watched = Instant::now();
+    let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reasons: Vec<Option<String>> = flows.iter().map(|look| look.standing.reason()).collect();
+        let looks: Vec<FlowLook<'_>> = flows
+            .iter()
+            .zip(&reasons)
+            .map(|(look, reason)| FlowLook { flow: &look.name, books: &look.books, holding: reason.as_deref() })
+            .collect();
+        let now = Instant::now();
+        let health = keeper.health();
+        let unsaved = health.failing.and(health.unsaved_since).map(|since| since.elapsed());
+        notifier.status(&status_words(&looks, unsaved, clock::now_ms()));
+        if let Some(line) = reporter.report(&looks, now.into_std()) {
+            tracing::info!("{line}");
+        }
+        if watch_every.is_some_and(|every| now - watched >= every) {
+            watched = now;
+            let stuck = watchdog.look(&looks);
+            if stuck.is_empty() {
+                notifier.watchdog();
+            } else {
+                tracing::error!(flows = stuck.join(", "), "a flow stands still; systemd is not told that all is well");
+            }
+        }
+    }
+}
+fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
+    let settings = Settings {
+        framing: flow.framing.clone(),
+        batch: flow.batch.clone(),
+        pace: flow.pace,
+        max_concurrent_requests: flow.max_concurrent_requests,
+    };
+    let lease = Lease::new(budget.clone(), flow.batch.memory_floor());
+    Core::new(settings, lease, fastrand::u64(..), Instant::now().into_std())
+}
+
+fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
+    let quarantine = Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name);
+    let quarantine = Mutex::new(quarantine);
+    Arc::new(move |given_up: GivenUp| {
+        let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
+        quarantine.keep(&given_up, clock::now_ms()).map_err(|error| error.to_string())
+    })
+}
+
+async fn either(first: &mut Signal, second: &mut Signal) -> Option<()> {
+    tokio::select! {
+        got = first.recv() => got,
+        got = second.recv() => got,
+    }
+}

@@ -112,6 +112,17 @@ impl Settings {
             Compression::Gzip { .. } => compress::LONGEST_LINE.min(compress::raw_limit(self.max_bytes)),
         }
     }
+
+    /// The least memory, in bytes, with which a flow gets on under these settings: one longest line in its wire form
+    /// (a buffer may be twice as large as what is in it), and what the compressor needs for it.
+    #[must_use]
+    pub fn memory_floor(&self) -> u64 {
+        let times = match self.compression {
+            Compression::None => 3,
+            Compression::Gzip { .. } => 6,
+        };
+        times * self.longest_line() as u64 + 64 * 1024
+    }
 }
 
 impl Packer {
@@ -253,7 +264,12 @@ impl Packer {
             self.claims.append(&mut from.take_claims(index));
             self.count += record.parts;
             self.payload += record.payload;
-            self.records.push(Record { wire_end: wire.end, wire_start: wire.start, claims_end: self.claims.len(), ..record });
+            self.records.push(Record {
+                wire_end: wire.end,
+                wire_start: wire.start,
+                claims_end: self.claims.len(),
+                ..record
+            });
             self.open.claims_from = self.claims.len();
             self.age(from.oldest);
         }
@@ -392,7 +408,10 @@ impl Packer {
             records,
         };
         assert!(!sealed.records.is_empty(), "an empty batch was sealed");
-        assert!(sealed.payload <= self.settings.max_bytes && sealed.count <= self.settings.max_records, "over the limit");
+        assert!(
+            sealed.payload <= self.settings.max_bytes && sealed.count <= self.settings.max_records,
+            "over the limit"
+        );
         Some(sealed)
     }
 }

@@ -1,4 +1,146 @@
-//! To come.
+//! The commands: what the operator types, and which part answers.
+//! Promises that every way to end has an exit code of `exit`.
+//! Leaves the work to config, app and the command's own file.
 
 /// Says whether a configuration can run.
 pub mod check;
+
+/// Shows and sends again what was given up on purpose.
+pub mod quarantine;
+
+use crate::exit::Exit;
+use crate::telemetry::{self, LogFormat};
+use crate::{app, config};
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Where the configuration lies unless said otherwise.
+const CONFIGURATION: &str = "/etc/datalake/agent.json";
+
+/// Tails log files and streams them into Amazon Data Firehose, losing nothing.
+#[derive(Debug, Parser)]
+#[command(name = "datalake-agent", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the agent until SIGTERM or SIGINT.
+    Run {
+        /// The configuration; `agent.d/*.json` beside it is read too.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// How the log is written: `auto`, `text`, `json` or `journal`.
+        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = str::parse::<LogFormat>)]
+        log_format: LogFormat,
+        /// What is logged: `error`, `warn`, `info`, `debug`; `$DATALAKE_LOG` where it is not given.
+        #[arg(long, value_name = "LEVEL")]
+        log_level: Option<String>,
+    },
+    /// Shows or sends again what the service refused for good.
+    Quarantine {
+        #[command(subcommand)]
+        act: QuarantineAct,
+    },
+    /// Says whether the configuration can run, and what it would do; touches nothing.
+    Check {
+        /// The configuration; `agent.d/*.json` beside it is read too.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum QuarantineAct {
+    /// Lists the records that wait.
+    List {
+        /// The configuration, for the state folder.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// Only those for this delivery stream.
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+    },
+    /// Sends the records that wait again and removes those that are accepted.
+    Replay {
+        /// The configuration, for the state folder, the endpoint and the credentials.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// Only those for this delivery stream.
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+    },
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let asked_for = !error.use_stderr();
+            error.print().ok();
+            return if asked_for { Exit::Success } else { Exit::Usage };
+        }
+    };
+    match arguments.command {
+        Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
+        Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
+        Command::Quarantine { act } => quarantine(act),
+    }
+}
+
+fn run(config: &std::path::Path, format: LogFormat, level: Option<&str>) -> Exit {
+    let complain = |text: &str| std::io::stderr().lock().write_all(text.as_bytes()).ok();
+    if let Err(error) = telemetry::init(format, level) {
+        complain(&format!("datalake-agent: {error}\n"));
+        return Exit::Usage;
+    }
+    match config::load(config) {
+        Ok(plan) => app::run(&plan),
+        Err(report) => {
+            complain(&report.to_string());
+            Exit::Configuration
+        }
+    }
+}
+
+fn quarantine(act: QuarantineAct) -> Exit {
+    let complain = |text: String| {
+        std::io::stderr().lock().write_all(text.as_bytes()).ok();
+        Exit::InputOutput
+    };
+    let (QuarantineAct::List { ref config, .. } | QuarantineAct::Replay { ref config, .. }) = act;
+    let plan = match config::load(config) {
+        Ok(plan) => plan,
+        Err(report) => {
+            complain(report.to_string());
+            return Exit::Configuration;
+        }
+    };
+    let mut out = std::io::stdout();
+    let done = match act {
+        QuarantineAct::List { stream, .. } => {
+            quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ())
+        }
+        QuarantineAct::Replay { stream, .. } => {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
+            };
+            runtime.block_on(async {
+                let service = app::service(&plan).await.map_err(|error| std::io::Error::other(error.to_string()))?;
+                quarantine::replay(&plan.state_directory, stream.as_deref(), &service, &mut out)
+                    .await
+                    .map(|_replayed| ())
+            })
+        }
+    };
+    match done {
+        Ok(()) => Exit::Success,
+        Err(error) => complain(format!("datalake-agent: {error}\n")),
+    }
+}

@@ -1,6 +1,204 @@
-//! One flow: the whole life of a byte decided in one place, and the shell that does as told.
+//! One flow: the whole life of a byte decided in one place (`core`), and the shell that does as told (here).
+//! Promises that the shell never waits for more than one thing at a time and that no arm of its select can lose a
+//! value: only receivers, `join_next`, `changed` and a timer stand in it.
+//! Leaves every decision to the core.
 
 /// The memory that flows share.
 pub mod budget;
 /// Input and time in, actions out.
 pub mod core;
+
+use self::core::{Action, BatchId, Condition, Core, Input, Notice, Tally};
+use crate::books::Books;
+use crate::deliver::quarantine::GivenUp;
+use crate::deliver::{Answer, Call, Service};
+use crate::record::{Arrival, Watermarks};
+use crate::telemetry::clock;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Keeps records that were given up; called on a thread that may wait for the disk.
+pub type Keep = Arc<dyn Fn(GivenUp) -> Result<(), String> + Send + Sync>;
+
+/// Told whenever the flow has taken something from its channel, so that the source may hand over more.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// One flow, ready to run.
+pub struct Flow<S> {
+    /// Its name, for the log.
+    pub name: String,
+    /// The delivery stream, for the log.
+    pub stream: String,
+    /// All its decisions.
+    pub core: Core,
+    /// What the source hands over.
+    pub arrivals: mpsc::Receiver<Arrival>,
+    /// Where settled positions go.
+    pub watermarks: Watermarks,
+    /// Where calls go.
+    pub service: Arc<S>,
+    /// Where records go that the service will never take.
+    pub keep: Keep,
+    /// Tells the source that there is room.
+    pub wake: Wake,
+    /// The numbers that others look at.
+    pub books: Arc<Books>,
+    /// Why it holds, in words, for others to look at.
+    pub standing: Standing,
+    /// Becomes true when the flow is to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Why a flow waits on purpose; empty while it does not.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(Arc<Mutex<Option<String>>>);
+
+impl Standing {
+    /// The reason, if there is one.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, reason: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
+/// A flow that waits shows that it is alive at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What a task of the flow came back with.
+enum Done {
+    Answered(BatchId, Answer),
+    Kept(BatchId, Result<(), String>),
+}
+
+impl<S: Service> Flow<S> {
+    /// Runs until it was stopped, by the switch or because the source closed its channel, and everything held has
+    /// been delivered.
+    pub async fn run(mut self) {
+        let mut tasks: JoinSet<Done> = JoinSet::new();
+        let mut actions = Vec::new();
+        let mut stopping = false;
+        loop {
+            let now = now();
+            let wake_at = self.core.next_deadline(now).map_or(now + HEARTBEAT, |at| at.min(now + HEARTBEAT));
+            let idle = self.core.is_drained();
+            self.books.idle.set(u64::from(idle));
+            let input = tokio::select! {
+                biased;
+                _ = self.stop.wait_for(|stop| *stop), if !stopping => Input::Stop,
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
+                    Ok(Done::Answered(id, answer)) => Input::Answered(id, answer),
+                    Ok(Done::Kept(id, kept)) => Input::Quarantined(id, kept),
+                    Err(died) => std::panic::resume_unwind(died.into_panic()),
+                },
+                arrival = self.arrivals.recv(), if self.core.has_room() => {
+                    (self.wake)();
+                    arrival.map_or(Input::Stop, Input::Arrived)
+                }
+                () = tokio::time::sleep_until(wake_at.into()), if !idle || self.core.next_deadline(now).is_some() => {
+                    Input::Tick
+                }
+            };
+            stopping |= matches!(input, Input::Stop);
+            self.core.step(input, self::now(), &mut actions);
+            for action in actions.drain(..) {
+                match action {
+                    Action::Send(id, body, records) => self.send(&mut tasks, id, Call { body, records }),
+                    Action::Commit(origin, position) => self.watermarks.post(origin, position),
+                    Action::Quarantine(id, given_up) => {
+                        let keep = self.keep.clone();
+                        tasks.spawn_blocking(move || Done::Kept(id, keep(given_up)));
+                    }
+                    Action::Notice(notice) => self.tell(notice),
+                    Action::Finish => {
+                        self.publish();
+                        return;
+                    }
+                }
+            }
+            self.publish();
+        }
+    }
+
+    fn send(&self, tasks: &mut JoinSet<Done>, id: BatchId, call: Call) {
+        let service = self.service.clone();
+        tasks.spawn(async move { Done::Answered(id, service.put(call).await) });
+    }
+
+    /// One line per change of condition.
+    fn tell(&self, notice: Notice) {
+        let (flow, stream) = (self.name.as_str(), self.stream.as_str());
+        match notice {
+            Notice::Changed(condition) => {
+                match &condition {
+                    Condition::Flowing => tracing::info!(flow, stream, "the delivery stream accepts records again"),
+                    Condition::Throttled { reason } => tracing::warn!(
+                        flow,
+                        stream,
+                        reason,
+                        "the delivery stream is throttled; sending more slowly, nothing is lost; ask for a higher \
+                         quota if this stays"
+                    ),
+                    Condition::Failing { reason } => {
+                        tracing::warn!(flow, stream, reason, "calls fail and are tried again; nothing is lost");
+                    }
+                    Condition::Holding { reason } => tracing::error!(
+                        flow,
+                        stream,
+                        reason,
+                        "the flow holds until this is mended and tries again now and then; nothing is lost"
+                    ),
+                }
+                self.standing.set(match condition {
+                    Condition::Flowing => None,
+                    Condition::Throttled { reason } | Condition::Failing { reason } | Condition::Holding { reason } => {
+                        Some(reason)
+                    }
+                });
+            }
+            Notice::Quarantined { reason, lines, bytes } => tracing::warn!(
+                flow,
+                stream,
+                reason,
+                lines,
+                bytes,
+                "the service refuses this record for good; it is kept: see `datalake-agent quarantine list`"
+            ),
+            Notice::QuarantineFailed { reason } => tracing::error!(
+                flow,
+                stream,
+                reason,
+                "a refused record cannot be kept in the quarantine; the flow holds it and tries again"
+            ),
+        }
+    }
+
+    fn publish(&self) {
+        let Tally { delivered, filtered, quarantined, lines, records, payload, billed, calls, retried, .. } =
+            self.core.tally();
+        let books = &self.books;
+        books.delivered.set(delivered);
+        books.filtered.set(filtered);
+        books.quarantined.set(quarantined);
+        books.lines.set(lines);
+        books.records.set(records);
+        books.payload.set(payload);
+        books.billed.set(billed);
+        books.calls.set(calls);
+        books.retried.set(retried);
+        books.possibly_duplicated.set(self.core.tally().possibly_duplicated);
+        let age = self.core.oldest().map(|oldest| now().saturating_duration_since(oldest).as_millis() as u64);
+        books.oldest_unsettled.set(age.map_or(0, |age| clock::now_ms().saturating_sub(age)));
+        books.progress.add(1);
+    }
+}
+
+/// The runtime's clock, which tests may pause.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -284,7 +284,10 @@ mod tests {
                 self.saved[file] = position;
             }
             for line in 0..self.saved[file] {
-                assert!(self.fate[file].contains(&line), "line {line} of file {file} lies before the watermark, unsettled");
+                assert!(
+                    self.fate[file].contains(&line),
+                    "line {line} of file {file} lies before the watermark, unsettled"
+                );
             }
         }
 

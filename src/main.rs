@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary: does what the command line says and ends with one of the documented exit codes.
+
+fn main() -> std::process::ExitCode {
+    datalake_agent::cli::main().into()
+}

@@ -82,7 +82,7 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         let settings = settings(&mut random);
         let now = Instant::now();
-        let floor = Core::memory_floor(&settings.batch);
+        let floor = settings.batch.memory_floor();
         let memory_limit = floor as usize + random.usize(0..200_000);
         let core = Self::core(&settings, memory_limit, floor, seed, now);
         Self {
@@ -170,7 +170,10 @@ impl World {
             self.next_origin += 1;
             file.origin = Some(origin);
             file.read = file.committed;
-            let info = OriginInfo { path: format!("/world/{index}").into(), file: FileKey { inode: index as u64, ..FileKey::default() } };
+            let info = OriginInfo {
+                path: format!("/world/{index}").into(),
+                file: FileKey { inode: index as u64, ..FileKey::default() },
+            };
             let start = Position(file.committed);
             return self.step(Input::Arrived(Arrival::Opened { origin, info: Arc::new(info), start }));
         };
@@ -198,7 +201,8 @@ impl World {
         let id = ids[self.random.usize(..ids.len())];
         let records = self.calls.remove(&id).expect("taken from the keys");
         let holds_poison = |record: &Vec<u8>| memchr::memmem::find(record, POISON).is_some();
-        let fault = |meaning, code: &str| Answer::Failed(Fault { meaning, code: code.to_owned(), message: String::new() });
+        let fault =
+            |meaning, code: &str| Answer::Failed(Fault { meaning, code: code.to_owned(), message: String::new() });
         let answer = if records.iter().any(holds_poison) {
             fault(Meaning::Poison, "InvalidArgumentException")
         } else {
@@ -282,7 +286,7 @@ impl World {
     /// Everything is forgotten but what was committed.
     fn crash(&mut self) {
         self.crashes += 1;
-        let floor = Core::memory_floor(&self.settings.batch);
+        let floor = self.settings.batch.memory_floor();
         self.core = Self::core(&self.settings, self.memory_limit, floor, self.random.u64(..), self.now);
         self.calls.clear();
         self.quarantining.clear();
@@ -357,7 +361,8 @@ impl World {
             self.answer();
             self.keep();
             let next = self.core.next_deadline(self.now);
-            self.now = next.map_or(self.now + Duration::from_millis(1), |next| next.max(self.now + Duration::from_micros(10)));
+            self.now =
+                next.map_or(self.now + Duration::from_millis(1), |next| next.max(self.now + Duration::from_micros(10)));
             self.step(Input::Tick);
         }
         for (index, file) in self.files.iter().enumerate() {
@@ -366,9 +371,11 @@ impl World {
         self.step(Input::Stop);
         assert!(self.finished, "a drained flow must finish when it is stopped");
         for (index, number) in &self.quarantined {
-            let line = self.files[*index].content.split(|byte| *byte == b'\n').nth(*number as usize).unwrap_or_default();
+            let line =
+                self.files[*index].content.split(|byte| *byte == b'\n').nth(*number as usize).unwrap_or_default();
             let poisoned = memchr::memmem::find(line, POISON).is_some();
-            let aggregated = self.settings.batch.aggregated_record_bytes.is_some() || self.settings.framing.multi_line.is_some();
+            let aggregated =
+                self.settings.batch.aggregated_record_bytes.is_some() || self.settings.framing.multi_line.is_some();
             assert!(poisoned || aggregated, "line {number} of file {index} was quarantined without reason");
         }
     }
@@ -445,7 +452,10 @@ fn without_faults_the_lines_of_a_file_arrive_once_and_in_order() {
                     .split(|byte| *byte == b'\n')
                     .take(*number as usize)
                     .any(|line| memchr::memmem::find(line, POISON).is_some());
-                assert!(number == expected || poisoned_before, "seed {seed}: file {file} line {number}, not {expected}");
+                assert!(
+                    number == expected || poisoned_before,
+                    "seed {seed}: file {file} line {number}, not {expected}"
+                );
                 *expected = number + 1;
             }
         }

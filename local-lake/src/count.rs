@@ -36,7 +36,7 @@ pub(crate) struct Counted {
 }
 
 /// A scanner over one body, fed piece by piece; keeps `KEPT` bytes and one number a record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     place: Place,
     member: Member,
@@ -210,7 +210,11 @@ mod tests {
                     if random.bool() {
                         data = data.replace('/', "\\/");
                     }
-                    if random.bool() { format!("{{\"Data\":\"{data}\"}}") } else { format!("{{ \"Data\" : \"{data}\" }}") }
+                    if random.bool() {
+                        format!("{{\"Data\":\"{data}\"}}")
+                    } else {
+                        format!("{{ \"Data\" : \"{data}\" }}")
+                    }
                 })
                 .collect();
             let body = format!("{{\"Records\":[{}],\"DeliveryStreamName\":\"DeliveryStreamName\"}}", entries.join(","));
@@ -230,7 +234,9 @@ mod tests {
 
     #[test]
     fn a_body_cut_short_or_without_a_stream_is_refused() {
-        for body in [&br#"{"DeliveryStreamName":"s","Records":[{"Data":"YQ"#[..], b"", br#"{"Records":[{"Data":"YQ=="}]}"#] {
+        for body in
+            [&br#"{"DeliveryStreamName":"s","Records":[{"Data":"YQ"#[..], b"", br#"{"Records":[{"Data":"YQ=="}]}"#]
+        {
             assert_eq!(scan(body, 9).unwrap_err().code, "SerializationException");
         }
         let odd = br#"{"DeliveryStreamName":"s","Records":[{"Data":"YQ="}]}"#;

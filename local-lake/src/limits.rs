@@ -51,7 +51,9 @@ pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
         return Ok(());
     };
     let shown: String = name.chars().take(STREAM_NAME + 1).collect();
-    Err(Refusal::validation(format!("Value '{shown}' at 'deliveryStreamName' failed to satisfy constraint: {constraint}")))
+    Err(Refusal::validation(format!(
+        "Value '{shown}' at 'deliveryStreamName' failed to satisfy constraint: {constraint}"
+    )))
 }
 
 /// Whether a call of records of these sizes (bytes before base64) is within the limits.

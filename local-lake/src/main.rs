@@ -174,8 +174,8 @@ impl FaultOptions {
     fn plan(&self) -> FaultPlan {
         let shortest = self.latency_min_millis;
         let longest = self.latency_max_millis.unwrap_or(shortest);
-        let latency = (longest > 0 || shortest > 0)
-            .then(|| (Duration::from_millis(shortest), Duration::from_millis(longest)));
+        let latency =
+            (longest > 0 || shortest > 0).then(|| (Duration::from_millis(shortest), Duration::from_millis(longest)));
         FaultPlan {
             seed: self.fault_seed.unwrap_or_else(|| fastrand::u64(..)),
             throttle: self.throttle,
@@ -222,13 +222,13 @@ async fn run(options: &Options) -> io::Result<()> {
     let plan = options.faults.plan();
     let seed = plan.seed;
     let lake = start(options, plan).await?;
-    say(&format!("{}\nfault seed {seed}\n", lake.endpoint()))?;
     if let Some(file) = &options.port_file {
         // Whole or not at all: somebody polls for it.
         let unfinished = file.with_extension("unfinished");
         std::fs::write(&unfinished, format!("{}\n", lake.address().port()))?;
         std::fs::rename(&unfinished, file)?;
     }
+    say(&format!("{}\nfault seed {seed}\n", lake.endpoint()))?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

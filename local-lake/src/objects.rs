@@ -82,7 +82,7 @@ struct Buffer {
 
 #[derive(Debug)]
 enum Content {
-    Compressing(GzEncoder<Vec<u8>>),
+    Compressing(Box<GzEncoder<Vec<u8>>>),
     AsIs(Vec<u8>),
 }
 
@@ -129,7 +129,7 @@ impl Objects {
             content: if as_is {
                 Content::AsIs(Vec::new())
             } else {
-                Content::Compressing(GzEncoder::new(Vec::new(), Compression::fast()))
+                Content::Compressing(Box::new(GzEncoder::new(Vec::new(), Compression::fast())))
             },
             bytes: 0,
             oldest: at,
@@ -330,8 +330,7 @@ mod tests {
     #[test]
     fn told_never_to_pass_through_it_compresses_gzip_again() {
         let root = tempfile::tempdir().unwrap();
-        let mut lake =
-            Objects::new(Settings { pass_through: PassThrough::Never, ..settings(root.path()) }).unwrap();
+        let mut lake = Objects::new(Settings { pass_through: PassThrough::Never, ..settings(root.path()) }).unwrap();
         let member = gzip(b"1\n");
         lake.append("a", &member, at("2026-01-02T03:00:00Z"), Instant::now());
         lake.flush_all().unwrap();

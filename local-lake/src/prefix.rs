@@ -239,7 +239,10 @@ mod tests {
 
     #[test]
     fn each_letter_of_the_subset_pads_as_java_does() {
-        assert_eq!(evaluate("!{timestamp:yyyy yy uuuu M MM d dd H HH m mm s ss}"), "2026 26 2026 3 03 9 09 7 07 5 05 4 04");
+        assert_eq!(
+            evaluate("!{timestamp:yyyy yy uuuu M MM d dd H HH m mm s ss}"),
+            "2026 26 2026 3 03 9 09 7 07 5 05 4 04"
+        );
     }
 
     #[test]

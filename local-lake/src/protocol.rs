@@ -187,20 +187,15 @@ impl RecordIds {
         Self { prefix: (0..RECORD_ID - RECORD_ID_SERIAL).map(|_| random.alphanumeric()).collect() }
     }
 
-    /// Appends the id of record `index` of call `call`.
-    fn write(&self, body: &mut String, call: u64, index: usize) {
-        body.push_str(&self.prefix);
-        for shift in (0..16).rev() {
-            body.push(hexadecimal((call >> (shift * 4)) as usize));
-        }
-        for shift in (0..4).rev() {
-            body.push(hexadecimal(index >> (shift * 4)));
-        }
+    /// What the ids of all records of one call begin with.
+    fn of_call(&self, call: u64) -> String {
+        format!("{}{call:016x}", self.prefix)
     }
 
     /// The body of a 200 to `PutRecordBatch`: one entry a record, in the order they came.
     pub(crate) fn batch_answer(&self, call: u64, failures: &[Option<RecordFailure>]) -> String {
         let failed = failures.iter().flatten().count();
+        let beginning = self.of_call(call);
         let mut body = String::with_capacity(96 + failures.len() * (RECORD_ID + 16));
         body.push_str("{\"FailedPutCount\":");
         body.push_str(&failed.to_string());
@@ -212,7 +207,10 @@ impl RecordIds {
             match failure {
                 None => {
                     body.push_str("{\"RecordId\":\"");
-                    self.write(&mut body, call, index);
+                    body.push_str(&beginning);
+                    for shift in [12, 8, 4, 0] {
+                        body.push(hexadecimal(index >> shift));
+                    }
                     body.push_str("\"}");
                 }
                 Some(failure) => {
@@ -231,11 +229,7 @@ impl RecordIds {
 
     /// The body of a 200 to `PutRecord`.
     pub(crate) fn single_answer(&self, call: u64) -> String {
-        let mut body = String::with_capacity(64 + RECORD_ID);
-        body.push_str("{\"RecordId\":\"");
-        self.write(&mut body, call, 0);
-        body.push_str("\",\"Encrypted\":false}");
-        body
+        format!("{{\"RecordId\":\"{}0000\",\"Encrypted\":false}}", self.of_call(call))
     }
 }
 
@@ -254,14 +248,17 @@ mod tests {
 
     #[test]
     fn a_batch_is_decoded_in_order_with_the_size_of_each_record() {
-        let put = batch(r#"{"DeliveryStreamName":"s","Records":[{"Data":"YQo="},{"Data":""},{"Data":"YmMK"}]}"#).unwrap();
+        let put =
+            batch(r#"{"DeliveryStreamName":"s","Records":[{"Data":"YQo="},{"Data":""},{"Data":"YmMK"}]}"#).unwrap();
         assert_eq!((put.stream.as_str(), put.payload.as_slice()), ("s", b"a\nbc\n".as_slice()));
         assert_eq!(put.ranges().collect::<Vec<_>>(), [0..2, 2..2, 2..5]);
     }
 
     #[test]
     fn members_may_come_in_any_order_with_spaces_and_escapes() {
-        let put = batch("{ \"Records\" : [ {\"Data\" :\"\\u0059Q\\/\\/\" , \"Other\":1} ] ,\"DeliveryStreamName\":\"s\"}").unwrap();
+        let put =
+            batch("{ \"Records\" : [ {\"Data\" :\"\\u0059Q\\/\\/\" , \"Other\":1} ] ,\"DeliveryStreamName\":\"s\"}")
+                .unwrap();
         assert_eq!(put.payload, [0x61, 0x0f, 0xff]);
     }
 
@@ -282,7 +279,8 @@ mod tests {
 
     #[test]
     fn a_single_put_is_a_batch_of_one() {
-        let put = parse(Operation::PutRecord, br#"{"DeliveryStreamName":"s","Record":{"Data":"YQ=="}}"#, vec![1, 2, 3]).unwrap();
+        let put = parse(Operation::PutRecord, br#"{"DeliveryStreamName":"s","Record":{"Data":"YQ=="}}"#, vec![1, 2, 3])
+            .unwrap();
         assert_eq!((put.payload, put.sizes), (b"a".to_vec(), vec![1]));
     }
 

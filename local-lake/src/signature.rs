@@ -61,7 +61,10 @@ impl Signatures {
             .ok_or_else(|| incomplete("Date must be in ISO-8601 'basic format'. Got something else."))?;
         if (now - moment).abs() > SKEW_SECONDS {
             let word = if moment < now { "expired" } else { "not yet current" };
-            return Err(invalid(format!("Signature {word}: {} is more than 5 min. away from the server's time", claim.moment)));
+            return Err(invalid(format!(
+                "Signature {word}: {} is more than 5 min. away from the server's time",
+                claim.moment
+            )));
         }
         if self.credentials.as_ref().is_some_and(|credentials| credentials.access_key_id != claim.access_key_id) {
             return Err(Refusal::new(
@@ -147,7 +150,9 @@ fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Refusal> {
         return Err(invalid("Credential should be scoped with a valid terminator: 'aws4_request'.".to_owned()));
     }
     if moment.get(..8) != Some(day) {
-        return Err(invalid("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.".to_owned()));
+        return Err(invalid(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.".to_owned(),
+        ));
     }
     if signature.len() != 64 {
         return Err(incomplete("Signature must have 64 hexadecimal digits."));
@@ -271,7 +276,10 @@ mod tests {
     }
 
     fn check(signatures: &Signatures, head: &Parts, body: &[u8], now: i64) -> Result<(), &'static str> {
-        signatures.check_head(&head.headers, now).and_then(|()| signatures.check_body(head, body)).map_err(|refusal| refusal.code)
+        signatures
+            .check_head(&head.headers, now)
+            .and_then(|()| signatures.check_body(head, body))
+            .map_err(|refusal| refusal.code)
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub struct CallSeen {
     pub call: u64,
     /// Number of the connection it came on, from 1.
     pub connection: u64,
-    /// The stream, empty when the call was not read that far.
+    /// The stream, empty when the call was not read or did not name one.
     pub stream: String,
     /// Records in the call.
     pub records: usize,

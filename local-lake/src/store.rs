@@ -80,7 +80,12 @@ impl Store {
     ///
     /// # Errors
     /// The log file could not be written; then no record of the call was taken.
-    pub(crate) fn accept(&mut self, put: &mut Put, failures: &[Option<RecordFailure>], arrival: Arrival) -> io::Result<u64> {
+    pub(crate) fn accept(
+        &mut self,
+        put: &mut Put,
+        failures: &[Option<RecordFailure>],
+        arrival: Arrival,
+    ) -> io::Result<u64> {
         let taken: Vec<_> =
             put.ranges().zip(failures).filter(|(_, failure)| failure.is_none()).map(|(range, _)| range).collect();
         if put.payload.is_empty() && !matches!(self, Self::Collect(_)) {
@@ -197,8 +202,7 @@ mod tests {
     fn a_log_file_grows_by_the_accepted_records_and_survives_a_restart() {
         let root = tempfile::tempdir().unwrap();
         for round in 0..2 {
-            let mut store =
-                Store::SinkLog(SinkLogs { root: root.path().to_owned(), files: BTreeMap::new() });
+            let mut store = Store::SinkLog(SinkLogs { root: root.path().to_owned(), files: BTreeMap::new() });
             let failures = [None, Some(RecordFailure::Throttled), None];
             assert_eq!(store.accept(&mut put(&[b"a\n", b"b\n", b"c\n"]), &failures, arrival()).unwrap(), 2, "{round}");
         }

@@ -2,6 +2,8 @@
 //! Promises nothing beyond what it shows.
 //! Leaves the wire to the other suite.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -49,7 +49,10 @@ fn decode(body: &[u8]) -> Vec<Vec<u8>> {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap();
     assert_eq!(body["DeliveryStreamName"], "s");
     let records = body["Records"].as_array().unwrap();
-    records.iter().map(|record| base64_simd::STANDARD.decode_to_vec(record["Data"].as_str().unwrap()).unwrap()).collect()
+    records
+        .iter()
+        .map(|record| base64_simd::STANDARD.decode_to_vec(record["Data"].as_str().unwrap()).unwrap())
+        .collect()
 }
 
 fn check_limits(sealed: &Sealed, settings: &Settings) {
@@ -72,7 +75,10 @@ fn full_records_are_just_below_the_record_limit_and_a_full_call_holds_four_of_th
     let lines: Vec<_> = (0..90_000).map(|_| line(113, b'x')).collect();
     let sealed = pack(&mut Packer::new(settings()), &lines, Instant::now());
     let first = &sealed[0];
-    assert_eq!(first.records().iter().map(|record| record.payload / 113).collect::<Vec<_>>(), [9061, 9061, 9061, 9061, 864]);
+    assert_eq!(
+        first.records().iter().map(|record| record.payload / 113).collect::<Vec<_>>(),
+        [9061, 9061, 9061, 9061, 864]
+    );
     let billed: u64 = first.records().iter().map(Record::billed).sum();
     assert!((billed as f64) < first.payload() as f64 * 1.005, "{billed} billed for {}", first.payload());
 }

@@ -107,7 +107,7 @@ tables! {
             "Secret of the access key. Refused when everybody on the machine can read the file.";
         EMIT_METRICS "cloudwatch.emitMetrics" Kind::Boolean, Default::Boolean(true),
             "Whether metrics go to CloudWatch. Accepted and kept; this version does not send metrics.";
-        MAX_MEMORY "maxMemoryBytes" Kind::Size { min: 8 << 20, max: u64::MAX }, Default::Number(64 << 20),
+        MAX_MEMORY "maxMemoryBytes" Kind::Size { min: 8 << 20, max: u64::MAX }, Default::Unset("64MiB, or what the flows need if that is more"),
             "Memory for the batches of all flows together, whatever the backlog.";
         SHUTDOWN_TIMEOUT "shutdownTimeoutMillis" Kind::Integer { min: 0, max: 600_000 }, Default::Number(10_000),
             "How long a stop may go on sending; what is unsent then is sent after the next start.";

@@ -8,7 +8,7 @@ mod flows;
 pub(super) use flows::prove_flows;
 
 use super::endpoint;
-use super::report::{At, Kind, Report, quoted};
+use super::report::{Kind, Report, quoted};
 use super::section::Placed;
 use super::written::Written;
 use crate::batch::{self, Compression, firehose};
@@ -55,9 +55,8 @@ pub struct FlowPlan {
     pub max_concurrent_requests: usize,
 }
 
-/// The least a flow works with while others use the rest of the budget: two chunks just read (256 KiB each)
-/// and an open batch of half a MiB in its wire form.
-pub const FLOW_MINIMUM: ByteSize = ByteSize::mib(1);
+/// The budget where the configuration does not say: enough for a few flows at full speed.
+const USUAL_MEMORY: ByteSize = ByteSize::mib(64);
 /// Chunks between reading and batching: one being filled, one being framed.
 const READ_BUFFERS: ByteSize = ByteSize::kib(2 * 256);
 /// A record before and after compression, and the tables of the compressor at its highest level.
@@ -91,8 +90,7 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
         firehose_endpoint,
         access_key: prove_access_key(&written, world_readable, report),
     };
-    let max_memory = ByteSize::bytes(written.max_memory.value);
-    prove_memory(&written.max_memory.at, max_memory, &flows, report);
+    let max_memory = prove_memory(written.max_memory.as_ref(), &flows, report);
     Plan {
         state_directory: prove_state_directory(&written.state_directory, report),
         session,
@@ -167,21 +165,26 @@ fn prove_access_key(written: &Written, world_readable: bool, report: &mut Report
 
 /// The budget is shared: at any time the flow with the largest call must be able to fill it while all others hold
 /// their minimum, or flows could wait for each other.
-fn prove_memory(at: &At, budget: ByteSize, flows: &[FlowPlan], report: &mut Report) {
+/// The budget: as it is written if that is enough, else as much as the flows need.
+fn prove_memory(given: Option<&Placed<u64>>, flows: &[FlowPlan], report: &mut Report) -> ByteSize {
     let largest = flows.iter().map(FlowPlan::call_bytes).max().unwrap_or(0);
-    let minima = FLOW_MINIMUM.as_u64() * flows.len() as u64;
-    if minima + largest <= budget.as_u64() {
-        return;
+    let shares: u64 = flows.iter().map(|flow| flow.batch.memory_floor()).sum();
+    let needed = ByteSize::mib((shares + largest).div_ceil(1 << 20));
+    let Some(given) = given else { return needed.max(USUAL_MEMORY) };
+    let budget = ByteSize::bytes(given.value);
+    if shares + largest > budget.as_u64() {
+        let mib = |bytes: u64| ByteSize::mib(bytes.div_ceil(1 << 20));
+        let message = format!(
+            "`maxMemoryBytes` is {budget}, but the flows ({}) need {needed}: {} to hold a longest line each, and {} for \
+             the largest call",
+            flows.len(),
+            mib(shares),
+            mib(largest)
+        );
+        let help = format!("set \"maxMemoryBytes\": \"{needed}\" or more, or join flows: `filePattern` can be a list");
+        report.add(Kind::Memory, &given.at, message, help);
     }
-    let mib = |bytes: u64| ByteSize::mib(bytes.div_ceil(1 << 20));
-    let needed = mib(minima + largest);
-    let message = format!(
-        "`maxMemoryBytes` is {budget}, but {} flows need {needed}: {FLOW_MINIMUM} each, and {} for the largest call",
-        flows.len(),
-        mib(largest)
-    );
-    let help = format!("set \"maxMemoryBytes\": \"{needed}\" or more, or join flows: `filePattern` can be a list");
-    report.add(Kind::Memory, at, message, help);
+    budget
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) struct Written {
     pub(super) access_key_id: Option<Placed<String>>,
     pub(super) secret_access_key: Option<Placed<String>>,
     pub(super) emit_metrics: bool,
-    pub(super) max_memory: Placed<u64>,
+    pub(super) max_memory: Option<Placed<u64>>,
     pub(super) shutdown_timeout_millis: u64,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn main(root: &Value, report: &mut Report) -> Option<(Written, Vec<Wr
             .nonempty_text(&keys::SECRET_ACCESS_KEY, report)
             .map(|secret| at_its_key(secret, &section, &keys::SECRET_ACCESS_KEY)),
         emit_metrics: section.boolean(&keys::EMIT_METRICS, report),
-        max_memory: section.number_or_default(&keys::MAX_MEMORY, report),
+        max_memory: section.number(&keys::MAX_MEMORY, report),
         shutdown_timeout_millis: section.number_or_default(&keys::SHUTDOWN_TIMEOUT, report).value,
     };
     let flows = flows(&section, report);

@@ -237,17 +237,20 @@ mod tests {
         Silence,
     }
 
+    /// Head and body of each.
+    type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
     /// A server on loopback that follows a script, one act a request, and keeps what it was sent.
     struct Server {
         address: String,
-        requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+        requests: Requests,
         connections: Arc<Mutex<usize>>,
     }
 
     fn server(script: Vec<Act>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
+        let (requests, connections) = (Requests::default(), Arc::new(Mutex::new(0)));
         let (seen, count) = (requests.clone(), connections.clone());
         std::thread::spawn(move || {
             let mut script = script.into_iter();

@@ -15,6 +15,7 @@ pub use condition::{Condition, Notice};
 use super::budget::Lease;
 use crate::batch::{self, Packer, Sealed};
 use crate::deliver::pace::{self, Pace};
+use crate::deliver::quarantine::GivenUp;
 use crate::deliver::{Answer, Fault};
 use crate::framing::{self, Framer};
 use crate::ledger::Ledger;
@@ -69,19 +70,6 @@ pub enum Action {
     Notice(Notice),
     /// Nothing is left to do after `Stop`.
     Finish,
-}
-
-/// A record that the service refuses for good.
-#[derive(Debug)]
-pub struct GivenUp {
-    /// Its bytes before base64.
-    pub payload: Vec<u8>,
-    /// Lines in it.
-    pub lines: usize,
-    /// Where its bytes come from: file, begin, end.
-    pub extents: Vec<(Arc<OriginInfo>, Position, Position)>,
-    /// Why the service refuses it.
-    pub fault: Fault,
 }
 
 /// What became of the input so far. In bytes of input unless said.
@@ -219,18 +207,6 @@ impl Core {
             tally: Tally::default(),
             settings,
         }
-    }
-
-    /// The least memory, in bytes, with which such a flow gets on: one longest line in its wire form (a buffer may
-    /// be twice as large as what is in it), and what the compressor needs for it.
-    #[must_use]
-    pub fn memory_floor(settings: &batch::Settings) -> u64 {
-        let longest = settings.longest_line() as u64;
-        let times = match settings.compression {
-            batch::Compression::None => 3,
-            batch::Compression::Gzip { .. } => 6,
-        };
-        times * longest + 64 * 1024
     }
 
     /// Something has happened at `now`: decides what follows from it and appends it to `actions`.

@@ -5,9 +5,27 @@
 /// Patterns, and what they match on disk now.
 pub mod discover;
 
+mod archive;
+mod begin;
+mod copies;
+mod identity;
+mod look;
+mod names;
+mod reader;
+mod reconcile;
+mod rounds;
+mod rows;
+mod strand;
+mod stream;
+mod turns;
+mod verify;
+mod watch;
+
 use crate::books::Books;
-use crate::record::{Arrival, ChunkPool, CheckpointUpdate, Remembered, Watermarks};
-use std::sync::Arc;
+use crate::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, Watermarks};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, Thread};
 use tokio::sync::mpsc;
 
 /// Which files a flow reads, and from where.
@@ -50,25 +68,62 @@ pub struct Input {
 /// Where checkpoint updates go; called on the tailing thread, must not block.
 pub type Save = Box<dyn Fn(CheckpointUpdate) + Send>;
 
-/// The running tailing thread.
+/// The running tailing thread; clones are the same thread. It ends when [`Tailer::finish`] is called.
 #[derive(Clone, Debug)]
-pub struct Tailer {}
+pub struct Tailer {
+    thread: Thread,
+    orders: Arc<Orders>,
+    handle: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What the thread is asked to do.
+#[derive(Debug, Default)]
+struct Orders {
+    stop_reading: AtomicBool,
+    finish: AtomicBool,
+}
 
 impl Tailer {
-    /// Starts the thread.
+    /// Starts the thread. Flows that feed the same stream share its files: the first whose patterns match reads a file.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(_inputs: Vec<Input>, _remembered: Remembered, _pool: ChunkPool, _save: Save) -> std::io::Result<Self> {
-        unimplemented!()
+    pub fn start(inputs: Vec<Input>, remembered: Remembered, pool: ChunkPool, save: Save) -> std::io::Result<Self> {
+        let orders = Arc::new(Orders::default());
+        let for_thread = orders.clone();
+        let handle = std::thread::Builder::new()
+            .name("tail".into())
+            .spawn(move || rounds::run(inputs, &remembered, pool, &save, &for_thread))?;
+        Ok(Self { thread: handle.thread().clone(), orders, handle: Arc::new(Mutex::new(Some(handle))) })
     }
 
-    /// Tells that a flow has room again. Cheap; may be called for every chunk.
-    pub fn wake(&self) {}
+    /// Tells that a flow has room again, or that buffers came back. Cheap; may be called for every chunk.
+    pub fn wake(&self) {
+        self.thread.unpark();
+    }
 
     /// No further reading: closes the arrival channels. Watermarks are still taken.
-    pub fn stop_reading(&self) {}
+    pub fn stop_reading(&self) {
+        self.orders.stop_reading.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
 
     /// Takes the last watermarks, saves what they say, and ends the thread.
-    pub fn finish(&self) {}
+    ///
+    /// # Panics
+    /// When the thread has panicked: its promises no longer hold.
+    pub fn finish(&self) {
+        self.orders.finish.store(true, Ordering::Release);
+        self.thread.unpark();
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handle) = handle {
+            handle.join().expect("the tailing thread ends by returning");
+        }
+    }
+
+    /// Whether the thread has ended: after [`Tailer::finish`], or because an invariant broke.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
+    }
 }

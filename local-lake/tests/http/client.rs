@@ -107,8 +107,10 @@ impl<S: Read + Write> Client<S> {
 
 /// The body of a batch.
 pub(crate) fn batch(stream: &str, records: &[&[u8]]) -> String {
-    let records: Vec<_> =
-        records.iter().map(|record| serde_json::json!({ "Data": base64_simd::STANDARD.encode_to_string(record) })).collect();
+    let records: Vec<_> = records
+        .iter()
+        .map(|record| serde_json::json!({ "Data": base64_simd::STANDARD.encode_to_string(record) }))
+        .collect();
     serde_json::json!({ "DeliveryStreamName": stream, "Records": records }).to_string()
 }
 

@@ -1,11 +1,22 @@
 //! The endpoint over real sockets: what is put is kept, and each refusal and fault looks on the wire as it should.
+//! Promises that no case here depends on time passing, only on conditions coming true.
+//! Leaves the process and its signals to the suite of the binary.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 mod client;
 
-use std::io;
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use client::{Client, batch, request, shaped, signed};
+use flate2::read::MultiGzDecoder;
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto};
+
 use local_lake::{CALL_RECORDS, CountedBytes, Fault, FaultPlan, Lake, Mode, RECORD_BYTES, RateLimit};
 
 fn collecting() -> Lake {
@@ -39,7 +50,8 @@ fn what_is_put_is_kept_in_order_and_answered_one_by_one() {
     assert_eq!((stats.connections, stats.calls, stats.records), (1, 3, 5));
     assert_eq!((stats.bytes, stats.lines, stats.billed_bytes), (9, 4, 4 * 5120));
     assert_eq!(stats.streams["logs"].bytes, 8);
-    let calls: Vec<_> = lake.calls().into_iter().map(|seen| (seen.call, seen.records, seen.bytes, seen.answer)).collect();
+    let calls: Vec<_> =
+        lake.calls().into_iter().map(|seen| (seen.call, seen.records, seen.bytes, seen.answer)).collect();
     assert_eq!(calls, [(1, 3, 6, "Ok".into()), (2, 1, 2, "Ok".into()), (3, 1, 1, "Ok".into())]);
     assert_eq!(lake.take("logs").len(), 4);
     assert!(lake.records("logs").is_empty());
@@ -151,6 +163,7 @@ fn a_dictated_fault_meets_its_call_and_the_connection_lives_on() {
     assert!(lake.records("s").is_empty());
     assert_eq!(client.put("s", &[b"x"]).unwrap().status, 200);
     assert_eq!(lake.stats().connections, 1);
+    assert!(lake.calls().iter().all(|seen| seen.stream == "s" && seen.records == 1), "{:?}", lake.calls());
 }
 
 #[test]
@@ -223,8 +236,11 @@ fn a_poisonous_record_spoils_its_whole_call() {
 #[test]
 fn a_rate_fails_the_records_above_it() {
     let rate = RateLimit { bytes_per_second: Some(0.001), ..RateLimit::default() };
-    let lake =
-        Lake::builder().mode(Mode::Collect).faults(FaultPlan { rate, ..FaultPlan::default() }).start_blocking().unwrap();
+    let lake = Lake::builder()
+        .mode(Mode::Collect)
+        .faults(FaultPlan { rate, ..FaultPlan::default() })
+        .start_blocking()
+        .unwrap();
     let answer = Client::connect(lake.address()).put("s", &[b"first", b"second", b"third"]).unwrap();
     assert_eq!(answer.json()["FailedPutCount"], 2);
     assert_eq!(lake.payload("s"), b"first");
@@ -281,4 +297,156 @@ fn the_totals_can_be_read_over_http() {
     let answer = client.call(b"GET /local-lake/stats HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_eq!(answer.json()["records"], 1);
     assert_eq!(client.call(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap().status, 404);
+}
+
+/// A client that trusts nothing but what is in `file`.
+fn tls_client(lake: &Lake, file: &Path) -> io::Result<Client<StreamOwned<ClientConnection, TcpStream>>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connection = ClientConnection::new(Arc::new(config), "127.0.0.1".try_into().unwrap()).unwrap();
+    let stream = TcpStream::connect(lake.address())?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    Ok(Client::over(StreamOwned::new(connection, stream)))
+}
+
+#[test]
+fn the_written_certificate_is_all_a_tls_client_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |name: &str| {
+        let builder = Lake::builder().mode(Mode::Collect).tls(true);
+        builder.certificate_file(folder.path().join(name)).start_blocking().unwrap()
+    };
+    let (lake, other) = (start("lake.pem"), start("other.pem"));
+    assert!(lake.endpoint().starts_with("https://127.0.0.1:"));
+    let mut client = tls_client(&lake, lake.certificate_path().unwrap()).unwrap();
+    let large = vec![b'x'; RECORD_BYTES];
+    assert_eq!(client.put("s", &[&large, b"small"]).unwrap().status, 200);
+    assert_eq!(lake.records("s").len(), 2);
+    let error = tls_client(&lake, other.certificate_path().unwrap()).unwrap().put("s", &[b"x"]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+    eventually("the failed handshake is counted", || lake.stats().failed_handshakes == 1);
+    lake.faults().next([Fault::Reset]);
+    assert!(client.put("s", &[&large]).is_err());
+    assert_eq!(lake.records("s").len(), 2);
+}
+
+/// Keys and contents below a folder, unfinished ones left out.
+fn objects(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let mut plain = String::new();
+                MultiGzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_string(&mut plain).unwrap();
+                found.push((path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned(), plain));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_lake_writes_objects_by_age_by_size_and_when_told_to() {
+    let root = tempfile::tempdir().unwrap();
+    let builder = Lake::builder().root(root.path()).prefix("p/<stream>/d=!{timestamp:yyyy}/");
+    let lake = builder.clone().flush_interval(Duration::from_millis(30)).start_blocking().unwrap();
+    let mut client = Client::connect(lake.address());
+    client.put("aged", &[b"a\n", b"b\n"]).unwrap();
+    eventually("the interval closes the object", || lake.stats().objects == 1);
+    lake.stop_blocking().unwrap();
+
+    let lake = builder.flush_interval(Duration::from_secs(3600)).flush_bytes(4).start_blocking().unwrap();
+    let mut client = Client::connect(lake.address());
+    client.put("sized", &[b"1\n", b"2\n", b"3\n"]).unwrap();
+    assert_eq!(lake.stats().objects, 1, "the third record did not fit the first object");
+    lake.flush_blocking().unwrap();
+    assert_eq!(lake.stats().objects, 2);
+    client.put("stopped", &[b"x\n"]).unwrap();
+    let stats = lake.stop_blocking().unwrap();
+    assert_eq!((stats.objects, stats.failed_writes), (3, 0));
+
+    let found = objects(root.path());
+    let of = |stream: &str| {
+        let found = found.iter().filter(|(key, _)| key.starts_with(&format!("p/{stream}/d=20")));
+        let mut plain: Vec<&str> = found.map(|(_, plain)| plain.as_str()).collect();
+        plain.sort();
+        plain
+    };
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(of("aged"), ["a\nb\n"]);
+    assert_eq!(of("sized"), ["1\n2\n", "3\n"]);
+    assert_eq!(of("stopped"), ["x\n"]);
+}
+
+#[test]
+fn a_lake_that_is_dropped_still_writes_what_it_accepted() {
+    let root = tempfile::tempdir().unwrap();
+    let lake = Lake::builder().root(root.path()).flush_interval(Duration::from_secs(3600)).start_blocking().unwrap();
+    Client::connect(lake.address()).put("s", &[b"x\n"]).unwrap();
+    drop(lake);
+    assert_eq!(objects(root.path()).len(), 1);
+}
+
+#[test]
+fn under_every_fault_what_was_answered_is_stored_exactly_as_answered() {
+    let seed = fastrand::u64(..);
+    let plan = FaultPlan {
+        seed,
+        throttle: 0.1,
+        partial: 0.3,
+        partial_share: 0.5,
+        reset: 0.1,
+        answer_lost: 0.1,
+        internal_failure: 0.05,
+        bad_gateway: 0.05,
+        latency: Some((Duration::ZERO, Duration::from_millis(1))),
+        ..FaultPlan::default()
+    };
+    let lake = Lake::builder().mode(Mode::Collect).faults(plan).start_blocking().unwrap();
+    let mut client = Client::connect(lake.address());
+    let (mut certain, mut possible) = (Vec::new(), 0);
+    for call in 0..300 {
+        let records: Vec<Vec<u8>> = (0..5).map(|index| format!("{call}-{index}\n").into_bytes()).collect();
+        match client.put("s", &records.iter().map(Vec::as_slice).collect::<Vec<_>>()) {
+            Ok(answer) if answer.status == 200 => {
+                let answer = answer.json();
+                let entries = answer["RequestResponses"].as_array().unwrap();
+                let kept = records.into_iter().zip(entries).filter(|(_, entry)| entry.get("RecordId").is_some());
+                certain.extend(kept.map(|(record, _)| record));
+            }
+            Ok(_) => {}
+            Err(_) => {
+                possible += records.len();
+                client = Client::connect(lake.address());
+            }
+        }
+    }
+    let mut stored = lake.records("s").into_iter();
+    for record in &certain {
+        assert!(stored.any(|stored| stored == *record), "seed {seed}: {record:?} is missing or out of order");
+    }
+    assert!(lake.records("s").len() <= certain.len() + possible, "seed {seed}");
+    let stats = lake.stats();
+    assert!(stats.answers_lost > 0 && stats.resets > 0 && stats.failed_records > 0, "seed {seed}: {stats:?}");
+    assert_eq!(stats.calls, 300, "seed {seed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_with_a_paused_clock_can_use_it() {
+    let lake = Lake::builder().mode(Mode::Collect).start().await.unwrap();
+    let address = lake.address();
+    let answer = tokio::task::spawn_blocking(move || Client::connect(address).put("s", &[b"x"]).unwrap().status).await;
+    assert_eq!(answer.unwrap(), 200);
+    lake.flush().await.unwrap();
+    assert_eq!(lake.stop().await.unwrap().records, 1);
 }

@@ -121,6 +121,6 @@ fn the_memory_of_the_flows_is_summed_and_the_suggested_budget_is_enough() {
     };
     let report = flows("64MiB").unwrap_err();
     assert_eq!(report.faults().iter().map(|fault| fault.kind).collect::<Vec<_>>(), [Kind::Memory]);
-    assert!(report.to_string().contains(r#"set "maxMemoryBytes": "106MiB""#), "{report}");
-    assert!(flows("106MiB").is_ok() && flows("105MiB").is_err());
+    assert!(report.to_string().contains(r#"set "maxMemoryBytes": "305MiB""#), "{report}");
+    assert!(flows("305MiB").is_ok() && flows("304MiB").is_err());
 }

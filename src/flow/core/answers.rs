@@ -8,8 +8,9 @@
 //! | unknown, not sent, hold | the same call again, later |
 //! | poison | two halves; a single record goes to the quarantine and is settled when it is kept there |
 
-use super::{Action, Again, BatchId, Condition, Core, GivenUp, Notice, Outbound, Quarantining};
+use super::{Action, Again, BatchId, Condition, Core, Notice, Outbound, Quarantining};
 use crate::batch::{Claim, Sealed};
+use crate::deliver::quarantine::GivenUp;
 use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
 use std::collections::VecDeque;
 use std::time::Instant;

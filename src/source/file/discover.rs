@@ -1,9 +1,35 @@
-//! Patterns, and what they match on disk now.
+//! Patterns, the folders that may hold what they match, and what lies in a folder.
+//! Promises to descend only where a match is possible, and never to open anything but folders.
+//! Leaves watching the folders and following the files to others.
+
+use globset::{GlobBuilder, GlobMatcher};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One compiled path pattern: `*`, `?`, `[...]`, `{a,b}`, `**` across folders.
+///
+/// `*` and `?` match anything within one name, a leading dot included; only `**` crosses folders.
+/// Links to folders are followed where the pattern names a folder or uses `*`, not under `**`.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
+    whole: GlobMatcher,
+    /// The pattern without alternatives, folder by folder: the ways to walk.
+    routes: Arc<[Vec<Step>]>,
+}
+
+/// One name of a path in a pattern.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Exactly this name.
+    Named(PathBuf),
+    /// Any name that matches.
+    Like(GlobMatcher),
+    /// Any number of folders.
+    Anywhere,
 }
 
 /// Why a text is no path pattern.
@@ -31,18 +57,250 @@ pub enum PatternError {
     },
 }
 
+/// More ways than this through the alternatives of one pattern are refused.
+const MOST_ROUTES: usize = 256;
+
+/// Folders nested deeper than this under `**` are not entered; it bounds loops of bind mounts.
+const DEEPEST: usize = 64;
+
+fn compile(glob: &str, text: &str) -> Result<GlobMatcher, PatternError> {
+    GlobBuilder::new(glob)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map(|glob| glob.compile_matcher())
+        .map_err(|error| PatternError::Syntax { text: text.to_owned(), reason: error.kind().to_string() })
+}
+
 impl Pattern {
     /// Compiles the pattern.
     ///
     /// # Errors
     /// When it is relative, names a folder, or its syntax is wrong.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        Ok(Self { text: text.to_owned() })
+        if !text.starts_with('/') {
+            return Err(PatternError::Relative { text: text.to_owned() });
+        }
+        if text.ends_with('/') {
+            return Err(PatternError::Folder { text: text.to_owned() });
+        }
+        let tidy = format!("/{}", text.split('/').filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/"));
+        let whole = compile(&tidy, text)?;
+        let too_many = || PatternError::Syntax {
+            text: text.to_owned(),
+            reason: format!("more than {MOST_ROUTES} alternatives; write several patterns"),
+        };
+        let routes = alternatives(&tidy).ok_or_else(too_many)?;
+        let routes = routes.iter().map(|route| steps(route, text)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { text: text.to_owned(), whole, routes: routes.into() })
     }
 
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether the path is one of those the pattern stands for. `path` is absolute, without `.` and `..`.
+    #[must_use]
+    pub fn matches(&self, path: &Path) -> bool {
+        self.whole.is_match(path)
+    }
+
+    /// Adds the folders that may hold matching files now, and all that must be watched to learn of others.
+    pub(super) fn collect_folders(&self, folders: &mut Folders) {
+        for route in self.routes.iter() {
+            descend(Path::new("/"), route, 0, folders);
+        }
+    }
+}
+
+/// The folders of a set of patterns as they are on disk now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Folders {
+    /// May hold matching files.
+    pub(super) leaves: BTreeSet<PathBuf>,
+    /// Folders whose entries decide about leaves: wildcard parents, and where a named one does not exist yet.
+    pub(super) branches: BTreeSet<PathBuf>,
+}
+
+/// The pattern with each combination of its alternatives written out; `None` when there are too many.
+fn alternatives(pattern: &str) -> Option<Vec<String>> {
+    let bytes = pattern.as_bytes();
+    let (mut open, mut depth, mut commas, mut in_class, mut at) = (None, 0, Vec::new(), false, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'[' if !in_class => in_class = true,
+            b']' if in_class => in_class = false,
+            _ if in_class => {}
+            b'{' => {
+                depth += 1;
+                open.get_or_insert(at);
+            }
+            b',' if depth == 1 => commas.push(at),
+            b'}' if depth == 1 => {
+                let start = open.unwrap_or(at);
+                let mut written = Vec::new();
+                let mut from = start + 1;
+                for end in commas.iter().copied().chain([at]) {
+                    let one = format!("{}{}{}", &pattern[..start], &pattern[from..end], &pattern[at + 1..]);
+                    written.extend(alternatives(&one)?);
+                    if written.len() > MOST_ROUTES {
+                        return None;
+                    }
+                    from = end + 1;
+                }
+                return Some(written);
+            }
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    Some(vec![pattern.to_owned()])
+}
+
+fn steps(route: &str, text: &str) -> Result<Vec<Step>, PatternError> {
+    route
+        .split('/')
+        .filter(|name| !name.is_empty())
+        .map(|name| match name {
+            "**" => Ok(Step::Anywhere),
+            _ if name.contains(['*', '?', '[', '\\']) => compile(name, text).map(Step::Like),
+            _ => Ok(Step::Named(name.into())),
+        })
+        .collect()
+}
+
+/// Walks one route; the last step names files and is not walked.
+fn descend(folder: &Path, steps: &[Step], depth: usize, folders: &mut Folders) {
+    let Some((step, rest)) = steps.split_first() else { return };
+    if rest.is_empty() && !matches!(step, Step::Anywhere) {
+        folders.leaves.insert(folder.to_owned());
+        return;
+    }
+    match step {
+        Step::Named(name) => {
+            let next = folder.join(name);
+            if next.is_dir() {
+                descend(&next, rest, depth, folders);
+            } else {
+                folders.branches.insert(folder.to_owned());
+            }
+        }
+        Step::Like(name) => {
+            folders.branches.insert(folder.to_owned());
+            for next in subfolders(folder, true) {
+                if next.file_name().is_some_and(|found| name.is_match(Path::new(found))) {
+                    descend(&next, rest, depth, folders);
+                }
+            }
+        }
+        Step::Anywhere => {
+            folders.branches.insert(folder.to_owned());
+            if rest.is_empty() {
+                folders.leaves.insert(folder.to_owned());
+            } else {
+                descend(folder, rest, depth, folders);
+            }
+            if depth < DEEPEST {
+                for next in subfolders(folder, false) {
+                    descend(&next, steps, depth + 1, folders);
+                }
+            }
+        }
+    }
+}
+
+fn subfolders(folder: &Path, through_links: bool) -> Vec<PathBuf> {
+    // An unreadable or vanished folder has no subfolders now; the next sweep looks again.
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => through_links && entry.path().is_dir(),
+            Ok(kind) => kind.is_dir(),
+            Err(_) => false,
+        })
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// The file name of a path as bytes; empty for `/`.
+pub(super) fn name_of(path: &Path) -> &[u8] {
+    path.file_name().map_or(b"", OsStr::as_bytes)
+}
+
+/// The folder of a path.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_star_stays_within_a_name_and_two_stars_cross_folders() {
+        for (text, path, matches) in [
+            ("/var/log/*.log", "/var/log/a.log", true),
+            ("/var/log/*.log", "/var/log/.hidden.log", true),
+            ("/var/log/*.log", "/var/log/x/a.log", false),
+            ("/var/log/**/*.log", "/var/log/a.log", true),
+            ("/var/log/**/*.log", "/var/log/x/y/a.log", true),
+            ("/opt/*/logs/{app,web}.log", "/opt/one/logs/web.log", true),
+            ("/opt/*/logs/{app,web}.log", "/opt/one/logs/db.log", false),
+            ("/l/a[0-3].log", "/l/a2.log", true),
+            ("/l/a[!0-3].log", "/l/a2.log", false),
+            ("//l///a.log", "/l/a.log", true),
+            ("/l/with space*", "/l/with space.log", true),
+        ] {
+            assert_eq!(pattern(text).matches(Path::new(path)), matches, "{text} on {path}");
+        }
+        assert!(pattern("/l/*.log").matches(Path::new(OsStr::from_bytes(b"/l/\xff\xfe.log"))));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_with_the_reason() {
+        assert!(matches!(Pattern::parse("logs/*.log"), Err(PatternError::Relative { .. })));
+        assert!(matches!(Pattern::parse("/var/log/"), Err(PatternError::Folder { .. })));
+        assert!(matches!(Pattern::parse("/var/[a"), Err(PatternError::Syntax { .. })));
+        assert!(matches!(Pattern::parse("/var/{a,b"), Err(PatternError::Syntax { .. })));
+        let many = format!("/{}", "{a,b}".repeat(9));
+        assert!(matches!(Pattern::parse(&many), Err(PatternError::Syntax { .. })));
+    }
+
+    #[test]
+    fn alternatives_are_written_out_in_every_combination() {
+        assert_eq!(alternatives("/{a,b/c}/x{1,2}").unwrap(), ["/a/x1", "/a/x2", "/b/c/x1", "/b/c/x2"]);
+        assert_eq!(alternatives("/[{]a,b").unwrap(), ["/[{]a,b"]);
+        assert_eq!(alternatives("/{a,{b,c}}").unwrap(), ["/a", "/b", "/c"]);
+    }
+
+    #[test]
+    fn only_folders_on_the_way_of_a_pattern_are_found_and_missing_ones_leave_their_parent_to_watch() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for folder in ["one/logs", "two/logs/deep", "three/other"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        let leaves = |text: &str| {
+            let mut folders = Folders::default();
+            pattern(&format!("{}/{text}", root.display())).collect_folders(&mut folders);
+            let relative = |set: BTreeSet<PathBuf>| -> Vec<String> {
+                set.iter().map(|path| path.strip_prefix(&root).unwrap().display().to_string()).collect()
+            };
+            (relative(folders.leaves), relative(folders.branches))
+        };
+        let text = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        assert_eq!(leaves("*/logs/*.log").0, text(&["one/logs", "two/logs"]));
+        assert_eq!(leaves("*/logs/*.log").1, text(&["", "three"]));
+        assert_eq!(leaves("two/**/*.log").0, text(&["two", "two/logs", "two/logs/deep"]));
+        assert_eq!(leaves("new/folder/*.log"), (text(&[]), text(&[""])));
     }
 }

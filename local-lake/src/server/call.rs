@@ -1,0 +1,219 @@
+//! One call from its head to how it ended: read, checked in the service's order, stored.
+//! Promises that nothing of a refused call is stored, and that nothing waits between the checks and the store.
+//! Leaves the HTTP of request and answer to `exchange`.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::http::request::Parts;
+use jiff::Timestamp;
+
+use crate::count::Scanner;
+use crate::faults::{self, Decision, Fault};
+use crate::limits;
+use crate::protocol::{self, Operation, Put, RecordFailure, Refusal};
+use crate::server::Shared;
+use crate::stats::CallSeen;
+use crate::store::Arrival;
+use crate::wire::Cut;
+
+/// How a call ended.
+pub(super) enum Answered {
+    /// With this body.
+    Stored(String),
+    Refused(Refusal),
+    Lost,
+    Reset,
+    Hung,
+}
+
+/// One call of a known operation.
+pub(super) async fn call(
+    shared: &Shared,
+    head: &Parts,
+    body: Incoming,
+    operation: Operation,
+    decision: &mut Decision,
+    seen: &mut CallSeen,
+    cut: &Cut,
+) -> Answered {
+    if decision.fault == Fault::Reset {
+        return reset(shared, cut);
+    }
+    let scan = shared.scan_only && !shared.signatures.needs_body() && decision.poison.is_none();
+    let read = match read(body, scan).await {
+        Ok(read) => read,
+        Err(Unread::Cut) => return Answered::Reset,
+        Err(Unread::TooLong) => {
+            return Answered::Refused(Refusal::new(
+                413,
+                "RequestEntityTooLargeException",
+                "Request size exceeded 16777216 bytes",
+            ));
+        }
+    };
+    seen.arrived = Instant::now();
+    let clock = Timestamp::now();
+    shared.tally().stats.wire_bytes += read.wire_bytes;
+    let checked = check(shared, head, read, operation, decision, seen, clock);
+    let (mut put, failures) = match checked {
+        Ok(checked) => checked,
+        Err(refusal) => return Answered::Refused(refusal),
+    };
+    match decision.fault {
+        Fault::Hang => {
+            shared.tally().stats.hung += 1;
+            return Answered::Hung;
+        }
+        // Standing for the stream, so it could not be known before.
+        Fault::Reset => return reset(shared, cut),
+        _ => {}
+    }
+    let arrival = Arrival { at: seen.arrived, clock, call: decision.call, connection: seen.connection };
+    let stored = shared.store().accept(&mut put, &failures, arrival);
+    let lines = match stored {
+        Ok(lines) => lines,
+        Err(error) => return Answered::Refused(Refusal::new(500, "InternalFailure", error.to_string())),
+    };
+    seen.stored = failures.iter().filter(|failure| failure.is_none()).count();
+    let mut tally = shared.tally();
+    tally.stored(&put.stream, &put.sizes, &failures, lines);
+    if decision.fault == Fault::AnswerLost {
+        tally.stats.answers_lost += 1;
+        return Answered::Lost;
+    }
+    drop(tally);
+    Answered::Stored(match operation {
+        Operation::PutRecordBatch => shared.ids.batch_answer(decision.call, &failures),
+        Operation::PutRecord => shared.ids.single_answer(decision.call),
+    })
+}
+
+/// The connection ends with a reset.
+fn reset(shared: &Shared, cut: &Cut) -> Answered {
+    cut.reset_on_close();
+    shared.tally().stats.resets += 1;
+    Answered::Reset
+}
+
+/// Everything between reading and storing, in the service's order; nothing here waits.
+fn check(
+    shared: &Shared,
+    head: &Parts,
+    read: Read,
+    operation: Operation,
+    decision: &mut Decision,
+    seen: &mut CallSeen,
+    clock: Timestamp,
+) -> Result<(Put, Vec<Option<RecordFailure>>), Refusal> {
+    if decision.fault.refusal("").is_some() {
+        note_refused(seen, &read, operation);
+        return Err(decision.fault.refusal(&seen.stream).expect("which stream does not change what is refused"));
+    }
+    shared.signatures.check_head(&head.headers, clock.as_second())?;
+    shared.signatures.check_body(head, &read.body)?;
+    let put = match read.scanner {
+        Some(scanner) => {
+            let counted = scanner.finish(operation)?;
+            Put { stream: counted.stream, payload: Vec::new(), sizes: counted.sizes }
+        }
+        None => protocol::parse(operation, &read.body, Vec::new())?,
+    };
+    limits::check_stream_name(&put.stream)?;
+    seen.stream.clone_from(&put.stream);
+    seen.records = put.sizes.len();
+    seen.bytes = put.sizes.iter().map(|size| *size as u64).sum();
+    limits::check_sizes(&put.sizes, shared.counted)?;
+    if shared.streams.as_ref().is_some_and(|streams| !streams.contains(&put.stream)) {
+        return Err(faults::not_found(&put.stream));
+    }
+    if let Some(standing) = shared.faults.standing_for(&put.stream) {
+        if let Some(refusal) = standing.refusal(&put.stream) {
+            return Err(refusal);
+        }
+        match standing {
+            Fault::Delay(delay) => decision.delay = delay,
+            other => decision.fault = other,
+        }
+    }
+    if let Some(poison) = &decision.poison {
+        let finder = memchr::memmem::Finder::new(poison);
+        if put.ranges().any(|range| finder.find(&put.payload[range]).is_some()) {
+            return Err(Refusal::invalid_argument("A record of the call is not acceptable"));
+        }
+    }
+    let mut failures = decision.fault.failures(put.sizes.len(), &mut decision.random);
+    shared.faults.limit(&put.stream, &put.sizes, &mut failures, seen.arrived)?;
+    let single_failed = operation == Operation::PutRecord && failures.iter().any(Option::is_some);
+    if single_failed || !shared.store().has_room() {
+        return Err(Refusal::new(500, "ServiceUnavailableException", "Slow down."));
+    }
+    Ok((put, failures))
+}
+
+/// Notes what a call held that is refused whatever it holds, as far as it can be told.
+fn note_refused(seen: &mut CallSeen, read: &Read, operation: Operation) {
+    let mut scanner = Scanner::new();
+    scanner.feed(&read.body);
+    let scanned = read.scanner.clone().unwrap_or(scanner).finish(operation);
+    if let Ok(counted) = scanned {
+        seen.records = counted.sizes.len();
+        seen.bytes = counted.sizes.iter().map(|size| *size as u64).sum();
+        seen.stream = counted.stream;
+    }
+}
+
+/// A body that was read to its end.
+struct Read {
+    /// Empty where it was only scanned.
+    body: Vec<u8>,
+    scanner: Option<Scanner>,
+    wire_bytes: u64,
+}
+
+/// Why a body was not read to its end.
+enum Unread {
+    /// The client went away.
+    Cut,
+    TooLong,
+}
+
+/// Reads a body, holding it or only scanning it.
+async fn read(mut body: Incoming, scan: bool) -> Result<Read, Unread> {
+    let expected = body.size_hint().lower() as usize;
+    if expected > limits::BODY_BYTES {
+        return Err(Unread::TooLong);
+    }
+    let mut read = Read {
+        body: Vec::with_capacity(if scan { 0 } else { expected }),
+        scanner: scan.then(Scanner::new),
+        wire_bytes: 0,
+    };
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Unread::Cut)?;
+        let Some(data) = frame.data_ref() else { continue };
+        read.wire_bytes += data.len() as u64;
+        if read.wire_bytes > limits::BODY_BYTES as u64 {
+            return Err(Unread::TooLong);
+        }
+        match &mut read.scanner {
+            Some(scanner) => scanner.feed(data),
+            None => read.body.extend_from_slice(data),
+        }
+    }
+    Ok(read)
+}
+
+/// Reads a body to forget it, so that the client gets to read the answer.
+pub(super) async fn drain(mut body: Incoming) {
+    let mut left = limits::BODY_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        if length > left {
+            return;
+        }
+        left -= length;
+    }
+}

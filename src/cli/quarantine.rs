@@ -1,0 +1,310 @@
+//! `quarantine list` and `quarantine replay`: what was given up on purpose, and sending it again.
+//! Promises that a record leaves its file only after the service accepted it; what is refused again stays.
+//! Leaves arguments to the command line, and the files' form to the quarantine.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::deliver::quarantine::{self, Entry, LineState, QuarantineError, QuarantineFile};
+use crate::deliver::{Answer, Call, Fault, Meaning, Outcome, Service, retry};
+
+/// Attempts at one record before a replay gives way to what mends itself later.
+const ATTEMPTS: u32 = 5;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The quarantine cannot be read or written.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+    /// A quarantine file or the output failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The service takes nothing at the moment, whatever the record.
+    #[error("the service takes no records now: {0}")]
+    Unavailable(Fault),
+}
+
+/// What a replay came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Records that the service accepted.
+    pub delivered: usize,
+    /// Records that it refused again; they stay.
+    pub refused: usize,
+    /// Lines that are no records; they stay.
+    pub damaged: usize,
+    /// Files that another process is using.
+    pub in_use: usize,
+}
+
+/// Prints a table of all records that wait; `stream` narrows it to one delivery stream.
+///
+/// # Errors
+/// When a file cannot be read or the output cannot be written.
+pub fn list(state_directory: &Path, stream: Option<&str>, out: &mut (dyn Write + Send)) -> Result<usize, CommandError> {
+    let mut waiting = 0;
+    let header = ["FILE", "RECORD", "TIME", "STREAM", "PATH", "OFFSET", "REASON", "BYTES"];
+    for path in quarantine::files(state_directory)? {
+        let file = quarantine::look(&path)?;
+        for line in file.lines()? {
+            let line = line?;
+            match &line.state {
+                LineState::Waiting(entry) if stream.is_none_or(|stream| stream == entry.stream) => {
+                    if waiting == 0 {
+                        writeln!(out, "{}", header.join("\t"))?;
+                    }
+                    waiting += 1;
+                    writeln!(out, "{}", row(&path, line.number, entry))?;
+                }
+                LineState::Damaged(reason) => {
+                    writeln!(out, "{}\t{}\tdamaged: {reason}", path.display(), line.number)?;
+                }
+                LineState::Waiting(_) | LineState::Delivered | LineState::Torn => {}
+            }
+        }
+    }
+    if waiting == 0 {
+        writeln!(out, "no records wait in quarantine")?;
+    }
+    Ok(waiting)
+}
+
+fn row(path: &Path, number: usize, entry: &Entry) -> String {
+    let (from, offset) = match entry.origins.first() {
+        Some(origin) => (origin.path.clone(), origin.start.to_string()),
+        None => ("-".to_owned(), "-".to_owned()),
+    };
+    let more = if entry.origins.len() > 1 { format!(" (+{})", entry.origins.len() - 1) } else { String::new() };
+    let cells = [
+        path.display().to_string(),
+        number.to_string(),
+        entry.time.clone(),
+        entry.stream.clone(),
+        format!("{from}{more}"),
+        offset,
+        format!("{}: {}", entry.code, entry.message),
+        entry.size().to_string(),
+    ];
+    // A tab or newline in a path or reason must not break the table.
+    cells.map(|cell| cell.replace(['\t', '\n', '\r'], " ")).join("\t")
+}
+
+/// Sends the records that wait, one at a time, and removes those that the service accepts.
+///
+/// # Errors
+/// When the service takes nothing at all, or a file or the output fails; what was delivered until then stays delivered.
+pub async fn replay(
+    state_directory: &Path,
+    stream: Option<&str>,
+    service: &impl Service,
+    out: &mut (dyn Write + Send),
+) -> Result<Replayed, CommandError> {
+    let mut replayed = Replayed::default();
+    for path in quarantine::files(state_directory)? {
+        let Some(file) = quarantine::open(&path)? else {
+            replayed.in_use += 1;
+            writeln!(out, "{}: in use by another process, left alone; try again later", path.display())?;
+            continue;
+        };
+        let before = replayed.delivered;
+        let ended = replay_file(&file, stream, service, out, &mut replayed).await;
+        if replayed.delivered > before {
+            file.compact()?;
+        }
+        ended?;
+    }
+    let Replayed { delivered, refused, damaged, in_use } = replayed;
+    writeln!(out, "{delivered} delivered, {refused} refused again, {damaged} damaged, {in_use} files in use")?;
+    Ok(replayed)
+}
+
+async fn replay_file(
+    file: &QuarantineFile,
+    stream: Option<&str>,
+    service: &impl Service,
+    out: &mut (dyn Write + Send),
+    replayed: &mut Replayed,
+) -> Result<(), CommandError> {
+    for line in file.lines()? {
+        let line = line?;
+        let place = format!("{}, record {}", file.path().display(), line.number);
+        match &line.state {
+            LineState::Waiting(entry) if stream.is_none_or(|stream| stream == entry.stream) => {
+                match send(entry, service).await? {
+                    Sent::Delivered => {
+                        file.mark_delivered(&line)?;
+                        replayed.delivered += 1;
+                    }
+                    Sent::Refused(fault) => {
+                        replayed.refused += 1;
+                        writeln!(out, "{place}: refused again: {fault}")?;
+                    }
+                }
+            }
+            LineState::Damaged(reason) => {
+                replayed.damaged += 1;
+                writeln!(out, "{place}: damaged: {reason}")?;
+            }
+            LineState::Waiting(_) | LineState::Delivered | LineState::Torn => {}
+        }
+    }
+    Ok(())
+}
+
+enum Sent {
+    Delivered,
+    Refused(Fault),
+}
+
+/// Sends one record, again and again for a while when that may help.
+async fn send(entry: &Entry, service: &impl Service) -> Result<Sent, CommandError> {
+    let body = body(entry)?;
+    let mut attempt = 1;
+    loop {
+        let fault = match service.put(Call { body: body.clone(), records: 1 }).await {
+            Answer::Accepted => return Ok(Sent::Delivered),
+            Answer::PerRecord(outcomes) => match outcomes.into_iter().next() {
+                Some(Outcome::Delivered) => return Ok(Sent::Delivered),
+                Some(Outcome::Again { throttled, code }) => Fault {
+                    meaning: if throttled { Meaning::SlowDown } else { Meaning::Unknown },
+                    code,
+                    message: "the record was not taken this time".to_owned(),
+                },
+                None => Fault {
+                    meaning: Meaning::Unknown,
+                    code: "answer".to_owned(),
+                    message: "the answer has no outcome".to_owned(),
+                },
+            },
+            Answer::Failed(fault) => fault,
+        };
+        match fault.meaning {
+            Meaning::Poison => return Ok(Sent::Refused(fault)),
+            Meaning::Hold => return Err(CommandError::Unavailable(fault)),
+            Meaning::SlowDown | Meaning::Unknown | Meaning::NotSent if attempt >= ATTEMPTS => {
+                return Err(CommandError::Unavailable(fault));
+            }
+            Meaning::SlowDown | Meaning::Unknown | Meaning::NotSent => {}
+        }
+        let wait: Duration = retry::delay(fault.meaning, attempt, fastrand::u64(..));
+        tokio::time::sleep(wait).await;
+        attempt += 1;
+    }
+}
+
+/// The call for one record; its data is already in base64.
+fn body(entry: &Entry) -> Result<Bytes, CommandError> {
+    let quoted = |text: &str| serde_json::to_string(text).map_err(io::Error::from);
+    let (stream, data) = (quoted(&entry.stream)?, quoted(&entry.data)?);
+    Ok(Bytes::from(format!("{{\"DeliveryStreamName\":{stream},\"Records\":[{{\"Data\":{data}}}]}}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::quarantine::{GivenUp, Quarantine};
+    use crate::record::{FileKey, OriginInfo, Position};
+    use std::path::PathBuf;
+    use std::sync::{Arc, Mutex};
+
+    /// Refuses records that hold `bad`; fails as told before that.
+    #[derive(Default)]
+    struct Scripted {
+        failures: Mutex<Vec<Answer>>,
+        seen: Mutex<Vec<String>>,
+    }
+
+    fn fault(meaning: Meaning) -> Fault {
+        Fault { meaning, code: "Code".into(), message: "why".into() }
+    }
+
+    impl Service for Scripted {
+        async fn put(&self, call: Call) -> Answer {
+            if let Some(failure) = self.failures.lock().unwrap().pop() {
+                return failure;
+            }
+            let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
+            let data = body["Records"][0]["Data"].as_str().unwrap();
+            let text = String::from_utf8(base64_simd::STANDARD.decode_to_vec(data).unwrap()).unwrap();
+            let refused = text.contains("bad");
+            self.seen.lock().unwrap().push(format!("{}:{text}", body["DeliveryStreamName"].as_str().unwrap()));
+            if refused { Answer::Failed(fault(Meaning::Poison)) } else { Answer::Accepted }
+        }
+    }
+
+    fn state(payloads: &[(&str, &str)]) -> tempfile::TempDir {
+        let state = tempfile::tempdir().unwrap();
+        for (stream, payload) in payloads {
+            let info = OriginInfo { path: PathBuf::from("/var/log/a\tb.log"), file: FileKey::default() };
+            let given_up = GivenUp {
+                payload: payload.as_bytes().to_vec(),
+                lines: 1,
+                extents: vec![(Arc::new(info), Position(5), Position(9))],
+                fault: fault(Meaning::Poison),
+            };
+            Quarantine::new(state.path(), stream, "flow").keep(&given_up, 1_795_262_400_000).unwrap();
+        }
+        state
+    }
+
+    fn listed(state: &Path) -> String {
+        let mut out = Vec::new();
+        list(state, None, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_list_says_what_waits_where_and_why() {
+        let state = state(&[("logs", "one"), ("other", "three")]);
+        let text = listed(state.path());
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+        assert_eq!(rows.len(), 3, "{text}");
+        assert!(rows.iter().all(|row| row.len() == 8), "{text}");
+        assert_eq!(rows[1][1..], ["1", "2026-11-21T12:00:00Z", "logs", "/var/log/a b.log", "5", "Code: why", "3"]);
+        let mut out = Vec::new();
+        assert_eq!(list(state.path(), Some("other"), &mut out).unwrap(), 1);
+    }
+
+    #[test]
+    fn an_empty_quarantine_says_so() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(listed(state.path()), "no records wait in quarantine\n");
+    }
+
+    #[tokio::test]
+    async fn a_replay_delivers_what_is_taken_and_keeps_what_is_refused_again() {
+        let state = state(&[("logs", "one"), ("logs", "bad"), ("other", "two")]);
+        let service = Scripted::default();
+        let mut out = Vec::new();
+        let replayed = replay(state.path(), None, &service, &mut out).await.unwrap();
+        assert_eq!(replayed, Replayed { delivered: 2, refused: 1, ..Replayed::default() });
+        assert_eq!(*service.seen.lock().unwrap(), ["logs:one", "logs:bad", "other:two"]);
+        assert!(String::from_utf8(out).unwrap().contains("2 delivered, 1 refused again"));
+        assert_eq!(listed(state.path()).lines().count(), 2);
+        assert_eq!(quarantine::files(state.path()).unwrap().len(), 1, "emptied files are removed");
+    }
+
+    #[tokio::test]
+    async fn what_mends_itself_is_tried_again() {
+        let state = state(&[("logs", "one")]);
+        let again = Answer::PerRecord(vec![Outcome::Again { throttled: false, code: "InternalFailure".into() }]);
+        let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::SlowDown)), again]);
+        let service = Scripted { failures, ..Scripted::default() };
+        let replayed = replay(state.path(), None, &service, &mut Vec::new()).await.unwrap();
+        assert_eq!(replayed.delivered, 1);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_takes_nothing_ends_the_replay_and_everything_stays() {
+        let state = state(&[("logs", "one"), ("logs", "two")]);
+        let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::Hold))]);
+        let service = Scripted { failures, ..Scripted::default() };
+        let error = replay(state.path(), None, &service, &mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, CommandError::Unavailable(_)), "{error}");
+        assert_eq!(listed(state.path()).lines().count(), 3);
+    }
+}

@@ -1,0 +1,155 @@
+//! The first look of a process: what is remembered meets what is there.
+//! Promises that `initialPosition` decides only about files that were there when a pattern was first started.
+//! Leaves content that changed meanwhile to the same rules as while running.
+
+use super::InitialPosition;
+use super::discover::{folder_of, name_of};
+use super::identity;
+use super::names;
+use super::strand::{Id, Role, Standing, Strand};
+use super::stream::{Stream, World, family_of};
+use crate::record::{CheckpointUpdate, Fingerprint, Remembered};
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How far back a line that was begun is looked for.
+const LONGEST_SEARCH: u64 = 64 * 1024 * 1024;
+
+impl Stream {
+    /// Takes over the rows of this stream.
+    pub(super) fn remember(&mut self, remembered: &Remembered, world: &World) {
+        let mut flows: HashMap<PathBuf, Option<usize>> = HashMap::new();
+        let name = self.name.clone();
+        for row in remembered.positions.iter().filter(|row| row.stream == name) {
+            let flow = self.flow_of(&row.path).or_else(|| {
+                // Asked once per family: the answer may need a walk through folders.
+                let family =
+                    folder_of(&row.path).join(String::from_utf8_lossy(&names::family(name_of(&row.path))).as_ref());
+                *flows.entry(family).or_insert_with(|| self.flow_of_rotated(&row.path))
+            });
+            match flow {
+                Some(flow) => {
+                    let packing = names::packing(name_of(&row.path));
+                    let family = family_of(&row.path);
+                    let mut strand = Strand::remembered(row, flow, packing, family, world.now);
+                    strand.rotated = self.flow_of(&row.path).is_none();
+                    self.insert(strand);
+                }
+                None => {
+                    self.dormant.insert(row.file, row.clone());
+                }
+            }
+        }
+    }
+
+    /// Looks everywhere for the first time, and places new files as the settings say.
+    pub(super) fn begin(&mut self, remembered: &Remembered, world: &mut World, update: &mut CheckpointUpdate) {
+        let started: BTreeSet<String> = remembered
+            .started
+            .iter()
+            .filter(|(stream, _)| *stream == self.name)
+            .map(|(_, pattern)| pattern.clone())
+            .collect();
+        self.first_start = Some(started.clone());
+        let leaves: Vec<PathBuf> = self.folders.leaves.iter().cloned().collect();
+        self.look(&leaves, world);
+        // Rows whose whole folder is gone are in no look.
+        let elsewhere: Vec<Id> = self
+            .strands
+            .iter()
+            .filter(|(_, strand)| {
+                strand.standing == Standing::Present && !self.folders.leaves.contains(folder_of(&strand.place.path))
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in elsewhere {
+            self.missing(id, world);
+        }
+        self.first_start = None;
+        let new = self.flows.iter().flat_map(|flow| &flow.settings.include).map(|pattern| pattern.as_str());
+        let new: BTreeSet<&str> = new.filter(|pattern| !started.contains(*pattern)).collect();
+        update.started.extend(new.into_iter().map(|pattern| (self.name.clone(), pattern.to_owned())));
+    }
+
+    /// Whether the file is to be read from its end: it is there at the first start of everything that matches it.
+    pub(super) fn skips(&self, path: &Path, flow: usize) -> bool {
+        let Some(started) = &self.first_start else { return false };
+        let matching = |pattern: &&super::discover::Pattern| pattern.matches(path);
+        let mut patterns = self.flows.iter().flat_map(|flow| &flow.settings.include).filter(matching);
+        self.flows[flow].settings.initial_position == InitialPosition::EndOfFile
+            && !patterns.any(|pattern| started.contains(pattern.as_str()))
+    }
+
+    /// Places a file that was there before the first start behind its last line.
+    pub(super) fn skip_to_end(&mut self, id: Id, world: &mut World) {
+        let Some(strand) = self.strands.get(&id) else { return };
+        let (path, key) = (strand.place.path.clone(), strand.place.key);
+        if strand.place.packing.is_some() {
+            if let Some(strand) = self.strands.get_mut(&id) {
+                strand.role = Role::Twin;
+            }
+            self.candidates.retain(|other| *other != id);
+            self.recount(id);
+            self.mark_dirty(id);
+            return;
+        }
+        if let Ok((file, status, _slot)) = world.descriptors.open(&path, world.now)
+            && status.key == key
+            && let Ok((position, before, head)) = end_of_last_line(&file, status.size)
+            && let Some(strand) = self.strands.get_mut(&id)
+        {
+            strand.place.look(&status);
+            strand.head = head;
+            strand.advance(position, before, world.now);
+            strand.settle(position);
+        }
+        self.make_log(id);
+    }
+}
+
+/// The position after the last newline, the bytes before it and the first bytes, as hashes.
+fn end_of_last_line(file: &File, size: u64) -> io::Result<(u64, Fingerprint, Fingerprint)> {
+    let mut end = size;
+    let lowest = size.saturating_sub(LONGEST_SEARCH);
+    let position = loop {
+        if end <= lowest {
+            // No line ends in reach: a whole small file is one begun line; in a large one nothing else is to be had.
+            break if lowest == 0 { 0 } else { size };
+        }
+        let bytes = identity::bytes_before(file, end)?;
+        if bytes.is_empty() {
+            break end;
+        }
+        if let Some(newline) = memchr::memrchr(b'\n', &bytes) {
+            break end - (bytes.len() - newline - 1) as u64;
+        }
+        end -= bytes.len() as u64;
+    };
+    let before = Fingerprint::of(&identity::bytes_before(file, position)?);
+    Ok((position, before, Fingerprint::of(&identity::head_bytes(file)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_begins_after_the_last_newline_wherever_it_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let long = "x".repeat(5_000);
+        for (content, position) in [
+            (String::new(), 0),
+            ("one\ntwo\n".into(), 8),
+            ("one\ntwo".into(), 4),
+            ("begun".into(), 0),
+            (format!("one\n{long}"), 4),
+            (long.clone(), 0),
+        ] {
+            std::fs::write(file.path(), &content).unwrap();
+            let found = end_of_last_line(&File::open(file.path()).unwrap(), content.len() as u64).unwrap();
+            assert_eq!(found.0, position, "{} bytes", content.len());
+        }
+    }
+}

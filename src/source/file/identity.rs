@@ -1,0 +1,150 @@
+//! Which file it is: device, inode and birth from the filesystem, hashes of its content as evidence.
+//! Promises that reading evidence never waits for a writer and never reads more than 2 KiB.
+//! Leaves what follows from evidence to whoever compares it.
+
+use crate::record::{FileKey, Fingerprint};
+use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Regular,
+    Folder,
+    /// A FIFO, a socket, a device: never opened.
+    Other,
+}
+
+/// What the filesystem says about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) key: FileKey,
+    pub(super) kind: Kind,
+    pub(super) size: u64,
+    /// Change time (ctime), nanoseconds since 1970.
+    pub(super) changed: u64,
+    /// Modification time (mtime), nanoseconds since 1970.
+    pub(super) modified: u64,
+    /// How many names it has; 0 when it was deleted and only descriptors hold it.
+    pub(super) names: u32,
+}
+
+fn nanoseconds(seconds: i64, rest: u32) -> u64 {
+    u64::try_from(seconds).map_or(0, |seconds| seconds.saturating_mul(1_000_000_000).saturating_add(u64::from(rest)))
+}
+
+impl From<Statx> for Status {
+    fn from(status: Statx) -> Self {
+        let has_birth = status.stx_mask & StatxFlags::BTIME.bits() != 0;
+        let born = if has_birth { nanoseconds(status.stx_btime.tv_sec, status.stx_btime.tv_nsec) } else { 0 };
+        let kind = match FileType::from_raw_mode(status.stx_mode.into()) {
+            FileType::RegularFile => Kind::Regular,
+            FileType::Directory => Kind::Folder,
+            _ => Kind::Other,
+        };
+        let device = rustix::fs::makedev(status.stx_dev_major, status.stx_dev_minor);
+        Self {
+            key: FileKey { device, inode: status.stx_ino, born },
+            kind,
+            size: status.stx_size,
+            changed: nanoseconds(status.stx_ctime.tv_sec, status.stx_ctime.tv_nsec),
+            modified: nanoseconds(status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec),
+            names: status.stx_nlink,
+        }
+    }
+}
+
+fn wanted() -> StatxFlags {
+    StatxFlags::BASIC_STATS | StatxFlags::BTIME
+}
+
+/// The status of what the path leads to; links are followed.
+pub(super) fn of_path(path: &Path) -> io::Result<Status> {
+    Ok(statx(CWD, path, AtFlags::empty(), wanted())?.into())
+}
+
+/// The status of an open file.
+pub(super) fn of_file(file: &File) -> io::Result<Status> {
+    Ok(statx(file.as_fd(), c"", AtFlags::EMPTY_PATH, wanted())?.into())
+}
+
+/// The bytes from `start` to `end`, or as many of them as there are.
+pub(super) fn bytes_between(file: &File, start: u64, end: u64) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; end.saturating_sub(start).min(Fingerprint::LONGEST as u64) as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], start + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The first bytes, at most [`Fingerprint::LONGEST`].
+pub(super) fn head_bytes(file: &File) -> io::Result<Vec<u8>> {
+    bytes_between(file, 0, Fingerprint::LONGEST as u64)
+}
+
+/// The bytes just before `end`, at most [`Fingerprint::LONGEST`].
+pub(super) fn bytes_before(file: &File, end: u64) -> io::Result<Vec<u8>> {
+    bytes_between(file, end.saturating_sub(Fingerprint::LONGEST as u64), end)
+}
+
+/// Whether these first bytes begin with what the fingerprint was taken of.
+pub(super) fn begins_with(bytes: &[u8], head: Fingerprint) -> bool {
+    head.length == 0 || bytes.get(..head.length as usize).is_some_and(|start| Fingerprint::of(start) == head)
+}
+
+/// Whether these bytes end with what the fingerprint was taken of.
+pub(super) fn ends_with(bytes: &[u8], frontier: Fingerprint) -> bool {
+    let start = bytes.len().checked_sub(frontier.length as usize);
+    frontier.length == 0 || start.is_some_and(|start| Fingerprint::of(&bytes[start..]) == frontier)
+}
+
+/// Whether the file holds, just before `end`, what the fingerprint was taken of.
+pub(super) fn holds_at(file: &File, end: u64, frontier: Fingerprint) -> io::Result<bool> {
+    let start = end.saturating_sub(u64::from(frontier.length));
+    Ok(frontier.length == 0 || Fingerprint::of(&bytes_between(file, start, end)?) == frontier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_file_and_its_path_have_the_same_identity_until_it_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, "one\n").unwrap();
+        let file = File::open(&path).unwrap();
+        assert_eq!(of_path(&path).unwrap().key, of_file(&file).unwrap().key);
+        std::fs::rename(&path, folder.path().join("b.log")).unwrap();
+        std::fs::write(&path, "one\n").unwrap();
+        assert_ne!(of_path(&path).unwrap().key, of_file(&file).unwrap().key);
+        std::fs::remove_file(folder.path().join("b.log")).unwrap();
+        assert_eq!(of_file(&file).unwrap().names, 0);
+    }
+
+    #[test]
+    fn evidence_holds_while_a_file_grows_and_fails_when_it_is_rewritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let file = File::open(&path).unwrap();
+        let head = Fingerprint::of(&head_bytes(&file).unwrap());
+        let frontier = Fingerprint::of(&bytes_before(&file, 4).unwrap());
+        std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
+        assert!(begins_with(&head_bytes(&file).unwrap(), head) && holds_at(&file, 4, frontier).unwrap());
+        std::fs::write(&path, "uno\ndos\ntres\n").unwrap();
+        assert!(!begins_with(&head_bytes(&file).unwrap(), head) && !holds_at(&file, 4, frontier).unwrap());
+        assert!(!holds_at(&file, 4_000, frontier).unwrap(), "nothing is not a match");
+    }
+}

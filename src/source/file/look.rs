@@ -1,0 +1,260 @@
+//! Looking at folders: what lies there, and what it means for the files that are followed.
+//! Promises that a rename, a deletion or a new file is dealt with in the look that first sees it.
+//! Leaves comparing content to `copies`.
+
+use super::discover::{folder_of, name_of};
+use super::identity::{self, Kind};
+use super::names;
+use super::reconcile::{Decision, Known, Seen, reconcile};
+use super::strand::{Id, Place, Role, Standing, Strand};
+use super::stream::{Incident, SEEK_FOR, Stream, World, family_of};
+use std::collections::HashSet;
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+impl Stream {
+    /// Looks at the folders whose time has come.
+    pub(super) fn look_at_due(&mut self, world: &mut World) {
+        let due: Vec<PathBuf> =
+            self.due.iter().filter(|(_, at)| **at <= world.now).map(|(folder, _)| folder.clone()).collect();
+        if !due.is_empty() {
+            self.look(&due, world);
+        }
+    }
+
+    /// Looks at these folders, as one: a file that moved between them is seen as moved.
+    pub(super) fn look(&mut self, folders: &[PathBuf], world: &mut World) -> Vec<Id> {
+        let begun = Instant::now();
+        let mut seen = Vec::new();
+        let inodes: HashSet<u64> = self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
+        for folder in folders {
+            self.due.remove(folder);
+            self.scan(folder, &inodes, &mut seen);
+        }
+        let known = self.known_in(folders, &seen);
+        let mut new = Vec::new();
+        for decision in reconcile(&known, &seen) {
+            match decision {
+                Decision::Same { id, seen: place } | Decision::Renamed { id, seen: place } => {
+                    self.found(id, &seen[place], world);
+                    self.touched(id, &seen[place].status, world);
+                }
+                Decision::Truncated { id, seen: place } => {
+                    self.found(id, &seen[place], world);
+                    self.touched(id, &seen[place].status, world);
+                }
+                Decision::Missing { id } => self.missing(id, world),
+                Decision::New { seen: place } => new.push(&seen[place]),
+            }
+        }
+        let new = self.take_up(new, world);
+        for id in self.lost.clone() {
+            if let Some(strand) = self.strands.get_mut(&id)
+                && folders.iter().any(|folder| folder == folder_of(&strand.place.path))
+                && let Standing::Lost { sought, .. } = &mut strand.standing
+            {
+                *sought = true;
+            }
+        }
+        if self.lost.is_empty() {
+            for id in new.iter().copied() {
+                self.judge(id, world);
+            }
+        } else {
+            self.judge_all(world);
+        }
+        self.count_files();
+        self.look_cost = begun.elapsed();
+        new
+    }
+
+    /// What lies in the folder, as far as it may be of interest.
+    fn scan(&self, folder: &Path, inodes: &HashSet<u64>, seen: &mut Vec<Seen>) {
+        // An unreadable or vanished folder shows no files; what was followed there counts as missing.
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let everything = self
+            .lost
+            .iter()
+            .filter_map(|id| self.strands.get(id))
+            .any(|strand| folder_of(&strand.place.path) == folder);
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if !kind.is_file() && !kind.is_symlink() {
+                continue;
+            }
+            let path = entry.path();
+            let flow = self.flow_of(&path);
+            let rotated = || {
+                let name = name_of(&path);
+                names::packing(name).is_some() || !names::parents(name).is_empty()
+            };
+            if flow.is_none() && !everything && !inodes.contains(&entry.ino()) && !rotated() {
+                continue;
+            }
+            // Gone since the folder was read, a dangling link, or a link to something that is not a file.
+            let Ok(status) = identity::of_path(&path) else { continue };
+            if status.kind == Kind::Regular {
+                seen.push(Seen { path: path.into(), status, link: kind.is_symlink(), flow });
+            }
+        }
+    }
+
+    fn known_in(&self, folders: &[PathBuf], seen: &[Seen]) -> Vec<Known> {
+        let folders: HashSet<&Path> = folders.iter().map(PathBuf::as_path).collect();
+        let mut ids: HashSet<Id> = seen.iter().filter_map(|seen| self.by_key.get(&seen.status.key)).copied().collect();
+        let here =
+            |strand: &Strand| strand.standing == Standing::Present && folders.contains(folder_of(&strand.place.path));
+        ids.extend(self.strands.iter().filter(|(_, strand)| here(strand)).map(|(id, _)| *id));
+        ids.iter()
+            .filter_map(|id| self.strands.get(id).map(|strand| (*id, strand)))
+            .map(|(id, strand)| Known {
+                id,
+                key: strand.place.key,
+                path: strand.place.path.clone(),
+                read: if strand.place.packing.is_some() || strand.role != Role::Log { 0 } else { strand.read },
+                present: strand.standing == Standing::Present,
+            })
+            .collect()
+    }
+
+    /// The file of the strand is there, perhaps under another name, perhaps again.
+    fn found(&mut self, id: Id, seen: &Seen, world: &World) {
+        let Some(strand) = self.strands.get(&id) else { return };
+        if strand.place.path != seen.path {
+            tracing::debug!(from = %strand.place.path.display(), to = %seen.path.display(), "the file was renamed");
+            self.incident(id);
+            let mut place = self.strands[&id].place.clone();
+            place.path = seen.path.clone();
+            self.move_to(id, place);
+            self.mark_dirty(id);
+            if let Some(strand) = self.strands.get_mut(&id) {
+                strand.rotated = true;
+                strand.family = family_of(&seen.path);
+                strand.touched = world.now;
+            }
+        }
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        strand.place.link = seen.link;
+        if seen.link {
+            self.links.insert(id);
+        }
+        if strand.standing != Standing::Present {
+            strand.standing = Standing::Present;
+            self.lost.retain(|other| *other != id);
+        }
+        self.enqueue(id);
+    }
+
+    /// The file of the strand is not in its folder.
+    pub(super) fn missing(&mut self, id: Id, world: &World) {
+        self.incident(id);
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        tracing::debug!(file = %strand.place.path.display(), read = strand.read, "the file is gone from its folder");
+        if matches!(strand.role, Role::Candidate { .. }) {
+            self.remove(id);
+            return;
+        }
+        strand.standing = Standing::Absent { since: world.now };
+        if strand.role == Role::Log && strand.source.is_none() && strand.wants_turn() {
+            strand.standing = Standing::Lost { until: world.now + SEEK_FOR, sought: false };
+            self.lost.push(id);
+            self.due.insert(folder_of(&strand.place.path).to_owned(), world.now);
+        }
+        self.tick_later(id);
+        self.mark_dirty(id);
+    }
+
+    /// Begins with new files: those that match, and rotations of names that something happened to.
+    fn take_up(&mut self, mut new: Vec<&Seen>, world: &mut World) -> Vec<Id> {
+        let incidents = std::mem::take(&mut self.incidents);
+        // Oldest first; a name that something happened to is the newest of its rotations.
+        new.sort_by_key(|seen| {
+            let live = incidents.iter().any(|incident| incident.path == seen.path);
+            (live, seen.status.key.born.min(seen.status.modified), seen.status.modified, seen.path.clone())
+        });
+        let mut begun = Vec::new();
+        let mut last: Vec<Id> = incidents.iter().map(|incident| incident.strand).collect();
+        for seen in new {
+            let incident = incidents.iter().position(|incident| is_about(incident, seen));
+            let sibling = incident.filter(|_| !self.dormant.contains_key(&seen.status.key));
+            let Some(flow) =
+                seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen))
+            else {
+                continue;
+            };
+            let place = Place {
+                key: seen.status.key,
+                path: seen.path.clone(),
+                size: seen.status.size,
+                changed: seen.status.changed,
+                packing: names::packing(name_of(&seen.path)),
+                link: seen.link,
+            };
+            let family = family_of(&seen.path);
+            if let Some(row) = self.dormant.remove(&seen.status.key) {
+                let strand = Strand::remembered(&row, flow, place.packing, family, world.now);
+                let id = self.insert(strand);
+                self.found(id, seen, world);
+                self.touched(id, &seen.status, world);
+                continue;
+            }
+            let fresh = seen.flow.is_some() || sibling.is_some();
+            let id = self.add_candidate(flow, place, family, fresh, world);
+            if seen.link {
+                self.links.insert(id);
+            }
+            if let (Some(incident), Some(strand)) = (incident, self.strands.get_mut(&id)) {
+                strand.after = Some(std::mem::replace(&mut last[incident], id));
+            }
+            if seen.flow.is_some() && sibling.is_none() && self.skips(&seen.path, flow) {
+                self.skip_to_end(id, world);
+            } else {
+                begun.push(id);
+            }
+        }
+        // What begins anew under the old name comes after all rotations of it.
+        for (incident, last) in incidents.iter().zip(last) {
+            if let Some(live) = self.present_at(&incident.path).filter(|live| *live != last)
+                && let Some(strand) = self.strands.get_mut(&live)
+                && strand.read == 0
+            {
+                strand.after = Some(last);
+            }
+        }
+        begun
+    }
+
+    /// While content is looked for, any file beside where it was may hold it.
+    fn seeking_flow(&self, seen: &Seen) -> Option<usize> {
+        let beside =
+            |id: &&Id| self.strands.get(*id).is_some_and(|lost| folder_of(&lost.place.path) == folder_of(&seen.path));
+        self.lost.iter().find(beside).map(|id| self.strands[id].flow)
+    }
+
+    fn count_files(&mut self) {
+        let mut files = vec![0; self.flows.len()];
+        for strand in self.strands.values() {
+            if strand.role == Role::Log && (strand.standing == Standing::Present || strand.source.is_some()) {
+                files[strand.flow] += 1;
+            }
+        }
+        for (flow, files) in self.flows.iter().zip(files) {
+            flow.books.files.set(files);
+        }
+    }
+}
+
+/// Whether the file is, by name and age, a rotation of the name since it was last seen, or bears the name itself.
+fn is_about(incident: &Incident, seen: &Seen) -> bool {
+    if folder_of(&incident.path) != folder_of(&seen.path) {
+        return false;
+    }
+    if incident.path == seen.path {
+        return true;
+    }
+    let born = if seen.status.key.born == 0 { seen.status.modified } else { seen.status.key.born };
+    let news = born > incident.since && seen.status.modified > incident.since;
+    let (name, before) = (name_of(&seen.path), name_of(&incident.path));
+    news && (names::is_rotation_of(before, name) || names::is_rotation_of(&names::family(before), name))
+}

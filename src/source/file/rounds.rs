@@ -1,0 +1,321 @@
+//! The loop of the tailing thread: take hints, look, read round robin, save rows, wait.
+//! Promises to wait only when there is nothing to do, and never for a flow.
+//! Leaves every decision to the streams.
+
+use super::discover::folder_of;
+use super::identity::{self, Kind};
+use super::reader::Descriptors;
+use super::stream::{Flow, Stream, World};
+use super::turns::Turn;
+use super::watch::{Hints, Inbox, Watch};
+use super::{Input, Orders, Save};
+use crate::record::{CheckpointUpdate, ChunkPool, Remembered};
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Everything is looked at so often, whatever the events say.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// What has no events is looked at so often.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How often time alone is given a chance, while there is something it may change.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How often watermarks are taken, while some are to be expected.
+const ROWS: Duration = Duration::from_millis(500);
+
+/// A flow without room is tried again after this at the latest; a wake-up comes sooner.
+const BLOCKED: Duration = Duration::from_millis(20);
+
+/// After work came quickly, the next hints are given this long to collect.
+const COALESCE: Duration = Duration::from_millis(1);
+
+/// Turns in a row before hints are looked at again.
+const TURNS: usize = 64;
+
+fn wall_clock() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the edge of the tailing thread: decisions get this as a value")]
+    let now = SystemTime::now();
+    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// When what is due next.
+struct Due {
+    sweep: Instant,
+    poll: Instant,
+    tick: Instant,
+    rows: Instant,
+    /// Folders came or went: find them anew, not before this.
+    folders: Option<Instant>,
+}
+
+struct Rounds<'a> {
+    streams: Vec<Stream>,
+    world: World,
+    watch: Watch,
+    inbox: Arc<Inbox>,
+    save: &'a Save,
+    due: Due,
+    /// Until told to stop.
+    reading: bool,
+    folders_cost: Duration,
+}
+
+/// The body of the tailing thread.
+pub(super) fn run(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, save: &Save, orders: &Orders) {
+    let inbox = Arc::new(Inbox::default());
+    inbox.belongs_to(std::thread::current());
+    let now = Instant::now();
+    let world = World { now, wall: wall_clock(), pool, next_origin: 1, descriptors: Descriptors::new() };
+    let due = Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None };
+    let watch = Watch::new(inbox.clone());
+    let mut rounds = Rounds {
+        streams: streams(inputs),
+        world,
+        watch,
+        inbox,
+        save,
+        due,
+        reading: true,
+        folders_cost: Duration::ZERO,
+    };
+    rounds.begin(remembered);
+    loop {
+        rounds.world.now = Instant::now();
+        rounds.world.wall = wall_clock();
+        if orders.finish.load(Ordering::Acquire) {
+            rounds.save_rows();
+            return;
+        }
+        if rounds.reading && orders.stop_reading.load(Ordering::Acquire) {
+            rounds.reading = false;
+            rounds.streams.iter_mut().flat_map(|stream| &mut stream.flows).for_each(|flow| flow.arrivals = None);
+        }
+        if let Some(hints) = rounds.inbox.take() {
+            rounds.follow_hints(hints);
+        }
+        rounds.do_what_is_due();
+        if !rounds.read() {
+            std::thread::park_timeout(rounds.until_next());
+            rounds.let_hints_collect();
+        }
+    }
+}
+
+/// One stream for each destination, its flows in their order.
+fn streams(inputs: Vec<Input>) -> Vec<Stream> {
+    let mut streams: Vec<Stream> = Vec::new();
+    for input in inputs {
+        let name = input.settings.stream.clone();
+        match streams.iter_mut().find(|stream| stream.name == name) {
+            Some(stream) => stream.flows.push(Flow::from(input)),
+            None => streams.push(Stream::new(name, vec![Flow::from(input)])),
+        }
+    }
+    streams
+}
+
+impl Rounds<'_> {
+    fn begin(&mut self, remembered: &Remembered) {
+        let mut update = CheckpointUpdate::default();
+        for stream in &mut self.streams {
+            stream.remember(remembered, &self.world);
+        }
+        self.find_folders();
+        for stream in &mut self.streams {
+            stream.due.clear();
+            stream.begin(remembered, &mut self.world, &mut update);
+            stream.collect_rows(self.world.wall, &mut update);
+        }
+        self.send(update);
+    }
+
+    /// Finds the folders anew, watches them, and looks at those that are new.
+    fn find_folders(&mut self) {
+        let begun = Instant::now();
+        let mut wanted = BTreeSet::new();
+        let mut gone: Vec<(usize, PathBuf)> = Vec::new();
+        for (place, stream) in self.streams.iter_mut().enumerate() {
+            let before = std::mem::take(&mut stream.folders.leaves);
+            wanted.extend(stream.refresh_folders());
+            gone.extend(before.difference(&stream.folders.leaves).map(|folder| (place, folder.clone())));
+        }
+        let fresh = self.watch.set(&wanted, self.world.now);
+        for stream in &mut self.streams {
+            for folder in fresh.iter().filter(|folder| stream.folders.leaves.contains(*folder)) {
+                stream.due.insert(folder.clone(), self.world.now);
+            }
+        }
+        for (place, folder) in gone {
+            self.streams[place].due.insert(folder, self.world.now);
+        }
+        self.folders_cost = begun.elapsed();
+    }
+
+    fn follow_hints(&mut self, hints: Hints) {
+        if hints.everywhere {
+            tracing::debug!("events were lost; looking everywhere");
+            self.due.sweep = self.world.now;
+            return;
+        }
+        for path in hints.paths {
+            let status = identity::of_path(&path).ok();
+            for stream in &mut self.streams {
+                stream.hint(&path, status.as_ref(), &self.world);
+            }
+            let is_folder = status.is_some_and(|status| status.kind == Kind::Folder);
+            let concerns = |stream: &Stream| {
+                let known = stream.folders.leaves.contains(&path) || stream.folders.branches.contains(&path);
+                known || (is_folder && stream.folders.branches.contains(folder_of(&path)))
+            };
+            if self.streams.iter().any(concerns) {
+                let not_before = self.world.now + (self.folders_cost * 10).min(POLL);
+                self.due.folders.get_or_insert(not_before);
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = self.world.now;
+        if self.due.folders.is_some_and(|at| at <= now) || self.due.sweep <= now {
+            self.due.folders = None;
+            self.find_folders();
+        }
+        if self.due.sweep <= now {
+            self.due.sweep = now + SWEEP;
+            self.watch.retry(now);
+            for stream in &mut self.streams {
+                let leaves: Vec<PathBuf> = stream.folders.leaves.iter().cloned().collect();
+                stream.look(&leaves, &mut self.world);
+                stream.expire(self.world.wall);
+            }
+        }
+        if self.due.poll <= now {
+            self.due.poll = now + POLL;
+            self.poll();
+        }
+        for stream in &mut self.streams {
+            stream.look_at_due(&mut self.world);
+            stream.judge_doubted(&mut self.world);
+        }
+        if self.due.tick <= now {
+            self.due.tick = now + TICK;
+            self.streams.iter_mut().for_each(|stream| stream.tick(&mut self.world));
+        }
+        if self.due.rows <= now && self.streams.iter().any(Stream::awaits_watermarks) {
+            self.due.rows = now + ROWS;
+            self.save_rows();
+        }
+    }
+
+    /// Looks at what no event would tell about.
+    fn poll(&mut self) {
+        self.watch.retry(self.world.now);
+        let polled: HashSet<&Path> = self.watch.polled().collect();
+        for stream in &mut self.streams {
+            let folders: Vec<PathBuf> =
+                stream.folders.leaves.iter().filter(|folder| polled.contains(folder.as_path())).cloned().collect();
+            if !folders.is_empty() {
+                stream.look(&folders, &mut self.world);
+            }
+            stream.look_at_links(&self.world);
+        }
+        let branches = self.streams.iter().flat_map(|stream| &stream.folders.branches);
+        if branches.into_iter().any(|folder| polled.contains(folder.as_path())) {
+            self.due.folders.get_or_insert(self.world.now);
+        }
+    }
+
+    /// Reads round robin: a turn for each flow, again and again. Returns whether there may be more to do at once.
+    fn read(&mut self) -> bool {
+        let mut done = 0;
+        let mut busy = self.streams.iter_mut().fold(false, |busy, stream| stream.verify_step(&mut self.world) || busy);
+        for flow in self.streams.iter_mut().flat_map(|stream| &mut stream.flows) {
+            flow.blocked = false;
+        }
+        while self.reading && done < TURNS {
+            let mut progress = false;
+            for stream in &mut self.streams {
+                for flow in 0..stream.flows.len() {
+                    progress |= one_turn(stream, flow, &mut self.world);
+                }
+            }
+            if !progress {
+                break;
+            }
+            busy = done + 1 == TURNS;
+            done += 1;
+        }
+        for stream in &mut self.streams {
+            stream.hold_unread(&mut self.world);
+        }
+        busy
+    }
+
+    /// How long there is nothing to do unless something happens.
+    fn until_next(&self) -> Duration {
+        let mut next = self.due.sweep;
+        let mut sooner = |at: Instant| next = next.min(at);
+        self.due.folders.into_iter().for_each(&mut sooner);
+        self.streams.iter().flat_map(|stream| stream.due.values().copied()).for_each(&mut sooner);
+        if self.streams.iter().any(Stream::awaits_watermarks) {
+            sooner(self.due.rows);
+        }
+        if self.streams.iter().any(|stream| !stream.ticking.is_empty()) {
+            sooner(self.due.tick);
+        }
+        if self.watch.polled().next().is_some() || self.streams.iter().any(Stream::has_links) {
+            sooner(self.due.poll);
+        }
+        if self.reading && self.streams.iter().flat_map(|stream| &stream.flows).any(|flow| flow.blocked) {
+            sooner(self.world.now + BLOCKED);
+        }
+        next.saturating_duration_since(Instant::now())
+    }
+
+    /// Under heavy writing each wake-up would find a few bytes; a moment later there are more.
+    fn let_hints_collect(&mut self) {
+        let blocked = self.streams.iter().flat_map(|stream| &stream.flows).any(|flow| flow.blocked);
+        if !blocked && self.world.now.elapsed() < COALESCE {
+            std::thread::sleep(COALESCE);
+        }
+    }
+
+    fn save_rows(&mut self) {
+        let mut update = CheckpointUpdate::default();
+        for stream in &mut self.streams {
+            stream.take_watermarks();
+            stream.collect_rows(self.world.wall, &mut update);
+        }
+        self.send(update);
+    }
+
+    fn send(&self, update: CheckpointUpdate) {
+        if !(update.positions.is_empty() && update.forgotten.is_empty() && update.started.is_empty()) {
+            (self.save)(update);
+        }
+    }
+}
+
+/// A turn for one flow: the first of its strands that need not wait for another. Returns whether it got one.
+fn one_turn(stream: &mut Stream, flow: usize, world: &mut World) -> bool {
+    if stream.flows[flow].blocked {
+        return false;
+    }
+    for _ in 0..stream.flows[flow].ready.len() {
+        match stream.turn(flow, world) {
+            Turn::Done => return true,
+            Turn::HeldBack => {}
+            Turn::Blocked => {
+                stream.flows[flow].blocked = true;
+                return false;
+            }
+            Turn::Nothing => return false,
+        }
+    }
+    false
+}

@@ -1,0 +1,242 @@
+//! Watermarks in, checkpoint rows out; and what time alone brings about: endings, closings, giving up.
+//! Promises a row for every file whose position changed, and none for a file whose old content is still sought.
+//! Leaves writing rows to the checkpoint.
+
+use super::discover::folder_of;
+use super::identity;
+use super::strand::{Id, Role, Source, Standing, Strand};
+use super::stream::{Stream, World};
+use super::verify;
+use crate::record::{Arrival, CheckpointUpdate};
+use std::time::Duration;
+
+/// A file read to its end and quiet for so long is closed.
+const CLOSE_AFTER: Duration = Duration::from_secs(5);
+
+/// A deleted file at its end and quiet for so long gets no further byte.
+const DELETED_ENDS: Duration = Duration::from_secs(10);
+
+/// A renamed or moved file at its end and quiet for so long gets no further byte, most likely.
+const ROTATED_ENDS: Duration = Duration::from_secs(180);
+
+/// Rows of files that are gone are kept so long, to know archives and copies of them.
+const KEEP_ROWS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// No more files that are gone are remembered than this.
+const MOST_GONE: usize = 10_000;
+
+impl Stream {
+    /// Takes what was settled since the last call.
+    pub(super) fn take_watermarks(&mut self) {
+        for flow in 0..self.flows.len() {
+            for (origin, position) in self.flows[flow].watermarks.take() {
+                let Some(id) = self.by_origin.get(&origin).copied() else { continue };
+                let Some(strand) = self.strands.get_mut(&id) else { continue };
+                if strand.settle(position.0) {
+                    self.recount(id);
+                    self.mark_dirty(id);
+                    self.enqueue(id);
+                    self.tick_later(id);
+                }
+            }
+        }
+        for flow in &self.flows {
+            flow.books.unsettled.set(flow.lag);
+        }
+    }
+
+    /// Whether watermarks are to be expected.
+    pub(super) fn awaits_watermarks(&self) -> bool {
+        self.flows.iter().any(|flow| flow.lag > 0) || !self.dirty.is_empty() || !self.forgotten.is_empty()
+    }
+
+    /// Rows of everything that changed.
+    pub(super) fn collect_rows(&mut self, wall: u64, update: &mut CheckpointUpdate) {
+        let held: Vec<_> =
+            self.lost.iter().filter_map(|id| self.strands.get(id).map(|strand| (strand.place.key, *id))).collect();
+        let mut later = Vec::new();
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(strand) = self.strands.get_mut(&id) else { continue };
+            let key = strand.place.key;
+            if held.iter().any(|(other, lost)| *other == key && *lost != id) {
+                // The row of this file still says where the lost content is to be found.
+                later.push(id);
+                continue;
+            }
+            strand.dirty = false;
+            if matches!(strand.role, Role::Candidate { .. }) {
+                continue;
+            }
+            strand.saved_at = wall.max(1);
+            update.positions.push(strand.row(&self.name, wall));
+            self.forgotten.retain(|forgotten| *forgotten != key);
+        }
+        self.dirty = later;
+        let forgotten = std::mem::take(&mut self.forgotten);
+        update.forgotten.extend(forgotten.into_iter().map(|key| (self.name.clone(), key)));
+    }
+
+    /// Does what is due with the strands that time may change.
+    pub(super) fn tick(&mut self, world: &mut World) {
+        for id in std::mem::take(&mut self.ticking) {
+            let Some(strand) = self.strands.get_mut(&id) else { continue };
+            strand.ticking = false;
+            let again = match (strand.role, strand.standing) {
+                (Role::Candidate { .. }, _) => self.tick_candidate(id, world),
+                (Role::Twin, _) => false,
+                (Role::Log, Standing::Lost { .. }) => self.tick_lost(id, world),
+                (Role::Log, Standing::Absent { .. }) => self.tick_absent(id, world),
+                (Role::Log, Standing::Present) => self.tick_present(id, world),
+            };
+            if again {
+                self.tick_later(id);
+            }
+        }
+    }
+
+    fn tick_candidate(&mut self, id: Id, world: &mut World) -> bool {
+        let Some(strand) = self.strands.get(&id) else { return false };
+        let Role::Candidate { since, fresh } = strand.role else { return false };
+        if !fresh && self.lost.is_empty() {
+            self.remove(id);
+            return false;
+        }
+        if strand.place.packing.is_none() {
+            self.judge(id, world);
+        } else if world.now >= since + verify::SETTLED && self.worth_verifying(id) {
+            self.begin_verifying(id, world);
+        }
+        true
+    }
+
+    /// Gives up when the time is over and nothing that may hold the content is left to look at.
+    fn tick_lost(&mut self, id: Id, world: &mut World) -> bool {
+        let Some(strand) = self.strands.get(&id) else { return false };
+        let Standing::Lost { until, .. } = strand.standing else { return false };
+        if world.now < until || !self.verifying.is_empty() {
+            return true;
+        }
+        if self.lost.first() == Some(&id) && world.now < until + Duration::from_millis(500) {
+            self.folder_touched(&folder_of(&strand.place.path).to_owned(), world.now);
+            return true;
+        }
+        let unread = strand.unread();
+        let (path, key, flow) = (strand.place.path.clone(), strand.place.key, strand.flow);
+        if unread > 0 {
+            self.flows[flow].books.destroyed.add(unread);
+            tracing::warn!(
+                flow = self.flows[flow].name, file = %path.display(), bytes = unread,
+                "bytes were destroyed before they could be read; keep rotated files longer, or rotate by rename"
+            );
+        }
+        if !self.say_ended(id) {
+            return true;
+        }
+        self.lost.retain(|other| *other != id);
+        let next = self.by_key.get(&key).copied().filter(|next| *next != id);
+        if let Some(strand) = self.strands.get_mut(&id) {
+            strand.place.size = strand.read;
+            strand.standing = Standing::Absent { since: world.now };
+        }
+        self.recount(id);
+        match next {
+            Some(next) => {
+                self.mark_dirty(next);
+                // Its row now belongs to the next content; what is not settled yet was read and is on its way.
+                self.remove(id);
+            }
+            None => self.mark_dirty(id),
+        }
+        false
+    }
+
+    fn tick_absent(&mut self, id: Id, world: &mut World) -> bool {
+        let Some(strand) = self.strands.get_mut(&id) else { return false };
+        let mut names = 0;
+        if let Some(Source::Plain { file, .. }) = &strand.source
+            && let Ok(status) = identity::of_file(file)
+        {
+            names = status.names;
+            if status.size > strand.place.size {
+                strand.touched = world.now;
+            }
+            strand.place.size = status.size.max(strand.read);
+        }
+        let quiet = world.now.saturating_duration_since(strand.touched);
+        let wants = strand.wants_turn();
+        self.recount(id);
+        if wants {
+            self.enqueue(id);
+            return true;
+        }
+        if quiet < if names == 0 { DELETED_ENDS } else { ROTATED_ENDS } || !self.say_ended(id) {
+            return true;
+        }
+        let Some(strand) = self.strands.get_mut(&id) else { return false };
+        if strand.settled < strand.read {
+            return true;
+        }
+        strand.source = None;
+        false
+    }
+
+    fn tick_present(&mut self, id: Id, world: &mut World) -> bool {
+        let Some(strand) = self.strands.get_mut(&id) else { return false };
+        if strand.finished {
+            return !self.say_ended(id);
+        }
+        if strand.wants_turn() {
+            return true;
+        }
+        let quiet = world.now.saturating_duration_since(strand.touched);
+        if quiet >= CLOSE_AFTER {
+            strand.source = None;
+        }
+        if strand.rotated && strand.origin.is_some() && !strand.ended {
+            return quiet < ROTATED_ENDS || !self.say_ended(id);
+        }
+        strand.source.is_some()
+    }
+
+    /// Tells the flow that nothing more comes. Returns whether it knows.
+    fn say_ended(&mut self, id: Id) -> bool {
+        let Some(strand) = self.strands.get_mut(&id) else { return true };
+        let Some(origin) = strand.origin.filter(|_| !strand.ended) else { return true };
+        let Some(sender) = &self.flows[strand.flow].arrivals else { return true };
+        match sender.try_send(Arrival::Ended { origin }) {
+            Ok(()) => {
+                strand.ended = true;
+                true
+            }
+            Err(error) => matches!(error, tokio::sync::mpsc::error::TrySendError::Closed(_)),
+        }
+    }
+
+    /// Forgets files that are gone and settled, the old ones and the many.
+    pub(super) fn expire(&mut self, wall: u64) {
+        let too_old = wall.saturating_sub(KEEP_ROWS.as_millis() as u64);
+        let gone = |strand: &Strand| {
+            matches!(strand.standing, Standing::Absent { .. })
+                && strand.source.is_none()
+                && (strand.settled == strand.read || strand.origin.is_none())
+        };
+        let mut old: Vec<(u64, Id)> =
+            self.strands.iter().filter(|(_, strand)| gone(strand)).map(|(id, strand)| (strand.saved_at, *id)).collect();
+        old.sort_unstable();
+        let excess = old.len().saturating_sub(MOST_GONE);
+        for (place, (saved_at, id)) in old.into_iter().enumerate() {
+            if place >= excess && saved_at >= too_old {
+                break;
+            }
+            if let Some(strand) = self.strands.get(&id) {
+                let key = strand.place.key;
+                if self.by_key.get(&key) == Some(&id) {
+                    self.forgotten.push(key);
+                }
+            }
+            self.remove(id);
+        }
+        let forgotten = self.dormant.extract_if(|_, row| row.saved_at < too_old && !row.path.exists());
+        self.forgotten.extend(forgotten.map(|(key, _)| key));
+    }
+}

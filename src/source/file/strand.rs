@@ -1,0 +1,304 @@
+//! One sequence of bytes being followed: how far it was read and settled, the evidence for it, and where it lies.
+//! Promises `settled <= read`, and that a checkpoint row holds evidence for what it claims.
+//! Leaves moving it from place to place to the stream.
+
+use super::archive::Decoder;
+use super::identity::Status;
+use super::names::Packing;
+use super::reader::Slot;
+use crate::record::{FileKey, Fingerprint, Origin, Position, SavedPosition};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Which strand; never used again within a process.
+pub(super) type Id = u64;
+
+/// Settled read boundaries that are kept, to know a copy that is shorter than what was read.
+const OLD_BOUNDARIES: usize = 4;
+
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) key: FileKey,
+    pub(super) path: Arc<Path>,
+    /// As last looked at; for archives the packed size.
+    pub(super) size: u64,
+    pub(super) changed: u64,
+    /// Set when the content must be unpacked; positions then count unpacked bytes.
+    pub(super) packing: Option<Packing>,
+    pub(super) link: bool,
+}
+
+impl Place {
+    pub(super) fn look(&mut self, status: &Status) {
+        self.size = status.size;
+        self.changed = status.changed;
+    }
+}
+
+/// What is done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is read and shipped.
+    Log,
+    /// New, and perhaps a copy of something known: not read before that is clear.
+    Candidate {
+        /// When it last changed.
+        since: Instant,
+        /// Whether it is shipped from its beginning when it is a copy of nothing.
+        fresh: bool,
+    },
+    /// A copy of what another strand reads: not read.
+    Twin,
+}
+
+/// Where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// In its folder, under the path of its place.
+    Present,
+    /// Not in its folder; an open descriptor may still hold it.
+    Absent { since: Instant },
+    /// Its content is no longer at its place, and is looked for elsewhere until then.
+    Lost { until: Instant, sought: bool },
+}
+
+/// An open file, and its place among the open files.
+pub(super) enum Source {
+    Plain {
+        file: File,
+        _slot: Slot,
+    },
+    /// An archive; `at` unpacked bytes came out of it so far.
+    Archive {
+        decoder: Decoder,
+        at: u64,
+        _slot: Slot,
+    },
+}
+
+/// See the head of this file. Invariant: `settled <= read`; evidence ends ascend.
+pub(super) struct Strand {
+    pub(super) flow: usize,
+    pub(super) role: Role,
+    pub(super) standing: Standing,
+    pub(super) place: Place,
+    /// Hash of folder and name without rotation suffixes.
+    pub(super) family: u64,
+    pub(super) origin: Option<Origin>,
+    pub(super) read: u64,
+    pub(super) settled: u64,
+    pub(super) head: Fingerprint,
+    /// Read boundaries with the hash of the bytes before each.
+    pub(super) evidence: VecDeque<(u64, Fingerprint)>,
+    /// The content was compared with the evidence since there was reason to doubt it.
+    pub(super) confirmed: bool,
+    pub(super) source: Option<Source>,
+    /// Read that one to its present end first.
+    pub(super) after: Option<Id>,
+    pub(super) queued: bool,
+    pub(super) dirty: bool,
+    pub(super) ticking: bool,
+    /// No further byte is expected, and its flow knows.
+    pub(super) ended: bool,
+    /// Its name was taken by another file or changed.
+    pub(super) rotated: bool,
+    /// An archive read to its end.
+    pub(super) finished: bool,
+    /// It could not be opened, and the operator knows.
+    pub(super) denied: bool,
+    /// How often it was tried to unpack it for comparison.
+    pub(super) attempts: u32,
+    /// When bytes last came.
+    pub(super) touched: Instant,
+    /// When it was last seen at its path, in milliseconds since 1970.
+    pub(super) looked: u64,
+    /// When its row was last made, in milliseconds since 1970; 0 without a row.
+    pub(super) saved_at: u64,
+    /// What it adds to the lag of its flow.
+    pub(super) counted: u64,
+}
+
+impl Strand {
+    pub(super) fn new(flow: usize, role: Role, place: Place, family: u64, now: Instant) -> Self {
+        Self {
+            flow,
+            role,
+            standing: Standing::Present,
+            place,
+            family,
+            origin: None,
+            read: 0,
+            settled: 0,
+            head: Fingerprint::default(),
+            evidence: VecDeque::new(),
+            confirmed: true,
+            source: None,
+            after: None,
+            queued: false,
+            dirty: false,
+            ticking: false,
+            ended: false,
+            rotated: false,
+            finished: false,
+            denied: false,
+            attempts: 0,
+            touched: now,
+            looked: 0,
+            saved_at: 0,
+            counted: 0,
+        }
+    }
+
+    /// The strand that a row describes, not confirmed yet.
+    pub(super) fn remembered(
+        row: &SavedPosition,
+        flow: usize,
+        packing: Option<Packing>,
+        family: u64,
+        now: Instant,
+    ) -> Self {
+        let place = Place {
+            key: row.file,
+            path: row.path.as_path().into(),
+            size: row.size,
+            changed: row.changed,
+            packing,
+            link: false,
+        };
+        let mut strand = Self::new(flow, Role::Log, place, family, now);
+        strand.read = row.position.0;
+        strand.settled = row.position.0;
+        strand.head = row.head;
+        strand.evidence.push_back((row.frontier_end.0, row.frontier));
+        strand.confirmed = false;
+        // Only a finished archive is saved without a hash of what stands before its position.
+        strand.finished = packing.is_some() && row.position.0 > 0 && row.frontier.length == 0;
+        strand.looked = row.saved_at;
+        strand.saved_at = row.saved_at;
+        strand
+    }
+
+    /// The newest boundary: where it ends and what stands before it.
+    pub(super) fn frontier(&self) -> (u64, Fingerprint) {
+        self.evidence.back().copied().unwrap_or_default()
+    }
+
+    /// Reading came to `end`; `before` are the bytes just before it.
+    pub(super) fn advance(&mut self, end: u64, before: Fingerprint, now: Instant) {
+        assert!(end >= self.read, "a strand is read forwards only");
+        self.read = end;
+        self.touched = now;
+        if self.evidence.back().is_none_or(|(last, _)| *last < end) {
+            self.evidence.push_back((end, before));
+        }
+        self.drop_old_boundaries();
+    }
+
+    /// Everything before `position` is settled. Returns whether that is news.
+    pub(super) fn settle(&mut self, position: u64) -> bool {
+        let position = position.min(self.read);
+        if position <= self.settled {
+            return false;
+        }
+        self.settled = position;
+        self.drop_old_boundaries();
+        true
+    }
+
+    fn drop_old_boundaries(&mut self) {
+        while self.evidence.get(OLD_BOUNDARIES).is_some_and(|(end, _)| *end <= self.settled) {
+            self.evidence.pop_front();
+        }
+    }
+
+    /// Whether bytes are known to wait, or the content must be looked at.
+    pub(super) fn wants_turn(&self) -> bool {
+        self.role == Role::Log
+            && !matches!(self.standing, Standing::Lost { .. })
+            && match self.place.packing {
+                Some(_) => !self.finished,
+                None => self.place.size > self.read || !self.confirmed,
+            }
+    }
+
+    /// Bytes that wait to be read or settled.
+    pub(super) fn lag(&self) -> u64 {
+        match self.role {
+            Role::Twin | Role::Candidate { fresh: false, .. } => 0,
+            Role::Candidate { .. } => self.place.size,
+            Role::Log if self.place.packing.is_some() => {
+                self.read - self.settled + if self.finished { 0 } else { self.place.size }
+            }
+            Role::Log => self.place.size.max(self.read) - self.settled,
+        }
+    }
+
+    /// Bytes that were seen and not read.
+    pub(super) fn unread(&self) -> u64 {
+        if self.place.packing.is_some() { 0 } else { self.place.size.saturating_sub(self.read) }
+    }
+
+    /// Its row as of now.
+    pub(super) fn row(&self, stream: &str, saved_at: u64) -> SavedPosition {
+        let settled = self.evidence.iter().rev().find(|(end, _)| *end <= self.settled).copied().unwrap_or_default();
+        let whole_archive = self.place.packing.is_some() && (self.finished || self.role == Role::Twin);
+        let whole_archive = whole_archive && self.settled == self.read;
+        let (frontier_end, frontier) =
+            if whole_archive { (self.settled.max(1), Fingerprint::default()) } else { settled };
+        SavedPosition {
+            stream: stream.to_owned(),
+            file: self.place.key,
+            path: self.place.path.to_path_buf(),
+            position: Position(if whole_archive { self.settled.max(1) } else { self.settled }),
+            head: self.head,
+            frontier_end: Position(frontier_end),
+            frontier,
+            size: self.place.size,
+            changed: self.place.changed,
+            saved_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strand() -> Strand {
+        let place = Place {
+            key: FileKey::default(),
+            path: Path::new("/l/a").into(),
+            size: 100,
+            changed: 1,
+            packing: None,
+            link: false,
+        };
+        Strand::new(0, Role::Log, place, 0, Instant::now())
+    }
+
+    #[test]
+    fn a_row_holds_the_newest_boundary_at_or_before_what_is_settled() {
+        let mut strand = strand();
+        for end in [10, 20, 30] {
+            strand.advance(end, Fingerprint { length: end as u32, hash: end }, Instant::now());
+        }
+        assert!(strand.settle(25) && !strand.settle(24));
+        let row = strand.row("firehose:s", 7);
+        assert_eq!((row.position, row.frontier_end, row.frontier.hash), (Position(25), Position(20), 20));
+        assert_eq!((strand.lag(), strand.unread()), (75, 70));
+    }
+
+    #[test]
+    fn settled_boundaries_do_not_pile_up() {
+        let mut strand = strand();
+        for end in 1..1000 {
+            strand.advance(end, Fingerprint::default(), Instant::now());
+            strand.settle(end);
+        }
+        assert!(strand.evidence.len() <= OLD_BOUNDARIES + 1 && strand.frontier().0 == 999);
+    }
+}

@@ -1,0 +1,431 @@
+//! All files of one destination: looks at folders, and does what follows from what is seen.
+//! Promises that each file is read by one strand, and that a strand outlives names, folders and truncations.
+//! Leaves reading to `turns`, telling copies apart to `copies`, and checkpoint rows to `rows`.
+
+use super::discover::{Folders, folder_of, name_of};
+use super::identity::{self, Kind, Status};
+use super::names;
+use super::reader::Descriptors;
+use super::strand::{Id, Place, Role, Standing, Strand};
+use super::verify::Verify;
+use super::{Input, Settings};
+use crate::books::Books;
+use crate::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How long the content of a truncated or vanished file is looked for before it counts as destroyed.
+pub(super) const SEEK_FOR: Duration = Duration::from_secs(10);
+
+/// How far the clock that stamps files may be behind ours.
+const CLOCK_LAG: Duration = Duration::from_millis(20);
+
+/// What all streams share.
+pub(super) struct World {
+    pub(super) now: Instant,
+    /// Milliseconds since 1970.
+    pub(super) wall: u64,
+    pub(super) pool: ChunkPool,
+    pub(super) next_origin: u64,
+    pub(super) descriptors: Descriptors,
+}
+
+/// One flow, and which of its files have something to read.
+pub(super) struct Flow {
+    pub(super) name: String,
+    pub(super) settings: Settings,
+    pub(super) arrivals: Option<mpsc::Sender<Arrival>>,
+    pub(super) watermarks: Watermarks,
+    pub(super) books: Arc<Books>,
+    pub(super) ready: VecDeque<Id>,
+    pub(super) lag: u64,
+    /// Whether there was no room or no buffer for it when last tried.
+    pub(super) blocked: bool,
+}
+
+impl From<Input> for Flow {
+    fn from(input: Input) -> Self {
+        Self {
+            name: input.flow,
+            settings: input.settings,
+            arrivals: Some(input.arrivals),
+            watermarks: input.watermarks,
+            books: input.books,
+            ready: VecDeque::new(),
+            lag: 0,
+            blocked: false,
+        }
+    }
+}
+
+impl Flow {
+    fn matches(&self, path: &Path) -> bool {
+        self.settings.include.iter().any(|pattern| pattern.matches(path))
+            && !self.settings.exclude.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+/// See the head of this file.
+pub(super) struct Stream {
+    pub(super) name: String,
+    pub(super) flows: Vec<Flow>,
+    pub(super) strands: HashMap<Id, Strand>,
+    next: Id,
+    /// Which strand reads the file; at most one.
+    pub(super) by_key: HashMap<FileKey, Id>,
+    /// Everything that has, or last had, this path.
+    pub(super) by_path: HashMap<Arc<Path>, Vec<Id>>,
+    pub(super) by_origin: HashMap<Origin, Id>,
+    /// Strands whose content is looked for.
+    pub(super) lost: Vec<Id>,
+    /// New files that may be copies.
+    pub(super) candidates: Vec<Id>,
+    /// Candidates that changed since they were judged.
+    pub(super) doubted: Vec<Id>,
+    /// Archives whose content is being compared; the first is worked on.
+    pub(super) verifying: VecDeque<Verify>,
+    /// Strands that a second may change without an event.
+    pub(super) ticking: Vec<Id>,
+    /// Strands whose row changed.
+    pub(super) dirty: Vec<Id>,
+    /// Rows that go away.
+    pub(super) forgotten: Vec<FileKey>,
+    /// Rows of files that no flow reads now.
+    pub(super) dormant: HashMap<FileKey, SavedPosition>,
+    pub(super) folders: Folders,
+    /// Folders to look at, and not before when.
+    pub(super) due: BTreeMap<PathBuf, Instant>,
+    /// How long the last look took.
+    pub(super) look_cost: Duration,
+    /// Strands reached through links.
+    pub(super) links: BTreeSet<Id>,
+    /// Names that stopped leading to what was followed there, since the last look.
+    pub(super) incidents: Vec<Incident>,
+    /// During the first look: the patterns that were started before.
+    pub(super) first_start: Option<BTreeSet<String>>,
+}
+
+/// A name that used to lead to a followed file and no longer does: there may have been more rotations.
+#[derive(Debug)]
+pub(super) struct Incident {
+    pub(super) path: Arc<Path>,
+    pub(super) flow: usize,
+    pub(super) strand: Id,
+    /// Files born after this are news, in nanoseconds since 1970.
+    pub(super) since: u64,
+}
+
+/// The family of a path: its folder and its name without rotation suffixes.
+pub(super) fn family_of(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    folder_of(path).hash(&mut hasher);
+    names::family(name_of(path)).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Stream {
+    pub(super) fn new(name: String, flows: Vec<Flow>) -> Self {
+        Self {
+            name,
+            flows,
+            strands: HashMap::new(),
+            next: 0,
+            by_key: HashMap::new(),
+            by_path: HashMap::new(),
+            by_origin: HashMap::new(),
+            lost: Vec::new(),
+            candidates: Vec::new(),
+            doubted: Vec::new(),
+            verifying: VecDeque::new(),
+            ticking: Vec::new(),
+            dirty: Vec::new(),
+            forgotten: Vec::new(),
+            dormant: HashMap::new(),
+            folders: Folders::default(),
+            due: BTreeMap::new(),
+            look_cost: Duration::ZERO,
+            links: BTreeSet::new(),
+            incidents: Vec::new(),
+            first_start: None,
+        }
+    }
+
+    /// The first flow whose patterns match.
+    pub(super) fn flow_of(&self, path: &Path) -> Option<usize> {
+        self.flows.iter().position(|flow| flow.matches(path))
+    }
+
+    /// The flow that reads rotations of what it matches: by the name without one suffix after the other.
+    pub(super) fn flow_of_rotated(&self, path: &Path) -> Option<usize> {
+        use std::os::unix::ffi::OsStrExt;
+        let family = names::family(name_of(path));
+        self.flow_of(path)
+            .or_else(|| self.flow_of(&folder_of(path).join(std::ffi::OsStr::from_bytes(&family))))
+            .or_else(|| {
+                // Renamed beyond recognition: whoever reads in that folder read it before.
+                let folder = folder_of(path);
+                let reads_there = |flow: &Flow| {
+                    let mut folders = Folders::default();
+                    flow.settings.include.iter().for_each(|pattern| pattern.collect_folders(&mut folders));
+                    folders.leaves.contains(folder)
+                };
+                self.flows.iter().position(reads_there)
+            })
+    }
+
+    /// Finds the folders anew. Returns all that must be watched.
+    pub(super) fn refresh_folders(&mut self) -> BTreeSet<PathBuf> {
+        let mut folders = Folders::default();
+        for pattern in self.flows.iter().flat_map(|flow| &flow.settings.include) {
+            pattern.collect_folders(&mut folders);
+        }
+        // Where files are followed that were renamed, or known from rows, is of interest too.
+        let mut last: Option<&Path> = None;
+        for strand in self.strands.values() {
+            let folder = folder_of(&strand.place.path);
+            if last != Some(folder) && !folders.leaves.contains(folder) && folder.is_dir() {
+                folders.leaves.insert(folder.to_owned());
+            }
+            last = Some(folder);
+        }
+        self.folders = folders;
+        self.folders.leaves.union(&self.folders.branches).cloned().collect()
+    }
+
+    pub(super) fn insert(&mut self, strand: Strand) -> Id {
+        self.next += 1;
+        let id = self.next;
+        self.by_key.insert(strand.place.key, id);
+        self.by_path.entry(strand.place.path.clone()).or_default().push(id);
+        self.strands.insert(id, strand);
+        self.recount(id);
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: Id) {
+        let Some(strand) = self.strands.remove(&id) else { return };
+        if self.by_key.get(&strand.place.key) == Some(&id) {
+            self.by_key.remove(&strand.place.key);
+        }
+        self.leave_path(id, &strand.place.path);
+        if let Some(origin) = strand.origin {
+            self.by_origin.remove(&origin);
+        }
+        self.lost.retain(|other| *other != id);
+        self.candidates.retain(|other| *other != id);
+        self.verifying.retain(|verify| verify.id != id);
+        self.flows[strand.flow].lag -= strand.counted;
+    }
+
+    pub(super) fn leave_path(&mut self, id: Id, path: &Arc<Path>) {
+        if let Some(ids) = self.by_path.get_mut(path) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_path.remove(path);
+            }
+        }
+    }
+
+    /// Gives the strand another place and path.
+    pub(super) fn move_to(&mut self, id: Id, place: Place) {
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut strand.place, place.clone());
+        if self.by_key.get(&old.key) == Some(&id) {
+            self.by_key.remove(&old.key);
+        }
+        self.by_key.insert(place.key, id);
+        self.leave_path(id, &old.path);
+        self.by_path.entry(place.path).or_default().push(id);
+    }
+
+    /// Brings the books in line with the strand.
+    pub(super) fn recount(&mut self, id: Id) {
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        let flow = &mut self.flows[strand.flow];
+        let lag = strand.lag();
+        flow.lag = flow.lag - strand.counted + lag;
+        strand.counted = lag;
+    }
+
+    /// Makes the strand a log: from now on it is read.
+    pub(super) fn make_log(&mut self, id: Id) {
+        if let Some(strand) = self.strands.get_mut(&id) {
+            strand.role = Role::Log;
+            self.candidates.retain(|other| *other != id);
+        }
+        self.recount(id);
+        self.mark_dirty(id);
+        self.enqueue(id);
+    }
+
+    pub(super) fn mark_dirty(&mut self, id: Id) {
+        if let Some(strand) = self.strands.get_mut(&id)
+            && !std::mem::replace(&mut strand.dirty, true)
+        {
+            self.dirty.push(id);
+        }
+    }
+
+    pub(super) fn tick_later(&mut self, id: Id) {
+        if let Some(strand) = self.strands.get_mut(&id)
+            && !std::mem::replace(&mut strand.ticking, true)
+        {
+            self.ticking.push(id);
+        }
+    }
+
+    /// Puts the strand in line for a turn, when it wants one.
+    pub(super) fn enqueue(&mut self, id: Id) {
+        if let Some(strand) = self.strands.get_mut(&id)
+            && strand.wants_turn()
+            && !std::mem::replace(&mut strand.queued, true)
+        {
+            self.flows[strand.flow].ready.push_back(id);
+        }
+    }
+
+    /// The folder changed: look at it soon, and not more than a tenth of the time.
+    pub(super) fn folder_touched(&mut self, folder: &Path, now: Instant) {
+        if !self.due.contains_key(folder) {
+            self.due.insert(folder.to_owned(), now + (self.look_cost * 10).min(Duration::from_secs(1)));
+        }
+    }
+
+    /// Something happened at this path. Returns whether anyone cared.
+    pub(super) fn hint(&mut self, path: &Path, status: Option<&Status>, world: &World) {
+        let present = self.present_at(path);
+        match (present, status) {
+            (Some(id), Some(status)) if self.strands[&id].place.key == status.key => self.touched(id, status, world),
+            (Some(_), _) => self.folder_touched(folder_of(path), world.now),
+            (None, Some(status)) if status.kind == Kind::Regular => {
+                let of_interest = self.by_key.contains_key(&status.key)
+                    || !self.lost.is_empty()
+                    || self.flow_of(path).is_some()
+                    || self.by_path.contains_key(path);
+                if of_interest {
+                    self.folder_touched(folder_of(path), world.now);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    pub(super) fn present_at(&self, path: &Path) -> Option<Id> {
+        let here = |id: &&Id| self.strands.get(*id).is_some_and(|strand| strand.standing == Standing::Present);
+        self.by_path.get(path)?.iter().find(here).copied()
+    }
+
+    /// The file is still there; it may have grown.
+    pub(super) fn touched(&mut self, id: Id, status: &Status, world: &World) {
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        let resized = strand.place.size != status.size;
+        let changed = strand.place.changed != status.changed;
+        if !resized && !changed {
+            strand.looked = world.wall;
+            return;
+        }
+        if strand.role == Role::Log && strand.place.packing.is_none() {
+            if status.size < strand.read {
+                self.truncated(id, status, world);
+                return;
+            }
+            if status.size < strand.place.size {
+                strand.confirmed = false;
+                let unread_end_gone = strand.place.size - status.size;
+                self.flows[strand.flow].books.destroyed.add(unread_end_gone);
+                tracing::warn!(
+                    flow = self.flows[strand.flow].name, file = %strand.place.path.display(), bytes = unread_end_gone,
+                    "the unread end of the file was cut off; rotate by rename, or after it was shipped"
+                );
+            } else if status.size <= strand.read {
+                strand.confirmed = false;
+            }
+        }
+        strand.looked = world.wall;
+        strand.place.look(status);
+        if resized {
+            strand.touched = world.now;
+        }
+        strand.denied = false;
+        match strand.role {
+            Role::Twin | Role::Candidate { .. } if resized => self.doubt(id, world),
+            Role::Log if resized && strand.finished => self.reopen_archive(id, world),
+            _ => {}
+        }
+        self.recount(id);
+        self.enqueue(id);
+        // Not its turn for perhaps a long time: see now whether what was read of it is still there.
+        if self.strands.get(&id).is_some_and(|strand| self.flows[strand.flow].blocked) {
+            self.check_unread(id, world);
+        }
+    }
+
+    /// A finished archive that changed is another archive.
+    fn reopen_archive(&mut self, id: Id, world: &World) {
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        let (flow, place, family) = (strand.flow, strand.place.clone(), strand.family);
+        strand.standing = Standing::Absent { since: world.now };
+        self.add_candidate(flow, place, family, true, world);
+    }
+
+    pub(super) fn add_candidate(&mut self, flow: usize, place: Place, family: u64, fresh: bool, world: &World) -> Id {
+        let role = Role::Candidate { since: world.now, fresh };
+        let mut strand = Strand::new(flow, role, place, family, world.now);
+        strand.looked = world.wall;
+        let id = self.insert(strand);
+        self.candidates.push(id);
+        self.tick_later(id);
+        id
+    }
+
+    /// The path of the strand no longer leads to it, or leads to other content.
+    pub(super) fn incident(&mut self, id: Id) {
+        let Some(strand) = self.strands.get(&id).filter(|strand| strand.role == Role::Log) else { return };
+        let (path, flow) = (strand.place.path.clone(), strand.flow);
+        // The kernel stamps files with a clock that may be some milliseconds behind.
+        let since = strand.looked.saturating_sub(CLOCK_LAG.as_millis() as u64).saturating_mul(1_000_000);
+        self.incidents.push(Incident { path, flow, strand: id, since });
+    }
+
+    /// The place holds other content than what was read: the strand is lost, and another begins there.
+    pub(super) fn truncated(&mut self, id: Id, status: &Status, world: &World) {
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        tracing::debug!(file = %strand.place.path.display(), read = strand.read, "the file was truncated");
+        strand.standing = Standing::Lost { until: world.now + SEEK_FOR, sought: false };
+        strand.source = None;
+        strand.confirmed = true;
+        let mut place = strand.place.clone();
+        let (flow, family, path) = (strand.flow, strand.family, strand.place.path.clone());
+        self.incident(id);
+        place.look(status);
+        self.lost.push(id);
+        self.tick_later(id);
+        let mut next = Strand::new(flow, Role::Candidate { since: world.now, fresh: true }, place, family, world.now);
+        next.looked = world.wall;
+        next.after = Some(id);
+        let next = self.insert(next);
+        self.make_log(next);
+        self.due.insert(folder_of(&path).to_owned(), world.now);
+    }
+
+    /// Whether some files are reached through links, whose targets have no events here.
+    pub(super) fn has_links(&self) -> bool {
+        !self.links.is_empty()
+    }
+
+    /// Looks at the files behind links.
+    pub(super) fn look_at_links(&mut self, world: &World) {
+        for id in self.links.clone() {
+            let Some(strand) = self.strands.get(&id).filter(|strand| strand.place.link) else {
+                self.links.remove(&id);
+                continue;
+            };
+            let path = strand.place.path.clone();
+            self.hint(&path, identity::of_path(&path).ok().as_ref(), world);
+        }
+    }
+}

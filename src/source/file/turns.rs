@@ -1,0 +1,418 @@
+//! Turns: one bounded read from one file, checked against the evidence, handed to its flow.
+//! Promises that bytes handed over follow what was handed over before, whatever was done to the file meanwhile.
+//! Leaves the order of turns to the loop, and what a broken promise of a file means to the stream.
+
+use super::archive::Decoder;
+use super::discover::folder_of;
+use super::identity;
+use super::reader::{self, Closed, TURN};
+use super::strand::{Id, Role, Source, Standing, Strand};
+use super::stream::{Stream, World};
+use crate::record::{Arrival, Chunk, Fingerprint, Origin, OriginInfo, Position};
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// How long a candidate may hold back the files after it.
+const HOLD_BACK: Duration = Duration::from_secs(30);
+
+/// How many blocks of an archive one turn unpacks only to skip them.
+const SKIPS: usize = 8;
+
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Something was read or found out.
+    Done,
+    /// The strand has to wait for another; the next may have its turn.
+    HeldBack,
+    /// No room in the flow's channel, no buffer or no descriptor: no turn can succeed now.
+    Blocked,
+    /// No strand of the flow wants a turn.
+    Nothing,
+}
+
+impl Stream {
+    /// Gives a turn to the strand of the flow that waited longest.
+    pub(super) fn turn(&mut self, flow: usize, world: &mut World) -> Turn {
+        if self.flows[flow].arrivals.is_none() {
+            return Turn::Nothing;
+        }
+        let Some(id) = self.flows[flow].ready.pop_front() else { return Turn::Nothing };
+        let Some(strand) = self.strands.get_mut(&id) else { return Turn::Done };
+        strand.queued = false;
+        if !strand.wants_turn() {
+            return Turn::Done;
+        }
+        if let Some(before) = strand.after {
+            if self.holds_back(before, world) {
+                self.enqueue(id);
+                return Turn::HeldBack;
+            }
+            if let Some(strand) = self.strands.get_mut(&id) {
+                strand.after = None;
+            }
+        }
+        let turn = self.turn_of(id, flow, world);
+        if turn == Turn::Blocked {
+            // It keeps its place in the line.
+            if let Some(strand) = self.strands.get_mut(&id)
+                && strand.wants_turn()
+                && !std::mem::replace(&mut strand.queued, true)
+            {
+                self.flows[flow].ready.push_front(id);
+            }
+        }
+        turn
+    }
+
+    /// Whether what comes after this strand has to wait for it.
+    fn holds_back(&self, id: Id, world: &World) -> bool {
+        let Some(strand) = self.strands.get(&id) else { return false };
+        match (strand.role, strand.standing) {
+            (Role::Candidate { since, .. }, _) => {
+                (strand.place.packing.is_none() || self.worth_verifying(id)) && world.now < since + HOLD_BACK
+            }
+            (Role::Twin, _) => false,
+            (Role::Log, Standing::Lost { sought, .. }) => !sought || strand.unread() > 0,
+            (Role::Log, _) => strand.wants_turn() && !strand.denied,
+        }
+    }
+
+    fn turn_of(&mut self, id: Id, flow: usize, world: &mut World) -> Turn {
+        match self.ensure_open(id, world) {
+            Ok(()) => {}
+            Err(turn) => return turn,
+        }
+        let Some(strand) = self.strands.get_mut(&id) else { return Turn::Done };
+        if !strand.confirmed {
+            match confirm(strand) {
+                Ok(true) => {
+                    strand.confirmed = true;
+                    self.enqueue(id);
+                    return Turn::Done;
+                }
+                Ok(false) => return self.found_truncated(id, world),
+                Err(error) => return self.denied(id, &error),
+            }
+        }
+        if strand.ended {
+            if strand.settled < strand.read {
+                return Turn::Done; // Once the last line is settled, what came after it begins a new origin.
+            }
+            strand.ended = false;
+            if let Some(origin) = strand.origin.take() {
+                self.by_origin.remove(&origin);
+            }
+        }
+        let Some(sender) = self.flows[flow].arrivals.clone() else { return Turn::Nothing };
+        let mut permit = match sender.try_reserve() {
+            Ok(permit) => permit,
+            Err(error) => return self.no_room(flow, &error),
+        };
+        let Some(strand) = self.strands.get_mut(&id) else { return Turn::Done };
+        let origin = match strand.origin {
+            Some(origin) => origin,
+            None => {
+                let origin = Origin::new(world.next_origin);
+                world.next_origin += 1;
+                let info = OriginInfo { path: strand.place.path.to_path_buf(), file: strand.place.key };
+                permit.send(Arrival::Opened { origin, info: Arc::new(info), start: Position(strand.read) });
+                strand.origin = Some(origin);
+                self.by_origin.insert(origin, id);
+                permit = match sender.try_reserve() {
+                    Ok(permit) => permit,
+                    Err(error) => return self.no_room(flow, &error),
+                };
+                origin
+            }
+        };
+        let Some(mut buffer) = world.pool.lend() else {
+            self.flows[flow].blocked = true;
+            return Turn::Blocked;
+        };
+        match self.read(id, &mut buffer, world) {
+            Ok(Read::Bytes(start)) => {
+                self.flows[flow].books.read.add(buffer.len() as u64);
+                let bytes = world.pool.wrap(buffer);
+                permit.send(Arrival::Read(Chunk { origin, start: Position(start), bytes, read_at: world.now }));
+                self.recount(id);
+                self.enqueue(id);
+                self.tick_later(id);
+                Turn::Done
+            }
+            Ok(Read::Nothing) => {
+                world.pool.give_back(buffer);
+                if self.strands.get(&id).is_some_and(|strand| strand.finished) {
+                    self.mark_dirty(id);
+                }
+                self.recount(id);
+                self.enqueue_unless_at_end(id);
+                self.tick_later(id);
+                Turn::Done
+            }
+            Ok(Read::OtherContent) => {
+                world.pool.give_back(buffer);
+                self.found_truncated(id, world)
+            }
+            Err(error) => {
+                world.pool.give_back(buffer);
+                self.denied(id, &error)
+            }
+        }
+    }
+
+    /// An archive whose beginning is being skipped goes on; a plain file waits for more.
+    fn enqueue_unless_at_end(&mut self, id: Id) {
+        if self.strands.get(&id).is_some_and(|strand| strand.place.packing.is_some()) {
+            self.enqueue(id);
+        }
+    }
+
+    fn no_room(&mut self, flow: usize, error: &TrySendError<()>) -> Turn {
+        if matches!(error, TrySendError::Closed(())) {
+            // The flow has ended; nobody will take what is read for it.
+            self.flows[flow].arrivals = None;
+            return Turn::Nothing;
+        }
+        self.flows[flow].blocked = true;
+        Turn::Blocked
+    }
+
+    /// Opens the strand's file unless it is open. An error is the turn that came of it.
+    fn ensure_open(&mut self, id: Id, world: &mut World) -> Result<(), Turn> {
+        let Some(strand) = self.strands.get(&id) else { return Err(Turn::Done) };
+        if strand.source.is_some() {
+            return Ok(());
+        }
+        let (path, key) = (strand.place.path.clone(), strand.place.key);
+        if !world.descriptors.has_room() && !self.close_one() {
+            return Err(Turn::Blocked);
+        }
+        match world.descriptors.open(&path, world.now) {
+            Ok((file, status, slot)) if status.key == key => {
+                let Some(strand) = self.strands.get_mut(&id) else { return Err(Turn::Done) };
+                strand.source = Some(match strand.place.packing {
+                    None => Source::Plain { file, _slot: slot },
+                    Some(packing) => match Decoder::new(packing, file) {
+                        Ok(decoder) => Source::Archive { decoder, at: 0, _slot: slot },
+                        Err(error) => return Err(self.denied(id, &error)),
+                    },
+                });
+                if strand.place.packing.is_none() {
+                    strand.place.look(&status);
+                    if strand.head.length == 0 && strand.read == 0 {
+                        take_head(strand);
+                    }
+                }
+                if std::mem::take(&mut strand.denied) {
+                    tracing::info!(file = %path.display(), "the file can be read now");
+                }
+                self.tick_later(id);
+                Ok(())
+            }
+            Ok(_) | Err(Closed::Elsewhere) => {
+                self.folder_touched(folder_of(&path), world.now);
+                Err(Turn::Done)
+            }
+            Err(Closed::NoDescriptor) => Err(Turn::Blocked),
+            Err(Closed::Denied(error)) => Err(self.denied(id, &error)),
+        }
+    }
+
+    /// The file cannot be read; one line says so, and sweeps and events try again.
+    fn denied(&mut self, id: Id, error: &io::Error) -> Turn {
+        if let Some(strand) = self.strands.get_mut(&id) {
+            strand.source = None;
+            if !std::mem::replace(&mut strand.denied, true) {
+                tracing::warn!(
+                    flow = self.flows[strand.flow].name, file = %strand.place.path.display(), reason = %error,
+                    "the file cannot be read; give the agent's user the right to read it, and it is shipped from where it was left"
+                );
+            }
+        }
+        Turn::Done
+    }
+
+    /// Closes the file whose descriptor is missed least. Returns whether there was one to close.
+    fn close_one(&mut self) -> bool {
+        let closable = |strand: &&Strand| strand.source.is_some() && strand.standing == Standing::Present;
+        let least = self
+            .ticking
+            .iter()
+            .filter_map(|id| {
+                self.strands.get(id).filter(closable).map(|strand| (strand.wants_turn(), strand.touched, *id))
+            })
+            .min();
+        let Some((_, _, id)) = least else { return false };
+        if let Some(strand) = self.strands.get_mut(&id) {
+            strand.source = None;
+        }
+        true
+    }
+
+    /// Opens what has unread bytes while its flow has no room, so that no rotation can take them away.
+    pub(super) fn hold_unread(&mut self, world: &mut World) {
+        for flow in 0..self.flows.len() {
+            if !self.flows[flow].blocked {
+                continue;
+            }
+            for id in self.flows[flow].ready.clone() {
+                let closed = self.strands.get(&id).is_some_and(|strand| strand.source.is_none() && !strand.denied);
+                if closed && (!world.descriptors.has_room() || self.ensure_open(id, world).is_err()) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Looks at the evidence of files that were touched while their flow has no room.
+    pub(super) fn check_unread(&mut self, id: Id, world: &World) {
+        let Some(strand) = self.strands.get_mut(&id) else { return };
+        if strand.role == Role::Log
+            && strand.standing == Standing::Present
+            && matches!(strand.source, Some(Source::Plain { .. }))
+            && matches!(confirm(strand), Ok(false))
+        {
+            // What came of it is of no interest here: nothing was read.
+            let _turn = self.found_truncated(id, world);
+        }
+    }
+
+    fn found_truncated(&mut self, id: Id, world: &World) -> Turn {
+        let Some(strand) = self.strands.get_mut(&id) else { return Turn::Done };
+        let status = match &strand.source {
+            Some(Source::Plain { file, .. }) => identity::of_file(file),
+            _ => identity::of_path(&strand.place.path),
+        };
+        let Ok(status) = status else { return Turn::Done };
+        if strand.standing != Standing::Present {
+            // Deleted and truncated: its old content cannot come back, what is there now is read from its beginning.
+            strand.standing = Standing::Present;
+        }
+        self.truncated(id, &status, world);
+        Turn::Done
+    }
+
+    fn read(&mut self, id: Id, buffer: &mut Vec<u8>, world: &World) -> io::Result<Read> {
+        let Some(strand) = self.strands.get_mut(&id) else { return Ok(Read::Nothing) };
+        let start = strand.read;
+        let (end, frontier) = strand.frontier();
+        match &mut strand.source {
+            None => return Ok(Read::Nothing),
+            Some(Source::Plain { file, .. }) => {
+                let count = reader::read_turn(file, start, strand.place.size, buffer)?;
+                // Looked at after the read: as it holds now, the bytes read before belong behind it.
+                let before = identity::bytes_before(file, start)?;
+                if end == start && !identity::ends_with(&before, frontier) {
+                    return Ok(Read::OtherContent);
+                }
+                if start < Fingerprint::LONGEST as u64 && !grow_head(&mut strand.head, file)? {
+                    return Ok(Read::OtherContent);
+                }
+                if count == 0 {
+                    let size = identity::of_file(file)?.size;
+                    if size < start {
+                        return Ok(Read::OtherContent);
+                    }
+                    strand.place.size = size.max(start);
+                    return Ok(Read::Nothing);
+                }
+                strand.advance(start + count as u64, frontier_of(&before, buffer), world.now);
+                strand.place.size = strand.place.size.max(strand.read);
+            }
+            Some(Source::Archive { decoder, at, .. }) => {
+                for _ in 0..SKIPS {
+                    if *at == start {
+                        break;
+                    }
+                    let most = usize::try_from(start - *at).unwrap_or(TURN).min(TURN);
+                    let skipped = decoder.read_into(buffer, most)?;
+                    buffer.clear();
+                    if skipped == 0 {
+                        break;
+                    }
+                    *at += skipped as u64;
+                }
+                let at_start = *at == start;
+                let count = decoder.read_into(buffer, TURN)?;
+                *at += count as u64;
+                if count == 0 {
+                    strand.finished = true;
+                    strand.source = None;
+                    return Ok(Read::Nothing);
+                }
+                if !at_start {
+                    let unwanted = start.saturating_sub(*at - count as u64).min(count as u64);
+                    buffer.drain(..unwanted as usize);
+                    if buffer.is_empty() {
+                        return Ok(Read::Nothing);
+                    }
+                }
+                let count = buffer.len();
+                strand.advance(start + count as u64, frontier_of(&[], buffer), world.now);
+            }
+        }
+        Ok(Read::Bytes(start))
+    }
+}
+
+/// What one read gave.
+enum Read {
+    /// Bytes, the first of them at this position.
+    Bytes(u64),
+    /// The end, for now.
+    Nothing,
+    /// The file no longer holds what was read of it.
+    OtherContent,
+}
+
+/// The fingerprint of the last bytes of `before` and `bytes` together.
+fn frontier_of(before: &[u8], bytes: &[u8]) -> Fingerprint {
+    let longest = Fingerprint::LONGEST;
+    if bytes.len() >= longest {
+        return Fingerprint::of(&bytes[bytes.len() - longest..]);
+    }
+    let kept = before.len().min(longest - bytes.len());
+    Fingerprint::of(&[&before[before.len() - kept..], bytes].concat())
+}
+
+fn take_head(strand: &mut Strand) {
+    if let Some(Source::Plain { file, .. }) = &strand.source
+        && let Ok(bytes) = identity::head_bytes(file)
+    {
+        strand.head = Fingerprint::of(&bytes);
+    }
+}
+
+/// Takes the hash of more first bytes once there are more. `false` when they are not those of before.
+fn grow_head(head: &mut Fingerprint, file: &File) -> io::Result<bool> {
+    if head.length as usize == Fingerprint::LONGEST {
+        return Ok(identity::begins_with(&identity::head_bytes(file)?, *head));
+    }
+    let bytes = identity::head_bytes(file)?;
+    if !identity::begins_with(&bytes, *head) {
+        return Ok(false);
+    }
+    *head = Fingerprint::of(&bytes);
+    Ok(true)
+}
+
+/// Compares the whole evidence with the open file.
+fn confirm(strand: &mut Strand) -> io::Result<bool> {
+    let Some(Source::Plain { file, .. }) = &strand.source else { return Ok(true) };
+    let (end, frontier) = strand.frontier();
+    if identity::of_file(file)?.size < strand.read || !identity::holds_at(file, end, frontier)? {
+        return Ok(false);
+    }
+    if !identity::begins_with(&identity::head_bytes(file)?, strand.head) {
+        return Ok(false);
+    }
+    if end < strand.read {
+        let before = Fingerprint::of(&identity::bytes_before(file, strand.read)?);
+        strand.evidence.push_back((strand.read, before));
+    }
+    Ok(true)
+}
