@@ -5,8 +5,9 @@
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
 use crate::config::{FlowPlan, Plan};
+use crate::deliver::GivenUp;
 use crate::deliver::firehose::Firehose;
-use crate::deliver::quarantine::{GivenUp, Quarantine};
+use crate::deliver::quarantine::Quarantine;
 use crate::deliver::session::{self, SessionError};
 use crate::exit::Exit;
 use crate::flow::budget::{Budget, Lease};

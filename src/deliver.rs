@@ -19,7 +19,9 @@ pub mod session;
 /// One signed POST.
 mod wire;
 
+use crate::record::{OriginInfo, Position};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// One call, ready to be sent: the JSON body and how many records it holds.
 #[derive(Clone, Debug)]
@@ -91,6 +93,19 @@ impl Meaning {
             Self::SlowDown | Self::NotSent | Self::Hold | Self::Poison => false,
         }
     }
+}
+
+/// A record that the service refuses for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its bytes before base64.
+    pub payload: Vec<u8>,
+    /// Lines in it.
+    pub lines: usize,
+    /// Where its bytes come from: file, begin, end.
+    pub extents: Vec<(Arc<OriginInfo>, Position, Position)>,
+    /// Why the service refuses it.
+    pub fault: Fault,
 }
 
 /// Whoever takes calls. The real one is [`firehose::Firehose`]; tests script their own.

@@ -10,8 +10,7 @@ pub mod core;
 
 use self::core::{Action, BatchId, Condition, Core, Input, Notice, Tally};
 use crate::books::Books;
-use crate::deliver::quarantine::GivenUp;
-use crate::deliver::{Answer, Call, Service};
+use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::record::{Arrival, Watermarks};
 use crate::telemetry::clock;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -319,6 +319,8 @@ impl World {
             }
         }
         assert!(self.calls.len() <= self.settings.max_concurrent_requests, "the window was exceeded");
+        let next = self.core.next_deadline(self.now);
+        assert!(next.is_none_or(|next| next > self.now), "the shell would spin: a deadline lies in the past");
         // Records that are sent again are copied once more before their first batch is given back.
         let copies = batch::firehose::body_bytes(self.settings.batch.max_bytes, self.settings.batch.max_records);
         let limit = self.memory_limit + copies + 32 * 1024;

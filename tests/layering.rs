@@ -47,7 +47,13 @@ fn allowed(file: &str) -> Vec<&'static str> {
         _ if covers("app", file) => with(&["config", "exit", "flow", "telemetry"]),
         _ if covers("flow/core", file) => {
             let mut names = vec!["framing", "process", "batch", "ledger", "flow"];
-            names.extend(["deliver::Outcome", "deliver::Answer", "deliver::Meaning", "deliver::Fault"]);
+            names.extend([
+                "deliver::Outcome",
+                "deliver::Answer",
+                "deliver::Meaning",
+                "deliver::Fault",
+                "deliver::GivenUp",
+            ]);
             names.extend(["deliver::Call", "deliver::retry", "deliver::pace"]);
             names
         }
@@ -294,7 +300,7 @@ fn every_arrow_in_the_sources_is_one_that_is_drawn() {
 fn every_file_that_is_called_pure_or_is_a_stage_is_covered_by_a_name_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     // Not built yet; each is struck out here when it comes, so that a renamed file cannot slip out of the rules.
-    let to_come = ["process", "source/mqtt/acks", "source/file/reconcile", "flow/core"];
+    let to_come = ["process", "source/mqtt/acks"];
     for module in PURE.iter().chain(&STAGES).filter(|module| !to_come.contains(module)) {
         assert!(root.join(format!("{module}.rs")).exists(), "src/{module}.rs is named in the rules, but is not there");
     }

@@ -206,7 +206,8 @@ fn body(entry: &Entry) -> Result<Bytes, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::quarantine::{GivenUp, Quarantine};
+    use crate::deliver::GivenUp;
+    use crate::deliver::quarantine::Quarantine;
     use crate::record::{FileKey, OriginInfo, Position};
     use std::path::PathBuf;
     use std::sync::{Arc, Mutex};

@@ -15,6 +15,7 @@ use super::fault::{self, Place};
 use super::session::Session;
 use super::wire::{self, NoAnswer, Skew};
 use super::{Answer, Call, Fault, Meaning, Outcome, Service};
+use crate::telemetry::clock;
 
 /// How long an answer may take, beside the time for sending the body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,7 +47,9 @@ impl Firehose {
         Self::with_patience(session, PATIENCE)
     }
 
-    fn with_patience(session: Session, patience: Duration) -> Self {
+    /// The same with another time to wait for an answer, beside the time for sending the body; 30 s else.
+    #[must_use]
+    pub fn with_patience(session: Session, patience: Duration) -> Self {
         let endpoint = session.endpoint();
         Self { shared: Arc::new(Shared { session, endpoint, skew: Skew::default(), patience }) }
     }
@@ -64,7 +67,7 @@ impl Shared {
         let stream = stream_of(&call.body);
         let watch = CaptureSmithyConnection::new();
         let limit = self.patience + Duration::from_secs(call.body.len() as u64 / SLOWEST_LINK);
-        let now = clock();
+        let now = now();
         let identity = match self.session.keys.identity(now).await {
             Ok(identity) => identity,
             Err(error) => return Answer::Failed(fault::of_credentials(&wire::causes(&error))),
@@ -109,9 +112,9 @@ impl Shared {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a signature carries the time of sending; this is the edge")]
-fn clock() -> SystemTime {
-    SystemTime::now()
+/// A signature carries the time of sending.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_ms())
 }
 
 /// The stream that a body names, for words to the operator.

@@ -9,15 +9,13 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
 pub use file::{Entry, EntryOrigin, Line, LineState, QuarantineFile};
 
-use super::Fault;
-use crate::record::{OriginInfo, Position};
+use super::GivenUp;
 use crate::units::ByteSize;
 
 /// A file is closed and another begun when it would grow beyond this; a single record is at most a third of it.
@@ -51,19 +49,6 @@ pub enum QuarantineError {
         /// What the system says.
         source: io::Error,
     },
-}
-
-/// A record that the service refuses for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenUp {
-    /// Its bytes before base64.
-    pub payload: Vec<u8>,
-    /// Lines in it.
-    pub lines: usize,
-    /// Where its bytes come from: file, begin, end.
-    pub extents: Vec<(Arc<OriginInfo>, Position, Position)>,
-    /// Why the service refuses it.
-    pub fault: Fault,
 }
 
 /// The quarantine of one flow. Blocking: every record is synced before it counts as kept.

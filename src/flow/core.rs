@@ -15,8 +15,7 @@ pub use condition::{Condition, Notice};
 use super::budget::Lease;
 use crate::batch::{self, Packer, Sealed};
 use crate::deliver::pace::{self, Pace};
-use crate::deliver::quarantine::GivenUp;
-use crate::deliver::{Answer, Fault};
+use crate::deliver::{Answer, Fault, GivenUp};
 use crate::framing::{self, Framer};
 use crate::ledger::Ledger;
 use crate::record::{Arrival, Chunk, Origin, OriginInfo, Position};
@@ -130,6 +129,7 @@ pub struct Core {
     condition: Condition,
     seen_refusals: u64,
     last_active: Instant,
+    stepped_at: Instant,
     tally: Tally,
 }
 
@@ -204,6 +204,7 @@ impl Core {
             seen_refusals: lease.refusals(),
             lease,
             last_active: now,
+            stepped_at: now,
             tally: Tally::default(),
             settings,
         }
@@ -211,6 +212,7 @@ impl Core {
 
     /// Something has happened at `now`: decides what follows from it and appends it to `actions`.
     pub fn step(&mut self, input: Input, now: Instant, actions: &mut Vec<Action>) {
+        self.stepped_at = now;
         match input {
             Input::Arrived(arrival) => self.arrive(arrival, now),
             Input::Answered(id, answer) => self.answered(id, answer, now, actions),
@@ -244,7 +246,7 @@ impl Core {
         } else {
             None
         };
-        let again = self.again.iter().map(|again| again.due).min();
+        let again = if self.ready.is_empty() { self.again.iter().map(|again| again.due).min() } else { None };
         let quarantine = self.giving_up.values().filter_map(|record| record.due).min();
         let sending = if self.in_flight.len() < self.settings.max_concurrent_requests {
             self.ready.front().and_then(|outbound| self.may_send(outbound, now))
@@ -254,7 +256,9 @@ impl Core {
         let resting = (self.is_drained() && self.memory() > 0).then(|| self.last_active + REST_AFTER);
         // Another flow may be short of memory that this one's open batch holds.
         let yielding = (self.packer.memory() > self.lease.floor()).then(|| now + Duration::from_secs(1));
-        [sealing, joining, again, quarantine, sending, resting, yielding].into_iter().flatten().min()
+        // What was due at the last step and is due still waits for something else to happen, not for time.
+        let deadlines = [sealing, joining, again, quarantine, sending, resting, yielding].into_iter().flatten();
+        deadlines.filter(|deadline| *deadline > self.stepped_at).min()
     }
 
     /// The numbers so far.

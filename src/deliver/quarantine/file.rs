@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::GivenUp;
+use crate::deliver::GivenUp;
 
 /// The first byte of a line that was delivered after all, in place of its `{`.
 const DELIVERED: u8 = b'#';

@@ -1,10 +1,11 @@
 //! The quarantine on a real file system.
 
 use super::*;
-use crate::deliver::Meaning;
-use crate::record::FileKey;
+use crate::deliver::{Fault, Meaning};
+use crate::record::{FileKey, OriginInfo, Position};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 const NOON: u64 = 1_795_262_400_000;
 

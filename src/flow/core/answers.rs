@@ -10,8 +10,7 @@
 
 use super::{Action, Again, BatchId, Condition, Core, Notice, Outbound, Quarantining};
 use crate::batch::{Claim, Sealed};
-use crate::deliver::quarantine::GivenUp;
-use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
+use crate::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, retry};
 use std::collections::VecDeque;
 use std::time::Instant;
 

@@ -262,6 +262,9 @@ impl Stream {
         strand.family = super::stream::family_of(&place.path);
         let had_row = strand.saved_at > 0;
         self.lost.retain(|other| *other != lost);
+        for waiting in self.strands.values_mut().filter(|waiting| waiting.after == Some(candidate)) {
+            waiting.after = Some(lost);
+        }
         self.move_to(lost, place.clone());
         match self.by_key.get(&old).copied() {
             Some(next) if next != lost => self.mark_dirty(next),
@@ -290,6 +293,10 @@ fn compare_with_lost(
     file: &File,
     size: u64,
 ) -> Verdict {
+    if is_unseen(lost) {
+        let same_size = lost.place.size == size && super::stream::family_of(path) == lost.family;
+        return if same_size && *lost.place.path != *path { Verdict::Home(id) } else { Verdict::Fresh };
+    }
     let known_content = lost.head.length > 0 && identity::begins_with(head, lost.head);
     let beside = folder_of(path) == folder_of(&lost.place.path) && *lost.place.path != *path;
     if !known_content || !beside || !(related || lost.head.length >= CONVINCING_ANYWHERE) {
@@ -307,4 +314,10 @@ fn compare_with_lost(
         None if related && size >= CONVINCING => Verdict::Copy,
         _ => Verdict::Fresh,
     }
+}
+
+/// Whether it was gone before anything of its content was seen: only family and size can tell it then, and as it
+/// is read from its beginning wherever it is found, a mistake does no harm.
+pub(super) fn is_unseen(lost: &Strand) -> bool {
+    lost.read == 0 && lost.head.length == 0
 }

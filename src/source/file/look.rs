@@ -13,6 +13,12 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Names that nothing new bears are remembered up to this many.
+const MOST_INCIDENTS: usize = 256;
+
+/// How often a folder that keeps changing is read again before what was seen has to do.
+const RESCANS: usize = 4;
+
 impl Stream {
     /// Looks at the folders whose time has come.
     pub(super) fn look_at_due(&mut self, world: &mut World) {
@@ -26,12 +32,21 @@ impl Stream {
     /// Looks at these folders, as one: a file that moved between them is seen as moved.
     pub(super) fn look(&mut self, folders: &[PathBuf], world: &mut World) -> Vec<Id> {
         let begun = Instant::now();
-        let mut seen = Vec::new();
         let inodes: HashSet<u64> = self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
-        for folder in folders {
-            self.due.remove(folder);
-            self.scan(folder, &inodes, &mut seen);
+        let mut seen = self.scan_all(folders, &inodes);
+        // A folder that is being changed shows a mixture of before and after: look until it stays as it is.
+        for _ in 0..RESCANS {
+            if !changed_recently(folders, world.wall) {
+                break;
+            }
+            let before = std::mem::replace(&mut seen, self.scan_all(folders, &inodes));
+            let names =
+                |seen: &[Seen]| -> Vec<_> { seen.iter().map(|seen| (seen.status.key, seen.path.clone())).collect() };
+            if names(&before) == names(&seen) {
+                break;
+            }
         }
+        folders.iter().for_each(|folder| drop(self.due.remove(folder)));
         let known = self.known_in(folders, &seen);
         let mut new = Vec::new();
         for decision in reconcile(&known, &seen) {
@@ -67,6 +82,12 @@ impl Stream {
         self.count_files();
         self.look_cost = begun.elapsed();
         new
+    }
+
+    fn scan_all(&self, folders: &[PathBuf], inodes: &HashSet<u64>) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        folders.iter().for_each(|folder| self.scan(folder, inodes, &mut seen));
+        seen
     }
 
     /// What lies in the folder, as far as it may be of interest.
@@ -123,7 +144,7 @@ impl Stream {
         let Some(strand) = self.strands.get(&id) else { return };
         if strand.place.path != seen.path {
             tracing::debug!(from = %strand.place.path.display(), to = %seen.path.display(), "the file was renamed");
-            self.incident(id);
+            self.incident(id, world);
             let mut place = self.strands[&id].place.clone();
             place.path = seen.path.clone();
             self.move_to(id, place);
@@ -148,7 +169,7 @@ impl Stream {
 
     /// The file of the strand is not in its folder.
     pub(super) fn missing(&mut self, id: Id, world: &World) {
-        self.incident(id);
+        self.incident(id, world);
         let Some(strand) = self.strands.get_mut(&id) else { return };
         tracing::debug!(file = %strand.place.path.display(), read = strand.read, "the file is gone from its folder");
         if matches!(strand.role, Role::Candidate { .. }) {
@@ -156,7 +177,8 @@ impl Stream {
             return;
         }
         strand.standing = Standing::Absent { since: world.now };
-        if strand.role == Role::Log && strand.source.is_none() && strand.wants_turn() {
+        let unread = strand.unread() > 0 || (strand.place.packing.is_some() && !strand.finished);
+        if strand.role == Role::Log && strand.source.is_none() && unread {
             strand.standing = Standing::Lost { until: world.now + SEEK_FOR, sought: false };
             self.lost.push(id);
             self.due.insert(folder_of(&strand.place.path).to_owned(), world.now);
@@ -167,17 +189,18 @@ impl Stream {
 
     /// Begins with new files: those that match, and rotations of names that something happened to.
     fn take_up(&mut self, mut new: Vec<&Seen>, world: &mut World) -> Vec<Id> {
-        let incidents = std::mem::take(&mut self.incidents);
-        // Oldest first; a name that something happened to is the newest of its rotations.
+        let mut incidents = std::mem::take(&mut self.incidents);
+        // Oldest first; a name without a rotation suffix is the newest of its rotations.
         new.sort_by_key(|seen| {
-            let live = incidents.iter().any(|incident| incident.path == seen.path);
+            let live = names::parents(name_of(&seen.path)).is_empty() && names::packing(name_of(&seen.path)).is_none();
             (live, seen.status.key.born.min(seen.status.modified), seen.status.modified, seen.path.clone())
         });
         let mut begun = Vec::new();
         let mut last: Vec<Id> = incidents.iter().map(|incident| incident.strand).collect();
         for seen in new {
             let incident = incidents.iter().position(|incident| is_about(incident, seen));
-            let sibling = incident.filter(|_| !self.dormant.contains_key(&seen.status.key));
+            let sibling = incidents.iter().position(|incident| is_later_rotation(incident, seen));
+            let sibling = sibling.filter(|_| !self.dormant.contains_key(&seen.status.key));
             let Some(flow) =
                 seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen))
             else {
@@ -214,15 +237,39 @@ impl Stream {
             }
         }
         // What begins anew under the old name comes after all rotations of it.
-        for (incident, last) in incidents.iter().zip(last) {
-            if let Some(live) = self.present_at(&incident.path).filter(|live| *live != last)
+        for (incident, last) in incidents.iter_mut().zip(last) {
+            incident.strand = last;
+            if let Some(live) = self.present_at(&incident.path).filter(|live| !self.waits_for(last, *live))
                 && let Some(strand) = self.strands.get_mut(&live)
                 && strand.read == 0
             {
                 strand.after = Some(last);
             }
         }
+        self.keep_open(incidents, world);
         begun
+    }
+
+    /// Whether `id` is the other or comes after it.
+    fn waits_for(&self, id: Id, other: Id) -> bool {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            if id == other {
+                return true;
+            }
+            next = self.strands.get(&id).and_then(|strand| strand.after);
+        }
+        false
+    }
+
+    /// As long as nothing new bears the name, further rotations may still be on their way.
+    fn keep_open(&mut self, incidents: Vec<Incident>, world: &World) {
+        let open = incidents
+            .into_iter()
+            .filter(|incident| world.now < incident.until || self.present_at(&incident.path).is_none());
+        let mut open: Vec<Incident> = open.collect();
+        open.drain(..open.len().saturating_sub(MOST_INCIDENTS));
+        self.incidents = open;
     }
 
     /// While content is looked for, any file beside where it was may hold it.
@@ -245,16 +292,24 @@ impl Stream {
     }
 }
 
-/// Whether the file is, by name and age, a rotation of the name since it was last seen, or bears the name itself.
+/// Whether entries of one of the folders came or went a moment ago.
+fn changed_recently(folders: &[PathBuf], wall: u64) -> bool {
+    let recently = wall.saturating_sub(50).saturating_mul(1_000_000);
+    folders.iter().any(|folder| identity::of_path(folder).is_ok_and(|status| status.modified >= recently))
+}
+
+/// Whether the file is, by its name, a rotation of the name that something happened to, or bears it.
 fn is_about(incident: &Incident, seen: &Seen) -> bool {
-    if folder_of(&incident.path) != folder_of(&seen.path) {
-        return false;
-    }
-    if incident.path == seen.path {
-        return true;
-    }
+    folder_of(&incident.path) == folder_of(&seen.path)
+        && names::family(name_of(&incident.path)) == names::family(name_of(&seen.path))
+}
+
+/// Whether the file is a rotation that came about since the name was last seen to lead where it led.
+fn is_later_rotation(incident: &Incident, seen: &Seen) -> bool {
     let born = if seen.status.key.born == 0 { seen.status.modified } else { seen.status.key.born };
-    let news = born > incident.since && seen.status.modified > incident.since;
     let (name, before) = (name_of(&seen.path), name_of(&incident.path));
-    news && (names::is_rotation_of(before, name) || names::is_rotation_of(&names::family(before), name))
+    folder_of(&incident.path) == folder_of(&seen.path)
+        && born > incident.since
+        && seen.status.modified > incident.since
+        && (names::is_rotation_of(before, name) || names::is_rotation_of(&names::family(before), name))
 }

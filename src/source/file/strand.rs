@@ -3,12 +3,13 @@
 //! Leaves moving it from place to place to the stream.
 
 use super::archive::Decoder;
-use super::identity::Status;
+use super::identity::{self, Status};
 use super::names::Packing;
 use super::reader::Slot;
 use crate::record::{FileKey, Fingerprint, Origin, Position, SavedPosition};
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -217,8 +218,13 @@ impl Strand {
 
     /// Whether bytes are known to wait, or the content must be looked at.
     pub(super) fn wants_turn(&self) -> bool {
+        let reachable = match self.standing {
+            Standing::Present => true,
+            Standing::Absent { .. } => self.source.is_some(),
+            Standing::Lost { .. } => false,
+        };
         self.role == Role::Log
-            && !matches!(self.standing, Standing::Lost { .. })
+            && reachable
             && match self.place.packing {
                 Some(_) => !self.finished,
                 None => self.place.size > self.read || !self.confirmed,
@@ -262,6 +268,14 @@ impl Strand {
             saved_at,
         }
     }
+}
+
+/// Whether the file begins with the head and holds the bytes before the newest boundary.
+pub(super) fn holds_evidence(strand: &Strand, file: &File) -> io::Result<bool> {
+    let (end, frontier) = strand.frontier();
+    Ok(identity::of_file(file)?.size >= strand.read
+        && identity::holds_at(file, end, frontier)?
+        && identity::begins_with(&identity::head_bytes(file)?, strand.head))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::discover::{Folders, folder_of, name_of};
 use super::identity::{self, Kind, Status};
 use super::names;
 use super::reader::Descriptors;
-use super::strand::{Id, Place, Role, Standing, Strand};
+use super::strand::{Id, Place, Role, Source, Standing, Strand, holds_evidence};
 use super::verify::Verify;
 use super::{Input, Settings};
 use crate::books::Books;
@@ -20,6 +20,9 @@ use tokio::sync::mpsc;
 
 /// How long the content of a truncated or vanished file is looked for before it counts as destroyed.
 pub(super) const SEEK_FOR: Duration = Duration::from_secs(10);
+
+/// How long after it moved a name is kept in mind at least.
+const INCIDENT_FOR: Duration = Duration::from_secs(5);
 
 /// How far the clock that stamps files may be behind ours.
 const CLOCK_LAG: Duration = Duration::from_millis(20);
@@ -117,6 +120,8 @@ pub(super) struct Incident {
     pub(super) strand: Id,
     /// Files born after this are news, in nanoseconds since 1970.
     pub(super) since: u64,
+    /// Kept in mind until then at least: folders are read while they change.
+    pub(super) until: Instant,
 }
 
 /// The family of a path: its folder and its name without rotation suffixes.
@@ -125,6 +130,22 @@ pub(super) fn family_of(path: &Path) -> u64 {
     folder_of(path).hash(&mut hasher);
     names::family(name_of(path)).hash(&mut hasher);
     hasher.finish()
+}
+
+/// Whether the place of a strand that became shorter holds something else now.
+fn is_other_content(strand: &Strand) -> bool {
+    let nothing_known = strand.read == 0 && strand.head.length == 0;
+    match &strand.source {
+        Some(Source::Plain { file, .. }) if !nothing_known => !matches!(holds_evidence(strand, file), Ok(true)),
+        Some(_) => true,
+        None => {
+            nothing_known || {
+                // Opened for a moment only; the turn that reads it opens it again.
+                let holds = std::fs::File::open(&strand.place.path).and_then(|file| holds_evidence(strand, &file));
+                !matches!(holds, Ok(true))
+            }
+        }
+    }
 }
 
 impl Stream {
@@ -329,12 +350,11 @@ impl Stream {
             return;
         }
         if strand.role == Role::Log && strand.place.packing.is_none() {
-            if status.size < strand.read {
+            if status.size < strand.read || (status.size < strand.place.size && is_other_content(strand)) {
                 self.truncated(id, status, world);
                 return;
             }
             if status.size < strand.place.size {
-                strand.confirmed = false;
                 let unread_end_gone = strand.place.size - status.size;
                 self.flows[strand.flow].books.destroyed.add(unread_end_gone);
                 tracing::warn!(
@@ -383,12 +403,12 @@ impl Stream {
     }
 
     /// The path of the strand no longer leads to it, or leads to other content.
-    pub(super) fn incident(&mut self, id: Id) {
+    pub(super) fn incident(&mut self, id: Id, world: &World) {
         let Some(strand) = self.strands.get(&id).filter(|strand| strand.role == Role::Log) else { return };
         let (path, flow) = (strand.place.path.clone(), strand.flow);
         // The kernel stamps files with a clock that may be some milliseconds behind.
         let since = strand.looked.saturating_sub(CLOCK_LAG.as_millis() as u64).saturating_mul(1_000_000);
-        self.incidents.push(Incident { path, flow, strand: id, since });
+        self.incidents.push(Incident { path, flow, strand: id, since, until: world.now + INCIDENT_FOR });
     }
 
     /// The place holds other content than what was read: the strand is lost, and another begins there.
@@ -400,7 +420,7 @@ impl Stream {
         strand.confirmed = true;
         let mut place = strand.place.clone();
         let (flow, family, path) = (strand.flow, strand.family, strand.place.path.clone());
-        self.incident(id);
+        self.incident(id, world);
         place.look(status);
         self.lost.push(id);
         self.tick_later(id);

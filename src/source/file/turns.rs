@@ -6,7 +6,7 @@ use super::archive::Decoder;
 use super::discover::folder_of;
 use super::identity;
 use super::reader::{self, Closed, TURN};
-use super::strand::{Id, Role, Source, Standing, Strand};
+use super::strand::{Id, Role, Source, Standing, Strand, holds_evidence};
 use super::stream::{Stream, World};
 use crate::record::{Arrival, Chunk, Fingerprint, Origin, OriginInfo, Position};
 use std::fs::File;
@@ -75,7 +75,7 @@ impl Stream {
             (Role::Candidate { since, .. }, _) => {
                 (strand.place.packing.is_none() || self.worth_verifying(id)) && world.now < since + HOLD_BACK
             }
-            (Role::Twin, _) => false,
+            (Role::Twin, _) => strand.after.is_some_and(|before| self.holds_back(before, world)),
             (Role::Log, Standing::Lost { sought, .. }) => !sought || strand.unread() > 0,
             (Role::Log, _) => strand.wants_turn() && !strand.denied,
         }
@@ -253,10 +253,10 @@ impl Stream {
         true
     }
 
-    /// Opens what has unread bytes while its flow has no room, so that no rotation can take them away.
+    /// Opens what has to wait for its turn, so that no rotation can take it away unseen.
     pub(super) fn hold_unread(&mut self, world: &mut World) {
         for flow in 0..self.flows.len() {
-            if !self.flows[flow].blocked {
+            if self.flows[flow].ready.is_empty() {
                 continue;
             }
             for id in self.flows[flow].ready.clone() {
@@ -403,13 +403,10 @@ fn grow_head(head: &mut Fingerprint, file: &File) -> io::Result<bool> {
 /// Compares the whole evidence with the open file.
 fn confirm(strand: &mut Strand) -> io::Result<bool> {
     let Some(Source::Plain { file, .. }) = &strand.source else { return Ok(true) };
-    let (end, frontier) = strand.frontier();
-    if identity::of_file(file)?.size < strand.read || !identity::holds_at(file, end, frontier)? {
+    if !holds_evidence(strand, file)? {
         return Ok(false);
     }
-    if !identity::begins_with(&identity::head_bytes(file)?, strand.head) {
-        return Ok(false);
-    }
+    let (end, _) = strand.frontier();
     if end < strand.read {
         let before = Fingerprint::of(&identity::bytes_before(file, strand.read)?);
         strand.evidence.push_back((strand.read, before));

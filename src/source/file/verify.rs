@@ -3,7 +3,7 @@
 //! Leaves shipping what is in them to the turns.
 
 use super::archive::Decoder;
-use super::copies::Verdict;
+use super::copies::{Verdict, is_unseen};
 use super::discover::folder_of;
 use super::identity;
 use super::names::Packing;
@@ -166,6 +166,14 @@ impl Stream {
         }
         if let Some((_, _, id)) = homes.into_iter().max() {
             return Verdict::Home(id);
+        }
+        let family = self.strands.get(&verify.id).map(|strand| strand.family);
+        let unseen = |id: &&Id| {
+            let lost = self.strands.get(*id);
+            lost.is_some_and(|lost| is_unseen(lost) && lost.place.size == verify.at && Some(lost.family) == family)
+        };
+        if let Some(id) = self.lost.iter().find(unseen) {
+            return Verdict::Home(*id);
         }
         let mut strands: Vec<Id> = verify.boundaries.iter().map(|boundary| boundary.strand).collect();
         strands.dedup();

@@ -1,0 +1,664 @@
+//! Files written, rotated, truncated, packed and deleted under a running and a restarting tailer.
+//! Promises that what was written and still reachable arrives: in order, and once unless there was a crash.
+//! Leaves lines over the record limit, sending and the checkpoint's file to the other suites.
+
+use datalake_agent::books::Books;
+use datalake_agent::record::{
+    Arrival, CheckpointUpdate, ChunkPool, FileKey, Origin, Position, Remembered, SavedPosition, Watermarks,
+};
+use datalake_agent::source::file::{InitialPosition, Input, Settings, Tailer, discover::Pattern};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+const STREAM: &str = "firehose:test";
+
+/// What the checkpoint would hold.
+#[derive(Default)]
+struct Saved {
+    rows: BTreeMap<(String, FileKey), SavedPosition>,
+    started: Vec<(String, String)>,
+    /// The process is dead: nothing it says is written any more.
+    crashed: bool,
+}
+
+impl Saved {
+    fn apply(&mut self, update: CheckpointUpdate) {
+        if self.crashed {
+            return;
+        }
+        for forgotten in update.forgotten {
+            self.rows.remove(&forgotten);
+        }
+        for row in update.positions {
+            self.rows.insert((row.stream.clone(), row.file), row);
+        }
+        self.started.extend(update.started);
+    }
+}
+
+/// One origin as the flow sees it.
+#[derive(Default)]
+struct Content {
+    path: PathBuf,
+    end: u64,
+    /// Bytes after the last newline.
+    begun: Vec<u8>,
+    ended: bool,
+}
+
+/// A running tailer with one flow played by the test.
+struct Running {
+    tailer: Tailer,
+    arrivals: mpsc::Receiver<Arrival>,
+    watermarks: Watermarks,
+    books: Arc<Books>,
+    contents: HashMap<Origin, Content>,
+}
+
+/// A folder of logs, and what arrived from it over all starts.
+struct World {
+    _temporary: tempfile::TempDir,
+    folder: PathBuf,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    initial: InitialPosition,
+    saved: Arc<Mutex<Saved>>,
+    running: Option<Running>,
+    /// Every line, in the order of arrival, with the path its origin was opened under.
+    lines: Vec<(PathBuf, String)>,
+    settle: bool,
+    room: usize,
+    buffers: usize,
+}
+
+impl World {
+    fn new(include: &[&str]) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().canonicalize().unwrap().join("logs");
+        std::fs::create_dir(&folder).unwrap();
+        Self {
+            _temporary: temporary,
+            folder,
+            include: include.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            exclude: Vec::new(),
+            initial: InitialPosition::StartOfFile,
+            saved: Arc::default(),
+            running: None,
+            lines: Vec::new(),
+            settle: true,
+            room: 4,
+            buffers: 8,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn patterns(&self, names: &[String]) -> Vec<Pattern> {
+        names.iter().map(|name| Pattern::parse(&format!("{}/{name}", self.folder.display())).unwrap()).collect()
+    }
+
+    fn start(&mut self) {
+        let (sender, arrivals) = mpsc::channel(self.room);
+        let (watermarks, books) = (Watermarks::default(), Arc::new(Books::default()));
+        let settings = Settings {
+            stream: STREAM.to_owned(),
+            include: self.patterns(&self.include),
+            exclude: self.patterns(&self.exclude),
+            initial_position: self.initial,
+        };
+        let input = Input {
+            flow: "test".to_owned(),
+            settings,
+            arrivals: sender,
+            watermarks: watermarks.clone(),
+            books: books.clone(),
+        };
+        let remembered = {
+            let mut saved = self.saved.lock().unwrap();
+            saved.crashed = false;
+            Remembered { positions: saved.rows.values().cloned().collect(), started: saved.started.clone() }
+        };
+        let saved = self.saved.clone();
+        let save = Box::new(move |update| saved.lock().unwrap().apply(update));
+        let tailer = Tailer::start(vec![input], remembered, ChunkPool::new(self.buffers), save).unwrap();
+        self.running = Some(Running { tailer, arrivals, watermarks, books, contents: HashMap::new() });
+    }
+
+    /// Receives what is there; settles it when the world does.
+    fn pump(&mut self) -> usize {
+        let Some(running) = &mut self.running else { return 0 };
+        let mut received = 0;
+        while let Ok(arrival) = running.arrivals.try_recv() {
+            received += 1;
+            match arrival {
+                Arrival::Opened { origin, info, start } => {
+                    let content = Content { path: info.path.clone(), end: start.0, ..Content::default() };
+                    assert!(running.contents.insert(origin, content).is_none(), "an origin opened twice");
+                }
+                Arrival::Read(chunk) => {
+                    let content = running.contents.get_mut(&chunk.origin).expect("bytes only come after an opening");
+                    assert!(!content.ended, "bytes after the end of {}", content.path.display());
+                    assert_eq!(chunk.start.0, content.end, "a gap in {}", content.path.display());
+                    assert!(!chunk.bytes.is_empty());
+                    content.end += chunk.bytes.len() as u64;
+                    content.begun.extend_from_slice(&chunk.bytes);
+                    while let Some(newline) = content.begun.iter().position(|byte| *byte == b'\n') {
+                        let line: Vec<u8> = content.begun.drain(..=newline).collect();
+                        let line = String::from_utf8_lossy(&line[..newline]).into_owned();
+                        self.lines.push((content.path.clone(), line));
+                    }
+                }
+                Arrival::Ended { origin } => {
+                    let content = running.contents.get_mut(&origin).expect("an end only comes after an opening");
+                    assert!(!std::mem::replace(&mut content.ended, true), "ended twice");
+                    if !content.begun.is_empty() {
+                        let line = String::from_utf8_lossy(&content.begun).into_owned();
+                        content.begun.clear();
+                        self.lines.push((content.path.clone(), line));
+                    }
+                }
+            }
+            running.tailer.wake();
+        }
+        if self.settle && received > 0 {
+            self.settle_all();
+        }
+        received
+    }
+
+    fn settle_all(&self) {
+        let Some(running) = &self.running else { return };
+        for (origin, content) in &running.contents {
+            running.watermarks.post(*origin, Position(content.end - content.begun.len() as u64));
+        }
+    }
+
+    /// Pumps until the condition holds.
+    fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !condition(self) {
+            if Instant::now() > deadline {
+                let lines = summary(self.lines.iter().map(|(_, line)| line.as_str()));
+                panic!("{what} did not come about; arrived: {lines:#?}");
+            }
+            if self.pump() == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn count(&self, line: &str) -> usize {
+        self.lines.iter().filter(|(_, arrived)| arrived == line).count()
+    }
+
+    fn until_lines(&mut self, expected: &[String]) {
+        let what = format!("arrival of {} lines", expected.len());
+        self.until(&what, |world| {
+            let arrived: std::collections::HashSet<&str> = world.lines.iter().map(|(_, line)| line.as_str()).collect();
+            expected.iter().all(|line| arrived.contains(line.as_str()))
+        });
+    }
+
+    /// Everything expected arrived, once, in order, and nothing beside it.
+    fn assert_exactly(&self, expected: &[String]) {
+        let arrived = summary(self.lines.iter().map(|(_, line)| line.as_str()));
+        assert_eq!(arrived, summary(expected.iter().map(String::as_str)));
+    }
+
+    fn stop(&mut self) {
+        self.pump();
+        let Some(running) = &self.running else { return };
+        running.tailer.stop_reading();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !running.arrivals.is_closed() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.pump();
+        if let Some(running) = self.running.take() {
+            running.tailer.finish();
+        }
+    }
+
+    /// The process dies: nothing is saved any more.
+    fn crash(&mut self) {
+        self.saved.lock().unwrap().crashed = true;
+        if let Some(running) = self.running.take() {
+            running.tailer.finish();
+        }
+    }
+
+    fn until_settled(&mut self) {
+        self.until("settled rows", |world| {
+            world.settle_all();
+            let running = world.running.as_ref().unwrap();
+            running.books.unsettled.value() == 0 && running.books.files.value() > 0
+        });
+    }
+}
+
+/// Runs of consecutive lines as one entry, so that a difference can be seen.
+fn summary<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut runs: Vec<(String, u64, u64)> = Vec::new();
+    for line in lines {
+        let line = line.split(" some words").next().unwrap_or(line);
+        let (label, number) = match line.rsplit_once(' ').map(|(label, number)| (label, number.parse::<u64>())) {
+            Some((label, Ok(number))) => (label, number),
+            _ => (line, 0),
+        };
+        match runs.last_mut() {
+            Some((last, _, end)) if last == label && *end == number => *end += 1,
+            _ => runs.push((label.to_owned(), number, number + 1)),
+        }
+    }
+    runs.into_iter().map(|(label, start, end)| format!("{label} {start}..{end}")).collect()
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// Lines long enough that no two contents are equal by chance.
+fn lines(label: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("{label} {number:06} {}", "some words of a log line ".repeat(3))).collect()
+}
+
+fn text(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn pack(from: &Path, to: &Path) {
+    let content = std::fs::read(from).unwrap();
+    let packed = match to.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&content).unwrap();
+            encoder.finish().unwrap()
+        }
+        Some("zst") => zstd::encode_all(&content[..], 1).unwrap(),
+        _ => {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(&content).unwrap();
+            encoder.finish().unwrap()
+        }
+    };
+    let modified = std::fs::metadata(from).unwrap().modified().unwrap();
+    // In two pieces, as a compressor writes.
+    let mut file = File::create(to).unwrap();
+    let (first, second) = packed.split_at(packed.len() / 2);
+    file.write_all(first).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    file.write_all(second).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+/// How a log is rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rotation {
+    Rename,
+    CopyTruncate,
+    RenameAndPack(&'static str),
+    CopyTruncateAndPack(&'static str),
+}
+
+const ROTATIONS: [Rotation; 8] = [
+    Rotation::Rename,
+    Rotation::CopyTruncate,
+    Rotation::RenameAndPack("gz"),
+    Rotation::RenameAndPack("zst"),
+    Rotation::RenameAndPack("bz2"),
+    Rotation::CopyTruncateAndPack("gz"),
+    Rotation::CopyTruncateAndPack("zst"),
+    Rotation::CopyTruncateAndPack("bz2"),
+];
+
+/// Shifts `.1` to `.2` and so on, then rotates the live file to `.1`.
+fn rotate(live: &Path, rotation: Rotation) {
+    let name = |number: usize, suffix: &str| PathBuf::from(format!("{}.{number}{suffix}", live.display()));
+    for number in (1..9).rev() {
+        for suffix in ["", ".gz", ".zst", ".bz2"] {
+            if name(number, suffix).exists() {
+                std::fs::rename(name(number, suffix), name(number + 1, suffix)).unwrap();
+            }
+        }
+    }
+    let first = name(1, "");
+    match rotation {
+        Rotation::Rename | Rotation::RenameAndPack(_) => std::fs::rename(live, &first).unwrap(),
+        Rotation::CopyTruncate | Rotation::CopyTruncateAndPack(_) => {
+            std::fs::copy(live, &first).unwrap();
+            OpenOptions::new().write(true).truncate(true).open(live).unwrap();
+        }
+    }
+    if let Rotation::RenameAndPack(kind) | Rotation::CopyTruncateAndPack(kind) = rotation {
+        pack(&first, &name(1, &format!(".{kind}")));
+        std::fs::remove_file(&first).unwrap();
+    }
+}
+
+/// Patterns that match only the live file, its plain rotations too, and everything.
+const PATTERNS: [&[&str]; 3] = [&["app.log"], &["app.log", "app.log.[0-9]"], &["app.log*"]];
+
+/// Runs the check for each rotation and pattern, all at the same time.
+fn for_each_rotation(check: impl Fn(Rotation, &[&str]) + Sync) {
+    std::thread::scope(|scope| {
+        for rotation in ROTATIONS {
+            for pattern in PATTERNS {
+                let check = &check;
+                scope.spawn(move || {
+                    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(rotation, pattern)));
+                    if let Err(panic) = checked {
+                        eprintln!("failed: {rotation:?} with {pattern:?}");
+                        std::panic::resume_unwind(panic);
+                    }
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn every_rotation_while_running_loses_and_repeats_nothing() {
+    for_each_rotation(|rotation, pattern| {
+        let mut world = World::new(pattern);
+        let log = world.path("app.log");
+        world.start();
+        let mut expected = Vec::new();
+        for round in 0..6 {
+            let new = lines(&format!("round {round}"), 0..50);
+            append(&log, &text(&new));
+            expected.extend(new);
+            if round % 2 == 0 {
+                world.until_lines(&expected);
+            }
+            rotate(&log, rotation);
+        }
+        append(&log, "the end\n");
+        expected.push("the end".to_owned());
+        world.until_lines(&expected);
+        world.assert_exactly(&expected);
+        assert_eq!(world.running.as_ref().unwrap().books.destroyed.value(), 0);
+    });
+}
+
+#[test]
+fn every_rotation_while_the_flow_has_no_room_loses_and_repeats_nothing() {
+    for_each_rotation(|rotation, pattern| {
+        let mut world = World::new(pattern);
+        world.room = 1;
+        let log = world.path("app.log");
+        let mut expected = lines("before", 0..50);
+        append(&log, &text(&expected));
+        world.start();
+        for round in 0..3 {
+            let new = lines(&format!("round {round}"), 0..50);
+            append(&log, &text(&new));
+            expected.extend(new);
+            // The thread is given the time to see each state, and no room to read.
+            std::thread::sleep(Duration::from_millis(60));
+            rotate(&log, rotation);
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        append(&log, "the end\n");
+        expected.push("the end".to_owned());
+        world.until_lines(&expected);
+        world.assert_exactly(&expected);
+    });
+}
+
+#[test]
+fn every_rotation_while_stopped_loses_and_repeats_nothing() {
+    for_each_rotation(|rotation, pattern| {
+        for rotations in [1, 2, 3] {
+            let mut world = World::new(pattern);
+            let log = world.path("app.log");
+            let mut expected = lines("before", 0..50);
+            append(&log, &text(&expected));
+            world.start();
+            world.until_lines(&expected);
+            world.until_settled();
+            world.stop();
+            for round in 0..rotations {
+                let new = lines(&format!("round {round}"), 0..50);
+                append(&log, &text(&new));
+                expected.extend(new);
+                rotate(&log, rotation);
+                std::thread::sleep(Duration::from_millis(12));
+            }
+            append(&log, "the end\n");
+            expected.push("the end".to_owned());
+            world.start();
+            world.until_lines(&expected);
+            world.assert_exactly(&expected);
+            world.until_settled();
+            world.stop();
+            world.start();
+            append(&log, "after another start\n");
+            expected.push("after another start".to_owned());
+            world.until_lines(&expected);
+            world.assert_exactly(&expected);
+        }
+    });
+}
+
+#[test]
+fn rows_saved_in_mid_file_lead_to_the_rest_after_every_rotation() {
+    for_each_rotation(|rotation, pattern| {
+        let mut world = World::new(pattern);
+        world.settle = false;
+        let log = world.path("app.log");
+        let expected = lines("before", 0..3_000);
+        append(&log, &text(&expected));
+        world.start();
+        world.until_lines(&expected);
+        // Something in the middle of a line is settled: records need not end with lines.
+        let settled = 100_003;
+        let running = world.running.as_ref().unwrap();
+        running.contents.keys().for_each(|origin| running.watermarks.post(*origin, Position(settled)));
+        let saved = world.saved.clone();
+        world.until("the row", |_| saved.lock().unwrap().rows.values().any(|row| row.position.0 == settled));
+        world.crash();
+        let content = text(&expected);
+        world.lines.clear();
+        rotate(&log, rotation);
+        append(&log, "the end\n");
+        world.start();
+        let mut rest: Vec<String> = content[settled as usize..].lines().map(str::to_owned).collect();
+        rest.push("the end".to_owned());
+        world.until_lines(&rest);
+        world.assert_exactly(&rest);
+    });
+}
+
+#[test]
+fn a_file_that_was_there_at_the_first_start_is_read_from_its_last_line_and_later_files_whole() {
+    let mut world = World::new(&["*.log"]);
+    world.initial = InitialPosition::EndOfFile;
+    append(&world.path("old.log"), "old one\nold two\nbeg");
+    pack(&world.path("old.log"), &world.path("packed.log.gz"));
+    world.start();
+    world.until("the started pattern", |world| !world.saved.lock().unwrap().started.is_empty());
+    append(&world.path("old.log"), "un\n");
+    append(&world.path("new.log"), "new one\n");
+    let expected = vec!["begun".to_owned(), "new one".to_owned()];
+    world.until_lines(&expected);
+    world.until_settled();
+    world.stop();
+    append(&world.path("meanwhile.log"), "meanwhile\n");
+    append(&world.path("old.log"), "more\n");
+    world.start();
+    world.until_lines(&["meanwhile".to_owned(), "more".to_owned()]);
+    assert_eq!(world.lines.len(), 4, "{:?}", world.lines);
+}
+
+#[test]
+fn a_truncated_file_is_read_anew_even_when_it_grew_past_what_was_read() {
+    for stopped in [false, true] {
+        let mut world = World::new(&["app.log"]);
+        let log = world.path("app.log");
+        append(&log, &text(&lines("first", 0..20)));
+        world.start();
+        let mut expected = lines("first", 0..20);
+        world.until_lines(&expected);
+        world.until_settled();
+        if stopped {
+            world.stop();
+        }
+        // In one step, so that no look can see it shorter.
+        let mut file = OpenOptions::new().write(true).open(&log).unwrap();
+        let second = lines("second", 0..40);
+        file.set_len(0).unwrap();
+        file.write_all(text(&second).as_bytes()).unwrap();
+        expected.extend(second);
+        if stopped {
+            world.start();
+        }
+        world.until_lines(&expected);
+        world.assert_exactly(&expected);
+    }
+}
+
+#[test]
+fn a_file_made_again_with_the_same_beginning_is_another_file() {
+    for stopped in [false, true] {
+        let mut world = World::new(&["app.csv"]);
+        let log = world.path("app.csv");
+        let header = format!("{}\n", "time,host,service,level,message,".repeat(60));
+        append(&log, &format!("{header}one\n"));
+        world.start();
+        world.until_lines(&["one".to_owned()]);
+        world.until_settled();
+        if stopped {
+            world.stop();
+        }
+        std::fs::remove_file(&log).unwrap();
+        append(&log, &format!("{header}two\n"));
+        if stopped {
+            world.start();
+        }
+        world.until_lines(&["two".to_owned()]);
+        assert_eq!(world.count(header.trim_end()), 2);
+    }
+}
+
+#[test]
+fn copies_that_match_the_pattern_are_not_shipped_again() {
+    let mut world = World::new(&["app*"]);
+    let log = world.path("app.log");
+    let mut expected = lines("line", 0..100);
+    append(&log, &text(&expected));
+    world.start();
+    world.until_lines(&expected);
+    std::fs::copy(&log, world.path("app.log.bak")).unwrap();
+    pack(&log, &world.path("app.log.gz"));
+    pack(&log, &world.path("app-20261121.log.zst"));
+    // Both archives and the copy are judged before what follows them is asked for.
+    world.until("rows of the copies", |world| world.saved.lock().unwrap().rows.len() == 4);
+    append(&log, "more\n");
+    expected.push("more".to_owned());
+    world.until_lines(&expected);
+    world.assert_exactly(&expected);
+    world.until_settled();
+    world.stop();
+    world.start();
+    append(&log, "and more\n");
+    expected.push("and more".to_owned());
+    world.until_lines(&expected);
+    world.assert_exactly(&expected);
+}
+
+#[test]
+fn a_file_that_is_deleted_while_its_flow_has_no_room_is_read_to_its_end() {
+    let mut world = World::new(&["*.log"]);
+    world.room = 1;
+    let expected = lines("line", 0..20_000);
+    append(&world.path("app.log"), &text(&expected));
+    world.start();
+    world.until_lines(&expected[..1]);
+    std::fs::remove_file(world.path("app.log")).unwrap();
+    world.until_lines(&expected);
+    world.assert_exactly(&expected);
+    append(&world.path("last.log"), "no newline");
+    world.until("the begun line", |world| world.running.as_ref().unwrap().contents.len() == 2);
+    world.until("its bytes", |world| {
+        world.running.as_ref().unwrap().contents.values().any(|content| content.begun == b"no newline")
+    });
+    std::fs::remove_file(world.path("last.log")).unwrap();
+    world.until_lines(&["no newline".to_owned()]);
+}
+
+#[test]
+fn what_matches_and_is_no_readable_file_stops_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut world = World::new(&["*.log"]);
+    std::fs::create_dir(world.path("folder.log")).unwrap();
+    let fifo = world.path("fifo.log");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    std::os::unix::fs::symlink("nowhere", world.path("dangling.log")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(world.path("socket.log")).unwrap();
+    append(&world.path("empty.log"), "");
+    append(&world.folder.join(std::ffi::OsStr::from_bytes(b"not \xff text.log")), "strange name\n");
+    let outside = world.folder.parent().unwrap().join("outside");
+    append(&outside, "behind a link\n");
+    std::os::unix::fs::symlink(&outside, world.path("link.log")).unwrap();
+    append(&world.path("hard.log"), "two names\n");
+    std::fs::hard_link(world.path("hard.log"), world.path("same.log")).unwrap();
+    append(&world.path("nul.log"), "a\0b\n");
+    world.start();
+    let expected: Vec<String> =
+        ["strange name", "behind a link", "two names", "a\0b"].iter().map(|line| (*line).to_owned()).collect();
+    world.until_lines(&expected);
+    append(&outside, "and more behind it\n");
+    append(&world.path("same.log"), "by the other name\n");
+    world.until_lines(&["and more behind it".to_owned(), "by the other name".to_owned()]);
+    assert_eq!(world.lines.len(), 6, "{:?}", world.lines);
+}
+
+#[test]
+fn folders_that_come_later_are_found_and_renamed_ones_are_not_read_again() {
+    let mut world = World::new(&["*/app.log", "deep/**/*.txt"]);
+    world.start();
+    world.until("the start", |world| !world.saved.lock().unwrap().started.is_empty());
+    std::fs::create_dir(world.path("one")).unwrap();
+    append(&world.path("one/app.log"), "in one\n");
+    std::fs::create_dir_all(world.path("deep/er/still")).unwrap();
+    append(&world.path("deep/er/still/a.txt"), "in the deep\n");
+    let mut expected = vec!["in one".to_owned(), "in the deep".to_owned()];
+    world.until_lines(&expected);
+    std::fs::rename(world.path("one"), world.path("two")).unwrap();
+    append(&world.path("two/app.log"), "in two\n");
+    std::fs::create_dir(world.path("one")).unwrap();
+    append(&world.path("one/app.log"), "in another one\n");
+    expected.extend(["in two".to_owned(), "in another one".to_owned()]);
+    world.until_lines(&expected);
+    assert_eq!(world.lines.len(), expected.len(), "{:?}", world.lines);
+}
+
+#[test]
+fn many_files_are_all_read_and_known_again_at_the_next_start() {
+    let mut world = World::new(&["*.log"]);
+    let files = 2_000;
+    let expected: Vec<String> = (0..files).map(|number| format!("file {number:05} first")).collect();
+    for (number, line) in expected.iter().enumerate() {
+        append(&world.path(&format!("f-{number:05}.log")), &format!("{line}\n"));
+    }
+    world.start();
+    world.until_lines(&expected);
+    world.until_settled();
+    world.stop();
+    assert_eq!(world.saved.lock().unwrap().rows.len(), files);
+    world.start();
+    let second: Vec<String> = (0..files).step_by(7).map(|number| format!("file {number:05} second")).collect();
+    for (line, number) in second.iter().zip((0..files).step_by(7)) {
+        append(&world.path(&format!("f-{number:05}.log")), &format!("{line}\n"));
+    }
+    world.until_lines(&second);
+    assert_eq!(world.lines.len(), expected.len() + second.len());
+}
