@@ -2,8 +2,6 @@
 //! Promises the agent's own parts and the real SDK between the files and a Firehose endpoint on loopback, and that
 //! running it again sends only what is new. Leaves the given files as they are; it writes in `quickstart-data/` only.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "showing is what this program is for")]
-
 #[path = "quickstart/inputs.rs"]
 mod inputs;
 #[path = "quickstart/objects.rs"]
@@ -26,17 +24,18 @@ use progress::{Goal, Totals};
 use samples::Samples;
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use words::{amount, count, grouped};
+use words::{amount, count, grouped, say};
 
 /// Any trouble ends the run; its text says what to do.
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Everything that this program writes lies below this folder.
 const DATA: &str = "quickstart-data";
-/// How long sample logs grow unless somebody stops them sooner.
+/// How long sample logs grow unless somebody stops them sooner; `QUICKSTART_SECONDS` says otherwise.
 const SAMPLES_GROW: Duration = Duration::from_secs(20);
 
 const USAGE: &str = "\
@@ -56,7 +55,7 @@ fn main() -> ExitCode {
     match quickstart(&arguments.collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            eprintln!("quickstart: {trouble}");
+            writeln!(std::io::stderr().lock(), "quickstart: {trouble}").ok();
             ExitCode::FAILURE
         }
     }
@@ -64,7 +63,7 @@ fn main() -> ExitCode {
 
 fn quickstart(arguments: &[OsString]) -> Outcome<()> {
     if arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
-        print!("{USAGE}");
+        say(USAGE.trim_end());
         return Ok(());
     }
     telemetry::init(LogFormat::Text, Some("warn"))?;
@@ -75,29 +74,26 @@ fn quickstart(arguments: &[OsString]) -> Outcome<()> {
 fn ship_files(arguments: &[OsString]) -> Outcome<()> {
     let inputs = Inputs::choose(arguments)?;
     for reason in &inputs.skipped {
-        println!("skipped: {reason}");
+        say(format_args!("skipped: {reason}"));
     }
     let data = Data::prepare("quickstart")?;
-    println!("shipping {} to {DATA}/lake", count(inputs.files.len() as u64, "file"));
+    say(format_args!("shipping {} to {DATA}/lake", count(inputs.files.len() as u64, "file")));
     let run = data.run(&inputs.patterns(), &Goal::Delivered(&inputs))?;
     run.tell();
-    let unfinished = inputs.unfinished();
-    if run.complete && unfinished > 0 {
-        println!("{} at the end of files wait for the newline that completes their line", amount(unfinished));
-    }
     data.show(&run)
 }
 
 /// Ships logs that grow and are rotated meanwhile, and ends after a while.
 fn grow_samples() -> Outcome<()> {
     let data = Data::prepare("samples")?;
-    println!("shipping sample logs that grow and are rotated, {DATA}/logs, to {DATA}/lake; Ctrl-C stops");
+    say(format_args!("shipping sample logs that grow and are rotated, {DATA}/logs, to {DATA}/lake; Ctrl-C stops"));
     let folder = data.root.join("logs");
     let pattern = format!("{}/*.log", inputs::pattern(&folder)?);
+    let seconds = std::env::var("QUICKSTART_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     let samples = Samples::start(&folder)?;
-    let run = data.run(&[pattern], &Goal::Grown(&samples, SAMPLES_GROW))?;
+    let run = data.run(&[pattern], &Goal::Grown(&samples, seconds.map_or(SAMPLES_GROW, Duration::from_secs)))?;
     let written = samples.finish()?;
-    println!("written {}, rotated {}", count(written.lines, "line"), count(written.rotations, "time"));
+    say(format_args!("written {}, rotated {}", count(written.lines, "line"), count(written.rotations, "time")));
     run.tell();
     data.show(&run)
 }
@@ -130,7 +126,7 @@ impl Data {
         })?;
         let resumes = root.join("state/checkpoint.db").exists();
         if resumes {
-            println!("resuming: {DATA}/state knows what earlier runs delivered; remove {DATA} to begin anew");
+            say(format_args!("resuming: {DATA}/state knows what earlier runs delivered; remove {DATA} to begin anew"));
         }
         Ok(Self { root, stream, resumes })
     }
@@ -185,20 +181,20 @@ impl Data {
     fn show(&self, run: &Run) -> Outcome<()> {
         let lake = self.root.join("lake");
         let listing = Listing::of(&lake)?;
-        println!();
+        say("");
         listing.print_tree(Path::new(DATA).join("lake").as_path());
         if let Some(newest) = listing.newest(self.stream, &run.before) {
-            println!();
-            println!("the first lines of {}", Path::new(DATA).join("lake").join(newest).display());
+            say("");
+            say(format_args!("the first lines of {}", Path::new(DATA).join("lake").join(newest).display()));
             objects::print_first_lines(&lake.join(newest))?;
         }
         let this = "cargo run --release --example quickstart";
-        println!();
-        println!("try next");
-        println!("  {this} -- /var/log/*.log   logs of this machine");
-        println!("  the same command again: it resumes, and sends only what is new");
-        println!("  the real thing: agent.json.example has every key, docs/configuration.md explains them;");
-        println!("  `datalake-agent check --config agent.json` says what the agent would do, `run` does it");
+        say("");
+        say("try next");
+        say(format_args!("  {this} -- /var/log/*.log   logs of this machine"));
+        say("  the same command again: it resumes, and sends only what is new");
+        say("  the real thing: agent.json.example has every key, docs/configuration.md explains them;");
+        say("  `datalake-agent check --config agent.json` says what the agent would do, `run` does it");
         Ok(())
     }
 }
@@ -208,9 +204,9 @@ impl Run {
     fn tell(&self) {
         let Totals { lines, delivered, records, calls, destroyed, quarantined, .. } = self.totals;
         if self.complete && lines == 0 && self.resumed {
-            println!("0 new lines; everything was delivered before");
+            say("0 new lines; everything was delivered before");
         } else {
-            println!(
+            say(format_args!(
                 "delivered {} ({}) in {:.1} s: {}, {}, {}",
                 count(lines, "new line"),
                 amount(delivered),
@@ -218,14 +214,18 @@ impl Run {
                 count(records, "record"),
                 count(calls, "call"),
                 count(self.lake.objects, "object"),
-            );
+            ));
+        }
+        let begun = self.totals.held();
+        if self.complete && begun > 0 {
+            say(format_args!("{} at the end of files wait for the newline that completes their line", amount(begun)));
         }
         if !self.complete {
-            println!("stopped before the end; run it again to go on from here");
+            say("stopped before the end; run it again to go on from here");
         }
         for (bytes, what) in [(destroyed, "destroyed before they could be read"), (quarantined, "in quarantine")] {
             if bytes > 0 {
-                println!("{} bytes {what}", grouped(bytes));
+                say(format_args!("{} bytes {what}", grouped(bytes)));
             }
         }
     }

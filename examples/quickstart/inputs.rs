@@ -7,11 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// A last line longer than this counts as this long.
-const LONGEST_LAST_LINE: u64 = 4 * 1024 * 1024;
 
 /// What is shipped, and what is not.
 pub(crate) struct Inputs {
@@ -62,11 +58,6 @@ impl Inputs {
     pub(crate) fn size(&self) -> u64 {
         self.files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum()
     }
-
-    /// Bytes at the ends of the files that are not a whole line yet.
-    pub(crate) fn unfinished(&self) -> u64 {
-        self.files.iter().filter_map(|path| unfinished(path).ok()).sum()
-    }
 }
 
 /// Whether the file can be shipped, else why not and what to do.
@@ -108,22 +99,4 @@ pub(crate) fn pattern(path: &Path) -> Result<String, String> {
         pattern.push(character);
     }
     Ok(pattern)
-}
-
-/// Bytes after the last newline.
-fn unfinished(path: &Path) -> io::Result<u64> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut piece = vec![0; 64 * 1024];
-    let mut end = size;
-    while end > 0 && size - end < LONGEST_LAST_LINE {
-        let start = end.saturating_sub(piece.len() as u64);
-        let piece = &mut piece[..(end - start) as usize];
-        file.read_exact_at(piece, start)?;
-        if let Some(newline) = memchr::memrchr(b'\n', piece) {
-            return Ok(size - start - newline as u64 - 1);
-        }
-        end = start;
-    }
-    Ok(size - end)
 }

@@ -3,7 +3,7 @@
 //! Leaves writing objects to the lake.
 
 use crate::Outcome;
-use crate::words::{amount, count};
+use crate::words::{amount, count, say};
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -55,26 +55,27 @@ impl Listing {
         let of_stream = |path: &&PathBuf| {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{stream}-")))
         };
-        let newest = |fresh: bool| self.0.keys().rev().filter(of_stream).find(|path| !fresh || !before.0.contains_key(*path));
+        let newest =
+            |fresh: bool| self.0.keys().rev().filter(of_stream).find(|path| !fresh || !before.0.contains_key(*path));
         newest(true).or_else(|| newest(false)).map(PathBuf::as_path)
     }
 
     /// Prints folders and objects with their sizes.
     pub(crate) fn print_tree(&self, title: &Path) {
         let total = self.0.values().sum();
-        println!("{}: {}, {}", title.display(), count(self.0.len() as u64, "object"), amount(total));
+        say(format_args!("{}: {}, {}", title.display(), count(self.0.len() as u64, "object"), amount(total)));
         let mut folders: BTreeMap<&Path, Vec<(&Path, u64)>> = BTreeMap::new();
         for (path, size) in &self.0 {
             folders.entry(path.parent().unwrap_or(path)).or_default().push((path, *size));
         }
         for (folder, objects) in folders {
-            println!("  {}/", folder.display());
+            say(format_args!("  {}/", folder.display()));
             let hidden = objects.len().saturating_sub(SHOWN);
             if hidden > 0 {
-                println!("    … {hidden} older");
+                say(format_args!("    … {hidden} older"));
             }
             for (path, size) in &objects[hidden..] {
-                println!("    {}  {:>10}", path.file_name().unwrap_or_default().display(), amount(*size));
+                say(format_args!("    {}  {:>10}", path.file_name().unwrap_or_default().display(), amount(*size)));
             }
         }
     }
@@ -93,7 +94,7 @@ pub(crate) fn print_first_lines(object: &Path) -> Outcome<()> {
         if !line.ends_with(b"\n") {
             unpacked.skip_until(b'\n')?;
         }
-        println!("  {}", printable(&line));
+        say(format_args!("  {}", printable(&line)));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 use crate::Outcome;
 use crate::inputs::Inputs;
 use crate::samples::Samples;
-use crate::words::{amount, count, grouped};
+use crate::words::{amount, count, grouped, say};
 use datalake_agent::app::Look;
 use datalake_agent::books::{Books, Gauge};
 use local_lake::Lake;
@@ -18,8 +18,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(1);
 /// Numbers that stood still for so long are final: positions are taken over every half second.
 const STILL: Duration = Duration::from_millis(1200);
-/// Files that others write to are followed for so long after all that was there is delivered.
+/// Files that others write to are followed for so long after all that was there is read.
 const FOLLOW: Duration = Duration::from_secs(3);
+/// With no more than this unread, the agent keeps up with whoever writes.
+const NEARLY_NOTHING: u64 = 64 * 1024;
 /// When nothing moved for so long although something is behind, nothing will.
 const STUCK: Duration = Duration::from_secs(60);
 
@@ -45,6 +47,8 @@ pub(crate) struct Totals {
     pub(crate) calls: u64,
     pub(crate) destroyed: u64,
     pub(crate) quarantined: u64,
+    /// No flow has anything to send.
+    pub(crate) idle: bool,
 }
 
 impl Totals {
@@ -62,7 +66,18 @@ impl Totals {
             calls: sum(|books| &books.calls),
             destroyed: sum(|books| &books.destroyed),
             quarantined,
+            idle: flows.iter().all(|look| look.books().idle.value() == 1),
         }
+    }
+
+    /// Bytes that were read and are not settled: lines that were begun, once nothing is under way.
+    pub(crate) fn held(&self) -> u64 {
+        self.read - self.settled
+    }
+
+    /// Whether nothing is behind but lines that were begun. Only to be asked while nothing moves.
+    fn all_delivered(&self) -> bool {
+        self.files > 0 && self.idle && self.behind == self.held()
     }
 }
 
@@ -85,15 +100,14 @@ pub(crate) async fn follow(flows: &[Look], lake: &Lake, goal: &Goal<'_>) -> Outc
         }
         let done = match goal {
             Goal::Delivered(inputs) => {
-                still.is_at_rest(now) && is_delivered(&totals, || inputs.unfinished())
-                    || caught_up.look(&totals, inputs, now)
+                still.is_at_rest(now) && totals.all_delivered() || caught_up.look(&totals, inputs, now)
             }
             Goal::Grown(samples, during) => {
                 let grown = now >= begun + *during;
                 if grown {
                     samples.stop();
                 }
-                grown && still.is_at_rest(now) && is_delivered(&totals, || 0)
+                grown && still.is_at_rest(now) && totals.all_delivered()
             }
         };
         if done {
@@ -104,12 +118,6 @@ pub(crate) async fn follow(flows: &[Look], lake: &Lake, goal: &Goal<'_>) -> Outc
             return Err(format!("{behind} are behind and nothing moves; warnings above may say why").into());
         }
     }
-}
-
-/// Whether all is delivered but for last lines that are not complete. Only asked while nothing moves.
-fn is_delivered(totals: &Totals, unfinished: impl Fn() -> u64) -> bool {
-    let held = totals.read - totals.settled;
-    totals.files > 0 && (totals.behind == 0 && held == 0 || totals.behind.max(held) <= unfinished())
 }
 
 /// Since when the numbers stand still.
@@ -138,24 +146,21 @@ impl Still {
     }
 }
 
-/// Files that somebody goes on writing to are never at rest: it is enough when what was there at first is delivered.
+/// Files that somebody goes on writing to are never at rest: it is enough when all that was there is read, because
+/// what is read is delivered before the agent ends.
 #[derive(Default)]
 struct CaughtUp {
-    /// What is to be settled, and the size of the files when that was found out.
-    target: Option<(u64, u64)>,
-    since: Option<Instant>,
+    /// Since when, and the size of the files then.
+    since: Option<(Instant, u64)>,
 }
 
 impl CaughtUp {
     fn look(&mut self, totals: &Totals, inputs: &Inputs, now: Instant) -> bool {
-        if totals.files == 0 || totals.behind + totals.settled == 0 {
+        let unread = totals.behind.saturating_sub(totals.held());
+        if self.since.is_none() && (totals.read == 0 || unread > NEARLY_NOTHING) {
             return false;
         }
-        let (target, size) = *self.target.get_or_insert_with(|| (totals.behind + totals.settled, inputs.size()));
-        if totals.settled < target {
-            return false;
-        }
-        let since = *self.since.get_or_insert(now);
+        let (since, size) = *self.since.get_or_insert_with(|| (now, inputs.size()));
         now >= since + FOLLOW && inputs.size() > size
     }
 }
@@ -177,16 +182,16 @@ fn show(totals: &Totals, objects: u64, flows: &[Look]) {
         line.push_str(&format!("; waiting: {reason}"));
     }
     if std::io::stdout().is_terminal() {
-        print!("\r\x1b[2K{line}");
-        std::io::stdout().flush().ok();
+        let mut terminal = std::io::stdout().lock();
+        write!(terminal, "\r\x1b[2K{line}").and_then(|()| terminal.flush()).ok();
     } else {
-        println!("{line}");
+        say(line);
     }
 }
 
 /// What follows begins on a line of its own.
 pub(crate) fn end_line() {
     if std::io::stdout().is_terminal() {
-        println!();
+        say("");
     }
 }

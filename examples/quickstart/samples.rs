@@ -25,7 +25,7 @@ const GENERATIONS: u32 = 3;
 
 /// The logs: name, how it is rotated, and after how many bursts.
 const LOGS: [(&str, Rotation, u64); 3] =
-    [("orders", Rotation::Rename, 70), ("web", Rotation::CopyTruncate, 90), ("worker", Rotation::Compress, 110)];
+    [("orders", Rotation::Rename, 40), ("web", Rotation::CopyTruncate, 50), ("worker", Rotation::Compress, 60)];
 
 /// What happens to a log when it is rotated.
 #[derive(Clone, Copy)]

@@ -1,6 +1,14 @@
-//! Numbers as a person reads them.
-//! Promises short words: `1,234,567`, `1.2 MiB`, `3 files`.
-//! Leaves printing to whoever asks.
+//! Numbers as a person reads them, and the way they get to that person.
+//! Promises short words: `1,234,567`, `1.2 MiB`, `3 files`; and that a reader who hangs up stops nothing.
+//! Leaves what is said to whoever says it.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// A line on stdout.
+pub(crate) fn say(line: impl Display) {
+    writeln!(std::io::stdout().lock(), "{line}").ok();
+}
 
 /// With a comma between thousands.
 pub(crate) fn grouped(number: u64) -> String {
