@@ -16,6 +16,8 @@ pub mod quarantine;
 pub mod retry;
 /// Region, endpoint, credentials: the SDK client.
 pub mod session;
+/// The signature of a call.
+mod signature;
 /// One signed POST.
 mod wire;
 

@@ -156,5 +156,49 @@ impl Framer {
     }
 }
 
+/// Frames any bytes under settings taken from the first few of them, and asserts what is promised: no run is larger
+/// than its room, positions grow, every byte of input is in a run or was reported as filtered.
+pub fn fuzz(bytes: &[u8], now: Instant) {
+    let (Some(knobs), Some(text)) = (bytes.get(..4), bytes.get(4..)) else { return };
+    let settings = Settings {
+        max_line_bytes: 2 + usize::from(knobs[0]),
+        long_lines: if knobs[1] & 1 == 0 { LongLines::Split } else { LongLines::Truncate },
+        terminator: b"\n".to_vec(),
+        skip_header_lines: u32::from(knobs[1] >> 6),
+        multi_line: (knobs[1] & 2 == 2).then(|| MultiLine {
+            start: StartPattern::parse("A").expect("a letter is a pattern"),
+            timeout: Duration::from_secs(1),
+        }),
+    };
+    let small = Room { bytes: usize::from(knobs[2]), lines: 1 + usize::from(knobs[3] >> 4) };
+    let (mut framer, mut room) = (Framer::new(&settings, Position::START), small);
+    let (mut accounted, mut end, mut position) = (0, Position::START, Position::START);
+    for chunk in text.chunks(1 + usize::from(knobs[3])) {
+        let mut input = Input { bytes: chunk, position };
+        position = position + chunk.len();
+        loop {
+            match framer.next(&mut input, room, now) {
+                Framed::Run(run) => {
+                    assert!(!run.bytes.is_empty() && run.bytes.len() <= room.bytes && run.lines <= room.lines);
+                    assert!(run.end > end && run.end <= position);
+                    (accounted, end, room) = (accounted + run.input, run.end, small);
+                }
+                Framed::Filtered { bytes, .. } => accounted += bytes,
+                Framed::NoRoom => {
+                    assert!(room.bytes < settings.max_line_bytes, "the longest line does not fit into its own room");
+                    room = Room { bytes: settings.max_line_bytes, lines: 1 };
+                }
+                Framed::NeedMore => break,
+            }
+        }
+        assert!(framer.held() <= 3 * settings.max_line_bytes, "a line grew beyond its limit");
+    }
+    while let Some(run) = framer.finish() {
+        accounted += run.input;
+    }
+    let header = if settings.skip_header_lines > 0 { text.len() as u64 } else { 0 };
+    assert!(accounted <= text.len() as u64 && accounted + header >= text.len() as u64, "bytes went missing");
+}
+
 #[cfg(test)]
 mod tests;

@@ -148,7 +148,7 @@ proptest! {
         let lines: Vec<_> = lengths.iter().map(|(length, byte)| line(*length.min(&longest), *byte)).collect();
         let mut packer = Packer::new(settings.clone());
         let mut output = Vec::new();
-        let mut inflate = |records: Vec<Vec<u8>>, output: &mut Vec<u8>| {
+        let inflate = |records: Vec<Vec<u8>>, output: &mut Vec<u8>| {
             for record in records {
                 if gzip {
                     flate2::read::MultiGzDecoder::new(record.as_slice()).read_to_end(output).unwrap();

@@ -2,13 +2,14 @@
 //! Promises one attempt a call, an end to every call, and no copy of the body left behind once it is answered.
 //! Leaves the envelope to `session`, the signature to `wire`, meanings to `fault`, and retrying to the flow.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Buf;
 use http_body_util::BodyExt;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use super::fault::{self, Place};
@@ -24,7 +25,7 @@ const SLOWEST_LINK: u64 = 64 * 1024;
 /// Largest answer that is kept: 500 outcomes are about 128 KiB.
 const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// What says that nothing failed. It cannot stand inside a JSON string, where its quotes would be escaped.
-const NONE_FAILED: &[u8] = b"\"FailedPutCount\":0";
+static NONE_FAILED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"FailedPutCount\":0"));
 
 /// Sends calls to Firehose. Cheap to clone; all clones share connections and credentials.
 #[derive(Clone, Debug)]
@@ -35,7 +36,6 @@ pub struct Firehose {
 #[derive(Debug)]
 struct Shared {
     session: Session,
-    endpoint: String,
     skew: Skew,
     patience: Duration,
 }
@@ -50,8 +50,7 @@ impl Firehose {
     /// The same with another time to wait for an answer, beside the time for sending the body; 30 s else.
     #[must_use]
     pub fn with_patience(session: Session, patience: Duration) -> Self {
-        let endpoint = session.endpoint();
-        Self { shared: Arc::new(Shared { session, endpoint, skew: Skew::default(), patience }) }
+        Self { shared: Arc::new(Shared { session, skew: Skew::default(), patience }) }
     }
 }
 
@@ -63,17 +62,17 @@ impl Service for Firehose {
 
 impl Shared {
     async fn put(&self, call: Call) -> Answer {
-        // Only failures need the name, but by then the body is gone.
-        let stream = stream_of(&call.body);
+        // Only a failure needs the name of the stream, and by then the body itself is gone.
+        let head = call.body.slice(..call.body.len().min(256));
         let watch = CaptureSmithyConnection::new();
         let limit = self.patience + Duration::from_secs(call.body.len() as u64 / SLOWEST_LINK);
         let now = now();
-        let identity = match self.session.keys.identity(now).await {
-            Ok(identity) => identity,
+        let credentials = match self.session.keys.credentials(now).await {
+            Ok(credentials) => credentials,
             Err(error) => return Answer::Failed(fault::of_credentials(&wire::causes(&error))),
         };
         let exchange = async {
-            let mut response = wire::post(&self.session, &identity, &self.skew, now, call.body, &watch).await?;
+            let mut response = wire::post(&self.session, &credentials, &self.skew, now, call.body, &watch).await?;
             let body = read(&mut response).await?;
             Ok((response, body))
         };
@@ -81,8 +80,11 @@ impl Shared {
             Ok(exchanged) => exchanged,
             Err(_) => Err(NoAnswer { reason: format!("no answer within {} s", limit.as_secs()), timeout: true }),
         };
-        let (endpoint, region) = (self.endpoint.as_str(), self.session.region.as_str());
-        let place = Place { endpoint, region, stream: &stream };
+        if let Ok((_, AnswerBody::NoneFailed)) = exchanged {
+            return Answer::Accepted;
+        }
+        let stream = stream_of(&head);
+        let place = Place { endpoint: self.session.endpoint(), region: self.session.region(), stream: &stream };
         match exchanged {
             Err(lost) => {
                 let connected = watch.get().is_some();
@@ -118,9 +120,8 @@ fn now() -> SystemTime {
 }
 
 /// The stream that a body names, for words to the operator.
-fn stream_of(body: &[u8]) -> String {
+fn stream_of(head: &[u8]) -> String {
     const NAME: &[u8] = b"\"DeliveryStreamName\":\"";
-    let head = &body[..body.len().min(256)];
     let name = memchr::memmem::find(head, NAME).map(|at| &head[at + NAME.len()..]).unwrap_or_default();
     let end = memchr::memchr(b'"', name).unwrap_or(0);
     String::from_utf8_lossy(&name[..end]).into_owned()
@@ -162,8 +163,9 @@ async fn read(response: &mut HttpResponse) -> Result<AnswerBody, NoAnswer> {
 /// Whether the beginning of an answer already says that every record was accepted.
 fn says_none_failed(beginning: &[u8]) -> bool {
     let head = &beginning[..beginning.len().min(256)];
-    memchr::memmem::find(head, NONE_FAILED)
-        .and_then(|at| head.get(at + NONE_FAILED.len()))
+    NONE_FAILED
+        .find(head)
+        .and_then(|at| head.get(at + NONE_FAILED.needle().len()))
         .is_some_and(|next| matches!(next, b',' | b'}'))
 }
 

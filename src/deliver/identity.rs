@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::identity::Identity;
 use tokio::sync::Mutex;
 
 /// Keys are replaced this long before they expire.
@@ -33,14 +32,14 @@ pub(super) struct Keys {
 }
 
 enum Source {
-    Fixed(Identity),
+    Fixed(Credentials),
     Chain(Chain),
 }
 
 #[derive(Default)]
 struct Held {
     provider: Option<SharedCredentialsProvider>,
-    identity: Option<Identity>,
+    credentials: Option<Credentials>,
     /// Invariant: `refresh_at <= expiry`, where there is an expiry.
     refresh_at: Option<SystemTime>,
     expiry: Option<SystemTime>,
@@ -60,7 +59,7 @@ impl fmt::Debug for Keys {
 impl Keys {
     /// Keys that never change.
     pub(super) fn fixed(credentials: Credentials) -> Self {
-        Self { source: Source::Fixed(credentials.into()), held: Mutex::default() }
+        Self { source: Source::Fixed(credentials), held: Mutex::default() }
     }
 
     /// Keys out of a chain of providers, which is not asked before the first call.
@@ -72,16 +71,16 @@ impl Keys {
     ///
     /// # Errors
     /// When there are none and the chain gives none.
-    pub(super) async fn identity(&self, now: SystemTime) -> Result<Identity, CredentialsError> {
+    pub(super) async fn credentials(&self, now: SystemTime) -> Result<Credentials, CredentialsError> {
         let chain = match &self.source {
-            Source::Fixed(identity) => return Ok(identity.clone()),
+            Source::Fixed(credentials) => return Ok(credentials.clone()),
             Source::Chain(chain) => chain,
         };
         let mut held = self.held.lock().await;
-        if let Some(identity) = &held.identity
+        if let Some(credentials) = &held.credentials
             && held.refresh_at.is_some_and(|refresh_at| now < refresh_at)
         {
-            return Ok(identity.clone());
+            return Ok(credentials.clone());
         }
         let fetched = match tokio::time::timeout(FETCH_TIMEOUT, fetch(chain, &mut held.provider)).await {
             Ok(fetched) => fetched,
@@ -94,18 +93,17 @@ impl Keys {
                 // Keys that come already close to their end are used to it, but not asked for at every call.
                 let soonest = now + BETWEEN_REFRESHES;
                 held.refresh_at = Some(early.max(held.expiry.map_or(soonest, |expiry| soonest.min(expiry))));
-                let identity = Identity::from(credentials);
-                held.identity = Some(identity.clone());
-                Ok(identity)
+                held.credentials = Some(credentials.clone());
+                Ok(credentials)
             }
             Err(error) => {
-                if let Some(identity) = held.identity.clone()
+                if let Some(credentials) = held.credentials.clone()
                     && held.expiry.is_none_or(|expiry| now < expiry)
                 {
                     tracing::warn!(reason = %error, "credentials cannot be refreshed; the old ones still hold");
                     let next = now + BETWEEN_REFRESHES;
                     held.refresh_at = Some(held.expiry.map_or(next, |expiry| next.min(expiry)));
-                    return Ok(identity);
+                    return Ok(credentials);
                 }
                 Err(error)
             }
@@ -167,8 +165,7 @@ mod tests {
     }
 
     async fn id_at(keys: &Keys, now: SystemTime) -> String {
-        let identity = keys.identity(now).await.unwrap();
-        identity.data::<Credentials>().unwrap().access_key_id().to_owned()
+        keys.credentials(now).await.unwrap().access_key_id().to_owned()
     }
 
     #[tokio::test]
@@ -193,7 +190,7 @@ mod tests {
         assert_eq!(id_at(&keys, hour - Duration::from_secs(30)).await, "one");
         assert_eq!(id_at(&keys, hour - Duration::from_secs(29)).await, "one", "not asked again at every call");
         assert_eq!(script.lock().unwrap().len(), 2);
-        assert!(keys.identity(hour).await.is_err());
+        assert!(keys.credentials(hour).await.is_err());
         assert_eq!(id_at(&keys, hour).await, "two");
     }
 

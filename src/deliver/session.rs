@@ -26,6 +26,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use http::HeaderMap;
 
 use super::identity::Keys;
+use super::signature::Signer;
 
 /// How long a TCP connection, with its TLS handshake, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,6 +84,8 @@ pub enum SessionError {
 pub(super) struct Envelope {
     /// Address, with path.
     pub(super) uri: http::Uri,
+    /// The same, as text.
+    pub(super) address: String,
     /// Headers without those that belong to one call (date, signature, length, attempt).
     pub(super) headers: HeaderMap,
 }
@@ -96,6 +99,8 @@ pub struct Session {
     pub(super) region: String,
     /// The credentials, fetched when first asked for.
     pub(super) keys: Keys,
+    /// What signs.
+    pub(super) signer: Signer,
     /// The SDK's pooled connections.
     pub(super) connector: SharedHttpConnector,
 }
@@ -103,8 +108,8 @@ pub struct Session {
 impl Session {
     /// Address of the service.
     #[must_use]
-    pub fn endpoint(&self) -> String {
-        self.envelope.uri.to_string()
+    pub fn endpoint(&self) -> &str {
+        &self.envelope.address
     }
 
     /// Region that requests are signed for.
@@ -132,8 +137,14 @@ pub async fn connect(settings: &Settings) -> Result<Session, SessionError> {
             }
         })),
     };
+    let header = |name: &str| envelope.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signer = Signer::new(&envelope.uri, &region, header("content-type"), header("x-amz-target"));
+    let Some(signer) = signer else {
+        let reason = format!("`{}` is an address with a query or an unusual path", envelope.address);
+        return Err(SessionError::Endpoint { region, reason });
+    };
     let connector = connector(&envelope.uri)?;
-    Ok(Session { envelope, region, keys, connector })
+    Ok(Session { envelope, region, keys, signer, connector })
 }
 
 /// The SDK's view of the environment. Its retries are left on for the credentials that it fetches (IMDS, STS); calls to
@@ -228,7 +239,13 @@ async fn envelope(config: &SdkConfig, region: &str) -> Result<Envelope, SessionE
     ] {
         parts.headers.remove(of_one_call);
     }
-    Ok(Envelope { uri: parts.uri, headers: parts.headers })
+    // The long description of the client says more than the short one; and a header that begins with `x-amz` would have to
+    // be signed.
+    if let Some(description) = parts.headers.remove("x-amz-user-agent") {
+        parts.headers.insert(http::header::USER_AGENT, description);
+    }
+    let address = parts.uri.to_string();
+    Ok(Envelope { uri: parts.uri, address, headers: parts.headers })
 }
 
 /// A connector that keeps the request instead of sending it.
@@ -317,7 +334,7 @@ mod tests {
         let headers = &session.envelope.headers;
         assert_eq!(headers["x-amz-target"], "Firehose_20150804.PutRecordBatch");
         assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
-        let agent = headers["x-amz-user-agent"].to_str().unwrap();
+        let agent = headers["user-agent"].to_str().unwrap();
         assert!(agent.contains("app/datalake-agent"), "{agent}");
         assert!(!headers.contains_key("authorization") && !headers.contains_key("x-amz-date"));
         assert_eq!(session.region(), "eu-west-1");

@@ -5,16 +5,14 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
+use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::http::HttpConnector;
-use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::{DateTime, Format};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
 
 use super::session::Session;
 
@@ -60,36 +58,31 @@ pub(super) struct NoAnswer {
 /// Signs and sends; the answer's body is still to be read. `watch` tells whether a connection was ever had.
 pub(super) async fn post(
     session: &Session,
-    identity: &Identity,
+    credentials: &Credentials,
     skew: &Skew,
     now: SystemTime,
     body: Bytes,
     watch: &CaptureSmithyConnection,
 ) -> Result<HttpResponse, NoAnswer> {
     let unsendable = |reason: String| NoAnswer { reason, timeout: false };
-    let mut request = http::Request::new(());
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = session.envelope.uri.clone();
-    *request.headers_mut() = session.envelope.headers.clone();
-    request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    {
-        let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let uri = request.uri().to_string();
-        let signable = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(&body))
-            .map_err(|error| unsendable(error.to_string()))?;
-        let parameters = v4::SigningParams::builder()
-            .identity(identity)
-            .region(&session.region)
-            .name("firehose")
-            .time(skew.apply(now))
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| unsendable(error.to_string()))?
-            .into();
-        let signed = sign(signable, &parameters).map_err(|error| unsendable(error.to_string()))?;
-        signed.into_parts().0.apply_to_request_http1x(&mut request);
+    let secret = |text: &str| {
+        let mut value = HeaderValue::from_str(text).map_err(|error| unsendable(error.to_string()))?;
+        value.set_sensitive(true);
+        Ok::<_, NoAnswer>(value)
+    };
+    let envelope = &session.envelope;
+    let signed = session.signer.sign(&body, credentials, skew.apply(now));
+    let mut headers = envelope.headers.clone();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    headers.insert("x-amz-date", secret(&signed.date)?);
+    headers.insert(AUTHORIZATION, secret(&signed.authorization)?);
+    if let Some(token) = credentials.session_token() {
+        headers.insert("x-amz-security-token", secret(token)?);
     }
-    let mut request = request.map(|()| SdkBody::from(body));
+    let mut request = http::Request::new(SdkBody::from(body));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = envelope.uri.clone();
+    *request.headers_mut() = headers;
     request.extensions_mut().insert(watch.clone());
     let request = request.try_into().map_err(|error| unsendable(format!("{error}")))?;
     session

@@ -11,6 +11,7 @@
 use super::{Action, Again, BatchId, Condition, Core, Notice, Outbound, Quarantining};
 use crate::batch::{Claim, Sealed};
 use crate::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, retry};
+use crate::record::{Origin, Position};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -56,7 +57,7 @@ impl Core {
                 self.tally.quarantined += input;
                 let reason = record.fault.to_string();
                 actions.push(Action::Notice(Notice::Quarantined { reason, lines, bytes: input }));
-                let claims: Vec<Claim> = record.outbound.sealed.take_all_claims().collect();
+                let claims = record.outbound.sealed.take_all_claims();
                 self.settle(claims);
                 self.recycle(record.outbound.sealed);
             }
@@ -187,7 +188,7 @@ impl Core {
         for record in sealed.records() {
             self.count_delivered(record);
         }
-        let claims: Vec<Claim> = sealed.take_all_claims().collect();
+        let claims = sealed.take_all_claims();
         self.settle(claims);
         self.recycle(sealed);
     }
@@ -200,14 +201,28 @@ impl Core {
         self.tally.billed += record.billed();
     }
 
-    fn settle(&mut self, claims: Vec<Claim>) {
+    fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
+        // Most claims of a batch are of one origin: what follows from them is done once for all.
+        let mut last: Option<(Origin, Option<Position>)> = None;
         for claim in claims {
             let origin = claim.origin();
-            if let Some(watermark) = self.ledger.settle(claim.receipt) {
-                self.commits.insert(origin, watermark);
+            if let Some((before, watermark)) = last.take_if(|(before, _)| *before != origin) {
+                self.settled(before, watermark);
             }
-            self.close_if_settled(origin);
+            let moved = self.ledger.settle(claim.receipt);
+            let known = last.and_then(|(_, watermark)| watermark);
+            last = Some((origin, moved.or(known)));
         }
+        if let Some((origin, watermark)) = last {
+            self.settled(origin, watermark);
+        }
+    }
+
+    fn settled(&mut self, origin: Origin, watermark: Option<Position>) {
+        if let Some(watermark) = watermark {
+            self.commits.insert(origin, watermark);
+        }
+        self.close_if_settled(origin);
     }
 
     fn recycle(&mut self, sealed: Sealed) {
@@ -217,11 +232,7 @@ impl Core {
     }
 }
 
-fn given_up(
-    origins: &std::collections::BTreeMap<crate::record::Origin, super::Stream>,
-    sealed: &Sealed,
-    fault: Fault,
-) -> GivenUp {
+fn given_up(origins: &std::collections::BTreeMap<Origin, super::Stream>, sealed: &Sealed, fault: Fault) -> GivenUp {
     let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
     GivenUp {
         payload: sealed.payload_of(0),

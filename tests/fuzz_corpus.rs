@@ -1,0 +1,87 @@
+//! The fuzz entry points over their corpus and over seeded changes of it, as ordinary tests.
+//! `FUZZ_SEED=n` repeats a run, `FUZZ_ROUNDS=n` makes it longer.
+
+use std::path::Path;
+
+/// The corpus of a target: `fuzz/corpus/<target>`, and what other tests keep.
+fn corpus(folders: &[&str]) -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut inputs = Vec::new();
+    for folder in folders {
+        let mut paths: Vec<_> = std::fs::read_dir(root.join(folder))
+            .unwrap_or_else(|error| panic!("{folder}: {error}"))
+            .map(|entry| entry.expect("a readable entry").path())
+            .filter(|path| path.is_file())
+            .collect();
+        paths.sort();
+        inputs.extend(paths.iter().map(|path| std::fs::read(path).expect("a readable corpus file")));
+    }
+    assert!(!inputs.is_empty(), "{folders:?} hold no corpus");
+    inputs
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// One small change: a byte, a cut, a doubled stretch, bytes of another input.
+fn change(random: &mut fastrand::Rng, mut input: Vec<u8>, others: &[Vec<u8>]) -> Vec<u8> {
+    for _ in 0..random.usize(1..6) {
+        let at = random.usize(..=input.len());
+        match random.u8(..5) {
+            0 if at < input.len() => input[at] = random.u8(..),
+            1 => input.truncate(at),
+            2 => input.insert(at, *random.choice(b"\n\0A{}[]\",:/*\\\xff").unwrap_or(&0)),
+            3 => {
+                let stretch = input[at..(at + random.usize(..64)).min(input.len())].to_vec();
+                input.splice(at..at, stretch);
+            }
+            _ => {
+                let other = &others[random.usize(..others.len())];
+                let from = random.usize(..=other.len());
+                let stretch = other[from..(from + random.usize(..64)).min(other.len())].to_vec();
+                input.splice(at..at, stretch);
+            }
+        }
+    }
+    input
+}
+
+fn run(target: &str, inputs: &[Vec<u8>], rounds: u64, entry: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
+    for input in inputs {
+        entry(input);
+    }
+    let seed = number("FUZZ_SEED", 1);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..number("FUZZ_ROUNDS", rounds) {
+        let chosen = inputs[random.usize(..inputs.len())].clone();
+        let input = change(&mut random, chosen, inputs);
+        let survived = std::panic::catch_unwind(|| entry(&input));
+        assert!(
+            survived.is_ok(),
+            "{target}: FUZZ_SEED={seed}, round {round}, input {:?}",
+            input.escape_ascii().to_string()
+        );
+    }
+}
+
+#[test]
+fn framing_keeps_its_promises_for_any_bytes_in_any_chunks() {
+    run("framing", &corpus(&["fuzz/corpus/framing"]), 20_000, |bytes| {
+        datalake_agent::framing::fuzz(bytes, std::time::Instant::now());
+    });
+}
+
+#[test]
+fn a_configuration_of_any_bytes_is_a_plan_or_a_report() {
+    let inputs = corpus(&["fuzz/corpus/configuration", "tests/corpus/config", "tests/corpus/config/good"]);
+    run("configuration", &inputs, 1_000, datalake_agent::config::fuzz);
+}
+
+#[test]
+fn a_checkpoint_file_of_any_bytes_opens_to_something_or_is_moved_aside() {
+    run("checkpoint", &corpus(&["fuzz/corpus/checkpoint"]), 60, |bytes| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        datalake_agent::checkpoint::fuzz_database(folder.path(), bytes);
+    });
+}
