@@ -95,6 +95,7 @@ impl Stream {
                     && strand.read >= verify.at
                 {
                     strand.finished = true;
+                    self.recount(lost);
                 }
             }
             Err(error) => self.not_whole(verify.id, &error),
