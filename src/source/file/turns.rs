@@ -148,10 +148,11 @@ impl Stream {
             return Turn::Blocked;
         };
         match self.read(id, &mut buffer, world) {
-            Ok(Read::Bytes(start)) => {
-                tracing::debug!(file = %self.strands[&id].place.path.display(), id, start, bytes = buffer.len(), "read");
-                self.flows[flow].books.read.add(buffer.len() as u64);
-                let bytes = world.pool.wrap(buffer);
+            Ok(Read::Bytes { start, count }) => {
+                tracing::debug!(file = %self.strands[&id].place.path.display(), id, start, bytes = count, "read");
+                self.flows[flow].books.read.add(count as u64);
+                let first = buffer.len() - count;
+                let bytes = world.pool.wrap(buffer, first);
                 permit.send(Arrival::Read(Chunk { origin, start: Position(start), bytes, read_at: world.now }));
                 self.recount(id);
                 self.enqueue(id);
@@ -315,7 +316,7 @@ impl Stream {
         let Some(strand) = self.strands.get_mut(&id) else { return Ok(Read::Nothing) };
         let start = strand.read;
         let (end, frontier) = strand.frontier();
-        match &mut strand.source {
+        let count = match &mut strand.source {
             None => return Ok(Read::Nothing),
             Some(Source::Plain { file, .. }) => {
                 let count = reader::read_turn(file, start, strand.place.size, buffer)?;
@@ -335,8 +336,9 @@ impl Stream {
                     strand.place.size = size.max(start);
                     return Ok(Read::Nothing);
                 }
-                strand.advance(start + count as u64, frontier_of(&before, buffer), world.now);
+                strand.advance(start + count as u64, frontier_of(&before, &buffer[buffer.len() - count..]), world.now);
                 strand.place.size = strand.place.size.max(strand.read);
+                count
             }
             Some(Source::Archive { decoder, at, .. }) => {
                 for _ in 0..SKIPS {
@@ -368,16 +370,17 @@ impl Stream {
                 }
                 let count = buffer.len();
                 strand.advance(start + count as u64, frontier_of(&[], buffer), world.now);
+                count
             }
-        }
-        Ok(Read::Bytes(start))
+        };
+        Ok(Read::Bytes { start, count })
     }
 }
 
 /// What one read gave.
 enum Read {
-    /// Bytes, the first of them at this position.
-    Bytes(u64),
+    /// So many bytes at the end of the buffer, the first of them at this position.
+    Bytes { start: u64, count: usize },
     /// The end, for now.
     Nothing,
     /// The file no longer holds what was read of it.
