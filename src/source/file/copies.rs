@@ -107,6 +107,7 @@ impl Stream {
 
     pub(super) fn act(&mut self, id: Id, verdict: Verdict, world: &World) {
         let Some(strand) = self.strands.get_mut(&id) else { return };
+        tracing::debug!(file = %strand.place.path.display(), ?verdict, size = strand.place.size, "judged");
         match (verdict, strand.role) {
             (Verdict::Home(lost), _) => self.come_home(lost, id, world),
             (Verdict::Fresh, Role::Candidate { fresh: true, .. }) => {

@@ -212,6 +212,7 @@ impl Stream {
                 link: seen.link,
             };
             let family = family_of(&seen.path);
+            tracing::debug!(file = %seen.path.display(), flow, ?incident, ?sibling, "a new file");
             if let Some(row) = self.dormant.remove(&seen.status.key) {
                 let strand = Strand::remembered(&row, flow, place.packing, family, world.now);
                 let id = self.insert(strand);

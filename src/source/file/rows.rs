@@ -2,6 +2,7 @@
 //! Promises a row for every file whose position changed, and none for a file whose old content is still sought.
 //! Leaves writing rows to the checkpoint.
 
+use super::copies::is_unseen;
 use super::discover::folder_of;
 use super::identity;
 use super::stream::{Stream, World};
@@ -123,7 +124,7 @@ impl Stream {
             self.folder_touched(&folder_of(&strand.place.path).to_owned(), world.now);
             return true;
         }
-        let unread = strand.unread();
+        let unread = if is_unseen(strand) && self.was_found_as_new(id, strand) { 0 } else { strand.unread() };
         let (path, key, flow) = (strand.place.path.clone(), strand.place.key, strand.flow);
         if unread > 0 {
             self.flows[flow].books.destroyed.add(unread);
@@ -151,6 +152,14 @@ impl Stream {
             None => self.mark_dirty(id),
         }
         false
+    }
+
+    /// Whether a rotation of the same length was taken for a new file after this one was first seen.
+    fn was_found_as_new(&self, id: Id, lost: &Strand) -> bool {
+        let length = |strand: &Strand| if strand.place.packing.is_some() { strand.read } else { strand.place.size };
+        self.strands.iter().any(|(other, strand)| {
+            *other > id && strand.family == lost.family && strand.role == Role::Log && length(strand) == lost.place.size
+        })
     }
 
     fn tick_absent(&mut self, id: Id, world: &mut World) -> bool {

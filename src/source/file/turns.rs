@@ -3,6 +3,7 @@
 //! Leaves the order of turns to the loop, and what a broken promise of a file means to the stream.
 
 use super::archive::Decoder;
+use super::copies::is_unseen;
 use super::discover::folder_of;
 use super::identity;
 use super::reader::{self, Closed, TURN};
@@ -46,6 +47,12 @@ impl Stream {
         if !strand.wants_turn() {
             return Turn::Done;
         }
+        let begins = strand.read == 0 && strand.origin.is_none();
+        if begins && self.due.contains_key(folder_of(&strand.place.path)) {
+            // The folder changed: perhaps something older came to light that is to be read first.
+            self.enqueue(id);
+            return Turn::HeldBack;
+        }
         if let Some(before) = strand.after {
             if self.holds_back(before, world) {
                 self.enqueue(id);
@@ -76,7 +83,7 @@ impl Stream {
                 (strand.place.packing.is_none() || self.worth_verifying(id)) && world.now < since + HOLD_BACK
             }
             (Role::Twin, _) => strand.after.is_some_and(|before| self.holds_back(before, world)),
-            (Role::Log, Standing::Lost { sought, .. }) => !sought || strand.unread() > 0,
+            (Role::Log, Standing::Lost { sought, .. }) => !sought || (strand.unread() > 0 && !is_unseen(strand)),
             (Role::Log, _) => strand.wants_turn() && !strand.denied,
         }
     }
@@ -135,6 +142,7 @@ impl Stream {
         };
         match self.read(id, &mut buffer, world) {
             Ok(Read::Bytes(start)) => {
+                tracing::debug!(file = %self.strands[&id].place.path.display(), id, start, bytes = buffer.len(), "read");
                 self.flows[flow].books.read.add(buffer.len() as u64);
                 let bytes = world.pool.wrap(buffer);
                 permit.send(Arrival::Read(Chunk { origin, start: Position(start), bytes, read_at: world.now }));
