@@ -7,8 +7,8 @@ use super::identity::{self, Kind};
 use super::names;
 use super::reconcile::{Decision, Known, Seen, reconcile};
 use super::strand::{Id, Place, Role, Standing, Strand};
-use super::stream::{Incident, SEEK_FOR, Stream, World, family_of};
-use std::collections::HashSet;
+use super::stream::{Incident, Stream, World, family_of};
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,7 +46,9 @@ impl Stream {
                 break;
             }
         }
-        folders.iter().for_each(|folder| drop(self.due.remove(folder)));
+        for folder in folders {
+            self.due.remove(folder);
+        }
         let known = self.known_in(folders, &seen);
         let mut new = Vec::new();
         for decision in reconcile(&known, &seen) {
@@ -178,7 +180,7 @@ impl Stream {
         strand.standing = Standing::Absent { since: world.now };
         let unread = strand.unread() > 0 || (strand.place.packing.is_some() && !strand.finished);
         if strand.role == Role::Log && strand.source.is_none() && unread {
-            strand.standing = Standing::Lost { until: world.now + SEEK_FOR, sought: false };
+            strand.standing = Standing::Lost { since: world.now, sought: false };
             self.lost.push(id);
             self.due.insert(folder_of(&strand.place.path).to_owned(), world.now);
         }
@@ -195,9 +197,10 @@ impl Stream {
             (live, seen.status.key.born.min(seen.status.modified), seen.status.modified, seen.path.clone())
         });
         let mut begun = Vec::new();
-        let mut last: Vec<Id> = incidents.iter().map(|incident| incident.strand).collect();
+        // The newest of each family; what happened last to a family is at the end of the list.
+        let mut last: HashMap<u64, Id> =
+            incidents.iter().map(|incident| (family_of(&incident.path), incident.strand)).collect();
         for seen in new {
-            let incident = incidents.iter().position(|incident| is_about(incident, seen));
             let sibling = incidents.iter().position(|incident| is_later_rotation(incident, seen));
             let sibling = sibling.filter(|_| !self.dormant.contains_key(&seen.status.key));
             let Some(flow) = seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen)) else {
@@ -212,7 +215,7 @@ impl Stream {
                 link: seen.link,
             };
             let family = family_of(&seen.path);
-            tracing::debug!(file = %seen.path.display(), flow, ?incident, ?sibling, "a new file");
+            tracing::debug!(file = %seen.path.display(), flow, rotated = sibling.is_some(), "a new file");
             if let Some(row) = self.dormant.remove(&seen.status.key) {
                 let strand = Strand::remembered(&row, flow, place.packing, family, world.now);
                 let id = self.insert(strand);
@@ -225,8 +228,8 @@ impl Stream {
             if seen.link {
                 self.links.insert(id);
             }
-            if let (Some(incident), Some(strand)) = (incident, self.strands.get_mut(&id)) {
-                strand.after = Some(std::mem::replace(&mut last[incident], id));
+            if let (Some(last), Some(strand)) = (last.get_mut(&family), self.strands.get_mut(&id)) {
+                strand.after = Some(std::mem::replace(last, id));
             }
             if seen.flow.is_some() && sibling.is_none() && self.skips(&seen.path, flow) {
                 self.skip_to_end(id, world);
@@ -235,7 +238,8 @@ impl Stream {
             }
         }
         // What begins anew under the old name comes after all rotations of it.
-        for (incident, last) in incidents.iter_mut().zip(last) {
+        for incident in &mut incidents {
+            let Some(last) = last.get(&family_of(&incident.path)).copied() else { continue };
             incident.strand = last;
             if let Some(live) = self.present_at(&incident.path).filter(|live| !self.waits_for(last, *live))
                 && let Some(strand) = self.strands.get_mut(&live)
@@ -293,12 +297,6 @@ impl Stream {
 fn changed_recently(folders: &[PathBuf], wall: u64) -> bool {
     let recently = wall.saturating_sub(50).saturating_mul(1_000_000);
     folders.iter().any(|folder| identity::of_path(folder).is_ok_and(|status| status.modified >= recently))
-}
-
-/// Whether the file is, by its name, a rotation of the name that something happened to, or bears it.
-fn is_about(incident: &Incident, seen: &Seen) -> bool {
-    folder_of(&incident.path) == folder_of(&seen.path)
-        && names::family(name_of(&incident.path)) == names::family(name_of(&seen.path))
 }
 
 /// Whether the file is a rotation that came about since the name was last seen to lead where it led.
