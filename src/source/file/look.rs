@@ -193,11 +193,12 @@ impl Stream {
         let mut incidents = std::mem::take(&mut self.incidents);
         // Oldest first; a name without a rotation suffix is the newest of its rotations.
         new.sort_by_key(|seen| {
-            let live = names::parents(name_of(&seen.path)).is_empty() && names::packing(name_of(&seen.path)).is_none();
+            let live = is_live(&seen.path);
             (live, seen.status.key.born.min(seen.status.modified), seen.status.modified, seen.path.clone())
         });
         let mut begun = Vec::new();
-        // The newest of each family; what happened last to a family is at the end of the list.
+        // The newest of each family: what happened last, and of several things at once, what happened to the live name.
+        incidents.sort_by_key(|incident| (incident.until, is_live(&incident.path)));
         let mut last: HashMap<u64, Id> =
             incidents.iter().map(|incident| (family_of(&incident.path), incident.strand)).collect();
         for seen in new {
@@ -291,6 +292,11 @@ impl Stream {
             flow.books.files.set(files);
         }
     }
+}
+
+/// Whether the name bears no sign of rotation.
+fn is_live(path: &Path) -> bool {
+    names::parents(name_of(path)).is_empty() && names::packing(name_of(path)).is_none()
 }
 
 /// Whether entries of one of the folders came or went a moment ago.

@@ -163,14 +163,6 @@ impl Stream {
         if let Some((_, _, id)) = homes.into_iter().max() {
             return Verdict::Home(id);
         }
-        let family = self.strands.get(&verify.id).map(|strand| strand.family);
-        let unseen = |id: &&Id| {
-            let lost = self.strands.get(*id);
-            lost.is_some_and(|lost| is_unseen(lost) && lost.place.size == verify.at && Some(lost.family) == family)
-        };
-        if let Some(id) = self.lost.iter().find(unseen) {
-            return Verdict::Home(*id);
-        }
         let mut strands: Vec<Id> = verify.boundaries.iter().map(|boundary| boundary.strand).collect();
         strands.dedup();
         for id in strands {
@@ -189,6 +181,14 @@ impl Stream {
             if shorter && self.strands.get(&id).is_some_and(|strand| strand.standing != Standing::Present) {
                 return Verdict::Copy;
             }
+        }
+        let family = self.strands.get(&verify.id).map(|strand| strand.family);
+        let unseen = |id: &&Id| {
+            let lost = self.strands.get(*id);
+            lost.is_some_and(|lost| is_unseen(lost) && lost.place.size == verify.at && Some(lost.family) == family)
+        };
+        if let Some(id) = self.lost.iter().find(unseen) {
+            return Verdict::Home(*id);
         }
         Verdict::Fresh
     }
