@@ -79,12 +79,21 @@ impl Stream {
     /// Decides what the candidate is, as far as that can be said now, and acts on it.
     pub(super) fn judge(&mut self, id: Id, world: &mut World) {
         let Some(strand) = self.strands.get(&id).filter(|strand| strand.role != Role::Log) else { return };
-        if strand.place.packing.is_some() {
-            if strand.role == Role::Twin && !self.lost.is_empty() {
+        let known_copy = strand.role == Role::Twin;
+        if known_copy && (self.lost.is_empty() || strand.compared == self.losses) {
+            return; // It was compared with everything that is lost.
+        }
+        let packed = strand.place.packing.is_some();
+        if let Some(strand) = self.strands.get_mut(&id) {
+            strand.compared = self.losses;
+        }
+        if packed {
+            if known_copy {
                 self.begin_verifying(id, world);
             }
             return; // Candidates are unpacked once they stopped growing.
         }
+        let Some(strand) = self.strands.get(&id) else { return };
         let (path, key, role) = (strand.place.path.clone(), strand.place.key, strand.role);
         let verdict = match world.descriptors.open(&path, world.now) {
             Ok((file, status, _slot)) if status.key == key => self.compare(id, &file, status.size, world),

@@ -104,6 +104,10 @@ pub(super) struct Strand {
     pub(super) finished: bool,
     /// It could not be opened, and the operator knows.
     pub(super) denied: bool,
+    /// The size when the content was last known to be this strand's; what is there now may be other content.
+    pub(super) sure: u64,
+    /// Up to which loss it was compared with what is lost.
+    pub(super) compared: u64,
     /// How often it was tried to unpack it for comparison.
     pub(super) attempts: u32,
     /// When bytes last came.
@@ -139,6 +143,8 @@ impl Strand {
             rotated: false,
             finished: false,
             denied: false,
+            sure: 0,
+            compared: 0,
             attempts: 0,
             touched: now,
             looked: 0,
@@ -161,6 +167,7 @@ impl Strand {
         strand.read = row.position.0;
         strand.settled = row.position.0;
         strand.head = row.head;
+        strand.sure = row.size;
         strand.evidence.push_back((row.frontier_end.0, row.frontier));
         strand.confirmed = false;
         // Only a finished archive is saved without a hash of what stands before its position.
@@ -179,6 +186,7 @@ impl Strand {
     pub(super) fn advance(&mut self, end: u64, before: Fingerprint, now: Instant) {
         assert!(end >= self.read, "a strand is read forwards only");
         self.read = end;
+        self.sure = self.sure.max(end);
         self.touched = now;
         if self.evidence.back().is_none_or(|(last, _)| *last < end) {
             self.evidence.push_back((end, before));

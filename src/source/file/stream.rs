@@ -85,6 +85,8 @@ pub(super) struct Stream {
     pub(super) by_origin: HashMap<Origin, Id>,
     /// Strands whose content is looked for.
     pub(super) lost: Vec<Id>,
+    /// How often something was lost.
+    pub(super) losses: u64,
     /// New files that may be copies.
     pub(super) candidates: Vec<Id>,
     /// Candidates that changed since they were judged.
@@ -157,6 +159,7 @@ impl Stream {
             by_path: HashMap::new(),
             by_origin: HashMap::new(),
             lost: Vec::new(),
+            losses: 0,
             candidates: Vec::new(),
             doubted: Vec::new(),
             verifying: VecDeque::new(),
@@ -377,7 +380,7 @@ impl Stream {
         self.recount(id);
         self.enqueue(id);
         // Not its turn for perhaps a long time: see now whether what was read of it is still there.
-        if self.strands.get(&id).is_some_and(|strand| self.flows[strand.flow].blocked) {
+        if self.strands.get(&id).is_some_and(|strand| strand.after.is_some() || self.flows[strand.flow].blocked) {
             self.check_unread(id, world);
         }
     }
@@ -409,6 +412,13 @@ impl Stream {
         self.incidents.push(Incident { path, flow, strand: id, since, until: world.now + INCIDENT_FOR });
     }
 
+    /// From now on the content of the strand is looked for.
+    pub(super) fn lose(&mut self, id: Id) {
+        self.losses += 1;
+        self.lost.push(id);
+        self.tick_later(id);
+    }
+
     /// The place holds other content than what was read: the strand is lost, and another begins there.
     pub(super) fn truncated(&mut self, id: Id, status: &Status, world: &World) {
         let Some(strand) = self.strands.get_mut(&id) else { return };
@@ -416,17 +426,25 @@ impl Stream {
         strand.standing = Standing::Lost { since: world.now, sought: false };
         strand.source = None;
         strand.confirmed = true;
+        strand.place.size = strand.sure.max(strand.read);
         let mut place = strand.place.clone();
         let (flow, family, path) = (strand.flow, strand.family, strand.place.path.clone());
         self.incident(id, world);
         place.look(status);
-        self.lost.push(id);
-        self.tick_later(id);
+        self.lose(id);
         let mut next = Strand::new(flow, Role::Candidate { since: world.now, fresh: true }, place, family, world.now);
         next.looked = world.wall;
         next.after = Some(id);
         let next = self.insert(next);
-        self.make_log(next);
+        self.recount(id);
+        if names::parents(name_of(&path)).is_empty() {
+            self.make_log(next);
+        } else {
+            // A name like that of a rotation: perhaps a copy took its place.
+            self.candidates.push(next);
+            self.doubted.push(next);
+            self.tick_later(next);
+        }
         self.due.insert(folder_of(&path).to_owned(), world.now);
     }
 

@@ -105,6 +105,7 @@ impl Stream {
             match confirm(strand) {
                 Ok(true) => {
                     strand.confirmed = true;
+                    strand.sure = strand.place.size;
                     self.enqueue(id);
                     return Turn::Done;
                 }
@@ -287,10 +288,15 @@ impl Stream {
         if strand.role == Role::Log
             && strand.standing == Standing::Present
             && matches!(strand.source, Some(Source::Plain { .. }))
-            && matches!(confirm(strand), Ok(false))
         {
-            // What came of it is of no interest here: nothing was read.
-            let _turn = self.found_truncated(id, world);
+            match confirm(strand) {
+                Ok(true) => strand.sure = strand.place.size,
+                Ok(false) => {
+                    // What came of it is of no interest here: nothing was read.
+                    let _turn = self.found_truncated(id, world);
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -397,6 +403,7 @@ fn take_head(strand: &mut Strand) {
         && let Ok(bytes) = identity::head_bytes(file)
     {
         strand.head = Fingerprint::of(&bytes);
+        strand.sure = strand.place.size;
     }
 }
 
