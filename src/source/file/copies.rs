@@ -33,6 +33,8 @@ pub(super) enum Verdict {
     Home(Id),
     /// It holds nothing but what another strand reads or has read.
     Copy,
+    /// Up to this boundary it holds what another strand has read; whether the rest was read too cannot be said.
+    From(u64, Fingerprint),
     /// So far it holds nothing but what another strand reads; it may still grow.
     Growing,
     /// It cannot be said yet.
@@ -124,6 +126,12 @@ impl Stream {
                 strand.evidence.clear();
                 self.make_log(id);
             }
+            (Verdict::From(end, before), Role::Candidate { fresh: true, .. }) => {
+                (strand.read, strand.settled) = (end, end);
+                strand.evidence.clear();
+                strand.evidence.push_back((end, before));
+                self.make_log(id);
+            }
             (Verdict::Copy, Role::Candidate { .. }) => {
                 tracing::debug!(file = %strand.place.path.display(), "the file is a copy of what was read already");
                 strand.role = Role::Twin;
@@ -154,9 +162,6 @@ impl Stream {
             let Some(lost) = self.strands.get(&other) else { continue };
             let related = parents.iter().any(|parent| **parent == *lost.place.path);
             let verdict = compare_with_lost(other, lost, related, &path, &head, file, size);
-            if verdict == Verdict::Copy {
-                self.note_copy(id, size, &tail);
-            }
             if verdict != Verdict::Fresh {
                 return verdict;
             }
@@ -302,13 +307,9 @@ fn compare_with_lost(id: Id, lost: &Strand, related: bool, path: &Path, head: &[
     if lost.read <= size {
         return if holds(lost.frontier()) { Verdict::Home(id) } else { Verdict::Fresh };
     }
-    // Shorter than what was read: a copy taken a moment before the last read.
-    let older = lost.evidence.iter().rev().copied().find(|(end, _)| *end <= size);
-    match older {
-        Some(boundary) if holds(boundary) => Verdict::Copy,
-        None if related && size >= CONVINCING => Verdict::Copy,
-        _ => Verdict::Fresh,
-    }
+    // Shorter than what was read: a copy taken before the last read, or another file that begins alike.
+    let older = lost.evidence.iter().rev().copied().find(|boundary| boundary.0 > 0 && holds(*boundary));
+    older.map_or(Verdict::Fresh, |(end, before)| Verdict::From(end, before))
 }
 
 /// Whether it was gone before anything of its content was seen: only family and size can tell it then, and as it

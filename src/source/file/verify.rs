@@ -168,8 +168,7 @@ impl Stream {
         for id in strands {
             let Some(strand) = self.strands.get(&id) else { continue };
             let ends_there = held.contains(&(id, verify.at)) && strand.read == verify.at;
-            let shorter = strand.read > verify.at && held.iter().any(|(other, end)| *other == id && *end > 0);
-            if ends_there || (shorter && strand.place.packing.is_some()) {
+            if ends_there {
                 return Verdict::Copy;
             }
             if strand.place.packing.is_none()
@@ -178,9 +177,12 @@ impl Stream {
             {
                 return Verdict::Copy;
             }
-            if shorter && self.strands.get(&id).is_some_and(|strand| strand.standing != Standing::Present) {
-                return Verdict::Copy;
-            }
+        }
+        // Shorter than what was read of something that is gone: shipped from the last boundary both have.
+        let gone = |id: &Id| self.strands.get(id).is_some_and(|strand| strand.standing != Standing::Present);
+        let shared = verify.boundaries.iter().rev().find(|boundary| boundary.holds && boundary.end > 0 && gone(&boundary.strand));
+        if let Some(boundary) = shared {
+            return Verdict::From(boundary.end, boundary.before);
         }
         let family = self.strands.get(&verify.id).map(|strand| strand.family);
         let unseen = |id: &&Id| {
