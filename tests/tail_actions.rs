@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tracing_subscriber::util::SubscriberInitExt;
 
 const STREAM: &str = "firehose:test";
 
@@ -205,10 +204,13 @@ impl World {
     }
 
     fn until_lines(&mut self, expected: &[String]) {
-        let what = format!("arrival of {} lines", expected.len());
-        self.until(&what, |world| {
+        let deadline = Instant::now() + Duration::from_secs(25);
+        self.until("arrival of all lines", |world| {
             let arrived: std::collections::HashSet<&str> = world.lines.iter().map(|(_, line)| line.as_str()).collect();
-            expected.iter().all(|line| arrived.contains(line.as_str()))
+            let mut missing = expected.iter().map(String::as_str).filter(|line| !arrived.contains(line)).peekable();
+            let complete = missing.peek().is_none();
+            assert!(complete || Instant::now() < deadline, "missing: {:?}", summary(missing));
+            complete
         });
     }
 

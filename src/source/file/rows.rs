@@ -70,7 +70,7 @@ impl Stream {
             }
             strand.dirty = false;
             let replaced = self.by_key.get(&key) != Some(&id) && !held.contains(&(key, id));
-            if replaced || matches!(strand.role, Role::Candidate { .. }) {
+            if replaced || matches!(strand.role, Role::Candidate { fresh: false, .. }) {
                 continue;
             }
             strand.saved_at = wall.max(1);

@@ -243,9 +243,28 @@ impl Strand {
         if self.place.packing.is_some() { 0 } else { self.place.size.saturating_sub(self.read) }
     }
 
+    /// The row of a file of which nothing was read.
+    fn row_of_beginning(&self, stream: &str, saved_at: u64) -> SavedPosition {
+        SavedPosition {
+            stream: stream.to_owned(),
+            file: self.place.key,
+            path: self.place.path.to_path_buf(),
+            position: Position::START,
+            head: Fingerprint::default(),
+            frontier_end: Position::START,
+            frontier: Fingerprint::default(),
+            size: self.place.size,
+            changed: self.place.changed,
+            saved_at,
+        }
+    }
+
     /// Its row as of now.
     pub(super) fn row(&self, stream: &str, saved_at: u64) -> SavedPosition {
         let settled = self.evidence.iter().rev().find(|(end, _)| *end <= self.settled).copied().unwrap_or_default();
+        if matches!(self.role, Role::Candidate { .. }) {
+            return self.row_of_beginning(stream, saved_at);
+        }
         let whole_archive = self.place.packing.is_some() && (self.finished || self.role == Role::Twin);
         let whole_archive = whole_archive && self.settled == self.read;
         let (frontier_end, frontier) =

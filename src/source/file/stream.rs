@@ -400,6 +400,10 @@ impl Stream {
         let id = self.insert(strand);
         self.candidates.push(id);
         self.tick_later(id);
+        if fresh {
+            // Its row keeps it in mind, should the process end before it is clear what it is.
+            self.mark_dirty(id);
+        }
         id
     }
 
