@@ -66,6 +66,7 @@ impl Stream {
         }
         strand.role = Role::Candidate { since: world.now, fresh };
         strand.attempts = 0;
+        strand.compared = 0;
         self.verifying.retain(|verify| verify.id != id);
         self.doubted.push(id);
         self.tick_later(id);
@@ -82,6 +83,10 @@ impl Stream {
     pub(super) fn judge(&mut self, id: Id, world: &mut World) {
         let Some(strand) = self.strands.get(&id).filter(|strand| strand.role != Role::Log) else { return };
         let known_copy = strand.role == Role::Twin;
+        let only_sought = matches!(strand.role, Role::Candidate { fresh: false, .. });
+        if only_sought && strand.compared == self.losses && strand.place.packing.is_none() {
+            return;
+        }
         if known_copy && (self.lost.is_empty() || strand.compared == self.losses) {
             return; // It was compared with everything that is lost.
         }

@@ -134,7 +134,9 @@ impl Stream {
             })
             .flat_map(|(other, strand)| {
                 let all = strand.evidence.iter().copied().chain(strand.evidence.is_empty().then(Default::default));
-                all.map(|(end, before)| Boundary { strand: *other, end, before, holds: false })
+                // A boundary without a hash (a finished archive's row) is no evidence.
+                let evident = all.filter(|(end, before)| *end == 0 || before.length > 0);
+                evident.map(|(end, before)| Boundary { strand: *other, end, before, holds: false })
             })
             .collect();
         boundaries.sort_by_key(|boundary| boundary.end);
