@@ -8,6 +8,10 @@
 mod brackets;
 /// Delimited columns to JSON.
 mod csv;
+/// Fields of JSON objects: added, renamed, removed.
+mod fields;
+/// Records kept or dropped by what is in them.
+mod filter;
 /// What the machine says about itself, added to JSON objects.
 mod instance;
 /// Regular expressions as Java reads them.
@@ -22,6 +26,8 @@ mod metadata;
 mod nearest;
 /// Where a record comes from, added to JSON objects.
 mod provenance;
+/// Secrets replaced.
+mod redact;
 /// The options as written, made into settings.
 mod settings;
 /// Lines of a record joined.
@@ -30,6 +36,8 @@ mod singleline;
 mod template;
 /// Points in time, read and written.
 mod time;
+/// A point in time parsed out of a field.
+mod timestamp;
 /// Why a record was not kept as the steps would have it.
 mod verdict;
 

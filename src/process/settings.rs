@@ -85,7 +85,7 @@ impl Step {
 /// Makes the step of one option; `None` where a fault was reported.
 type Parse = fn(&mut Reader<'_>) -> Option<Step>;
 
-const OPTIONS: [(&str, Parse); 8] = [
+const OPTIONS: [(&str, Parse); 15] = [
     ("SINGLELINE", original::singleline),
     ("CSVTOJSON", original::csv),
     ("LOGTOJSON", original::log),
@@ -93,7 +93,14 @@ const OPTIONS: [(&str, Parse); 8] = [
     ("ADDEC2METADATA", original::instance),
     ("ADDBRACKETS", original::brackets),
     ("USINGPLUGGIN", original::plugin),
+    ("FILTER", more::filter),
+    ("REDACT", more::redact),
+    ("ADDFIELDS", more::add_fields),
+    ("RENAMEFIELDS", more::rename_fields),
+    ("REMOVEFIELDS", more::remove_fields),
+    ("TIMESTAMP", more::timestamp),
     ("ADDPROVENANCE", more::provenance),
+    ("JQ", more::jq),
 ];
 
 const ON_FAILURE: [(&str, OnFailure); 3] =

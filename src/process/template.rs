@@ -232,10 +232,6 @@ impl<T> PerFile<T> {
         }
         Ok(self.held.as_ref().expect("it was just made"))
     }
-
-    pub(super) fn forget(&mut self) {
-        self.held = None;
-    }
 }
 
 /// A `pathPattern` and the groups of the path last matched.

@@ -2,6 +2,9 @@
 //! Promises the proleptic Gregorian calendar from year 0 to 9999, in UTC.
 //! Leaves what time it is to the caller.
 
+/// Points in time parsed by a format.
+pub(super) mod parse;
+
 const DAY: i64 = 86_400;
 
 /// A point in time: seconds since 1970 and nanoseconds.
