@@ -12,6 +12,9 @@ mod csv;
 mod fields;
 /// Records kept or dropped by what is in them.
 mod filter;
+/// Doors for fuzzers, which the tests go through too.
+#[doc(hidden)]
+pub mod fuzz;
 /// What the machine says about itself, added to JSON objects.
 mod instance;
 /// Regular expressions as Java reads them.
@@ -263,3 +266,6 @@ fn as_text<'a>(record: &'a [u8], scratch: &'a mut String) -> &'a str {
     }
     scratch
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ type Hit = Option<(usize, usize)>;
 /// A search through one text from left to right. What each pattern finds next is remembered, so that many hits of one
 /// do not make another look at the same text again and again.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(in crate::process) struct Search {
     /// Of each finder: `None` where it is not known.
     ahead: [Option<Hit>; FINDERS.len()],
 }
@@ -38,14 +38,14 @@ const FINDERS: [fn(&[u8], usize) -> Hit; 4] = [
 ];
 
 impl Search {
-    pub(super) fn new(kinds: Kinds) -> Self {
+    pub(in crate::process) fn new(kinds: Kinds) -> Self {
         let unknown = |wanted: bool| if wanted { None } else { Some(None) };
         let token = unknown(kinds.bearer_token);
         Self { ahead: [unknown(kinds.card_number), unknown(kinds.email), token, token] }
     }
 
     /// Begin and end of the first thing found at `from` or later; `from` never falls.
-    pub(super) fn next(&mut self, text: &[u8], from: usize) -> Hit {
+    pub(in crate::process) fn next(&mut self, text: &[u8], from: usize) -> Hit {
         for (ahead, find) in self.ahead.iter_mut().zip(FINDERS) {
             let overtaken = matches!(ahead, Some(Some((start, _))) if *start < from);
             if ahead.is_none() || overtaken {
