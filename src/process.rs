@@ -19,6 +19,9 @@ pub mod fuzz;
 mod instance;
 /// Regular expressions as Java reads them.
 mod java;
+/// A program of jq.
+#[cfg(feature = "jq")]
+mod jq;
 /// JSON: written, looked through, edited in place.
 mod json;
 /// Log formats to JSON.

@@ -234,3 +234,28 @@ pub(super) fn jq(reader: &mut Reader<'_>) -> Option<Step> {
     reader.error("optionName", "this build has no jq in it", help);
     None
 }
+
+/// In a build with it.
+#[cfg(feature = "jq")]
+pub(super) fn jq(reader: &mut Reader<'_>) -> Option<Step> {
+    use crate::process::jq::{Jq, Program};
+    let program = reader.required_text("program", "write a program of jq, such as \".message |= ascii_downcase\"");
+    let mut number = |key: &'static str, otherwise: usize, most: usize| match reader.text(key) {
+        None => Some(otherwise),
+        Some(text) => match text.parse() {
+            Ok(number) if (1..=most).contains(&number) => Some(number),
+            _ => {
+                reader.error(key, format!("this is no number from 1 to {most}"), "leave it out");
+                None
+            }
+        },
+    };
+    let (results, steps) = (number("maxResults", 100, 10_000), number("maxSteps", 100_000, 10_000_000));
+    match Program::new(&program?, results?, steps?) {
+        Ok(program) => Some(Step::plain("JQ", move || Jq::new(program.clone()))),
+        Err(error) => {
+            reader.error("program", format!("this program cannot run: {error}"), "see the manual of jq 1.7");
+            None
+        }
+    }
+}
