@@ -190,7 +190,6 @@ impl Processor {
 
     /// Takes one record, its newline included, through all steps and appends what is to be sent to `out`. Nothing is
     /// appended unless the verdict is [`Verdict::Kept`] or [`Verdict::KeptRaw`].
-    #[must_use]
     pub fn process(&mut self, record: &[u8], place: &Place<'_>, out: &mut Vec<u8>) -> Verdict {
         let start = out.len();
         let ended = self.run(record, place, out);

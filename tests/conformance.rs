@@ -43,7 +43,7 @@ fn instance() -> Arc<Instance> {
 fn surroundings(row: &Value) -> Surroundings {
     Surroundings {
         host: "web-1".into(),
-        variables: [("STAGE".to_owned(), "prod \"x\"".to_owned())].into(),
+        variables: [("STAGE".to_owned(), row["stage"].as_str().unwrap_or("prod \"x\"").to_owned())].into(),
         instance: (row["instance"] != Value::Bool(false)).then(instance),
         max_record_bytes: row["max_record_bytes"].as_u64().unwrap_or(8 << 20) as usize,
     }
@@ -165,4 +165,55 @@ fn every_row_of_the_tables_comes_out_as_written() {
     }
     assert!(faults.is_empty(), "{} of {rows} rows:\n{}", faults.len(), faults.join("\n"));
     assert!(rows > 100, "only {rows} rows");
+}
+
+/// Blocks of a document: what stands behind the fence, and the text between.
+fn blocks(document: &str) -> Vec<(&str, String)> {
+    let (mut blocks, mut open): (Vec<(&str, String)>, bool) = (Vec::new(), false);
+    for line in document.lines() {
+        match (line.strip_prefix("```"), open) {
+            (Some(label), false) => {
+                blocks.push((label, String::new()));
+                open = true;
+            }
+            (Some(_), true) => open = false,
+            (None, true) => {
+                let text = &mut blocks.last_mut().unwrap().1;
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, false) => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_example_of_the_manual_comes_out_as_written() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/processing.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let blocks = blocks(&document);
+    let (mut examples, mut faults) = (0, Vec::new());
+    for (index, (_, option)) in blocks.iter().enumerate().filter(|(_, (label, _))| *label == "json option") {
+        let option: Value = serde_json::from_str(option).unwrap_or_else(|error| panic!("{error}: {option}"));
+        if option["optionName"] == "JQ" && !cfg!(feature = "jq") {
+            continue;
+        }
+        let [(input_label, input), (fate, expected)] = &blocks[index + 1..index + 3] else { panic!("{option} alone") };
+        assert_eq!(*input_label, "text input", "{option}");
+        let key = match *fate {
+            "text output" => "kept",
+            "text quarantined" => "failed",
+            "text dropped" => "dropped",
+            other => panic!("{option}: what is `{other}`?"),
+        };
+        let expected = if key == "kept" { expected.as_str() } else { expected.trim_end() };
+        let row = serde_json::json!({"option": option, "input": input, key: expected, "stage": "prod"});
+        examples += 1;
+        if let Err(error) = fault(&row) {
+            faults.push(format!("{option}: {error}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(examples >= 18, "only {examples} examples");
 }

@@ -4,7 +4,6 @@
 
 use super::java::Pattern;
 use super::json::edit::{self, Tree};
-use super::json::print;
 use super::{Cause, Place, Stop, Work, as_text, without_newline};
 use serde_json::Value;
 
@@ -125,6 +124,9 @@ fn equals(value: &Value, shown: &[u8], is_text: bool) -> bool {
     match value {
         Value::String(text) => is_text && text.as_bytes() == shown,
         Value::Number(wanted) => !is_text && wanted.as_f64().is_some_and(|wanted| number(shown) == Some(wanted)),
-        other => !is_text && print::constant(other, print::Format::Compact, 0) == shown,
+        Value::Bool(wanted) => !is_text && shown == if *wanted { b"true".as_slice() } else { b"false" },
+        Value::Null => !is_text && shown == b"null",
+        // Refused where the test was written.
+        Value::Array(_) | Value::Object(_) => false,
     }
 }

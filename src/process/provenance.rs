@@ -1,6 +1,7 @@
 //! ADDPROVENANCE: where a record comes from, added to JSON objects by splicing.
-//! Promises that two records have the same host, file and offset only if they are the same record, and that offset and
-//! length of the records of a file, put in order, leave no gap where nothing was lost.
+//! Promises that a record which is sent twice has the same host, file, offset and length both times, and that offset and
+//! length of the records of a file, put in order, leave no gap where nothing was left out. A file that is truncated in
+//! place keeps its identity and begins again at offset 0.
 //! Leaves asking for gaps and duplicates to the lake.
 
 use super::json::edit::{Additions, Edits, Scratch};

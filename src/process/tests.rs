@@ -46,16 +46,17 @@ fn every_door_holds_for_every_seed_whole_cut_and_changed() {
 }
 
 #[test]
-fn a_mebibyte_of_anything_has_a_verdict() {
+fn a_long_line_of_anything_has_a_verdict() {
+    const LONG: usize = 1 << 17;
     for unit in
         ["a", "\"", "\\", "[", "{\"a\":", "\u{1}", "é", "a,\"\"", "a@b.cd ", "4111 ", "Bearer ", " ", "\u{FEFF}"]
     {
-        let text = unit.repeat((1 << 20) / unit.len());
+        let text = unit.repeat(LONG / unit.len());
         for (_, door) in DOORS {
             door(text.as_bytes());
         }
     }
-    let binary: Vec<u8> = (0..1_u32 << 20).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let binary: Vec<u8> = (0..LONG as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     for (_, door) in DOORS {
         door(&binary);
     }
@@ -79,6 +80,9 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
+    // Each case goes through every door, and most doors have several options.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn every_door_holds_for_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for (_, door) in DOORS {
@@ -152,4 +156,11 @@ fn what_is_the_same_for_a_file_is_worked_out_anew_for_another() {
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
+}
+
+#[test]
+fn settings_and_processors_go_where_the_flow_goes() {
+    fn goes<T: Send>() {}
+    goes::<Processor>();
+    goes::<Settings>();
 }

@@ -123,10 +123,11 @@ fn card_number(text: &[u8], from: usize) -> Hit {
         at += text[at..].iter().position(u8::is_ascii_digit)?;
         let before = at.checked_sub(1).map(|place| text[place]);
         let fraction = before == Some(b'.') && at >= 2 && text[at - 2].is_ascii_digit();
-        if !fraction && !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            if let Some(end) = card_at(text, at) {
-                return Some((at, end));
-            }
+        if !fraction
+            && !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && let Some(end) = card_at(text, at)
+        {
+            return Some((at, end));
         }
         while text.get(at).is_some_and(u8::is_ascii_digit) {
             at += 1;

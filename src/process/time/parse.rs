@@ -205,11 +205,13 @@ impl Part {
                 read.hour = number(rest, 1, 2)? as u32;
             }
             Self::HalfDay => {
-                let word = letters(rest).to_ascii_lowercase();
-                read.afternoon = Some(match word.as_slice() {
-                    b"am" => false,
-                    b"pm" => true,
-                    _ => return None,
+                let word = letters(rest);
+                read.afternoon = Some(if word.eq_ignore_ascii_case(b"pm") {
+                    true
+                } else if word.eq_ignore_ascii_case(b"am") {
+                    false
+                } else {
+                    return None;
                 });
             }
             Self::Minute => read.minute = number(rest, 2, 2)? as u32,
@@ -236,7 +238,7 @@ impl Part {
 }
 
 /// Between date and time, RFC 3339 also allows a blank and a small letter.
-fn loose<'a>(byte: u8, rest: &'a [u8]) -> Option<&'a [u8]> {
+fn loose(byte: u8, rest: &[u8]) -> Option<&[u8]> {
     if byte == b'T' { rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"t")) } else { None }
 }
 
