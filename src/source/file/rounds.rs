@@ -84,6 +84,7 @@ pub(super) fn run(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, 
         folders_cost: Duration::ZERO,
     };
     rounds.begin(remembered);
+    orders.begun.store(true, Ordering::Release);
     loop {
         rounds.world.now = Instant::now();
         rounds.world.wall = wall_clock();
