@@ -109,8 +109,10 @@ pub(super) struct Strand {
     pub(super) rotated: bool,
     /// An archive read to its end.
     pub(super) finished: bool,
-    /// It could not be opened, and the operator knows.
+    /// It could not be opened or read; not tried again before something about it changes.
     pub(super) denied: bool,
+    /// The operator was told so, and was not told yet that it can be read again.
+    pub(super) complained: bool,
     /// How often it was tried to unpack it for comparison.
     pub(super) attempts: u32,
     /// When bytes last came.
@@ -146,6 +148,7 @@ impl Strand {
             rotated: false,
             finished: false,
             denied: false,
+            complained: false,
             attempts: 0,
             touched: now,
             looked: 0,
