@@ -54,10 +54,17 @@ impl StartError {
 /// Runs the plan until a signal asks to stop.
 #[must_use]
 pub fn run(plan: &Plan) -> Exit {
+    run_until(plan, |_| std::future::pending())
+}
+
+/// The same, or until the future ends that `watch` makes out of the running flows. It may look at them meanwhile,
+/// and at their books even afterwards; when a signal comes first it is dropped.
+#[must_use]
+pub fn run_until<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F) -> Exit {
     for warning in plan.warnings.faults() {
         tracing::warn!("{}", plan.warnings.one_line(warning));
     }
-    match start(plan) {
+    match start(plan, watch) {
         Ok(exit) => exit,
         Err(error) => {
             tracing::error!("{error}");
@@ -66,7 +73,7 @@ pub fn run(plan: &Plan) -> Exit {
     }
 }
 
-fn start(plan: &Plan) -> Result<Exit, StartError> {
+fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F) -> Result<Exit, StartError> {
     let pairs: Vec<(String, String)> = plan
         .flows
         .iter()
@@ -82,7 +89,8 @@ fn start(plan: &Plan) -> Result<Exit, StartError> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("flow").enable_all().build()?;
     let exit = runtime.block_on(async {
         let running = Running::build(plan, service(plan).await?, remembered, &keeper)?;
-        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout).await)
+        let until = watch(running.looks.clone());
+        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, until).await)
     })?;
     // Calls that were still under way at the deadline are dropped with the runtime.
     runtime.shutdown_background();
@@ -111,11 +119,32 @@ struct Running {
     stop: watch::Sender<bool>,
 }
 
-/// What can be seen of a flow from outside.
-struct Look {
+/// What can be seen of a flow from outside, while it runs and after.
+#[derive(Clone, Debug)]
+pub struct Look {
     name: String,
     books: Arc<Books>,
     standing: Standing,
+}
+
+impl Look {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it read and what became of that.
+    #[must_use]
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Why it waits on purpose, where it does.
+    #[must_use]
+    pub fn holding(&self) -> Option<String> {
+        self.standing.reason()
+    }
 }
 
 impl Running {
@@ -171,8 +200,8 @@ impl Running {
         Ok(Self { flows, looks, tailer, stop })
     }
 
-    /// Waits for a signal or for a flow that ends by itself, then drains.
-    async fn supervise(mut self, keeper: &Keeper, patience: Duration) -> Exit {
+    /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
+    async fn supervise(mut self, keeper: &Keeper, patience: Duration, until: impl Future<Output = ()>) -> Exit {
         let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => {
@@ -184,6 +213,7 @@ impl Running {
         let exit = tokio::select! {
             () = look_after(&self.looks, &self.tailer, keeper, &mut notifier) => Exit::Success,
             _ = either(&mut terminate, &mut interrupt) => Exit::Success,
+            () = until => Exit::Success,
             died = self.flows.join_next() => {
                 tracing::error!(
                     reason = died.and_then(Result::err).map(|died| died.to_string()),

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tracing_subscriber::util::SubscriberInitExt;
 
 const STREAM: &str = "firehose:test";
 
@@ -671,4 +672,242 @@ fn many_files_are_all_read_and_known_again_at_the_next_start() {
     }
     world.until_lines(&second);
     assert_eq!(world.lines.len(), expected.len() + second.len());
+}
+
+/// One thing that happens to the logs of the generated test.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Write(usize),
+    /// A line in two writes, with whatever happens between.
+    Begin,
+    Rotate(Rotation),
+    /// Rename to a name that says nothing and does not match; the writer goes on for a while.
+    MoveAway,
+    /// Copied beside itself under a name that may match.
+    Copy,
+    DeleteWhenRead,
+    MakeAgain,
+    TruncateWhenRead,
+    Pause(u64),
+    Receive,
+    SettleSome,
+    Restart,
+    Crash,
+}
+
+fn next_action(random: &mut fastrand::Rng, crashes: bool) -> Action {
+    match random.u32(0..100) {
+        0..38 => Action::Write(random.usize(1..60)),
+        38..44 => Action::Begin,
+        44..56 => Action::Rotate(ROTATIONS[random.usize(..ROTATIONS.len())]),
+        56..58 => Action::MoveAway,
+        58..61 => Action::Copy,
+        61..64 => Action::DeleteWhenRead,
+        64..66 => Action::MakeAgain,
+        66..70 => Action::TruncateWhenRead,
+        70..78 => Action::Pause(random.u64(1..40)),
+        78..88 => Action::Receive,
+        88..94 => Action::SettleSome,
+        94..98 => Action::Restart,
+        _ if crashes => Action::Crash,
+        _ => Action::Receive,
+    }
+}
+
+/// The logs as they were written: each content with its own label, so that order can be told within it.
+struct Model {
+    world: World,
+    random: fastrand::Rng,
+    crashes: bool,
+    content: usize,
+    line: usize,
+    begun: String,
+    expected: Vec<String>,
+    header: String,
+}
+
+impl Model {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::new(PATTERNS[random.usize(..PATTERNS.len())]);
+        world.settle = false;
+        world.room = random.usize(1..5);
+        let header =
+            if random.bool() { format!("{}\n", "a,header,that,is,always,the,same,".repeat(40)) } else { String::new() };
+        Self {
+            world,
+            random,
+            crashes: seed % 2 == 0,
+            content: 0,
+            line: 0,
+            begun: String::new(),
+            expected: Vec::new(),
+            header,
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.world.path("app.log")
+    }
+
+    fn next_content(&mut self) {
+        self.content += 1;
+        self.line = 0;
+    }
+
+    fn write(&mut self, count: usize) {
+        let new = lines(&format!("content {:04}", self.content), self.line..self.line + count);
+        let header = if self.line == 0 { self.header.as_str() } else { "" };
+        append(&self.log(), &format!("{header}{}{}", std::mem::take(&mut self.begun), text(&new)));
+        self.line += count;
+        self.expected.extend(new);
+    }
+
+    fn finish_line(&mut self) {
+        if !self.begun.is_empty() {
+            append(&self.log(), &std::mem::take(&mut self.begun));
+        }
+    }
+
+    fn until_read(&mut self) {
+        let expected = self.expected.clone();
+        if self.world.running.is_none() {
+            self.world.start();
+        }
+        self.world.until_lines(&expected);
+    }
+
+    fn act(&mut self, action: Action) {
+        let log = self.log();
+        match action {
+            Action::Write(count) => self.write(count),
+            Action::Begin => {
+                self.write(1);
+                let line = lines(&format!("content {:04}", self.content), self.line..self.line + 1).remove(0);
+                let (first, second) = line.split_at(20);
+                append(&log, first);
+                self.begun = format!("{second}\n");
+                self.line += 1;
+                self.expected.push(line);
+            }
+            Action::Rotate(rotation) if log.exists() => {
+                self.finish_line();
+                rotate(&log, rotation);
+                self.next_content();
+            }
+            Action::MoveAway if log.exists() => {
+                self.until_read();
+                self.finish_line();
+                let away = self.world.path(&format!("moved-{}", self.content));
+                std::fs::rename(&log, &away).unwrap();
+                let late = lines(&format!("content {:04}", self.content), self.line..self.line + 3);
+                append(&away, &text(&late));
+                self.expected.extend(late);
+                self.until_read();
+                self.next_content();
+            }
+            Action::Copy if log.exists() => {
+                std::fs::copy(&log, self.world.path("app.log.bak")).unwrap();
+            }
+            Action::DeleteWhenRead | Action::MakeAgain if log.exists() => {
+                self.finish_line();
+                self.until_read();
+                std::fs::remove_file(&log).unwrap();
+                self.next_content();
+                if matches!(action, Action::MakeAgain) {
+                    self.write(1);
+                }
+            }
+            Action::TruncateWhenRead if log.exists() => {
+                self.finish_line();
+                self.until_read();
+                let old = std::fs::metadata(&log).unwrap().len();
+                self.next_content();
+                OpenOptions::new().write(true).truncate(true).open(&log).unwrap();
+                let count = if self.random.bool() { 1 } else { old as usize / 60 + 10 };
+                self.write(count);
+            }
+            Action::Pause(milliseconds) => std::thread::sleep(Duration::from_millis(milliseconds)),
+            Action::Receive => {
+                self.world.pump();
+            }
+            Action::SettleSome => {
+                if let Some(running) = &self.world.running {
+                    for (origin, content) in &running.contents {
+                        let part = self.random.u64(0..=content.end - content.begun.len() as u64);
+                        running.watermarks.post(*origin, Position(part));
+                    }
+                }
+            }
+            Action::Restart => {
+                if self.world.running.is_some() {
+                    // A clean stop: what arrived is settled.
+                    self.world.running.as_ref().unwrap().tailer.stop_reading();
+                    self.world.until("closed channels", |world| world.running.as_ref().unwrap().arrivals.is_closed());
+                    self.world.pump();
+                    self.world.settle_all();
+                    self.world.stop();
+                } else {
+                    self.world.start();
+                }
+            }
+            Action::Crash => self.world.crash(),
+            _ => {}
+        }
+    }
+
+    fn check(&mut self) {
+        self.finish_line();
+        self.write(1);
+        self.until_read();
+        let header = self.header.trim_end().to_owned();
+        let mut arrived: HashMap<&str, usize> = HashMap::new();
+        let mut newest: HashMap<&str, &str> = HashMap::new();
+        for (_, line) in self.world.lines.iter().filter(|(_, line)| *line != header) {
+            *arrived.entry(line).or_default() += 1;
+            let before = newest.insert(&line[..12.min(line.len())], line);
+            assert!(self.crashes || before.is_none_or(|before| before < line.as_str()), "{line} came after {before:?}");
+        }
+        for line in &self.expected {
+            let times = arrived.remove(line.as_str()).unwrap_or(0);
+            assert!(times == 1 || (self.crashes && times > 1), "{line} arrived {times} times");
+        }
+        assert!(arrived.is_empty() || self.crashes, "never written: {arrived:?}");
+    }
+}
+
+#[test]
+fn whatever_happens_to_files_every_line_that_can_be_had_arrives() {
+    let seeds: Vec<u64> = match std::env::var("TAIL_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => {
+            let count = std::env::var("TAIL_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(24);
+            let first = fastrand::u64(..1 << 40);
+            (first..first + count).collect()
+        }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let seeds = seeds.iter().copied().skip(worker).step_by(8);
+            scope.spawn(move || {
+                for seed in seeds {
+                    let mut actions = Vec::new();
+                    let mut model = Model::new(seed);
+                    let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        model.world.start();
+                        for _ in 0..60 {
+                            let action = next_action(&mut model.random, model.crashes);
+                            actions.push(action);
+                            model.act(action);
+                        }
+                        model.check();
+                    }));
+                    if let Err(panic) = run {
+                        eprintln!("TAIL_SEED={seed} {:?}: {actions:?}", model.world.include);
+                        std::panic::resume_unwind(panic);
+                    }
+                }
+            });
+        }
+    });
 }

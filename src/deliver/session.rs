@@ -259,13 +259,20 @@ impl HttpConnector for Capture {
     }
 }
 
+/// Whether the endpoint is on this machine, where no proxy could reach it.
+fn is_this_machine(uri: &http::Uri) -> bool {
+    uri.host().is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
 /// The SDK's own HTTP client, with its pool, its TLS and the environment's proxy.
 fn connector(uri: &http::Uri) -> Result<SharedHttpConnector, SessionError> {
     let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
     let mut builder = Connector::builder().connector_settings(settings);
-    let proxied = ["http_proxy", "https_proxy", "all_proxy"]
-        .iter()
-        .any(|name| [name.to_string(), name.to_uppercase()].iter().any(|name| std::env::var_os(name).is_some()));
+    let set = |name: &str| std::env::var_os(name).is_some() || std::env::var_os(name.to_uppercase()).is_some();
+    let proxied = !is_this_machine(uri) && ["http_proxy", "https_proxy", "all_proxy"].into_iter().any(set);
     if proxied {
         builder = builder.proxy_config(ProxyConfig::from_env());
     }

@@ -111,7 +111,8 @@ impl Stream {
         match (verdict, strand.role) {
             (Verdict::Home(lost), _) => self.come_home(lost, id, world),
             (Verdict::Fresh, Role::Candidate { fresh: true, .. }) => {
-                strand.head = Fingerprint::default();
+                (strand.read, strand.settled) = (0, 0);
+                strand.evidence.clear();
                 self.make_log(id);
             }
             (Verdict::Copy, Role::Candidate { .. }) => {

@@ -7,8 +7,8 @@ use super::identity::{self, Kind};
 use super::names;
 use super::reconcile::{Decision, Known, Seen, reconcile};
 use super::strand::{Id, Place, Role, Standing, Strand};
-use super::stream::{Incident, SEEK_FOR, Stream, World, family_of};
-use std::collections::HashSet;
+use super::stream::{Incident, Stream, World, family_of};
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,7 +46,9 @@ impl Stream {
                 break;
             }
         }
-        folders.iter().for_each(|folder| drop(self.due.remove(folder)));
+        for folder in folders {
+            self.due.remove(folder);
+        }
         let known = self.known_in(folders, &seen);
         let mut new = Vec::new();
         for decision in reconcile(&known, &seen) {
@@ -179,7 +181,7 @@ impl Stream {
         strand.standing = Standing::Absent { since: world.now };
         let unread = strand.unread() > 0 || (strand.place.packing.is_some() && !strand.finished);
         if strand.role == Role::Log && strand.source.is_none() && unread {
-            strand.standing = Standing::Lost { until: world.now + SEEK_FOR, sought: false };
+            strand.standing = Standing::Lost { since: world.now, sought: false };
             self.lost.push(id);
             self.due.insert(folder_of(&strand.place.path).to_owned(), world.now);
         }
@@ -192,13 +194,15 @@ impl Stream {
         let mut incidents = std::mem::take(&mut self.incidents);
         // Oldest first; a name without a rotation suffix is the newest of its rotations.
         new.sort_by_key(|seen| {
-            let live = names::parents(name_of(&seen.path)).is_empty() && names::packing(name_of(&seen.path)).is_none();
+            let live = is_live(&seen.path);
             (live, seen.status.key.born.min(seen.status.modified), seen.status.modified, seen.path.clone())
         });
         let mut begun = Vec::new();
-        let mut last: Vec<Id> = incidents.iter().map(|incident| incident.strand).collect();
+        // The newest of each family: what happened last, and of several things at once, what happened to the live name.
+        incidents.sort_by_key(|incident| (incident.until, is_live(&incident.path)));
+        let mut last: HashMap<u64, Id> =
+            incidents.iter().map(|incident| (family_of(&incident.path), incident.strand)).collect();
         for seen in new {
-            let incident = incidents.iter().position(|incident| is_about(incident, seen));
             let sibling = incidents.iter().position(|incident| is_later_rotation(incident, seen));
             let sibling = sibling.filter(|_| !self.dormant.contains_key(&seen.status.key));
             let Some(flow) =
@@ -215,7 +219,7 @@ impl Stream {
                 link: seen.link,
             };
             let family = family_of(&seen.path);
-            tracing::debug!(file = %seen.path.display(), flow, ?incident, ?sibling, "a new file");
+            tracing::debug!(file = %seen.path.display(), flow, rotated = sibling.is_some(), "a new file");
             if let Some(row) = self.dormant.remove(&seen.status.key) {
                 let strand = Strand::remembered(&row, flow, place.packing, family, world.now);
                 let id = self.insert(strand);
@@ -228,8 +232,8 @@ impl Stream {
             if seen.link {
                 self.links.insert(id);
             }
-            if let (Some(incident), Some(strand)) = (incident, self.strands.get_mut(&id)) {
-                strand.after = Some(std::mem::replace(&mut last[incident], id));
+            if let (Some(last), Some(strand)) = (last.get_mut(&family), self.strands.get_mut(&id)) {
+                strand.after = Some(std::mem::replace(last, id));
             }
             if seen.flow.is_some() && sibling.is_none() && self.skips(&seen.path, flow) {
                 self.skip_to_end(id, world);
@@ -238,7 +242,8 @@ impl Stream {
             }
         }
         // What begins anew under the old name comes after all rotations of it.
-        for (incident, last) in incidents.iter_mut().zip(last) {
+        for incident in &mut incidents {
+            let Some(last) = last.get(&family_of(&incident.path)).copied() else { continue };
             incident.strand = last;
             if let Some(live) = self.present_at(&incident.path).filter(|live| !self.waits_for(last, *live))
                 && let Some(strand) = self.strands.get_mut(&live)
@@ -293,16 +298,15 @@ impl Stream {
     }
 }
 
+/// Whether the name bears no sign of rotation.
+fn is_live(path: &Path) -> bool {
+    names::parents(name_of(path)).is_empty() && names::packing(name_of(path)).is_none()
+}
+
 /// Whether entries of one of the folders came or went a moment ago.
 fn changed_recently(folders: &[PathBuf], wall: u64) -> bool {
     let recently = wall.saturating_sub(50).saturating_mul(1_000_000);
     folders.iter().any(|folder| identity::of_path(folder).is_ok_and(|status| status.modified >= recently))
-}
-
-/// Whether the file is, by its name, a rotation of the name that something happened to, or bears it.
-fn is_about(incident: &Incident, seen: &Seen) -> bool {
-    folder_of(&incident.path) == folder_of(&seen.path)
-        && names::family(name_of(&incident.path)) == names::family(name_of(&seen.path))
 }
 
 /// Whether the file is a rotation that came about since the name was last seen to lead where it led.

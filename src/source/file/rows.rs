@@ -6,7 +6,7 @@ use super::copies::is_unseen;
 use super::discover::folder_of;
 use super::identity;
 use super::strand::{Id, Role, Source, Standing, Strand};
-use super::stream::{Stream, World};
+use super::stream::{SEEK_FOR, Stream, World};
 use super::verify;
 use crate::record::{Arrival, CheckpointUpdate};
 use std::time::Duration;
@@ -113,11 +113,9 @@ impl Stream {
     /// Gives up when the time is over and nothing that may hold the content is left to look at.
     fn tick_lost(&mut self, id: Id, world: &mut World) -> bool {
         let Some(strand) = self.strands.get(&id) else { return false };
-        let Standing::Lost { until, .. } = strand.standing else { return false };
-        if world.now < until || !self.verifying.is_empty() {
-            return true;
-        }
-        if self.lost.first() == Some(&id) && world.now < until + Duration::from_millis(500) {
+        let Standing::Lost { since, .. } = strand.standing else { return false };
+        if world.now < since + SEEK_FOR || !self.verifying.is_empty() {
+            // A copy may come to light late: a compressor gives its output the final name at the end.
             self.folder_touched(&folder_of(&strand.place.path).to_owned(), world.now);
             return true;
         }

@@ -63,8 +63,8 @@ pub(super) enum Standing {
     Present,
     /// Not in its folder; an open descriptor may still hold it.
     Absent { since: Instant },
-    /// Its content is no longer at its place, and is looked for elsewhere until then.
-    Lost { until: Instant, sought: bool },
+    /// Its content is no longer at its place, and is looked for elsewhere since then.
+    Lost { since: Instant, sought: bool },
 }
 
 /// An open file, and its place among the open files.

@@ -415,7 +415,7 @@ impl Stream {
     pub(super) fn truncated(&mut self, id: Id, status: &Status, world: &World) {
         let Some(strand) = self.strands.get_mut(&id) else { return };
         tracing::debug!(file = %strand.place.path.display(), read = strand.read, "the file was truncated");
-        strand.standing = Standing::Lost { until: world.now + SEEK_FOR, sought: false };
+        strand.standing = Standing::Lost { since: world.now, sought: false };
         strand.source = None;
         strand.confirmed = true;
         let mut place = strand.place.clone();

@@ -19,6 +19,9 @@ use tokio::sync::mpsc::error::TrySendError;
 /// How long a candidate may hold back the files after it.
 const HOLD_BACK: Duration = Duration::from_secs(30);
 
+/// How long a file of which nothing was seen before it vanished may hold back the files after it.
+const HOLD_BACK_UNSEEN: Duration = Duration::from_secs(3);
+
 /// How many blocks of an archive one turn unpacks only to skip them.
 const SKIPS: usize = 8;
 
@@ -83,7 +86,11 @@ impl Stream {
                 (strand.place.packing.is_none() || self.worth_verifying(id)) && world.now < since + HOLD_BACK
             }
             (Role::Twin, _) => strand.after.is_some_and(|before| self.holds_back(before, world)),
-            (Role::Log, Standing::Lost { sought, .. }) => !sought || (strand.unread() > 0 && !is_unseen(strand)),
+            (Role::Log, Standing::Lost { sought, since, .. }) if is_unseen(strand) => {
+                // It may be in one of the archives that are still to be unpacked, or in none.
+                !sought || (!self.candidates.is_empty() && world.now < since + HOLD_BACK_UNSEEN)
+            }
+            (Role::Log, Standing::Lost { sought, .. }) => !sought || strand.unread() > 0,
             (Role::Log, _) => strand.wants_turn() && !strand.denied,
         }
     }

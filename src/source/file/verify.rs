@@ -95,6 +95,7 @@ impl Stream {
                     && strand.read >= verify.at
                 {
                     strand.finished = true;
+                    self.recount(lost);
                 }
             }
             Err(error) => self.not_whole(verify.id, &error),
@@ -167,14 +168,6 @@ impl Stream {
         if let Some((_, _, id)) = homes.into_iter().max() {
             return Verdict::Home(id);
         }
-        let family = self.strands.get(&verify.id).map(|strand| strand.family);
-        let unseen = |id: &&Id| {
-            let lost = self.strands.get(*id);
-            lost.is_some_and(|lost| is_unseen(lost) && lost.place.size == verify.at && Some(lost.family) == family)
-        };
-        if let Some(id) = self.lost.iter().find(unseen) {
-            return Verdict::Home(*id);
-        }
         let mut strands: Vec<Id> = verify.boundaries.iter().map(|boundary| boundary.strand).collect();
         strands.dedup();
         for id in strands {
@@ -193,6 +186,14 @@ impl Stream {
             if shorter && self.strands.get(&id).is_some_and(|strand| strand.standing != Standing::Present) {
                 return Verdict::Copy;
             }
+        }
+        let family = self.strands.get(&verify.id).map(|strand| strand.family);
+        let unseen = |id: &&Id| {
+            let lost = self.strands.get(*id);
+            lost.is_some_and(|lost| is_unseen(lost) && lost.place.size == verify.at && Some(lost.family) == family)
+        };
+        if let Some(id) = self.lost.iter().find(unseen) {
+            return Verdict::Home(*id);
         }
         Verdict::Fresh
     }
