@@ -188,9 +188,9 @@ fn a_record_that_no_quarantine_has_room_for_is_held_until_one_has() {
 
 /// Forbids or allows all writing to these files, also to those who have them open. Whether that could be done.
 fn immutable(files: &[PathBuf], on: bool) -> bool {
-    let status =
-        Command::new("chattr").arg(if on { "+i" } else { "-i" }).args(files).stdout(Stdio::null()).stderr(Stdio::null());
-    status.status().is_ok_and(|status| status.success())
+    let mut chattr = Command::new("chattr");
+    chattr.arg(if on { "+i" } else { "-i" }).args(files).stdout(Stdio::null()).stderr(Stdio::null());
+    chattr.status().is_ok_and(|status| status.success())
 }
 
 #[test]
@@ -325,16 +325,22 @@ fn without_descriptors_files_wait_and_are_read_when_there_are_some() {
         count += 1;
         count
     };
-    (0..10).for_each(|file| drop(write(file)));
+    for file in 0..10 {
+        write(file);
+    }
     all_arrive_once(&host, 10);
     allow_descriptors(&agent, 3);
     // Files that are known and files that are new; some of them are rotated meanwhile.
-    (0..20).for_each(|file| drop(write(file)));
+    for file in 0..20 {
+        write(file);
+    }
     let told = agent.wait_for("no file can be opened");
     assert!(told["message"].as_str().unwrap().contains("LimitNOFILE"), "{told}");
     std::fs::rename(host.log("3.log"), host.log("3.log.1")).unwrap();
     std::fs::rename(host.log("15.log"), host.log("15.log.1")).unwrap();
-    (0..20).for_each(|file| drop(write(file)));
+    for file in 0..20 {
+        write(file);
+    }
     // Longer than anything that seems to be gone is looked for.
     let until_then = Instant::now() + SEARCH;
     until("enough time has passed", || Instant::now() > until_then);
