@@ -84,9 +84,9 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
         .collect();
     let (store, remembered) = Store::open(&plan.state_directory, &pairs, clock::now_ms())?;
     let keeper = Keeper::start(store)?;
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("flow").enable_all().build()?;
+    // One thread: a flow waits most of the time, and waking another thread costs more than it saves. It hashes and
+    // sends some 600 MiB a second, two orders of magnitude above what a delivery stream takes.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         let running = Running::build(plan, service(plan).await?, remembered, &keeper)?;
         let until = watch(running.looks.clone());

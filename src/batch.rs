@@ -80,7 +80,7 @@ pub struct Packer {
     line_limit: usize,
     body: Body,
     records: Vec<Record>,
-    claims: Vec<Claim>,
+    claims: Vec<Option<Claim>>,
     /// Records as the service counts them: one per [`Record`], more where a compressed one had to be cut.
     count: usize,
     /// Bytes of the sealed records before base64.
@@ -207,6 +207,8 @@ impl Packer {
             let capacity = self.raw_capacity_with(lines.bytes.len());
             self.open.raw.reserve_exact(capacity - self.open.raw.len());
             self.open.raw.extend_from_slice(lines.bytes);
+        } else if self.line_limit == 1 {
+            self.body.whole_record(lines.bytes);
         } else {
             if self.open.bytes == 0 {
                 self.body.begin_record();
@@ -217,9 +219,10 @@ impl Packer {
         self.open.lines += lines.count;
         self.open.input += lines.input;
         self.open.read_at = self.open.read_at.or(Some(lines.read_at));
-        let newest = if self.claims.len() > self.open.claims_from { self.claims.last_mut() } else { None };
+        let held = self.claims.len() > self.open.claims_from;
+        let newest = if held { self.claims.last_mut().and_then(Option::as_mut) } else { None };
         if let Some(claim) = claim(newest) {
-            self.claims.push(claim);
+            self.claims.push(Some(claim));
         }
     }
 
@@ -238,7 +241,7 @@ impl Packer {
         if self.compressor.is_some() {
             return self.seal_compressed();
         }
-        let wire = self.body.end_record();
+        let wire = if self.line_limit == 1 { self.body.last_record() } else { self.body.end_record() };
         self.close_record(wire, 1, self.open.bytes);
         None
     }
@@ -261,7 +264,7 @@ impl Packer {
             && self.payload + record.payload <= self.settings.max_bytes;
         if fits {
             let wire = self.body.adopt(from.wire(index));
-            self.claims.append(&mut from.take_claims(index));
+            self.claims.extend(from.take_claims(index).into_iter().map(Some));
             self.count += record.parts;
             self.payload += record.payload;
             self.records.push(Record {
@@ -401,7 +404,7 @@ impl Packer {
         let sealed = Sealed {
             body,
             memory,
-            claims: std::mem::take(&mut self.claims).into_iter().map(Some).collect(),
+            claims: std::mem::take(&mut self.claims),
             count: std::mem::take(&mut self.count),
             payload: std::mem::take(&mut self.payload),
             oldest,

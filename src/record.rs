@@ -141,6 +141,8 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct PooledBytes {
     buffer: Vec<u8>,
+    /// Where in the buffer the bytes begin.
+    start: usize,
     home: Option<ChunkPool>,
 }
 
@@ -148,14 +150,14 @@ impl Deref for PooledBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.buffer
+        &self.buffer[self.start..]
     }
 }
 
 impl From<Vec<u8>> for PooledBytes {
     /// Bytes that belong to no pool, as tests and small messages use them.
     fn from(buffer: Vec<u8>) -> Self {
-        Self { buffer, home: None }
+        Self { buffer, start: 0, home: None }
     }
 }
 
@@ -200,10 +202,14 @@ impl ChunkPool {
         Some(shelf.free.pop().unwrap_or_default())
     }
 
-    /// The filled buffer as bytes that come back to this pool. Only for a buffer that it lent.
+    /// The filled buffer, from `start` on, as bytes that come back to this pool. Only for a buffer that it lent.
+    ///
+    /// # Panics
+    /// When the buffer is shorter than that.
     #[must_use]
-    pub fn wrap(&self, buffer: Vec<u8>) -> PooledBytes {
-        PooledBytes { buffer, home: Some(self.clone()) }
+    pub fn wrap(&self, buffer: Vec<u8>, start: usize) -> PooledBytes {
+        assert!(start <= buffer.len(), "bytes begin behind their end");
+        PooledBytes { buffer, start, home: Some(self.clone()) }
     }
 
     /// Takes back a buffer that it lent and that was not wrapped.
@@ -318,8 +324,8 @@ mod tests {
     #[test]
     fn a_pool_lends_no_more_than_its_capacity_and_lends_again_what_came_back() {
         let pool = ChunkPool::new(2);
-        let first = pool.lend().map(|buffer| pool.wrap(buffer));
-        let second = pool.lend().map(|buffer| pool.wrap(buffer));
+        let first = pool.lend().map(|buffer| pool.wrap(buffer, 0));
+        let second = pool.lend().map(|buffer| pool.wrap(buffer, 0));
         assert!(first.is_some() && second.is_some() && pool.lend().is_none());
         drop(first);
         assert!(pool.lend().is_some());

@@ -205,10 +205,13 @@ impl World {
     }
 
     fn until_lines(&mut self, expected: &[String]) {
-        let what = format!("arrival of {} lines", expected.len());
-        self.until(&what, |world| {
+        let deadline = Instant::now() + Duration::from_secs(25);
+        self.until("arrival of all lines", |world| {
             let arrived: std::collections::HashSet<&str> = world.lines.iter().map(|(_, line)| line.as_str()).collect();
-            expected.iter().all(|line| arrived.contains(line.as_str()))
+            let mut missing = expected.iter().map(String::as_str).filter(|line| !arrived.contains(line)).peekable();
+            let complete = missing.peek().is_none();
+            assert!(complete || Instant::now() < deadline, "missing: {:?}", summary(missing));
+            complete
         });
     }
 
@@ -256,7 +259,7 @@ fn summary<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
         let line = line.split(" some words").next().unwrap_or(line);
         let (label, number) = match line.rsplit_once(' ').map(|(label, number)| (label, number.parse::<u64>())) {
             Some((label, Ok(number))) => (label, number),
-            _ => (line, 0),
+            _ => (line.get(..40).unwrap_or(line), 0),
         };
         match runs.last_mut() {
             Some((last, _, end)) if last == label && *end == number => *end += 1,
@@ -719,6 +722,8 @@ struct Model {
     world: World,
     random: fastrand::Rng,
     crashes: bool,
+    /// Something happened after which lines may arrive twice, and torn ones in pieces.
+    repeats: bool,
     content: usize,
     line: usize,
     begun: String,
@@ -738,6 +743,7 @@ impl Model {
             world,
             random,
             crashes: seed % 2 == 0,
+            repeats: false,
             content: 0,
             line: 0,
             begun: String::new(),
@@ -796,8 +802,8 @@ impl Model {
                 self.next_content();
             }
             Action::MoveAway if log.exists() => {
-                self.until_read();
                 self.finish_line();
+                self.until_read();
                 let away = self.world.path(&format!("moved-{}", self.content));
                 std::fs::rename(&log, &away).unwrap();
                 let late = lines(&format!("content {:04}", self.content), self.line..self.line + 3);
@@ -807,6 +813,8 @@ impl Model {
                 self.next_content();
             }
             Action::Copy if log.exists() => {
+                // What is copied and never seen beside its original may be shipped again.
+                self.repeats = true;
                 std::fs::copy(&log, self.world.path("app.log.bak")).unwrap();
             }
             Action::DeleteWhenRead | Action::MakeAgain if log.exists() => {
@@ -851,7 +859,10 @@ impl Model {
                     self.world.start();
                 }
             }
-            Action::Crash => self.world.crash(),
+            Action::Crash => {
+                self.repeats = true;
+                self.world.crash();
+            }
             _ => {}
         }
     }
@@ -866,13 +877,15 @@ impl Model {
         for (_, line) in self.world.lines.iter().filter(|(_, line)| *line != header) {
             *arrived.entry(line).or_default() += 1;
             let before = newest.insert(&line[..12.min(line.len())], line);
-            assert!(self.crashes || before.is_none_or(|before| before < line.as_str()), "{line} came after {before:?}");
+            assert!(self.repeats || before.is_none_or(|before| before < line.as_str()), "{line} came after {before:?}");
         }
         for line in &self.expected {
             let times = arrived.remove(line.as_str()).unwrap_or(0);
-            assert!(times == 1 || (self.crashes && times > 1), "{line} arrived {times} times");
+            assert!(times == 1 || (self.repeats && times > 1), "{line} arrived {times} times");
         }
-        assert!(arrived.is_empty() || self.crashes, "never written: {arrived:?}");
+        // After a crash reading may begin in the middle of a line.
+        arrived.retain(|line, _| !self.expected.iter().any(|whole| whole.ends_with(*line)));
+        assert!(arrived.is_empty() || self.repeats, "never written: {arrived:?}");
     }
 }
 
@@ -894,7 +907,10 @@ fn whatever_happens_to_files_every_line_that_can_be_had_arrives() {
                     let mut actions = Vec::new();
                     let mut model = Model::new(seed);
                     let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        // A file that was never seen under a name that matches is nobody's.
                         model.world.start();
+                        model.write(1);
+                        model.until_read();
                         for _ in 0..60 {
                             let action = next_action(&mut model.random, model.crashes);
                             actions.push(action);

@@ -89,6 +89,20 @@ impl Body {
         self.record_start..self.bytes.len()
     }
 
+    /// A record of these bytes and no others: one encoding, no carrying over. A third of the cost for short lines.
+    pub(super) fn whole_record(&mut self, payload: &[u8]) {
+        self.separate(payload.len().div_ceil(3) * 4 + RECORD_OVERHEAD);
+        self.record_start = self.bytes.len();
+        self.bytes.extend_from_slice(RECORD_OPEN);
+        base64_simd::STANDARD.encode_append(payload, &mut self.bytes);
+        self.bytes.extend_from_slice(RECORD_CLOSE);
+    }
+
+    /// Where the record that was written last stands in the body.
+    pub(super) fn last_record(&self) -> Range<usize> {
+        self.record_start..self.bytes.len()
+    }
+
     /// Copies a record that is encoded already.
     pub(super) fn adopt(&mut self, wire: &[u8]) -> Range<usize> {
         self.separate(wire.len());

@@ -7,12 +7,13 @@ use super::discover::{folder_of, name_of};
 use super::identity;
 use super::names;
 use super::strand::{Id, Role, Standing, Strand};
-use super::stream::{Stream, World, family_of};
-use crate::record::{CheckpointUpdate, Fingerprint, Remembered};
-use std::collections::{BTreeSet, HashMap};
+use super::stream::{Incident, Stream, World, family_of};
+use crate::record::{CheckpointUpdate, Fingerprint, Position, Remembered};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How far back a line that was begun is looked for.
 const LONGEST_SEARCH: u64 = 64 * 1024 * 1024;
@@ -35,7 +36,17 @@ impl Stream {
                     let family = family_of(&row.path);
                     let mut strand = Strand::remembered(row, flow, packing, family, world.now);
                     strand.rotated = self.flow_of(&row.path).is_none();
-                    self.insert(strand);
+                    let rotation = packing.is_some() || !names::parents(name_of(&row.path)).is_empty();
+                    let undecided = rotation && row.position == Position::START;
+                    if undecided {
+                        strand.role = Role::Candidate { since: world.now, fresh: true };
+                    }
+                    let id = self.insert(strand);
+                    if undecided {
+                        self.candidates.push(id);
+                        self.doubted.push(id);
+                        self.tick_later(id);
+                    }
                 }
                 None => {
                     self.dormant.insert(row.file, row.clone());
@@ -53,6 +64,7 @@ impl Stream {
             .map(|(_, pattern)| pattern.clone())
             .collect();
         self.first_start = Some(started.clone());
+        self.expect_rotations(world);
         let leaves: Vec<PathBuf> = self.folders.leaves.iter().cloned().collect();
         self.look(&leaves, world);
         // Rows whose whole folder is gone are in no look.
@@ -71,6 +83,24 @@ impl Stream {
         let new = self.flows.iter().flat_map(|flow| &flow.settings.include).map(|pattern| pattern.as_str());
         let new: BTreeSet<&str> = new.filter(|pattern| !started.contains(*pattern)).collect();
         update.started.extend(new.into_iter().map(|pattern| (self.name.clone(), pattern.to_owned())));
+    }
+
+    /// A name that a pattern spells out may have come, been written to and been rotated while nobody looked.
+    fn expect_rotations(&mut self, world: &World) {
+        let known: HashSet<Arc<Path>> = self.strands.values().map(|strand| strand.place.path.clone()).collect();
+        let mut saved: HashMap<PathBuf, u64> = HashMap::new();
+        for strand in self.strands.values() {
+            let newest = saved.entry(folder_of(&strand.place.path).to_owned()).or_default();
+            *newest = strand.looked.max(*newest);
+        }
+        for (flow, settings) in self.flows.iter().map(|flow| &flow.settings).enumerate() {
+            let spelled_out = settings.include.iter().filter_map(super::discover::Pattern::literal);
+            for path in spelled_out.filter(|path| !known.contains(*path)) {
+                let since = saved.get(folder_of(path)).copied().unwrap_or(world.wall).saturating_mul(1_000_000);
+                let until = world.now;
+                self.incidents.push(Incident { path: path.into(), flow, strand: Id::MAX, since, until });
+            }
+        }
     }
 
     /// Whether the file is to be read from its end: it is there at the first start of everything that matches it.

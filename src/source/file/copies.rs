@@ -33,6 +33,8 @@ pub(super) enum Verdict {
     Home(Id),
     /// It holds nothing but what another strand reads or has read.
     Copy,
+    /// Up to this boundary it holds what another strand has read; whether the rest was read too cannot be said.
+    From(u64, Fingerprint),
     /// So far it holds nothing but what another strand reads; it may still grow.
     Growing,
     /// It cannot be said yet.
@@ -64,6 +66,7 @@ impl Stream {
         }
         strand.role = Role::Candidate { since: world.now, fresh };
         strand.attempts = 0;
+        strand.compared = 0;
         self.verifying.retain(|verify| verify.id != id);
         self.doubted.push(id);
         self.tick_later(id);
@@ -79,12 +82,25 @@ impl Stream {
     /// Decides what the candidate is, as far as that can be said now, and acts on it.
     pub(super) fn judge(&mut self, id: Id, world: &mut World) {
         let Some(strand) = self.strands.get(&id).filter(|strand| strand.role != Role::Log) else { return };
-        if strand.place.packing.is_some() {
-            if strand.role == Role::Twin && !self.lost.is_empty() {
+        let known_copy = strand.role == Role::Twin;
+        let only_sought = matches!(strand.role, Role::Candidate { fresh: false, .. });
+        if only_sought && strand.compared == self.losses && strand.place.packing.is_none() {
+            return;
+        }
+        if known_copy && (self.lost.is_empty() || strand.compared == self.losses) {
+            return; // It was compared with everything that is lost.
+        }
+        let packed = strand.place.packing.is_some();
+        if let Some(strand) = self.strands.get_mut(&id) {
+            strand.compared = self.losses;
+        }
+        if packed {
+            if known_copy {
                 self.begin_verifying(id, world);
             }
             return; // Candidates are unpacked once they stopped growing.
         }
+        let Some(strand) = self.strands.get(&id) else { return };
         let (path, key, role) = (strand.place.path.clone(), strand.place.key, strand.role);
         let verdict = match world.descriptors.open(&path, world.now) {
             Ok((file, status, _slot)) if status.key == key => self.compare(id, &file, status.size, world),
@@ -113,6 +129,12 @@ impl Stream {
             (Verdict::Fresh, Role::Candidate { fresh: true, .. }) => {
                 (strand.read, strand.settled) = (0, 0);
                 strand.evidence.clear();
+                self.make_log(id);
+            }
+            (Verdict::From(end, before), Role::Candidate { fresh: true, .. }) => {
+                (strand.read, strand.settled) = (end, end);
+                strand.evidence.clear();
+                strand.evidence.push_back((end, before));
                 self.make_log(id);
             }
             (Verdict::Copy, Role::Candidate { .. }) => {
@@ -145,9 +167,6 @@ impl Stream {
             let Some(lost) = self.strands.get(&other) else { continue };
             let related = parents.iter().any(|parent| **parent == *lost.place.path);
             let verdict = compare_with_lost(other, lost, related, &path, &head, file, size);
-            if verdict == Verdict::Copy {
-                self.note_copy(id, size, &tail);
-            }
             if verdict != Verdict::Fresh {
                 return verdict;
             }
@@ -309,13 +328,9 @@ fn compare_with_lost(
     if lost.read <= size {
         return if holds(lost.frontier()) { Verdict::Home(id) } else { Verdict::Fresh };
     }
-    // Shorter than what was read: a copy taken a moment before the last read.
-    let older = lost.evidence.iter().rev().copied().find(|(end, _)| *end <= size);
-    match older {
-        Some(boundary) if holds(boundary) => Verdict::Copy,
-        None if related && size >= CONVINCING => Verdict::Copy,
-        _ => Verdict::Fresh,
-    }
+    // Shorter than what was read: a copy taken before the last read, or another file that begins alike.
+    let older = lost.evidence.iter().rev().copied().find(|boundary| boundary.0 > 0 && holds(*boundary));
+    older.map_or(Verdict::Fresh, |(end, before)| Verdict::From(end, before))
 }
 
 /// Whether it was gone before anything of its content was seen: only family and size can tell it then, and as it

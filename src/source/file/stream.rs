@@ -24,6 +24,9 @@ pub(super) const SEEK_FOR: Duration = Duration::from_secs(10);
 /// How long after it moved a name is kept in mind at least.
 const INCIDENT_FOR: Duration = Duration::from_secs(5);
 
+/// Two changes of a file this far apart, in nanoseconds, never bear the same time stamp.
+const STAMPS_APART: u64 = 100_000_000;
+
 /// How far the clock that stamps files may be behind ours.
 const CLOCK_LAG: Duration = Duration::from_millis(20);
 
@@ -85,6 +88,8 @@ pub(super) struct Stream {
     pub(super) by_origin: HashMap<Origin, Id>,
     /// Strands whose content is looked for.
     pub(super) lost: Vec<Id>,
+    /// How often something was lost.
+    pub(super) losses: u64,
     /// New files that may be copies.
     pub(super) candidates: Vec<Id>,
     /// Candidates that changed since they were judged.
@@ -93,6 +98,8 @@ pub(super) struct Stream {
     pub(super) verifying: VecDeque<Verify>,
     /// Strands that a second may change without an event.
     pub(super) ticking: Vec<Id>,
+    /// Strands in the order in which their files were opened; some are closed again.
+    pub(super) opened: VecDeque<Id>,
     /// Strands whose row changed.
     pub(super) dirty: Vec<Id>,
     /// Rows that go away.
@@ -159,10 +166,12 @@ impl Stream {
             by_path: HashMap::new(),
             by_origin: HashMap::new(),
             lost: Vec::new(),
+            losses: 0,
             candidates: Vec::new(),
             doubted: Vec::new(),
             verifying: VecDeque::new(),
             ticking: Vec::new(),
+            opened: VecDeque::new(),
             dirty: Vec::new(),
             forgotten: Vec::new(),
             dormant: HashMap::new(),
@@ -345,8 +354,13 @@ impl Stream {
         let Some(strand) = self.strands.get_mut(&id) else { return };
         let resized = strand.place.size != status.size;
         let changed = strand.place.changed != status.changed;
+        let as_saved = std::mem::take(&mut strand.as_saved);
         if !resized && !changed {
             strand.looked = world.wall;
+            // Thousands of files need not be opened at a start. A change in the last moments before the row was made
+            // could bear the same time stamp, so such a file is looked into all the same.
+            let quiet = strand.saved_at.saturating_mul(1_000_000) > strand.place.changed + STAMPS_APART;
+            strand.confirmed |= as_saved && quiet && strand.read == strand.place.size;
             return;
         }
         if strand.role == Role::Log && strand.place.packing.is_none() {
@@ -379,7 +393,7 @@ impl Stream {
         self.recount(id);
         self.enqueue(id);
         // Not its turn for perhaps a long time: see now whether what was read of it is still there.
-        if self.strands.get(&id).is_some_and(|strand| self.flows[strand.flow].blocked) {
+        if self.strands.get(&id).is_some_and(|strand| strand.after.is_some() || self.flows[strand.flow].blocked) {
             self.check_unread(id, world);
         }
     }
@@ -399,6 +413,10 @@ impl Stream {
         let id = self.insert(strand);
         self.candidates.push(id);
         self.tick_later(id);
+        if fresh {
+            // Its row keeps it in mind, should the process end before it is clear what it is.
+            self.mark_dirty(id);
+        }
         id
     }
 
@@ -411,6 +429,13 @@ impl Stream {
         self.incidents.push(Incident { path, flow, strand: id, since, until: world.now + INCIDENT_FOR });
     }
 
+    /// From now on the content of the strand is looked for.
+    pub(super) fn lose(&mut self, id: Id) {
+        self.losses += 1;
+        self.lost.push(id);
+        self.tick_later(id);
+    }
+
     /// The place holds other content than what was read: the strand is lost, and another begins there.
     pub(super) fn truncated(&mut self, id: Id, status: &Status, world: &World) {
         let Some(strand) = self.strands.get_mut(&id) else { return };
@@ -418,17 +443,25 @@ impl Stream {
         strand.standing = Standing::Lost { since: world.now, sought: false };
         strand.source = None;
         strand.confirmed = true;
+        strand.place.size = strand.sure.max(strand.read);
         let mut place = strand.place.clone();
         let (flow, family, path) = (strand.flow, strand.family, strand.place.path.clone());
         self.incident(id, world);
         place.look(status);
-        self.lost.push(id);
-        self.tick_later(id);
+        self.lose(id);
         let mut next = Strand::new(flow, Role::Candidate { since: world.now, fresh: true }, place, family, world.now);
         next.looked = world.wall;
         next.after = Some(id);
         let next = self.insert(next);
-        self.make_log(next);
+        self.recount(id);
+        if names::parents(name_of(&path)).is_empty() {
+            self.make_log(next);
+        } else {
+            // A name like that of a rotation: perhaps a copy took its place.
+            self.candidates.push(next);
+            self.doubted.push(next);
+            self.tick_later(next);
+        }
         self.due.insert(folder_of(&path).to_owned(), world.now);
     }
 

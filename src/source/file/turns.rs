@@ -22,6 +22,9 @@ const HOLD_BACK: Duration = Duration::from_secs(30);
 /// How long a file of which nothing was seen before it vanished may hold back the files after it.
 const HOLD_BACK_UNSEEN: Duration = Duration::from_secs(3);
 
+/// So many openings are remembered: more than files are ever open.
+const MOST_NOTED: usize = 1024;
+
 /// How many blocks of an archive one turn unpacks only to skip them.
 const SKIPS: usize = 8;
 
@@ -105,6 +108,7 @@ impl Stream {
             match confirm(strand) {
                 Ok(true) => {
                     strand.confirmed = true;
+                    strand.sure = strand.place.size;
                     self.enqueue(id);
                     return Turn::Done;
                 }
@@ -152,10 +156,11 @@ impl Stream {
             self.readable(id);
         }
         match read {
-            Ok(Read::Bytes(start)) => {
-                tracing::debug!(file = %self.strands[&id].place.path.display(), id, start, bytes = buffer.len(), "read");
-                self.flows[flow].books.read.add(buffer.len() as u64);
-                let bytes = world.pool.wrap(buffer);
+            Ok(Read::Bytes { start, count }) => {
+                tracing::debug!(file = %self.strands[&id].place.path.display(), id, start, bytes = count, "read");
+                self.flows[flow].books.read.add(count as u64);
+                let first = buffer.len() - count;
+                let bytes = world.pool.wrap(buffer, first);
                 permit.send(Arrival::Read(Chunk { origin, start: Position(start), bytes, read_at: world.now }));
                 self.recount(id);
                 self.enqueue(id);
@@ -228,6 +233,7 @@ impl Stream {
                 }
                 strand.denied = false;
                 self.tick_later(id);
+                self.note_opened(id);
                 Ok(())
             }
             Ok(_) | Err(Closed::Elsewhere) => {
@@ -265,20 +271,34 @@ impl Stream {
         Turn::Done
     }
 
-    /// Closes the file whose descriptor is missed least. Returns whether there was one to close.
-    fn close_one(&mut self) -> bool {
-        let closable = |strand: &&Strand| strand.source.is_some() && strand.standing == Standing::Present;
-        let least = self
-            .ticking
-            .iter()
-            .filter_map(|id| {
-                self.strands.get(id).filter(closable).map(|strand| (strand.wants_turn(), strand.touched, *id))
-            })
-            .min();
-        let Some((_, _, id)) = least else { return false };
-        if let Some(strand) = self.strands.get_mut(&id) {
-            strand.source = None;
+    /// Remembers the order of opening; what was closed meanwhile is forgotten before it can pile up.
+    fn note_opened(&mut self, id: Id) {
+        if self.opened.len() >= MOST_NOTED {
+            let mut open = std::collections::BTreeSet::new();
+            let strands = &self.strands;
+            self.opened.retain(|id| strands.get(id).is_some_and(|strand| strand.source.is_some()) && open.insert(*id));
         }
+        self.opened.push_back(id);
+    }
+
+    /// Closes the file that was opened longest ago and has nothing to read, else the one opened longest ago. Returns
+    /// whether there was one to close.
+    fn close_one(&mut self) -> bool {
+        let mut busy = None;
+        for _ in 0..self.opened.len() {
+            let Some(id) = self.opened.pop_front() else { break };
+            let Some(strand) = self.strands.get_mut(&id).filter(|strand| strand.source.is_some()) else { continue };
+            if strand.standing == Standing::Present {
+                if !strand.wants_turn() {
+                    strand.source = None;
+                    return true;
+                }
+                busy = busy.or(Some(id));
+            }
+            self.opened.push_back(id);
+        }
+        let Some(strand) = busy.and_then(|id| self.strands.get_mut(&id)) else { return false };
+        strand.source = None;
         true
     }
 
@@ -303,10 +323,15 @@ impl Stream {
         if strand.role == Role::Log
             && strand.standing == Standing::Present
             && matches!(strand.source, Some(Source::Plain { .. }))
-            && matches!(confirm(strand), Ok(false))
         {
-            // What came of it is of no interest here: nothing was read.
-            let _turn = self.found_truncated(id, world);
+            match confirm(strand) {
+                Ok(true) => strand.sure = strand.place.size,
+                Ok(false) => {
+                    // What came of it is of no interest here: nothing was read.
+                    let _turn = self.found_truncated(id, world);
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -329,7 +354,7 @@ impl Stream {
         let Some(strand) = self.strands.get_mut(&id) else { return Ok(Read::Nothing) };
         let start = strand.read;
         let (end, frontier) = strand.frontier();
-        match &mut strand.source {
+        let count = match &mut strand.source {
             None => return Ok(Read::Nothing),
             Some(Source::Plain { file, .. }) => {
                 let count = reader::read_turn(file, start, strand.place.size, buffer)?;
@@ -349,8 +374,9 @@ impl Stream {
                     strand.place.size = size.max(start);
                     return Ok(Read::Nothing);
                 }
-                strand.advance(start + count as u64, frontier_of(&before, buffer), world.now);
+                strand.advance(start + count as u64, frontier_of(&before, &buffer[buffer.len() - count..]), world.now);
                 strand.place.size = strand.place.size.max(strand.read);
+                count
             }
             Some(Source::Archive { decoder, at, .. }) => {
                 for _ in 0..SKIPS {
@@ -382,16 +408,17 @@ impl Stream {
                 }
                 let count = buffer.len();
                 strand.advance(start + count as u64, frontier_of(&[], buffer), world.now);
+                count
             }
-        }
-        Ok(Read::Bytes(start))
+        };
+        Ok(Read::Bytes { start, count })
     }
 }
 
 /// What one read gave.
 enum Read {
-    /// Bytes, the first of them at this position.
-    Bytes(u64),
+    /// So many bytes at the end of the buffer, the first of them at this position.
+    Bytes { start: u64, count: usize },
     /// The end, for now.
     Nothing,
     /// The file no longer holds what was read of it.
@@ -413,6 +440,7 @@ fn take_head(strand: &mut Strand) {
         && let Ok(bytes) = identity::head_bytes(file)
     {
         strand.head = Fingerprint::of(&bytes);
+        strand.sure = strand.place.size;
     }
 }
 

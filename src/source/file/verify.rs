@@ -135,7 +135,9 @@ impl Stream {
             })
             .flat_map(|(other, strand)| {
                 let all = strand.evidence.iter().copied().chain(strand.evidence.is_empty().then(Default::default));
-                all.map(|(end, before)| Boundary { strand: *other, end, before, holds: false })
+                // A boundary without a hash (a finished archive's row) is no evidence.
+                let evident = all.filter(|(end, before)| *end == 0 || before.length > 0);
+                evident.map(|(end, before)| Boundary { strand: *other, end, before, holds: false })
             })
             .collect();
         boundaries.sort_by_key(|boundary| boundary.end);
@@ -173,8 +175,7 @@ impl Stream {
         for id in strands {
             let Some(strand) = self.strands.get(&id) else { continue };
             let ends_there = held.contains(&(id, verify.at)) && strand.read == verify.at;
-            let shorter = strand.read > verify.at && held.iter().any(|(other, end)| *other == id && *end > 0);
-            if ends_there || (shorter && strand.place.packing.is_some()) {
+            if ends_there {
                 return Verdict::Copy;
             }
             if strand.place.packing.is_none()
@@ -183,9 +184,24 @@ impl Stream {
             {
                 return Verdict::Copy;
             }
-            if shorter && self.strands.get(&id).is_some_and(|strand| strand.standing != Standing::Present) {
-                return Verdict::Copy;
-            }
+        }
+        // Shorter than what was read of something that is gone: shipped from the last boundary both have.
+        let gone = |id: &Id| self.strands.get(id).is_some_and(|strand| strand.standing != Standing::Present);
+        let shared = verify
+            .boundaries
+            .iter()
+            .rev()
+            .find(|boundary| boundary.holds && boundary.end > 0 && gone(&boundary.strand));
+        if let Some(boundary) = shared {
+            return Verdict::From(boundary.end, boundary.before);
+        }
+        let family = self.strands.get(&verify.id).map(|strand| strand.family);
+        let unseen = |id: &&Id| {
+            let lost = self.strands.get(*id);
+            lost.is_some_and(|lost| is_unseen(lost) && lost.place.size == verify.at && Some(lost.family) == family)
+        };
+        if let Some(id) = self.lost.iter().find(unseen) {
+            return Verdict::Home(*id);
         }
         let family = self.strands.get(&verify.id).map(|strand| strand.family);
         let unseen = |id: &&Id| {
