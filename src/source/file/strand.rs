@@ -113,15 +113,12 @@ pub(super) struct Strand {
     pub(super) finished: bool,
     /// It could not be opened or read; not tried again before something about it changes.
     pub(super) denied: bool,
-<<<<<<< HEAD
     /// The operator was told so, and was not told yet that it can be read again.
     pub(super) complained: bool,
-=======
     /// The size when the content was last known to be this strand's; what is there now may be other content.
     pub(super) sure: u64,
     /// Up to which loss it was compared with what is lost.
     pub(super) compared: u64,
->>>>>>> main
     /// How often it was tried to unpack it for comparison.
     pub(super) attempts: u32,
     /// When bytes last came.
@@ -158,12 +155,9 @@ impl Strand {
             rotated: false,
             finished: false,
             denied: false,
-<<<<<<< HEAD
             complained: false,
-=======
             sure: 0,
             compared: 0,
->>>>>>> main
             attempts: 0,
             touched: now,
             looked: 0,
