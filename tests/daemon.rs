@@ -117,7 +117,8 @@ fn a_wrong_command_line_ends_with_64_and_help_with_0() {
 
 #[test]
 fn a_wrong_configuration_ends_with_78_and_a_report_of_all_that_is_wrong() {
-    let host = Host::new().top("shutdownTimeoutMilis", json!(1)).flow("*.log", "no stream", json!({"maxBufferAgeMillis": 1}));
+    let host =
+        Host::new().top("shutdownTimeoutMilis", json!(1)).flow("*.log", "no stream", json!({"maxBufferAgeMillis": 1}));
     let config = host.configure();
     let config = config.to_str().unwrap();
     let run = output(&host, &["run", "--config", config]);
@@ -261,7 +262,10 @@ fn the_json_log_has_one_line_for_each_change_with_flow_stream_and_reason() {
     append(&host.log("a.log"), "line\n");
     let mut agent = host.run();
     let holds = agent.wait_for("the flow holds");
-    assert_eq!((&holds["level"], &holds["flow"], &holds["stream"]), (&json!("ERROR"), &json!("orders"), &json!(STREAM)));
+    assert_eq!(
+        (&holds["level"], &holds["flow"], &holds["stream"]),
+        (&json!("ERROR"), &json!("orders"), &json!(STREAM))
+    );
     let reason = holds["reason"].as_str().unwrap();
     assert!(reason.contains("ResourceNotFoundException") && reason.contains(STREAM), "{reason}");
     let calls = host.lake.stats().calls;

@@ -270,7 +270,10 @@ fn a_damaged_or_missing_checkpoint_is_told_and_costs_duplicates_only() {
         append(&host.log("b.log"), &line(21));
         let mut agent = host.run();
         let told = agent.wait_for(words);
-        assert!(told["level"] == "ERROR" && told["file"].as_str().unwrap().ends_with("checkpoint.db"), "{name}: {told}");
+        assert!(
+            told["level"] == "ERROR" && told["file"].as_str().unwrap().ends_with("checkpoint.db"),
+            "{name}: {told}"
+        );
         all_arrive(&host, 22);
         assert_eq!(agent.stop(), 0, "{name}");
         let (_, duplicates) = arrived(&host);
@@ -330,14 +333,13 @@ fn without_descriptors_files_wait_and_are_read_when_there_are_some() {
     }
     all_arrive_once(&host, 10);
     allow_descriptors(&agent, 3);
-    // Files that are known and files that are new; some of them are rotated meanwhile.
+    // Files that are known and files that are new; one is rotated meanwhile.
     for file in 0..20 {
         write(file);
     }
-    let told = agent.wait_for("no file can be opened");
+    let told = agent.wait_for("no file or folder can be opened");
     assert!(told["message"].as_str().unwrap().contains("LimitNOFILE"), "{told}");
     std::fs::rename(host.log("3.log"), host.log("3.log.1")).unwrap();
-    std::fs::rename(host.log("15.log"), host.log("15.log.1")).unwrap();
     for file in 0..20 {
         write(file);
     }
@@ -349,7 +351,7 @@ fn without_descriptors_files_wait_and_are_read_when_there_are_some() {
     agent.wait_for("files can be opened again");
     all_arrive_once(&host, written);
     nothing_was_called_destroyed(&agent);
-    assert_eq!(agent.logged("no file can be opened").len(), 1);
+    assert_eq!(agent.logged("no file or folder can be opened").len(), 1);
     assert_eq!(agent.stop(), 0);
 }
 
@@ -434,7 +436,8 @@ fn without_enough_watches_the_other_folders_are_looked_at_instead() {
 
 #[test]
 fn after_more_file_events_than_the_kernel_keeps_everything_is_found() {
-    let most: usize = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    let most: usize =
+        std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     if most > 200_000 {
         skipped("an overflow of file events: fs.inotify.max_queued_events is too high to reach it");
         return;

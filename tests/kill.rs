@@ -110,7 +110,11 @@ fn scenario(name: &str, rotation: Rotation, pattern: &str) {
         sink.missing(&written) == 0
     });
     let missing = sink.describe_missing(&written);
-    assert!(complete, "SEED={seed}: {name}: after {kills} kills {} lines are missing: {missing}", sink.missing(&written));
+    assert!(
+        complete,
+        "SEED={seed}: {name}: after {kills} kills {} lines are missing: {missing}",
+        sink.missing(&written)
+    );
     assert_eq!(agent.stop(), 0, "SEED={seed}");
     sink.update(&host.lake);
     let (lines, duplicates, lost) = (written.iter().sum::<u64>(), sink.duplicates(), sink.answers_lost());

@@ -90,7 +90,9 @@ impl Host {
         std::fs::create_dir(host.logs()).unwrap();
         std::fs::create_dir(host.state()).unwrap();
         let state = host.state().display().to_string();
-        host.top("stateDirectory", json!(state)).top("firehose.endpoint", json!(endpoint)).top("region", json!("eu-west-1"))
+        host.top("stateDirectory", json!(state))
+            .top("firehose.endpoint", json!(endpoint))
+            .top("region", json!("eu-west-1"))
     }
 
     /// Sets a key of the configuration.

@@ -146,7 +146,11 @@ impl Sink {
         let mut missing = Vec::new();
         for (writer, written) in written.iter().enumerate() {
             let counts = &state.counts[writer];
-            assert!(counts.len() as u64 <= *written, "writer {writer} wrote {written} lines, {} is there", counts.len());
+            assert!(
+                counts.len() as u64 <= *written,
+                "writer {writer} wrote {written} lines, {} is there",
+                counts.len()
+            );
             let here = |number: &u64| counts.get(usize::try_from(*number).unwrap()).is_some_and(|count| *count > 0);
             missing.extend((0..*written).filter(|number| !here(number)).map(|number| (writer, number)));
         }
