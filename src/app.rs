@@ -27,6 +27,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 const CHUNKS_WAITING: usize = 1;
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often to ask whether everything has begun.
+const BEGUN_EVERY: Duration = Duration::from_millis(2);
 
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -208,10 +210,8 @@ impl Running {
             }
         };
         let mut notifier = Notifier::new();
-        notifier.ready();
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = self.looks.len(), "running");
         let exit = tokio::select! {
-            () = look_after(&self.looks, keeper, &mut notifier) => Exit::Success,
+            () = look_after(&self.looks, &self.tailer, keeper, &mut notifier) => Exit::Success,
             _ = either(&mut terminate, &mut interrupt) => Exit::Success,
             () = until => Exit::Success,
             died = self.flows.join_next() => {
@@ -259,8 +259,24 @@ impl Running {
     }
 }
 
+/// Returns once a crash can no longer make this start look like one that never was: where reading begins is decided and
+/// saved, or saving fails and the log says so. Whoever waits for us may write from then on.
+async fn until_begun(tailer: &Tailer, keeper: &Keeper) {
+    let saved = || {
+        let health = keeper.health();
+        health.unsaved_since.is_none() || health.failing.is_some()
+    };
+    // Over within a few milliseconds, once in a life.
+    while !(tailer.has_begun() && saved()) {
+        tokio::time::sleep(BEGUN_EVERY).await;
+    }
+}
+
 /// Tells systemd and the log how things are, for ever.
-async fn look_after(flows: &[Look], keeper: &Keeper, notifier: &mut Notifier) {
+async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: &mut Notifier) {
+    until_begun(tailer, keeper).await;
+    notifier.ready();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
     let watch_every = Notifier::watchdog_interval();
     let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
     let mut watched = Instant::now();

@@ -81,6 +81,8 @@ pub struct Tailer {
 struct Orders {
     stop_reading: AtomicBool,
     finish: AtomicBool,
+    /// The answer: the first look is over.
+    begun: AtomicBool,
 }
 
 impl Tailer {
@@ -100,6 +102,13 @@ impl Tailer {
     /// Tells that a flow has room again, or that buffers came back. Cheap; may be called for every chunk.
     pub fn wake(&self) {
         self.thread.unpark();
+    }
+
+    /// Whether the first look is over and what it found was handed to `save`: where reading begins in every file that
+    /// was there is decided from then on.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.orders.begun.load(Ordering::Acquire)
     }
 
     /// No further reading: closes the arrival channels. Watermarks are still taken.

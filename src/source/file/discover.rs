@@ -3,6 +3,7 @@
 //! Leaves watching the folders and following the files to others.
 
 use globset::{GlobBuilder, GlobMatcher};
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -128,6 +129,8 @@ pub(super) struct Folders {
     pub(super) leaves: BTreeSet<PathBuf>,
     /// Folders whose entries decide about leaves: wildcard parents, and where a named one does not exist yet.
     pub(super) branches: BTreeSet<PathBuf>,
+    /// Some folder could not be walked for want of a descriptor: there may be more.
+    pub(super) incomplete: bool,
 }
 
 /// The pattern with each combination of its alternatives written out; `None` when there are too many.
@@ -197,7 +200,7 @@ fn descend(folder: &Path, steps: &[Step], depth: usize, folders: &mut Folders) {
         }
         Step::Like(name) => {
             folders.branches.insert(folder.to_owned());
-            for next in subfolders(folder, true) {
+            for next in subfolders(folder, true, folders) {
                 if next.file_name().is_some_and(|found| name.is_match(Path::new(found))) {
                     descend(&next, rest, depth, folders);
                 }
@@ -211,7 +214,7 @@ fn descend(folder: &Path, steps: &[Step], depth: usize, folders: &mut Folders) {
                 descend(folder, rest, depth, folders);
             }
             if depth < DEEPEST {
-                for next in subfolders(folder, false) {
+                for next in subfolders(folder, false, folders) {
                     descend(&next, steps, depth + 1, folders);
                 }
             }
@@ -219,9 +222,15 @@ fn descend(folder: &Path, steps: &[Step], depth: usize, folders: &mut Folders) {
     }
 }
 
-fn subfolders(folder: &Path, through_links: bool) -> Vec<PathBuf> {
-    // An unreadable or vanished folder has no subfolders now; the next sweep looks again.
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+fn subfolders(folder: &Path, through_links: bool, folders: &mut Folders) -> Vec<PathBuf> {
+    // A folder that may not be read or vanished has no subfolders now; the next sweep looks again.
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            folders.incomplete |= matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE));
+            return Vec::new();
+        }
+    };
     entries
         .flatten()
         .filter(|entry| match entry.file_type() {

@@ -5,16 +5,24 @@
 use super::discover::{folder_of, name_of};
 use super::identity::{self, Kind};
 use super::names;
+use super::reader::Closed;
 use super::reconcile::{Decision, Known, Seen, reconcile};
 use super::strand::{Id, Place, Role, Standing, Strand};
 use super::stream::{Incident, Stream, World, family_of};
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Names that nothing new bears are remembered up to this many.
 const MOST_INCIDENTS: usize = 256;
+
+/// How long a folder that could not be read is left alone.
+const REFUSED_AGAIN: Duration = Duration::from_secs(2);
+
+/// The place of a folder in a look, and why it could not be read.
+type Refused = (usize, io::Error);
 
 /// How often a folder that keeps changing is read again before what was seen has to do.
 const RESCANS: usize = 4;
@@ -33,13 +41,15 @@ impl Stream {
     pub(super) fn look(&mut self, folders: &[PathBuf], world: &mut World) -> Vec<Id> {
         let begun = Instant::now();
         let inodes: HashSet<u64> = self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
-        let mut seen = self.scan_all(folders, &inodes);
+        let (mut seen, mut refused) = self.scan_all(folders, &inodes);
         // A folder that is being changed shows a mixture of before and after: look until it stays as it is.
         for _ in 0..RESCANS {
             if !changed_recently(folders, world.wall) {
                 break;
             }
-            let before = std::mem::replace(&mut seen, self.scan_all(folders, &inodes));
+            let (again, refused_again) = self.scan_all(folders, &inodes);
+            refused = refused_again;
+            let before = std::mem::replace(&mut seen, again);
             let names =
                 |seen: &[Seen]| -> Vec<_> { seen.iter().map(|seen| (seen.status.key, seen.path.clone())).collect() };
             if names(&before) == names(&seen) {
@@ -49,6 +59,7 @@ impl Stream {
         for folder in folders {
             self.due.remove(folder);
         }
+        let folders = &self.without_refused(folders, refused, world)[..];
         let known = self.known_in(folders, &seen);
         let mut new = Vec::new();
         for decision in reconcile(&known, &seen) {
@@ -86,22 +97,60 @@ impl Stream {
         new
     }
 
-    fn scan_all(&self, folders: &[PathBuf], inodes: &HashSet<u64>) -> Vec<Seen> {
-        let mut seen = Vec::new();
-        folders.iter().for_each(|folder| self.scan(folder, inodes, &mut seen));
-        seen
+    /// What lies in the folders, and which of them could not be read.
+    fn scan_all(&self, folders: &[PathBuf], inodes: &HashSet<u64>) -> (Vec<Seen>, Vec<Refused>) {
+        let (mut seen, mut refused) = (Vec::new(), Vec::new());
+        for (place, folder) in folders.iter().enumerate() {
+            if let Err(error) = self.scan(folder, inodes, &mut seen) {
+                refused.push((place, error));
+            }
+        }
+        (seen, refused)
+    }
+
+    /// The folders of which it is known what they hold. A folder that is not there holds nothing; of one that cannot be
+    /// read nothing follows for the files that were followed in it, and it is looked at again soon.
+    fn without_refused(&mut self, folders: &[PathBuf], refused: Vec<Refused>, world: &mut World) -> Vec<PathBuf> {
+        let mut unknown = HashSet::new();
+        for (place, error) in refused {
+            let folder = &folders[place];
+            let reason = error.to_string();
+            match world.descriptors.closed(error, world.now) {
+                Closed::Elsewhere => continue,
+                Closed::NoDescriptor => {}
+                Closed::Denied(_) => {
+                    if self.unreadable.insert(folder.clone()) {
+                        tracing::warn!(
+                            folder = %folder.display(), reason,
+                            "the folder cannot be read; give the agent's user the right to list and enter it, and its \
+                             files are shipped from where they were left"
+                        );
+                    }
+                }
+            }
+            self.due.insert(folder.clone(), world.now + REFUSED_AGAIN);
+            unknown.insert(place);
+        }
+        let known = folders.iter().enumerate().filter(|(place, _)| !unknown.contains(place));
+        let known: Vec<PathBuf> = known.map(|(_, folder)| folder.clone()).collect();
+        for folder in &known {
+            if self.unreadable.remove(folder) {
+                tracing::info!(folder = %folder.display(), "the folder can be read now");
+            }
+        }
+        known
     }
 
     /// What lies in the folder, as far as it may be of interest.
-    fn scan(&self, folder: &Path, inodes: &HashSet<u64>, seen: &mut Vec<Seen>) {
-        // An unreadable or vanished folder shows no files; what was followed there counts as missing.
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
+    fn scan(&self, folder: &Path, inodes: &HashSet<u64>, seen: &mut Vec<Seen>) -> io::Result<()> {
+        let entries = std::fs::read_dir(folder)?;
         let everything = self
             .lost
             .iter()
             .filter_map(|id| self.strands.get(id))
             .any(|strand| folder_of(&strand.place.path) == folder);
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = entry?;
             let Ok(kind) = entry.file_type() else { continue };
             if !kind.is_file() && !kind.is_symlink() {
                 continue;
@@ -115,12 +164,18 @@ impl Stream {
             if flow.is_none() && !everything && !inodes.contains(&entry.ino()) && !rotated() {
                 continue;
             }
-            // Gone since the folder was read, a dangling link, or a link to something that is not a file.
-            let Ok(status) = identity::of_path(&path) else { continue };
+            let status = match identity::of_path(&path) {
+                Ok(status) => status,
+                // The folder may be listed and not entered.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && kind.is_file() => return Err(error),
+                // Gone since the folder was read, or a dangling link.
+                Err(_) => continue,
+            };
             if status.kind == Kind::Regular {
                 seen.push(Seen { path: path.into(), status, link: kind.is_symlink(), flow });
             }
         }
+        Ok(())
     }
 
     fn known_in(&self, folders: &[PathBuf], seen: &[Seen]) -> Vec<Known> {

@@ -21,6 +21,12 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// No more files than this are open, whatever the system allows.
 const MOST_OPEN: usize = 512;
 
+/// Descriptors left for everything but files: the runtime, the checkpoint, connections, folders while they are read.
+const FOR_OTHERS: u64 = 40;
+
+/// However few the system allows.
+const FEWEST_OPEN: usize = 4;
+
 /// The open files, all streams together. Invariant: `open <= limit`.
 #[derive(Debug)]
 pub(super) struct Descriptors {
@@ -55,7 +61,8 @@ pub(super) enum Closed {
 impl Descriptors {
     pub(super) fn new() -> Self {
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-        let limit = usize::try_from(allowed / 2).unwrap_or(MOST_OPEN).clamp(8, MOST_OPEN);
+        let left = allowed.saturating_sub(FOR_OTHERS).min(allowed / 2);
+        let limit = usize::try_from(left).unwrap_or(MOST_OPEN).clamp(FEWEST_OPEN, MOST_OPEN);
         Self { open: Arc::default(), limit, retry_at: None, warned: false }
     }
 
@@ -94,14 +101,16 @@ impl Descriptors {
         }
     }
 
-    fn closed(&mut self, error: io::Error, now: Instant) -> Closed {
+    /// What it means that something could not be opened or looked at.
+    pub(super) fn closed(&mut self, error: io::Error, now: Instant) -> Closed {
         match Errno::from_io_error(&error) {
             Some(Errno::MFILE | Errno::NFILE) => {
                 self.retry_at = Some(now + TRY_AGAIN);
                 if !std::mem::replace(&mut self.warned, true) {
                     tracing::warn!(
                         reason = %error,
-                        "no file can be opened; nothing is lost, but raise LimitNOFILE of the service or fs.file-max"
+                        "no file or folder can be opened; nothing is lost, but raise LimitNOFILE of the service or \
+                         fs.file-max"
                     );
                 }
                 Closed::NoDescriptor

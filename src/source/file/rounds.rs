@@ -28,6 +28,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often watermarks are taken, while some are to be expected.
 const ROWS: Duration = Duration::from_millis(500);
 
+/// When some folders could not be walked for want of a descriptor, it is tried again after this.
+const INCOMPLETE_AGAIN: Duration = Duration::from_secs(2);
+
 /// A flow without room is tried again after this at the latest; a wake-up comes sooner.
 const BLOCKED: Duration = Duration::from_millis(20);
 
@@ -84,6 +87,7 @@ pub(super) fn run(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, 
         folders_cost: Duration::ZERO,
     };
     rounds.begin(remembered);
+    orders.begun.store(true, Ordering::Release);
     loop {
         rounds.world.now = Instant::now();
         rounds.world.wall = wall_clock();
@@ -140,7 +144,7 @@ impl Rounds<'_> {
         let mut wanted = BTreeSet::new();
         let mut gone: Vec<(usize, PathBuf)> = Vec::new();
         for (place, stream) in self.streams.iter_mut().enumerate() {
-            let before = std::mem::take(&mut stream.folders.leaves);
+            let before = stream.folders.leaves.clone();
             wanted.extend(stream.refresh_folders());
             gone.extend(before.difference(&stream.folders.leaves).map(|folder| (place, folder.clone())));
         }
@@ -152,6 +156,9 @@ impl Rounds<'_> {
         }
         for (place, folder) in gone {
             self.streams[place].due.insert(folder, self.world.now);
+        }
+        if self.streams.iter().any(|stream| stream.folders.incomplete) {
+            self.due.folders.get_or_insert(self.world.now + INCOMPLETE_AGAIN);
         }
         self.folders_cost = begun.elapsed();
     }

@@ -111,8 +111,10 @@ pub(super) struct Strand {
     pub(super) rotated: bool,
     /// An archive read to its end.
     pub(super) finished: bool,
-    /// It could not be opened, and the operator knows.
+    /// It could not be opened or read; not tried again before something about it changes.
     pub(super) denied: bool,
+    /// The operator was told so, and was not told yet that it can be read again.
+    pub(super) complained: bool,
     /// The size when the content was last known to be this strand's; what is there now may be other content.
     pub(super) sure: u64,
     /// Up to which loss it was compared with what is lost.
@@ -153,6 +155,7 @@ impl Strand {
             rotated: false,
             finished: false,
             denied: false,
+            complained: false,
             sure: 0,
             compared: 0,
             attempts: 0,

@@ -11,7 +11,7 @@ use super::verify::Verify;
 use super::{Input, Settings};
 use crate::books::Books;
 use crate::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,6 +109,8 @@ pub(super) struct Stream {
     pub(super) folders: Folders,
     /// Folders to look at, and not before when.
     pub(super) due: BTreeMap<PathBuf, Instant>,
+    /// Folders that cannot be read, of which the operator knows.
+    pub(super) unreadable: HashSet<PathBuf>,
     /// How long the last look took.
     pub(super) look_cost: Duration,
     /// Strands reached through links.
@@ -177,6 +179,7 @@ impl Stream {
             dormant: HashMap::new(),
             folders: Folders::default(),
             due: BTreeMap::new(),
+            unreadable: HashSet::new(),
             look_cost: Duration::ZERO,
             links: BTreeSet::new(),
             incidents: Vec::new(),
@@ -221,6 +224,12 @@ impl Stream {
                 folders.leaves.insert(folder.to_owned());
             }
             last = Some(folder);
+        }
+        if folders.incomplete {
+            // What could not be walked is as it was, as far as it is there at all.
+            let still = |folder: &&PathBuf| folder.is_dir();
+            folders.leaves.extend(self.folders.leaves.iter().filter(still).cloned());
+            folders.branches.extend(self.folders.branches.iter().filter(still).cloned());
         }
         self.folders = folders;
         self.folders.leaves.union(&self.folders.branches).cloned().collect()

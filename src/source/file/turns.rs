@@ -151,7 +151,11 @@ impl Stream {
             self.flows[flow].blocked = true;
             return Turn::Blocked;
         };
-        match self.read(id, &mut buffer, world) {
+        let read = self.read(id, &mut buffer, world);
+        if read.is_ok() {
+            self.readable(id);
+        }
+        match read {
             Ok(Read::Bytes { start, count }) => {
                 tracing::debug!(file = %self.strands[&id].place.path.display(), id, start, bytes = count, "read");
                 self.flows[flow].books.read.add(count as u64);
@@ -227,9 +231,7 @@ impl Stream {
                         take_head(strand);
                     }
                 }
-                if std::mem::take(&mut strand.denied) {
-                    tracing::info!(file = %path.display(), "the file can be read now");
-                }
+                strand.denied = false;
                 self.tick_later(id);
                 self.note_opened(id);
                 Ok(())
@@ -243,11 +245,23 @@ impl Stream {
         }
     }
 
+    /// The file was read; if it was complained about, one line says that this is over.
+    fn readable(&mut self, id: Id) {
+        if let Some(strand) = self.strands.get_mut(&id)
+            && std::mem::take(&mut strand.complained)
+        {
+            tracing::info!(
+                flow = self.flows[strand.flow].name, file = %strand.place.path.display(), "the file can be read now"
+            );
+        }
+    }
+
     /// The file cannot be read; one line says so, and sweeps and events try again.
     fn denied(&mut self, id: Id, error: &io::Error) -> Turn {
         if let Some(strand) = self.strands.get_mut(&id) {
             strand.source = None;
-            if !std::mem::replace(&mut strand.denied, true) {
+            strand.denied = true;
+            if !std::mem::replace(&mut strand.complained, true) {
                 tracing::warn!(
                     flow = self.flows[strand.flow].name, file = %strand.place.path.display(), reason = %error,
                     "the file cannot be read; give the agent's user the right to read it, and it is shipped from where it was left"
