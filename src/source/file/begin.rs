@@ -26,7 +26,8 @@ impl Stream {
         for row in remembered.positions.iter().filter(|row| row.stream == name) {
             let flow = self.flow_of(&row.path).or_else(|| {
                 // Asked once per family: the answer may need a walk through folders.
-                let family = folder_of(&row.path).join(String::from_utf8_lossy(&names::family(name_of(&row.path))).as_ref());
+                let family =
+                    folder_of(&row.path).join(String::from_utf8_lossy(&names::family(name_of(&row.path))).as_ref());
                 *flows.entry(family).or_insert_with(|| self.flow_of_rotated(&row.path))
             });
             match flow {
@@ -70,7 +71,9 @@ impl Stream {
         let elsewhere: Vec<Id> = self
             .strands
             .iter()
-            .filter(|(_, strand)| strand.standing == Standing::Present && !self.folders.leaves.contains(folder_of(&strand.place.path)))
+            .filter(|(_, strand)| {
+                strand.standing == Standing::Present && !self.folders.leaves.contains(folder_of(&strand.place.path))
+            })
             .map(|(id, _)| *id)
             .collect();
         for id in elsewhere {

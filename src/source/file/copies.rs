@@ -226,7 +226,14 @@ impl Stream {
     }
 
     /// Compares with the content of a file that is there: its beginning, and the last bytes before `size`.
-    pub(super) fn same_content(&mut self, other: Id, head: &[u8], tail: &[u8], size: u64, world: &mut World) -> Verdict {
+    pub(super) fn same_content(
+        &mut self,
+        other: Id,
+        head: &[u8],
+        tail: &[u8],
+        size: u64,
+        world: &mut World,
+    ) -> Verdict {
         let Some(known) = self.strands.get(&other) else { return Verdict::Fresh };
         let opened;
         let file = match &known.source {
@@ -298,7 +305,15 @@ fn parent_paths(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Compares with what was read before its place lost it.
-fn compare_with_lost(id: Id, lost: &Strand, related: bool, path: &Path, head: &[u8], file: &File, size: u64) -> Verdict {
+fn compare_with_lost(
+    id: Id,
+    lost: &Strand,
+    related: bool,
+    path: &Path,
+    head: &[u8],
+    file: &File,
+    size: u64,
+) -> Verdict {
     if is_unseen(lost) {
         let same_size = lost.place.size == size && super::stream::family_of(path) == lost.family;
         return if same_size && *lost.place.path != *path { Verdict::Home(id) } else { Verdict::Fresh };
@@ -308,7 +323,8 @@ fn compare_with_lost(id: Id, lost: &Strand, related: bool, path: &Path, head: &[
     if !known_content || !beside || !(related || lost.head.length >= CONVINCING_ANYWHERE) {
         return Verdict::Fresh;
     }
-    let holds = |(end, before): (u64, Fingerprint)| end <= size && identity::holds_at(file, end, before).unwrap_or(false);
+    let holds =
+        |(end, before): (u64, Fingerprint)| end <= size && identity::holds_at(file, end, before).unwrap_or(false);
     if lost.read <= size {
         return if holds(lost.frontier()) { Verdict::Home(id) } else { Verdict::Fresh };
     }

@@ -32,8 +32,7 @@ impl Stream {
     /// Looks at these folders, as one: a file that moved between them is seen as moved.
     pub(super) fn look(&mut self, folders: &[PathBuf], world: &mut World) -> Vec<Id> {
         let begun = Instant::now();
-        let inodes: HashSet<u64> =
-            self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
+        let inodes: HashSet<u64> = self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
         let mut seen = self.scan_all(folders, &inodes);
         // A folder that is being changed shows a mixture of before and after: look until it stays as it is.
         for _ in 0..RESCANS {
@@ -41,7 +40,8 @@ impl Stream {
                 break;
             }
             let before = std::mem::replace(&mut seen, self.scan_all(folders, &inodes));
-            let names = |seen: &[Seen]| -> Vec<_> { seen.iter().map(|seen| (seen.status.key, seen.path.clone())).collect() };
+            let names =
+                |seen: &[Seen]| -> Vec<_> { seen.iter().map(|seen| (seen.status.key, seen.path.clone())).collect() };
             if names(&before) == names(&seen) {
                 break;
             }
@@ -126,7 +126,8 @@ impl Stream {
     fn known_in(&self, folders: &[PathBuf], seen: &[Seen]) -> Vec<Known> {
         let folders: HashSet<&Path> = folders.iter().map(PathBuf::as_path).collect();
         let mut ids: HashSet<Id> = seen.iter().filter_map(|seen| self.by_key.get(&seen.status.key)).copied().collect();
-        let here = |strand: &Strand| strand.standing == Standing::Present && folders.contains(folder_of(&strand.place.path));
+        let here =
+            |strand: &Strand| strand.standing == Standing::Present && folders.contains(folder_of(&strand.place.path));
         ids.extend(self.strands.iter().filter(|(_, strand)| here(strand)).map(|(id, _)| *id));
         ids.iter()
             .filter_map(|id| self.strands.get(id).map(|strand| (*id, strand)))
@@ -205,7 +206,9 @@ impl Stream {
         for seen in new {
             let sibling = incidents.iter().position(|incident| is_later_rotation(incident, seen));
             let sibling = sibling.filter(|_| !self.dormant.contains_key(&seen.status.key));
-            let Some(flow) = seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen)) else {
+            let Some(flow) =
+                seen.flow.or(sibling.map(|place| incidents[place].flow)).or_else(|| self.seeking_flow(seen))
+            else {
                 continue;
             };
             let place = Place {
@@ -268,7 +271,9 @@ impl Stream {
 
     /// As long as nothing new bears the name, further rotations may still be on their way.
     fn keep_open(&mut self, incidents: Vec<Incident>, world: &World) {
-        let open = incidents.into_iter().filter(|incident| world.now < incident.until || self.present_at(&incident.path).is_none());
+        let open = incidents
+            .into_iter()
+            .filter(|incident| world.now < incident.until || self.present_at(&incident.path).is_none());
         let mut open: Vec<Incident> = open.collect();
         open.drain(..open.len().saturating_sub(MOST_INCIDENTS));
         self.incidents = open;
@@ -276,9 +281,8 @@ impl Stream {
 
     /// While content is looked for, any file beside where it was may hold it.
     fn seeking_flow(&self, seen: &Seen) -> Option<usize> {
-        let beside = |id: &&Id| {
-            self.strands.get(*id).is_some_and(|lost| folder_of(&lost.place.path) == folder_of(&seen.path))
-        };
+        let beside =
+            |id: &&Id| self.strands.get(*id).is_some_and(|lost| folder_of(&lost.place.path) == folder_of(&seen.path));
         self.lost.iter().find(beside).map(|id| self.strands[id].flow)
     }
 

@@ -73,8 +73,16 @@ pub(super) fn run(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, 
     let world = World { now, wall: wall_clock(), pool, next_origin: 1, descriptors: Descriptors::new() };
     let due = Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None };
     let watch = Watch::new(inbox.clone());
-    let mut rounds =
-        Rounds { streams: streams(inputs), world, watch, inbox, save, due, reading: true, folders_cost: Duration::ZERO };
+    let mut rounds = Rounds {
+        streams: streams(inputs),
+        world,
+        watch,
+        inbox,
+        save,
+        due,
+        reading: true,
+        folders_cost: Duration::ZERO,
+    };
     rounds.begin(remembered);
     loop {
         rounds.world.now = Instant::now();
@@ -225,7 +233,10 @@ impl Rounds<'_> {
     /// Reads round robin: a turn for each flow, again and again. Returns whether there may be more to do at once.
     fn read(&mut self) -> bool {
         let mut done = 0;
-        let mut busy = self.streams.iter_mut().fold(false, |busy, stream| stream.verify_step(&mut self.world) || busy);
+        let mut busy = false;
+        for stream in &mut self.streams {
+            busy |= stream.verify_step(&mut self.world);
+        }
         for flow in self.streams.iter_mut().flat_map(|stream| &mut stream.flows) {
             flow.blocked = false;
         }
@@ -239,8 +250,8 @@ impl Rounds<'_> {
             if !progress {
                 break;
             }
-            busy = done + 1 == TURNS;
             done += 1;
+            busy |= done == TURNS;
         }
         for stream in &mut self.streams {
             stream.hold_unread(&mut self.world);

@@ -5,8 +5,8 @@
 use super::copies::is_unseen;
 use super::discover::folder_of;
 use super::identity;
-use super::stream::{SEEK_FOR, Stream, World};
 use super::strand::{Id, Role, Source, Standing, Strand};
+use super::stream::{SEEK_FOR, Stream, World};
 use super::verify;
 use crate::record::{Arrival, CheckpointUpdate};
 use std::time::Duration;
@@ -58,7 +58,8 @@ impl Stream {
             unsought || strand.unread() > 0 || !self.candidates.is_empty()
         };
         let lost = self.lost.iter().filter_map(|id| self.strands.get(id).map(|strand| (*id, strand)));
-        let held: Vec<_> = lost.filter(|(_, strand)| sought(strand)).map(|(id, strand)| (strand.place.key, id)).collect();
+        let held: Vec<_> =
+            lost.filter(|(_, strand)| sought(strand)).map(|(id, strand)| (strand.place.key, id)).collect();
         let mut later = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
             let Some(strand) = self.strands.get_mut(&id) else { continue };
@@ -74,7 +75,9 @@ impl Stream {
                 continue;
             }
             strand.saved_at = wall.max(1);
-            update.positions.push(strand.row(&self.name, wall));
+            // What came after the file was last seen at its path is news to the next start.
+            let seen = if strand.looked == 0 { wall } else { strand.looked.min(wall) };
+            update.positions.push(strand.row(&self.name, seen));
             self.forgotten.retain(|forgotten| *forgotten != key);
         }
         self.dirty = later;
@@ -121,7 +124,8 @@ impl Stream {
         let Standing::Lost { since, .. } = strand.standing else { return false };
         if world.now < since + SEEK_FOR || !self.verifying.is_empty() {
             // A copy may come to light late: a compressor gives its output the final name at the end.
-            self.folder_touched(&folder_of(&strand.place.path).to_owned(), world.now);
+            let path = strand.place.path.clone();
+            self.folder_touched(folder_of(&path), world.now);
             return true;
         }
         let unread = if is_unseen(strand) && self.was_found_as_new(id, strand) { 0 } else { strand.unread() };

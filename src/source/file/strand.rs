@@ -69,9 +69,16 @@ pub(super) enum Standing {
 
 /// An open file, and its place among the open files.
 pub(super) enum Source {
-    Plain { file: File, _slot: Slot },
+    Plain {
+        file: File,
+        _slot: Slot,
+    },
     /// An archive; `at` unpacked bytes came out of it so far.
-    Archive { decoder: Decoder, at: u64, _slot: Slot },
+    Archive {
+        decoder: Decoder,
+        at: u64,
+        _slot: Slot,
+    },
 }
 
 /// See the head of this file. Invariant: `settled <= read`; evidence ends ascend.
@@ -154,7 +161,13 @@ impl Strand {
     }
 
     /// The strand that a row describes, not confirmed yet.
-    pub(super) fn remembered(row: &SavedPosition, flow: usize, packing: Option<Packing>, family: u64, now: Instant) -> Self {
+    pub(super) fn remembered(
+        row: &SavedPosition,
+        flow: usize,
+        packing: Option<Packing>,
+        family: u64,
+        now: Instant,
+    ) -> Self {
         let place = Place {
             key: row.file,
             path: row.path.as_path().into(),

@@ -4,10 +4,10 @@
 
 use super::discover::{Folders, folder_of, name_of};
 use super::identity::{self, Kind, Status};
-use super::reader::Descriptors;
 use super::names;
-use super::verify::Verify;
+use super::reader::Descriptors;
 use super::strand::{Id, Place, Role, Source, Standing, Strand, holds_evidence};
+use super::verify::Verify;
 use super::{Input, Settings};
 use crate::books::Books;
 use crate::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};
@@ -140,11 +140,13 @@ fn is_other_content(strand: &Strand) -> bool {
     match &strand.source {
         Some(Source::Plain { file, .. }) if !nothing_known => !matches!(holds_evidence(strand, file), Ok(true)),
         Some(_) => true,
-        None => nothing_known || {
-            // Opened for a moment only; the turn that reads it opens it again.
-            let holds = std::fs::File::open(&strand.place.path).and_then(|file| holds_evidence(strand, &file));
-            !matches!(holds, Ok(true))
-        },
+        None => {
+            nothing_known || {
+                // Opened for a moment only; the turn that reads it opens it again.
+                let holds = std::fs::File::open(&strand.place.path).and_then(|file| holds_evidence(strand, &file));
+                !matches!(holds, Ok(true))
+            }
+        }
     }
 }
 

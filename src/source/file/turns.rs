@@ -258,7 +258,9 @@ impl Stream {
         let least = self
             .ticking
             .iter()
-            .filter_map(|id| self.strands.get(id).filter(closable).map(|strand| (strand.wants_turn(), strand.touched, *id)))
+            .filter_map(|id| {
+                self.strands.get(id).filter(closable).map(|strand| (strand.wants_turn(), strand.touched, *id))
+            })
             .min();
         let Some((_, _, id)) = least else { return false };
         if let Some(strand) = self.strands.get_mut(&id) {

@@ -145,8 +145,12 @@ impl Stream {
 
     /// What the whole archive is.
     fn verdict(&mut self, verify: &Verify, world: &mut World) -> Verdict {
-        let held: Vec<(Id, u64)> =
-            verify.boundaries.iter().filter(|boundary| boundary.holds).map(|boundary| (boundary.strand, boundary.end)).collect();
+        let held: Vec<(Id, u64)> = verify
+            .boundaries
+            .iter()
+            .filter(|boundary| boundary.holds)
+            .map(|boundary| (boundary.strand, boundary.end))
+            .collect();
         let at_frontier = |id: &Id, end: u64, stream: &Self| {
             stream.strands.get(id).is_some_and(|strand| strand.read <= verify.at && strand.frontier().0 == end)
         };
@@ -182,7 +186,11 @@ impl Stream {
         }
         // Shorter than what was read of something that is gone: shipped from the last boundary both have.
         let gone = |id: &Id| self.strands.get(id).is_some_and(|strand| strand.standing != Standing::Present);
-        let shared = verify.boundaries.iter().rev().find(|boundary| boundary.holds && boundary.end > 0 && gone(&boundary.strand));
+        let shared = verify
+            .boundaries
+            .iter()
+            .rev()
+            .find(|boundary| boundary.holds && boundary.end > 0 && gone(&boundary.strand));
         if let Some(boundary) = shared {
             return Verdict::From(boundary.end, boundary.before);
         }
