@@ -106,6 +106,7 @@ impl Stream {
                 Ok(true) => {
                     strand.confirmed = true;
                     strand.sure = strand.place.size;
+                    strand.looked = world.wall;
                     self.enqueue(id);
                     return Turn::Done;
                 }
@@ -150,7 +151,6 @@ impl Stream {
         };
         match self.read(id, &mut buffer, world) {
             Ok(Read::Bytes(start)) => {
-                tracing::debug!(file = %self.strands[&id].place.path.display(), id, start, bytes = buffer.len(), "read");
                 self.flows[flow].books.read.add(buffer.len() as u64);
                 let bytes = world.pool.wrap(buffer);
                 permit.send(Arrival::Read(Chunk { origin, start: Position(start), bytes, read_at: world.now }));
@@ -292,7 +292,10 @@ impl Stream {
             && matches!(strand.source, Some(Source::Plain { .. }))
         {
             match confirm(strand) {
-                Ok(true) => strand.sure = strand.place.size,
+                Ok(true) => {
+                    strand.sure = strand.place.size;
+                    strand.looked = world.wall;
+                }
                 Ok(false) => {
                     // What came of it is of no interest here: nothing was read.
                     let _turn = self.found_truncated(id, world);
@@ -341,6 +344,7 @@ impl Stream {
                     strand.place.size = size.max(start);
                     return Ok(Read::Nothing);
                 }
+                strand.looked = world.wall;
                 strand.advance(start + count as u64, frontier_of(&before, buffer), world.now);
                 strand.place.size = strand.place.size.max(strand.read);
             }
@@ -373,6 +377,7 @@ impl Stream {
                     }
                 }
                 let count = buffer.len();
+                strand.looked = world.wall;
                 strand.advance(start + count as u64, frontier_of(&[], buffer), world.now);
             }
         }
