@@ -388,7 +388,6 @@ impl Stream {
                 strand.confirmed = false;
             }
         }
-        strand.looked = world.wall;
         strand.place.look(status);
         if resized {
             strand.touched = world.now;
