@@ -240,11 +240,17 @@ impl Stream {
             Some(Source::Plain { file, .. }) => file,
             Some(Source::Archive { .. }) => return Verdict::Fresh,
             None => {
-                opened = world.descriptors.open(&known.place.path, world.now);
+                let path = known.place.path.clone();
+                opened = world.descriptors.open(&path, world.now);
                 match &opened {
                     Ok((file, status, _)) if status.key == known.place.key => file,
+                    Err(Closed::Denied(_)) => return Verdict::Fresh,
                     Err(Closed::NoDescriptor) => return Verdict::Unclear,
-                    _ => return Verdict::Fresh,
+                    // It moved a moment ago; the look that finds out where to comes first.
+                    Ok(_) | Err(Closed::Elsewhere) => {
+                        self.folder_touched(folder_of(&path), world.now);
+                        return Verdict::Unclear;
+                    }
                 }
             }
         };
