@@ -6,7 +6,7 @@ use super::discover::{folder_of, name_of};
 use super::identity;
 use super::names;
 use super::reader::Closed;
-use super::strand::{Id, Role, Source, Standing, Strand};
+use super::strand::{Id, Role, Source, Standing, Strand, holds_evidence};
 use super::stream::{Stream, World};
 use crate::record::Fingerprint;
 use std::ffi::OsStr;
@@ -254,9 +254,8 @@ impl Stream {
                 }
             }
         };
-        let (end, before) = known.frontier();
         let Ok(status) = identity::of_file(file) else { return Verdict::Fresh };
-        if status.size < end || !identity::holds_at(file, end, before).unwrap_or(false) {
+        if status.size < known.sure || !holds_evidence(known, file).unwrap_or(false) {
             // It was truncated a moment ago; once that was dealt with, this is judged again.
             let folder = folder_of(&known.place.path).to_owned();
             if let Some(known) = self.strands.get_mut(&other) {
