@@ -167,7 +167,7 @@ impl Stream {
                 Standing::Absent { .. } => strand.source.is_none(),
                 Standing::Present => false,
             };
-            if homeless && at_frontier(id, *end, self) {
+            if homeless && strand.is_evident() && at_frontier(id, *end, self) {
                 homes.push((matches!(strand.standing, Standing::Lost { .. }), strand.read, *id));
             }
         }
