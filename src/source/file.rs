@@ -7,10 +7,12 @@ pub mod discover;
 
 mod archive;
 mod begin;
+mod changes;
 mod copies;
 mod identity;
 mod look;
 mod names;
+mod opening;
 mod reader;
 mod reconcile;
 mod rounds;

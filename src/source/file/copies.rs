@@ -6,7 +6,7 @@ use super::discover::{folder_of, name_of};
 use super::identity;
 use super::names;
 use super::reader::Closed;
-use super::strand::{Id, Role, Source, Standing, Strand};
+use super::strand::{Id, Role, Source, Standing, Strand, holds_evidence};
 use super::stream::{Stream, World};
 use crate::record::Fingerprint;
 use std::ffi::OsStr;
@@ -213,6 +213,7 @@ impl Stream {
             (Standing::Absent { .. }, None) => {
                 let (end, before) = known.frontier();
                 let holds = known.read >= CONVINCING
+                    && known.is_evident()
                     && known.read <= size
                     && known.head.length > 0
                     && identity::begins_with(head, known.head)
@@ -240,23 +241,32 @@ impl Stream {
             Some(Source::Plain { file, .. }) => file,
             Some(Source::Archive { .. }) => return Verdict::Fresh,
             None => {
-                opened = world.descriptors.open(&known.place.path, world.now);
+                let path = known.place.path.clone();
+                opened = world.descriptors.open(&path, world.now);
                 match &opened {
                     Ok((file, status, _)) if status.key == known.place.key => file,
+                    Err(Closed::Denied(_)) => return Verdict::Fresh,
                     Err(Closed::NoDescriptor) => return Verdict::Unclear,
-                    _ => return Verdict::Fresh,
+                    // It moved a moment ago; the look that finds out where to comes first.
+                    Ok(_) | Err(Closed::Elsewhere) => {
+                        self.folder_touched(folder_of(&path), world.now);
+                        return Verdict::Unclear;
+                    }
                 }
             }
         };
-        let (end, before) = known.frontier();
         let Ok(status) = identity::of_file(file) else { return Verdict::Fresh };
-        if status.size < end || !identity::holds_at(file, end, before).unwrap_or(false) {
-            // It was truncated a moment ago; once that was dealt with, this is judged again.
+        let holds = holds_evidence(known, file).unwrap_or(false);
+        if status.size < known.sure || !holds {
+            // It was truncated or overwritten a moment ago; once that is dealt with, this is judged again.
             let folder = folder_of(&known.place.path).to_owned();
-            if let Some(known) = self.strands.get_mut(&other) {
-                known.confirmed = false;
+            match self.strands.get_mut(&other) {
+                Some(known) if holds => known.sure = status.size,
+                Some(known) if known.role != Role::Log => self.doubt(other, world),
+                _ => {
+                    let _turn = self.found_truncated(other, world);
+                }
             }
-            self.enqueue(other);
             self.folder_touched(&folder, world.now);
             return Verdict::Unclear;
         }
@@ -336,7 +346,7 @@ fn compare_with_lost(
     let holds =
         |(end, before): (u64, Fingerprint)| end <= size && identity::holds_at(file, end, before).unwrap_or(false);
     if lost.read <= size {
-        return if holds(lost.frontier()) { Verdict::Home(id) } else { Verdict::Fresh };
+        return if lost.is_evident() && holds(lost.frontier()) { Verdict::Home(id) } else { Verdict::Fresh };
     }
     // Shorter than what was read: a copy taken before the last read, or another file that begins alike.
     let older = lost.evidence.iter().rev().copied().find(|boundary| boundary.0 > 0 && holds(*boundary));

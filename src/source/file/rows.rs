@@ -75,6 +75,7 @@ impl Stream {
                 continue;
             }
             strand.saved_at = wall.max(1);
+            strand.take_evidence();
             // What came after the file was last seen at its path is news to the next start.
             let seen = if strand.looked == 0 { wall } else { strand.looked.min(wall) };
             update.positions.push(strand.row(&self.name, seen));

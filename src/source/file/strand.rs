@@ -202,6 +202,28 @@ impl Strand {
         self.evidence.back().copied().unwrap_or_default()
     }
 
+    /// Whether the evidence can tell this content from another that only begins alike.
+    pub(super) fn is_evident(&self) -> bool {
+        let (end, before) = self.frontier();
+        self.read <= u64::from(self.head.length) || (end > 0 && before.length > 0)
+    }
+
+    /// Takes the hash of the bytes before the settled position, when no boundary lies there.
+    pub(super) fn take_evidence(&mut self) {
+        let Some(Source::Plain { file, .. }) = &self.source else { return };
+        let place = self.evidence.partition_point(|(end, _)| *end < self.settled);
+        if self.settled == 0 || !self.confirmed || self.evidence.get(place).is_some_and(|(end, _)| *end == self.settled)
+        {
+            return;
+        }
+        // Looked at before the rest of the evidence: as that holds afterwards, this was not other content.
+        if let Ok(before) = identity::bytes_before(file, self.settled)
+            && holds_evidence(self, file).unwrap_or(false)
+        {
+            self.evidence.insert(place, (self.settled, Fingerprint::of(&before)));
+        }
+    }
+
     /// Reading came to `end`; `before` are the bytes just before it.
     pub(super) fn advance(&mut self, end: u64, before: Fingerprint, now: Instant) {
         assert!(end >= self.read, "a strand is read forwards only");

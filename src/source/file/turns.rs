@@ -2,11 +2,10 @@
 //! Promises that bytes handed over follow what was handed over before, whatever was done to the file meanwhile.
 //! Leaves the order of turns to the loop, and what a broken promise of a file means to the stream.
 
-use super::archive::Decoder;
 use super::copies::is_unseen;
 use super::discover::folder_of;
 use super::identity;
-use super::reader::{self, Closed, TURN};
+use super::reader::{self, TURN};
 use super::strand::{Id, Role, Source, Standing, Strand, holds_evidence};
 use super::stream::{Stream, World};
 use crate::record::{Arrival, Chunk, Fingerprint, Origin, OriginInfo, Position};
@@ -21,9 +20,6 @@ const HOLD_BACK: Duration = Duration::from_secs(30);
 
 /// How long a file of which nothing was seen before it vanished may hold back the files after it.
 const HOLD_BACK_UNSEEN: Duration = Duration::from_secs(3);
-
-/// So many openings are remembered: more than files are ever open.
-const MOST_NOTED: usize = 1024;
 
 /// How many blocks of an archive one turn unpacks only to skip them.
 const SKIPS: usize = 8;
@@ -206,140 +202,7 @@ impl Stream {
         Turn::Blocked
     }
 
-    /// Opens the strand's file unless it is open. An error is the turn that came of it.
-    fn ensure_open(&mut self, id: Id, world: &mut World) -> Result<(), Turn> {
-        let Some(strand) = self.strands.get(&id) else { return Err(Turn::Done) };
-        if strand.source.is_some() {
-            return Ok(());
-        }
-        let (path, key) = (strand.place.path.clone(), strand.place.key);
-        if !world.descriptors.has_room() && !self.close_one() {
-            return Err(Turn::Blocked);
-        }
-        match world.descriptors.open(&path, world.now) {
-            Ok((file, status, slot)) if status.key == key => {
-                let Some(strand) = self.strands.get_mut(&id) else { return Err(Turn::Done) };
-                strand.source = Some(match strand.place.packing {
-                    None => Source::Plain { file, _slot: slot },
-                    Some(packing) => match Decoder::new(packing, file) {
-                        Ok(decoder) => Source::Archive { decoder, at: 0, _slot: slot },
-                        Err(error) => return Err(self.denied(id, &error)),
-                    },
-                });
-                if strand.place.packing.is_none() {
-                    strand.place.look(&status);
-                    if strand.head.length == 0 && strand.read == 0 {
-                        take_head(strand);
-                    }
-                }
-                strand.denied = false;
-                self.tick_later(id);
-                self.note_opened(id);
-                Ok(())
-            }
-            Ok(_) | Err(Closed::Elsewhere) => {
-                self.folder_touched(folder_of(&path), world.now);
-                Err(Turn::Done)
-            }
-            Err(Closed::NoDescriptor) => Err(Turn::Blocked),
-            Err(Closed::Denied(error)) => Err(self.denied(id, &error)),
-        }
-    }
-
-    /// The file was read; if it was complained about, one line says that this is over.
-    fn readable(&mut self, id: Id) {
-        if let Some(strand) = self.strands.get_mut(&id)
-            && std::mem::take(&mut strand.complained)
-        {
-            tracing::info!(
-                flow = self.flows[strand.flow].name, file = %strand.place.path.display(), "the file can be read now"
-            );
-        }
-    }
-
-    /// The file cannot be read; one line says so, and sweeps and events try again.
-    fn denied(&mut self, id: Id, error: &io::Error) -> Turn {
-        if let Some(strand) = self.strands.get_mut(&id) {
-            strand.source = None;
-            strand.denied = true;
-            if !std::mem::replace(&mut strand.complained, true) {
-                tracing::warn!(
-                    flow = self.flows[strand.flow].name, file = %strand.place.path.display(), reason = %error,
-                    "the file cannot be read; give the agent's user the right to read it, and it is shipped from where it was left"
-                );
-            }
-        }
-        Turn::Done
-    }
-
-    /// Remembers the order of opening; what was closed meanwhile is forgotten before it can pile up.
-    fn note_opened(&mut self, id: Id) {
-        if self.opened.len() >= MOST_NOTED {
-            let mut open = std::collections::BTreeSet::new();
-            let strands = &self.strands;
-            self.opened.retain(|id| strands.get(id).is_some_and(|strand| strand.source.is_some()) && open.insert(*id));
-        }
-        self.opened.push_back(id);
-    }
-
-    /// Closes the file that was opened longest ago and has nothing to read, else the one opened longest ago. Returns
-    /// whether there was one to close.
-    fn close_one(&mut self) -> bool {
-        let mut busy = None;
-        for _ in 0..self.opened.len() {
-            let Some(id) = self.opened.pop_front() else { break };
-            let Some(strand) = self.strands.get_mut(&id).filter(|strand| strand.source.is_some()) else { continue };
-            if strand.standing == Standing::Present {
-                if !strand.wants_turn() {
-                    strand.source = None;
-                    return true;
-                }
-                busy = busy.or(Some(id));
-            }
-            self.opened.push_back(id);
-        }
-        let Some(strand) = busy.and_then(|id| self.strands.get_mut(&id)) else { return false };
-        strand.source = None;
-        true
-    }
-
-    /// Opens what has to wait for its turn, so that no rotation can take it away unseen.
-    pub(super) fn hold_unread(&mut self, world: &mut World) {
-        for flow in 0..self.flows.len() {
-            if self.flows[flow].ready.is_empty() {
-                continue;
-            }
-            for id in self.flows[flow].ready.clone() {
-                let closed = self.strands.get(&id).is_some_and(|strand| strand.source.is_none() && !strand.denied);
-                if closed && (!world.descriptors.has_room() || self.ensure_open(id, world).is_err()) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Looks at the evidence of files that were touched while their flow has no room.
-    pub(super) fn check_unread(&mut self, id: Id, world: &World) {
-        let Some(strand) = self.strands.get_mut(&id) else { return };
-        if strand.role == Role::Log
-            && strand.standing == Standing::Present
-            && matches!(strand.source, Some(Source::Plain { .. }))
-        {
-            match confirm(strand) {
-                Ok(true) => {
-                    strand.sure = strand.place.size;
-                    strand.looked = world.wall;
-                }
-                Ok(false) => {
-                    // What came of it is of no interest here: nothing was read.
-                    let _turn = self.found_truncated(id, world);
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn found_truncated(&mut self, id: Id, world: &World) -> Turn {
+    pub(super) fn found_truncated(&mut self, id: Id, world: &World) -> Turn {
         let Some(strand) = self.strands.get_mut(&id) else { return Turn::Done };
         let status = match &strand.source {
             Some(Source::Plain { file, .. }) => identity::of_file(file),
@@ -441,7 +304,7 @@ fn frontier_of(before: &[u8], bytes: &[u8]) -> Fingerprint {
     Fingerprint::of(&[&before[before.len() - kept..], bytes].concat())
 }
 
-fn take_head(strand: &mut Strand) {
+pub(super) fn take_head(strand: &mut Strand) {
     if let Some(Source::Plain { file, .. }) = &strand.source
         && let Ok(bytes) = identity::head_bytes(file)
     {
@@ -464,7 +327,7 @@ fn grow_head(head: &mut Fingerprint, file: &File) -> io::Result<bool> {
 }
 
 /// Compares the whole evidence with the open file.
-fn confirm(strand: &mut Strand) -> io::Result<bool> {
+pub(super) fn confirm(strand: &mut Strand) -> io::Result<bool> {
     let Some(Source::Plain { file, .. }) = &strand.source else { return Ok(true) };
     if !holds_evidence(strand, file)? {
         return Ok(false);

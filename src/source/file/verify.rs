@@ -86,6 +86,11 @@ impl Stream {
                 if let Some(strand) = self.strands.get_mut(&id) {
                     strand.head = Fingerprint::of(&verify.head);
                 }
+                if verdict == Verdict::Unclear
+                    && let Some(strand) = self.strands.get_mut(&id)
+                {
+                    strand.attempts = strand.attempts.saturating_sub(1);
+                }
                 if verdict == Verdict::Copy {
                     self.note_copy(id, verify.at, verify.tail());
                 }
@@ -163,7 +168,7 @@ impl Stream {
                 Standing::Absent { .. } => strand.source.is_none(),
                 Standing::Present => false,
             };
-            if homeless && at_frontier(id, *end, self) {
+            if homeless && strand.is_evident() && at_frontier(id, *end, self) {
                 homes.push((matches!(strand.standing, Standing::Lost { .. }), strand.read, *id));
             }
         }
@@ -178,11 +183,13 @@ impl Stream {
             if ends_there {
                 return Verdict::Copy;
             }
-            if strand.place.packing.is_none()
-                && !matches!(strand.standing, Standing::Lost { .. })
-                && self.same_content(id, &verify.head, verify.tail(), verify.at, world) == Verdict::Growing
-            {
-                return Verdict::Copy;
+            let has_content = strand.standing == Standing::Present || strand.source.is_some();
+            if strand.place.packing.is_none() && has_content {
+                match self.same_content(id, &verify.head, verify.tail(), verify.at, world) {
+                    Verdict::Growing => return Verdict::Copy,
+                    Verdict::Unclear => return Verdict::Unclear,
+                    _ => {}
+                }
             }
         }
         // Shorter than what was read of something that is gone: shipped from the last boundary both have.
