@@ -5,6 +5,9 @@
 /// Says whether a configuration can run.
 pub mod check;
 
+/// Shows what would be sent of an input, and why the rest would not.
+pub mod preview;
+
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
 

@@ -14,6 +14,8 @@ pub mod config;
 pub mod source;
 /// Bytes in, runs of whole lines out.
 pub mod framing;
+/// What is done with each line: kept, changed, dropped.
+pub mod process;
 /// Runs in, sealed calls in their wire form out.
 pub mod batch;
 /// Which bytes of which origin are settled: receipts out, watermark back.

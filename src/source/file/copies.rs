@@ -266,6 +266,18 @@ impl Stream {
         if same { Verdict::Growing } else { Verdict::Fresh }
     }
 
+    /// What was to wait for the first strand waits for the second, unless that one waits for it.
+    fn wait_instead(&mut self, first: Id, second: Id) {
+        let waiting: Vec<Id> =
+            self.strands.iter().filter(|(_, strand)| strand.after == Some(first)).map(|(id, _)| *id).collect();
+        for id in waiting {
+            let after = (!self.waits_for(second, id)).then_some(second);
+            if let Some(strand) = self.strands.get_mut(&id) {
+                strand.after = after;
+            }
+        }
+    }
+
     /// The lost strand goes on where the candidate lies.
     pub(super) fn come_home(&mut self, lost: Id, candidate: Id, world: &World) {
         let Some(place) = self.strands.get(&candidate).map(|strand| strand.place.clone()) else { return };
@@ -283,9 +295,7 @@ impl Stream {
         strand.family = super::stream::family_of(&place.path);
         let had_row = strand.saved_at > 0;
         self.lost.retain(|other| *other != lost);
-        for waiting in self.strands.values_mut().filter(|waiting| waiting.after == Some(candidate)) {
-            waiting.after = Some(lost);
-        }
+        self.wait_instead(candidate, lost);
         self.move_to(lost, place.clone());
         match self.by_key.get(&old).copied() {
             Some(next) if next != lost => self.mark_dirty(next),

@@ -329,15 +329,17 @@ impl Stream {
     }
 
     /// Whether `id` is the other or comes after it.
-    fn waits_for(&self, id: Id, other: Id) -> bool {
+    pub(super) fn waits_for(&self, id: Id, other: Id) -> bool {
         let mut next = Some(id);
-        while let Some(id) = next {
-            if id == other {
-                return true;
+        // No chain is longer than there are strands, whatever happened to it.
+        for _ in 0..=self.strands.len() {
+            match next {
+                Some(id) if id == other => return true,
+                Some(id) => next = self.strands.get(&id).and_then(|strand| strand.after),
+                None => return false,
             }
-            next = self.strands.get(&id).and_then(|strand| strand.after);
         }
-        false
+        true
     }
 
     /// As long as nothing new bears the name, further rotations may still be on their way.

@@ -240,7 +240,10 @@ impl Rounds<'_> {
     /// Reads round robin: a turn for each flow, again and again. Returns whether there may be more to do at once.
     fn read(&mut self) -> bool {
         let mut done = 0;
-        let mut busy = self.streams.iter_mut().fold(false, |busy, stream| stream.verify_step(&mut self.world) || busy);
+        let mut busy = false;
+        for stream in &mut self.streams {
+            busy |= stream.verify_step(&mut self.world);
+        }
         for flow in self.streams.iter_mut().flat_map(|stream| &mut stream.flows) {
             flow.blocked = false;
         }
@@ -254,8 +257,8 @@ impl Rounds<'_> {
             if !progress {
                 break;
             }
-            busy = done + 1 == TURNS;
             done += 1;
+            busy |= done == TURNS;
         }
         for stream in &mut self.streams {
             stream.hold_unread(&mut self.world);

@@ -75,7 +75,9 @@ impl Stream {
                 continue;
             }
             strand.saved_at = wall.max(1);
-            update.positions.push(strand.row(&self.name, wall));
+            // What came after the file was last seen at its path is news to the next start.
+            let seen = if strand.looked == 0 { wall } else { strand.looked.min(wall) };
+            update.positions.push(strand.row(&self.name, seen));
             self.forgotten.retain(|forgotten| *forgotten != key);
         }
         self.dirty = later;
@@ -122,7 +124,8 @@ impl Stream {
         let Standing::Lost { since, .. } = strand.standing else { return false };
         if world.now < since + SEEK_FOR || !self.verifying.is_empty() {
             // A copy may come to light late: a compressor gives its output the final name at the end.
-            self.folder_touched(&folder_of(&strand.place.path).to_owned(), world.now);
+            let path = strand.place.path.clone();
+            self.folder_touched(folder_of(&path), world.now);
             return true;
         }
         let unread = if is_unseen(strand) && self.was_found_as_new(id, strand) { 0 } else { strand.unread() };

@@ -123,7 +123,7 @@ pub(super) struct Strand {
     pub(super) attempts: u32,
     /// When bytes last came.
     pub(super) touched: Instant,
-    /// When it was last seen at its path, in milliseconds since 1970.
+    /// When its content was last known to be at its path, in milliseconds since 1970.
     pub(super) looked: u64,
     /// When its row was last made, in milliseconds since 1970; 0 without a row.
     pub(super) saved_at: u64,

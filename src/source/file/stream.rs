@@ -391,7 +391,6 @@ impl Stream {
                 strand.confirmed = false;
             }
         }
-        strand.looked = world.wall;
         strand.place.look(status);
         if resized {
             strand.touched = world.now;

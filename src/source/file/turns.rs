@@ -109,6 +109,7 @@ impl Stream {
                 Ok(true) => {
                     strand.confirmed = true;
                     strand.sure = strand.place.size;
+                    strand.looked = world.wall;
                     self.enqueue(id);
                     return Turn::Done;
                 }
@@ -325,7 +326,10 @@ impl Stream {
             && matches!(strand.source, Some(Source::Plain { .. }))
         {
             match confirm(strand) {
-                Ok(true) => strand.sure = strand.place.size,
+                Ok(true) => {
+                    strand.sure = strand.place.size;
+                    strand.looked = world.wall;
+                }
                 Ok(false) => {
                     // What came of it is of no interest here: nothing was read.
                     let _turn = self.found_truncated(id, world);
@@ -374,6 +378,7 @@ impl Stream {
                     strand.place.size = size.max(start);
                     return Ok(Read::Nothing);
                 }
+                strand.looked = world.wall;
                 strand.advance(start + count as u64, frontier_of(&before, &buffer[buffer.len() - count..]), world.now);
                 strand.place.size = strand.place.size.max(strand.read);
                 count
@@ -407,6 +412,7 @@ impl Stream {
                     }
                 }
                 let count = buffer.len();
+                strand.looked = world.wall;
                 strand.advance(start + count as u64, frontier_of(&[], buffer), world.now);
                 count
             }

@@ -1,0 +1,255 @@
+//! Shows input beside what would be sent of it, with the reason for each record that would not be.
+//! Promises to frame and process exactly as a flow does, and to send nothing.
+//! Leaves the command line, the configuration and opening the input to its caller.
+
+use crate::framing::{self, Framed, Framer, Input, Room, Run};
+use crate::process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
+use crate::record::{FileKey, Position};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::Instant;
+
+/// Longer texts are cut where they are shown; what is sent is not.
+const SHOWN_CHARACTERS: usize = 2000;
+/// Bytes read at a time.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What is previewed: how a flow works, and which file its input passes for.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// How bytes become records.
+    pub framing: &'a framing::Settings,
+    /// What is done with each.
+    pub process: &'a Settings,
+    /// What is known of the machine.
+    pub surroundings: &'a Surroundings,
+    /// The path that the records are said to come from.
+    pub path: &'a Path,
+    /// The identity of that file.
+    pub file: FileKey,
+    /// The wall clock, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What became of the records that were shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Would be sent as processed.
+    pub sent: u64,
+    /// Would be sent as they came in, because a step failed and `onFailure` is `raw`.
+    pub raw: u64,
+    /// Would be dropped and counted.
+    pub dropped: u64,
+    /// Would be kept in the quarantine.
+    pub quarantined: u64,
+    /// Bytes that framing leaves out: header lines, cut-off ends.
+    pub filtered_bytes: u64,
+}
+
+/// Why there is no preview.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    /// The steps cannot run here.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    /// The input could not be read, or the output not written.
+    #[error("reading the input or writing the preview failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Shows the first `limit` records of `input`: a line `<` for what comes in, `>` for what would be sent, `!` for why
+/// something is not.
+///
+/// # Errors
+/// When an environment variable is missing, the input cannot be read, or the output not be written.
+pub fn preview(
+    subject: Subject<'_>,
+    input: &mut dyn Read,
+    out: &mut dyn Write,
+    limit: u64,
+) -> Result<Summary, PreviewError> {
+    let processor = Processor::new(subject.process, subject.surroundings)?;
+    let mut show = Show { subject, processor, out, sent: Vec::new(), shown: 0, summary: Summary::default() };
+    let mut framer = Framer::new(subject.framing, Position::START);
+    let room = Room { bytes: subject.framing.max_line_bytes, lines: 1 };
+    let (mut buffer, mut position) = (vec![0; READ_BYTES], Position::START);
+    'reading: while show.shown < limit {
+        let count = match input.read(&mut buffer) {
+            Ok(0) => {
+                while let Some(run) = framer.finish().filter(|_| show.shown < limit) {
+                    show.record(&run)?;
+                }
+                break;
+            }
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let mut chunk = Input { bytes: &buffer[..count], position };
+        position = position + count;
+        loop {
+            match framer.next(&mut chunk, room, Instant::now()) {
+                Framed::Run(run) => show.record(&run)?,
+                Framed::Filtered { bytes, .. } => show.summary.filtered_bytes += bytes,
+                Framed::NeedMore | Framed::NoRoom => break,
+            }
+            if show.shown >= limit {
+                break 'reading;
+            }
+        }
+    }
+    show.end()
+}
+
+/// A preview under way.
+struct Show<'a> {
+    subject: Subject<'a>,
+    processor: Processor,
+    out: &'a mut dyn Write,
+    sent: Vec<u8>,
+    shown: u64,
+    summary: Summary,
+}
+
+impl Show<'_> {
+    fn record(&mut self, run: &Run<'_>) -> io::Result<()> {
+        let Subject { path, file, now_ms, .. } = self.subject;
+        let start = Position(run.end.0.saturating_sub(run.input));
+        let place = Place { path, file, position: start, input: run.input, now_ms };
+        self.sent.clear();
+        let verdict = self.processor.process(run.bytes, &place, &mut self.sent);
+        self.shown += 1;
+        writeln!(self.out, "record {}, offset {start}, {} bytes", self.shown, run.input)?;
+        text(self.out, '<', run.bytes)?;
+        match verdict {
+            Verdict::Kept => {
+                self.summary.sent += 1;
+                text(self.out, '>', &self.sent)
+            }
+            Verdict::KeptRaw(reason) => {
+                self.summary.raw += 1;
+                self.reason("sent as it is", reason)?;
+                text(self.out, '>', &self.sent)
+            }
+            Verdict::Dropped(reason) => {
+                self.summary.dropped += 1;
+                self.reason("dropped", reason)
+            }
+            Verdict::Failed(reason) => {
+                self.summary.quarantined += 1;
+                self.reason("quarantined", reason)
+            }
+        }
+    }
+
+    fn reason(&mut self, fate: &str, reason: Reason) -> io::Result<()> {
+        let name = self.subject.process.name(reason.step());
+        writeln!(self.out, "  ! {fate} by step {} ({name}): {}", reason.step() + 1, reason.cause())
+    }
+
+    fn end(self) -> Result<Summary, PreviewError> {
+        let Summary { sent, raw, dropped, quarantined, filtered_bytes } = self.summary;
+        write!(self.out, "{} records: {sent} sent, ", self.shown)?;
+        if raw > 0 {
+            write!(self.out, "{raw} sent as they are, ")?;
+        }
+        write!(self.out, "{dropped} dropped, {quarantined} quarantined")?;
+        if filtered_bytes > 0 {
+            write!(self.out, "; {filtered_bytes} bytes of header lines and cut-off ends left out")?;
+        }
+        writeln!(self.out, "; nothing was sent")?;
+        self.out.flush()?;
+        Ok(self.summary)
+    }
+}
+
+/// A record behind its mark, one line for each of its lines; what a terminal would obey is shown instead.
+fn text(out: &mut dyn Write, mark: char, bytes: &[u8]) -> io::Result<()> {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN_CHARACTERS)]);
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN_CHARACTERS) {
+        match character {
+            '\n' => shown.push_str(&format!("\n  {mark} ")),
+            '\t' => shown.push('\t'),
+            // Marks of direction reorder what a terminal shows.
+            '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
+                shown.extend(character.escape_unicode());
+            }
+            other if other.is_control() => shown.extend(other.escape_default()),
+            other => shown.push(other),
+        }
+    }
+    let rest = text.chars().nth(SHOWN_CHARACTERS).is_some() || bytes.len() > 4 * SHOWN_CHARACTERS;
+    let cut = if rest { format!("… ({} bytes)", bytes.len()) } else { String::new() };
+    writeln!(out, "  {mark} {shown}{cut}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shown(options: &serde_json::Value, input: &[u8], limit: u64) -> (String, Summary) {
+        let framing = framing::Settings {
+            max_line_bytes: 1000,
+            long_lines: framing::LongLines::Split,
+            terminator: b"\n".to_vec(),
+            skip_header_lines: 1,
+            multi_line: None,
+        };
+        let surroundings =
+            Surroundings { host: "h".into(), variables: [].into(), instance: None, max_record_bytes: 1000 };
+        let subject = Subject {
+            framing: &framing,
+            process: &Settings::parse(options).unwrap(),
+            surroundings: &surroundings,
+            path: Path::new("/var/log/app.log"),
+            file: FileKey::default(),
+            now_ms: 0,
+        };
+        let mut out = Vec::new();
+        let summary = preview(subject, &mut &input[..], &mut out, limit).unwrap();
+        (String::from_utf8(out).unwrap(), summary)
+    }
+
+    #[test]
+    fn each_record_stands_beside_what_becomes_of_it() {
+        let options = json!([
+            {"optionName": "LOGTOJSON", "logFormat": "SYSLOG"},
+            {"optionName": "FILTER", "exclude": "\"cron\""},
+            {"optionName": "ADDPROVENANCE", "prefix": ""},
+        ]);
+        let input =
+            b"head\nMar  2 12:00:08 a sshd[9]: hi\nhello \x1b[31m\nMar  2 12:00:08 a cron: x\nMar  2 12:00:09 a b: end";
+        let (text, summary) = shown(&options, input, 100);
+        let expected = r#"record 1, offset 5, 30 bytes
+  < Mar  2 12:00:08 a sshd[9]: hi
+  > {"timestamp":"Mar  2 12:00:08","hostname":"a","program":"sshd","processid":"9","message":"hi","host":"h","file":"/var/log/app.log","file_id":"0-0-0","offset":5,"length":30}
+record 2, offset 35, 12 bytes
+  < hello \u{1b}[31m
+  ! quarantined by step 1 (LOGTOJSON): the line is not SYSLOG: the English name of a month was expected at byte 0
+record 3, offset 47, 26 bytes
+  < Mar  2 12:00:08 a cron: x
+  ! dropped by step 2 (FILTER): pattern 1 of `exclude` matches
+record 4, offset 73, 24 bytes
+  < Mar  2 12:00:09 a b: end
+  > {"timestamp":"Mar  2 12:00:09","hostname":"a","program":"b","processid":null,"message":"end","host":"h","file":"/var/log/app.log","file_id":"0-0-0","offset":73,"length":24}
+4 records: 2 sent, 1 dropped, 1 quarantined; 5 bytes of header lines and cut-off ends left out; nothing was sent
+"#;
+        assert_eq!(text, expected);
+        assert_eq!(summary, Summary { sent: 2, raw: 0, dropped: 1, quarantined: 1, filtered_bytes: 5 });
+    }
+
+    #[test]
+    fn no_more_is_shown_than_was_asked_for_and_long_records_are_cut() {
+        let options = json!([{"optionName": "CSVTOJSON", "customFieldNames": ["a"]}]);
+        let input = [b"head\n".to_vec(), b"x\ny\n".repeat(50_000)].concat();
+        let (text, summary) = shown(&options, &input, 3);
+        assert_eq!((summary.sent, text.lines().count()), (3, 10), "{text}");
+        let long = "é".repeat(3000);
+        let mut out = Vec::new();
+        super::text(&mut out, '<', long.as_bytes()).unwrap();
+        assert!(out.ends_with("é… (6000 bytes)\n".as_bytes()));
+    }
+}
