@@ -194,7 +194,7 @@ fn a_file_without_read_permission_is_shipped_once_it_has_it() {
     let host = host().unprivileged().flow("bad/*.log", STREAM, json!({}));
     let (denied, other) = (host.log("bad/denied.log"), host.log("bad/other.log"));
     append(&denied, b"denied\n");
-    std::fs::set_permissions(&denied, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&denied, PermissionsExt::from_mode(0o0)).unwrap();
     let agent = host.run();
     let line = agent.wait_for("cannot be read");
     assert!(line["file"].as_str().unwrap().ends_with("bad/denied.log") && line["reason"].is_string(), "{line}");
@@ -213,7 +213,7 @@ fn a_file_without_read_permission_is_shipped_once_it_has_it() {
 fn a_folder_without_permission_is_read_once_it_has_it() {
     let host = host().unprivileged().flow("bad/*.log", STREAM, json!({}));
     append(&host.log("bad/a.log"), b"inside\n");
-    std::fs::set_permissions(host.log("bad"), PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(host.log("bad"), PermissionsExt::from_mode(0o0)).unwrap();
     let agent = host.run();
     goes_on(&host);
     assert!(host.payload(STREAM).is_empty());
@@ -268,7 +268,7 @@ fn names_of_any_bytes_are_as_good_as_others_and_do_not_break_the_log() {
     // This one has to be spoken of.
     let denied = host.log("bad").join(OsStr::from_bytes(b"den\nied \xff\".log"));
     append(&denied, b"denied\n");
-    std::fs::set_permissions(&denied, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&denied, PermissionsExt::from_mode(0o0)).unwrap();
     let mut agent = host.run();
     agent.wait_for("cannot be read");
     let bytes = names.len() * "line 0\n".len();

@@ -2,6 +2,8 @@
 //! Promises that what was written and still reachable arrives: in order, and once unless there was a crash.
 //! Leaves lines over the record limit, sending and the checkpoint's file to the other suites.
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 use datalake_agent::books::Books;
 use datalake_agent::record::{
     Arrival, CheckpointUpdate, ChunkPool, FileKey, Origin, Position, Remembered, SavedPosition, Watermarks,
@@ -14,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tracing_subscriber::util::SubscriberInitExt;
 
 const STREAM: &str = "firehose:test";
 

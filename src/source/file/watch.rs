@@ -244,7 +244,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let mut watch = Watch::new(Arc::default());
         let wanted = BTreeSet::from([folder.clone()]);
-        assert_eq!(watch.set(&wanted, Instant::now()), [folder.clone()]);
+        assert_eq!(watch.set(&wanted, Instant::now()), std::slice::from_ref(&folder));
         assert!(watch.set(&wanted, Instant::now()).is_empty());
         std::fs::rename(&folder, root.path().join("logs.old")).unwrap();
         std::fs::create_dir(&folder).unwrap();
