@@ -21,8 +21,15 @@ const MOST_INCIDENTS: usize = 256;
 /// How long a folder that could not be read is left alone.
 const REFUSED_AGAIN: Duration = Duration::from_secs(2);
 
-/// The place of a folder in a look, and why it could not be read.
-type Refused = (usize, io::Error);
+/// What a look at some folders has shown.
+#[derive(Default)]
+struct Scan {
+    seen: Vec<Seen>,
+    /// Which of the folders could not be read, and why.
+    refused: Vec<(usize, io::Error)>,
+    /// Links of interest that lead nowhere.
+    dangling: Vec<PathBuf>,
+}
 
 /// How often a folder that keeps changing is read again before what was seen has to do.
 const RESCANS: usize = 4;
@@ -41,24 +48,25 @@ impl Stream {
     pub(super) fn look(&mut self, folders: &[PathBuf], world: &mut World) -> Vec<Id> {
         let begun = Instant::now();
         let inodes: HashSet<u64> = self.by_key.keys().chain(self.dormant.keys()).map(|key| key.inode).collect();
-        let (mut seen, mut refused) = self.scan_all(folders, &inodes);
+        let mut scan = self.scan_all(folders, &inodes);
         // A folder that is being changed shows a mixture of before and after: look until it stays as it is.
         for _ in 0..RESCANS {
             if !changed_recently(folders, world.wall) {
                 break;
             }
-            let (again, refused_again) = self.scan_all(folders, &inodes);
-            refused = refused_again;
-            let before = std::mem::replace(&mut seen, again);
+            let before = std::mem::replace(&mut scan, self.scan_all(folders, &inodes));
             let names =
                 |seen: &[Seen]| -> Vec<_> { seen.iter().map(|seen| (seen.status.key, seen.path.clone())).collect() };
-            if names(&before) == names(&seen) {
+            if names(&before.seen) == names(&scan.seen) {
                 break;
             }
         }
         for folder in folders {
             self.due.remove(folder);
         }
+        let Scan { seen, refused, dangling } = scan;
+        self.dangling.retain(|link| !folders.iter().any(|folder| folder == folder_of(link)));
+        self.dangling.extend(dangling);
         let folders = &self.without_refused(folders, refused, world)[..];
         let known = self.known_in(folders, &seen);
         let mut new = Vec::new();
@@ -97,20 +105,24 @@ impl Stream {
         new
     }
 
-    /// What lies in the folders, and which of them could not be read.
-    fn scan_all(&self, folders: &[PathBuf], inodes: &HashSet<u64>) -> (Vec<Seen>, Vec<Refused>) {
-        let (mut seen, mut refused) = (Vec::new(), Vec::new());
+    fn scan_all(&self, folders: &[PathBuf], inodes: &HashSet<u64>) -> Scan {
+        let mut scan = Scan::default();
         for (place, folder) in folders.iter().enumerate() {
-            if let Err(error) = self.scan(folder, inodes, &mut seen) {
-                refused.push((place, error));
+            if let Err(error) = self.scan(folder, inodes, &mut scan) {
+                scan.refused.push((place, error));
             }
         }
-        (seen, refused)
+        scan
     }
 
     /// The folders of which it is known what they hold. A folder that is not there holds nothing; of one that cannot be
     /// read nothing follows for the files that were followed in it, and it is looked at again soon.
-    fn without_refused(&mut self, folders: &[PathBuf], refused: Vec<Refused>, world: &mut World) -> Vec<PathBuf> {
+    fn without_refused(
+        &mut self,
+        folders: &[PathBuf],
+        refused: Vec<(usize, io::Error)>,
+        world: &mut World,
+    ) -> Vec<PathBuf> {
         let mut unknown = HashSet::new();
         for (place, error) in refused {
             let folder = &folders[place];
@@ -142,7 +154,7 @@ impl Stream {
     }
 
     /// What lies in the folder, as far as it may be of interest.
-    fn scan(&self, folder: &Path, inodes: &HashSet<u64>, seen: &mut Vec<Seen>) -> io::Result<()> {
+    fn scan(&self, folder: &Path, inodes: &HashSet<u64>, scan: &mut Scan) -> io::Result<()> {
         let entries = std::fs::read_dir(folder)?;
         let everything = self
             .lost
@@ -168,11 +180,15 @@ impl Stream {
                 Ok(status) => status,
                 // The folder may be listed and not entered.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && kind.is_file() => return Err(error),
-                // Gone since the folder was read, or a dangling link.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && kind.is_symlink() && flow.is_some() => {
+                    scan.dangling.push(path);
+                    continue;
+                }
+                // Gone since the folder was read, or a link that leads nowhere.
                 Err(_) => continue,
             };
             if status.kind == Kind::Regular {
-                seen.push(Seen { path: path.into(), status, link: kind.is_symlink(), flow });
+                scan.seen.push(Seen { path: path.into(), status, link: kind.is_symlink(), flow });
             }
         }
         Ok(())

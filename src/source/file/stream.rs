@@ -115,6 +115,8 @@ pub(super) struct Stream {
     pub(super) look_cost: Duration,
     /// Strands reached through links.
     pub(super) links: BTreeSet<Id>,
+    /// Links that match and lead nowhere; no event tells when they do.
+    pub(super) dangling: HashSet<PathBuf>,
     /// Names that stopped leading to what was followed there, since the last look.
     pub(super) incidents: Vec<Incident>,
     /// During the first look: the patterns that were started before.
@@ -166,6 +168,7 @@ impl Stream {
             unreadable: HashSet::new(),
             look_cost: Duration::ZERO,
             links: BTreeSet::new(),
+            dangling: HashSet::new(),
             incidents: Vec::new(),
             first_start: None,
         }
@@ -325,7 +328,7 @@ impl Stream {
 
     /// Whether some files are reached through links, whose targets have no events here.
     pub(super) fn has_links(&self) -> bool {
-        !self.links.is_empty()
+        !(self.links.is_empty() && self.dangling.is_empty())
     }
 
     /// Looks at the files behind links.
@@ -337,6 +340,10 @@ impl Stream {
             };
             let path = strand.place.path.clone();
             self.hint(&path, identity::of_path(&path).ok().as_ref(), world);
+        }
+        let leads: Vec<PathBuf> = self.dangling.extract_if(|link| link.exists()).collect();
+        for link in leads {
+            self.folder_touched(folder_of(&link), world.now);
         }
     }
 }
