@@ -5,6 +5,9 @@
 /// Says whether a configuration can run.
 pub mod check;
 
+/// Moves a host of the Kinesis Agent over.
+pub mod migrate;
+
 /// Shows what would be sent of an input, and why the rest would not.
 pub mod preview;
 
@@ -12,11 +15,13 @@ pub mod preview;
 pub mod quarantine;
 
 use crate::exit::Exit;
+use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the configuration lies unless said otherwise.
 const CONFIGURATION: &str = "/etc/datalake/agent.json";
@@ -48,12 +53,45 @@ enum Command {
         #[command(subcommand)]
         act: QuarantineAct,
     },
+    /// Moves a host of the Kinesis Agent over: configuration and saved positions. Writes nothing without --write.
+    Migrate(Migrate),
     /// Says whether the configuration can run, and what it would do; touches nothing.
     Check {
         /// The configuration; `agent.d/*.json` beside it is read too.
         #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
         config: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct Migrate {
+    /// The Kinesis Agent's folder, or its main file; `agent.d` beside that is read too.
+    #[arg(long, value_name = "PATH", default_value = "/etc/aws-kinesis")]
+    from: PathBuf,
+    /// The Kinesis Agent's database of positions, where its configuration does not name it.
+    #[arg(long, value_name = "FILE", conflicts_with = "without_checkpoints")]
+    checkpoints: Option<PathBuf>,
+    /// Moves the configuration alone; `initialPosition` then decides where reading begins.
+    #[arg(long)]
+    without_checkpoints: bool,
+    /// Where the new configuration goes; fragments go into `agent.d` beside it.
+    #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+    config: PathBuf,
+    /// A state folder other than the usual one.
+    #[arg(long, value_name = "FOLDER")]
+    state_directory: Option<PathBuf>,
+    /// Writes the configuration and the positions.
+    #[arg(long)]
+    write: bool,
+    /// With --write: writes although some flows cannot move; those stay with the Kinesis Agent.
+    #[arg(long, requires = "write")]
+    leave_out: bool,
+    /// Reads beside the running Kinesis Agent and compares positions; sends and writes nothing.
+    #[arg(long, conflicts_with = "write")]
+    shadow: bool,
+    /// How long --shadow reads at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    patience: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +131,7 @@ pub fn main() -> Exit {
         Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
         Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
         Command::Quarantine { act } => quarantine(act),
+        Command::Migrate(arguments) => moved(arguments),
     }
 }
 
@@ -109,6 +148,22 @@ fn run(config: &std::path::Path, format: LogFormat, level: Option<&str>) -> Exit
             Exit::Configuration
         }
     }
+}
+
+fn moved(arguments: Migrate) -> Exit {
+    let act = migrate::Act {
+        write: arguments.write,
+        leave_out: arguments.leave_out,
+        shadow: arguments.shadow.then(|| Duration::from_secs(arguments.patience.into())),
+    };
+    let request = Request {
+        from: arguments.from,
+        checkpoints: arguments.checkpoints,
+        without_checkpoints: arguments.without_checkpoints,
+        config: arguments.config,
+        state_directory: arguments.state_directory,
+    };
+    migrate::migrate(&request, act, &mut std::io::stdout().lock())
 }
 
 fn quarantine(act: QuarantineAct) -> Exit {
