@@ -85,3 +85,11 @@ fn a_checkpoint_file_of_any_bytes_opens_to_something_or_is_moved_aside() {
         datalake_agent::checkpoint::fuzz_database(folder.path(), bytes);
     });
 }
+
+#[test]
+fn a_database_of_the_kinesis_agent_of_any_bytes_is_rows_or_a_message_and_stays_as_it_is() {
+    run("migrate", &corpus(&["fuzz/corpus/migrate"]), 400, |bytes| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        datalake_agent::migrate::checkpoints::fuzz(folder.path(), bytes);
+    });
+}

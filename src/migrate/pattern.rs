@@ -131,7 +131,11 @@ fn name_patterns(glob: &str) -> Result<Vec<String>, &'static str> {
 fn close(written: &[String], alternatives: &[String]) -> Vec<String> {
     let full: Vec<&str> = alternatives.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
     let without = written.iter().filter(|_| full.len() < alternatives.len()).cloned();
-    let with = written.iter().filter(|_| !full.is_empty()).map(|text| format!("{text}{{{}}}", full.join(",")));
+    let group = match full.as_slice() {
+        [one] => (*one).to_owned(),
+        several => format!("{{{}}}", several.join(",")),
+    };
+    let with = written.iter().filter(|_| !full.is_empty()).map(|text| format!("{text}{group}"));
     with.chain(without).collect()
 }
 

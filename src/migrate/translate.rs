@@ -77,7 +77,9 @@ pub fn translate(main: &OldFile, fragments: &[OldFile]) -> Translation {
     section.explain(tables::TOP, tables::FLOW, "in each flow", &mut made.notes);
     let flows = flows(&section, &mut services, &mut made);
     let mut ours = top(&section, &mut made);
-    let mut names = BTreeSet::new();
+    // A name that can stay stays, whatever the others become.
+    let names = fragments.iter().filter(|file| file.value.is_object()).map(|file| bare(&file.name));
+    let mut names: BTreeSet<String> = names.filter(|name| stays(name)).collect();
     let mut parts = Vec::new();
     for fragment in fragments {
         if let Some(map) = fragment.value.as_object() {
@@ -109,20 +111,27 @@ pub fn translate(main: &OldFile, fragments: &[OldFile]) -> Translation {
     made
 }
 
+fn bare(name: &str) -> String {
+    Path::new(name).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Whether our agent reads a fragment of this name.
+fn stays(name: &str) -> bool {
+    name.ends_with(".json") && !name.starts_with('.')
+}
+
 /// A name that our agent reads and that nobody has yet.
 fn new_name(old: &str, taken: &mut BTreeSet<String>, notes: &mut Notes) -> String {
-    let bare = Path::new(old).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let stem = bare.strip_suffix(".json").unwrap_or(&bare).trim_start_matches('.').to_owned();
-    let mut name = format!("{stem}.json");
-    let mut number = 2;
-    while !taken.insert(name.clone()) {
-        name = format!("{stem}-{number}.json");
-        number += 1;
+    let bare = bare(old);
+    if stays(&bare) {
+        return bare;
     }
-    if name != bare {
-        let words = format!("becomes agent.d/{name}: only names that end in .json are read here; is it still meant?");
-        notes.same(old, words);
-    }
+    let stem = bare.strip_suffix(".json").unwrap_or(&bare).trim_start_matches('.');
+    let numbered = |number: u32| if number == 1 { format!("{stem}.json") } else { format!("{stem}-{number}.json") };
+    let mut names = (1..).map(numbered);
+    let name = names.find(|name| taken.insert(name.clone())).expect("there are more numbers than fragments");
+    let words = format!("becomes agent.d/{name}: only names that end in .json are read here; is it still meant?");
+    notes.same(old, words);
     name
 }
 

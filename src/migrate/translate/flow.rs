@@ -57,6 +57,13 @@ fn pattern(section: &Section<'_>, ours: &mut Map<String, Value>, notes: &mut Not
     if new.texts != [text.clone()] && !new.wild_folder {
         notes.same(&place, format!("{text:?} is written {} now and matches the same files", new.texts.join(", ")));
     }
+    ours.insert(
+        "filePattern".to_owned(),
+        match new.texts.as_slice() {
+            [one] => one.clone().into(),
+            several => several.into(),
+        },
+    );
     if old.may_match_zip() {
         let exclude: Vec<Value> =
             vec![format!("{}/*.[zZ][iI][pP]", new.texts[0].rsplit_once('/').map_or("", |(folder, _)| folder)).into()];
@@ -67,13 +74,6 @@ fn pattern(section: &Section<'_>, ours: &mut Map<String, Value>, notes: &mut Not
              compressed before it was read to its end, the rest is read out of the archive, and what is known is not sent again",
         );
     }
-    ours.insert(
-        "filePattern".to_owned(),
-        match new.texts.as_slice() {
-            [one] => one.clone().into(),
-            several => several.into(),
-        },
-    );
     Ok(old)
 }
 

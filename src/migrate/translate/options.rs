@@ -2,6 +2,7 @@
 //! Promises that what became of a record that could not be worked on becomes of it here too.
 //! Leaves whether the options can run to `process`.
 
+use crate::config::nearest::nearest;
 use crate::migrate::java;
 use crate::migrate::notes::Notes;
 use crate::migrate::section::{Refused, Section};
@@ -88,10 +89,12 @@ fn one(section: &Section<'_>, notes: &mut Notes) -> Result<Map<String, Value>, R
     let mut ours = Map::from_iter([("optionName".to_owned(), Value::from(name))]);
     for (key, value) in section.map.iter().filter(|(key, value)| *key != "optionName" && !value.is_null()) {
         if !known.contains(&key.as_str()) {
-            notes.same(
-                section.place(key),
-                format!("left out: {name} has no such key, and the Kinesis Agent ignored it"),
-            );
+            let meant = match nearest(key, known.iter().copied()) {
+                Some(meant) => format!("; was `{meant}` meant? Then add it under that name"),
+                None => String::new(),
+            };
+            let words = format!("left out: {name} has no such key, and the Kinesis Agent ignored it{meant}");
+            notes.same(section.place(key), words);
         } else if let Some(value) = translated(section, key, value, notes) {
             ours.insert(key.clone(), value);
         }
