@@ -49,7 +49,7 @@ pub(super) static TOP: &[Foreign] = &[
     later("kinesis.region", "the region of Firehose is `region`; this version does not send to Kinesis Data Streams"),
     renamed(
         "checkpointFile",
-        "name a folder with `stateDirectory`; the saved positions of the Kinesis Agent are not read",
+        "name a folder with `stateDirectory`; `datalake-agent migrate` takes the saved positions of the Kinesis Agent over",
     ),
     renamed("firehose.region", "use `region`"),
     renamed("awsRegion", "use `region`"),

@@ -93,7 +93,7 @@ pub fn run(plan: &Plan, positions: &Positions, database: &Path, patience: Durati
         };
         tailer.stop_reading();
         flows.shutdown().await;
-        tailer.finish();
+        tailer.finish().await.map_err(|died| died.to_string())?;
         Ok(standings)
     })
 }
@@ -128,16 +128,22 @@ fn start(plan: &Plan, positions: &Positions, saved: &Saved) -> std::io::Result<(
             saved.remove(&key);
         }
     };
-    let tailer = Tailer::start(inputs, remembered, ChunkPool::new(plan.flows.len() * 2 + 1), Box::new(save))?;
+    // A thread of its own: comparing reads a database and would hold it up.
+    let tailer = Tailer::start_thread(inputs, remembered, ChunkPool::new(plan.flows.len() * 2 + 1), Box::new(save))?;
     let mut flows = JoinSet::new();
     for (flow, arrivals, watermarks) in parts {
-        flows.spawn(follow(flow, arrivals, watermarks, tailer.clone()));
+        flows.spawn(follow(flow, arrivals, watermarks, tailer.waker()));
     }
     Ok((tailer, flows))
 }
 
 /// Frames what arrives and settles it at once.
-async fn follow(flow: FlowPlan, mut arrivals: mpsc::Receiver<Arrival>, watermarks: Watermarks, tailer: Tailer) {
+async fn follow(
+    flow: FlowPlan,
+    mut arrivals: mpsc::Receiver<Arrival>,
+    watermarks: Watermarks,
+    wake: Arc<dyn Fn() + Send + Sync>,
+) {
     let mut framers: HashMap<Origin, Framer> = HashMap::new();
     loop {
         let next = framers.values().filter_map(Framer::deadline).min();
@@ -160,7 +166,7 @@ async fn follow(flow: FlowPlan, mut arrivals: mpsc::Receiver<Arrival>, watermark
                 }
             }
         }
-        tailer.wake();
+        wake();
     }
 }
 
