@@ -2,6 +2,8 @@
 //! Promises that no record and no call is ever over the service's limits, and that no record splits a line.
 //! Leaves when to send, and what to do with the answer, to the flow core.
 
+/// The JSON of a call, written once.
+mod body;
 /// The bytes of a full record made smaller; the choice of compressor stays in this one file.
 mod compress;
 /// The wire form of `PutRecordBatch` and its limits.
@@ -11,8 +13,8 @@ mod sealed;
 
 pub use sealed::{Claim, Record, Sealed};
 
+use body::Body;
 use compress::Compressor;
-use firehose::Body;
 use std::time::{Duration, Instant};
 
 /// When a record and a batch are complete.
@@ -145,7 +147,8 @@ impl Packer {
             (Some(_), None) => usize::MAX,
             (Some(_), Some(lines)) => lines.max(1) as usize,
         };
-        let body = Body::new(&settings.stream, firehose::body_bytes(settings.max_bytes, settings.max_records));
+        let limit = firehose::body_bytes(settings.max_bytes, settings.max_records);
+        let body = Body::new(firehose::opening(&settings.stream), firehose::RECORD_CLOSE, limit);
         Self {
             settings,
             record_limit,
