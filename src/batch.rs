@@ -8,25 +8,36 @@ mod body;
 mod compress;
 /// The wire form of `PutRecordBatch` and its limits.
 pub mod firehose;
+/// Where a record's partition key comes from.
+mod key;
+/// The limits of `PutRecords`, and what only its records have: keys, aggregates, order within a key.
+pub mod kinesis;
+/// Many records in one, as the Kinesis Producer Library writes them.
+mod kpl;
 /// A call that is sealed: its records, their claims, and how it is taken apart again.
 mod sealed;
 
+pub use key::PartitionKey;
 pub use sealed::{Claim, Record, Sealed};
 
 use body::Body;
 use compress::Compressor;
+use kinesis::{Filled, Keyed};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// When a record and a batch are complete.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Name of the delivery stream.
+    /// Name of the stream.
     pub stream: String,
+    /// The service it is a stream of.
+    pub form: Form,
     /// A batch is sealed when its oldest byte is this old.
     pub max_age: Duration,
-    /// Bytes of a batch before base64, at most [`firehose::CALL_BYTES`].
+    /// Bytes of a batch before base64, at most [`Form::call_bytes`].
     pub max_bytes: usize,
-    /// Records of a batch, at most [`firehose::CALL_RECORDS`].
+    /// Records of a batch, at most [`Form::call_records`].
     pub max_records: usize,
     /// Lines are packed into records of at most so many bytes; `None` is one line a record.
     pub aggregated_record_bytes: Option<usize>,
@@ -34,6 +45,76 @@ pub struct Settings {
     pub max_lines_per_record: Option<u32>,
     /// What is done with the bytes of a full record.
     pub compression: Compression,
+}
+
+/// The wire form of calls: that of the service they are for.
+#[derive(Clone, Debug, Default)]
+pub enum Form {
+    /// `PutRecordBatch` of Firehose.
+    #[default]
+    Firehose,
+    /// `PutRecords` of Kinesis Data Streams.
+    Kinesis(kinesis::Settings),
+}
+
+impl Form {
+    /// The most bytes of a call, before base64.
+    #[must_use]
+    pub const fn call_bytes(&self) -> usize {
+        match self {
+            Self::Firehose => firehose::CALL_BYTES,
+            Self::Kinesis(_) => kinesis::CALL_BYTES,
+        }
+    }
+
+    /// The most records of a call.
+    #[must_use]
+    pub const fn call_records(&self) -> usize {
+        match self {
+            Self::Firehose => firehose::CALL_RECORDS,
+            Self::Kinesis(_) => kinesis::CALL_RECORDS,
+        }
+    }
+
+    /// The most bytes of a record, before base64, its partition key included.
+    #[must_use]
+    pub const fn record_bytes(&self) -> usize {
+        match self {
+            Self::Firehose => firehose::RECORD_BYTES,
+            Self::Kinesis(_) => kinesis::RECORD_BYTES,
+        }
+    }
+
+    /// The longest body of a call with so many bytes before base64 in so many records.
+    #[must_use]
+    pub const fn body_bytes(&self, payload: usize, records: usize) -> usize {
+        match self {
+            Self::Firehose => firehose::body_bytes(payload, records),
+            Self::Kinesis(_) => kinesis::body_bytes(payload, records),
+        }
+    }
+
+    /// Whether the order of lines is kept within each partition key even when single records are refused.
+    #[must_use]
+    pub const fn is_ordered(&self) -> bool {
+        matches!(self, Self::Kinesis(settings) if settings.ordered)
+    }
+
+    /// Each record is billed rounded up to a multiple of this.
+    const fn billing_step(&self) -> usize {
+        match self {
+            Self::Firehose => firehose::BILLING_STEP,
+            Self::Kinesis(_) => kinesis::BILLING_STEP,
+        }
+    }
+
+    /// What of a record's bytes is not free for a line.
+    fn frame(&self) -> usize {
+        match self {
+            Self::Firehose => 0,
+            Self::Kinesis(settings) => settings.frame(),
+        }
+    }
 }
 
 /// What is done with the bytes of a full record.
@@ -69,12 +150,14 @@ pub struct Lines<'a> {
     pub count: usize,
     /// When they were read.
     pub read_at: Instant,
+    /// The partition key of their file, where keys come from paths: [`Packer::key_of_path`].
+    pub key: Option<&'a str>,
 }
 
 /// The open batch and, in it, the open record.
 ///
 /// Invariants: `payload + open.bytes <= settings.max_bytes` (without compression), `count <= settings.max_records`,
-/// and each record of the service is at most [`firehose::RECORD_BYTES`].
+/// and each record of the service is at most [`Form::record_bytes`].
 #[derive(Debug)]
 pub struct Packer {
     settings: Settings,
@@ -90,6 +173,8 @@ pub struct Packer {
     oldest: Option<Instant>,
     open: Open,
     compressor: Option<Compressor>,
+    /// Keys and aggregates, for Kinesis.
+    keyed: Option<Keyed>,
 }
 
 /// The record being filled.
@@ -110,7 +195,7 @@ impl Settings {
     #[must_use]
     pub fn longest_line(&self) -> usize {
         match self.compression {
-            Compression::None => firehose::RECORD_BYTES.min(self.max_bytes),
+            Compression::None => self.form.record_bytes().min(self.max_bytes).saturating_sub(self.form.frame()),
             Compression::Gzip { .. } => compress::LONGEST_LINE.min(compress::raw_limit(self.max_bytes)),
         }
     }
@@ -119,36 +204,47 @@ impl Settings {
     /// (a buffer may be twice as large as what is in it), and what the compressor needs for it.
     #[must_use]
     pub fn memory_floor(&self) -> u64 {
-        let times = match self.compression {
-            Compression::None => 3,
-            Compression::Gzip { .. } => 6,
+        let times = match (&self.form, self.compression) {
+            (Form::Firehose, Compression::None) => 3,
+            // An aggregate is gathered before it is written.
+            (Form::Kinesis(_), Compression::None) => 5,
+            (_, Compression::Gzip { .. }) => 6,
         };
-        times * self.longest_line() as u64 + 64 * 1024
+        times * (self.longest_line() + self.form.frame()) as u64 + 64 * 1024
     }
 }
 
 impl Packer {
-    /// An empty batch.
+    /// An empty batch; `random` draws the partition keys.
     ///
     /// # Panics
     /// When the settings exceed the service's limits: the plan has checked them.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        assert!(settings.max_bytes <= firehose::CALL_BYTES && settings.max_records <= firehose::CALL_RECORDS);
+    pub fn new(settings: Settings, random: fastrand::Rng) -> Self {
+        let form = &settings.form;
+        assert!(settings.max_bytes <= form.call_bytes() && settings.max_records <= form.call_records());
         assert!(settings.max_records > 0 && settings.longest_line() > 1, "a batch must hold a line");
-        assert!(settings.aggregated_record_bytes.is_none_or(|bytes| (1..=firehose::RECORD_BYTES).contains(&bytes)));
+        assert!(settings.aggregated_record_bytes.is_none_or(|bytes| (1..=form.record_bytes()).contains(&bytes)));
         let compressor = match settings.compression {
             Compression::None => None,
             Compression::Gzip { level } => Some(Compressor::new(level)),
         };
-        let record_limit = settings.aggregated_record_bytes.unwrap_or(firehose::RECORD_BYTES).min(settings.max_bytes);
+        let limit = form.body_bytes(settings.max_bytes, settings.max_records);
+        let (keyed, body) = match form {
+            Form::Firehose => (None, Body::new(firehose::opening(&settings.stream), firehose::RECORD_CLOSE, limit)),
+            Form::Kinesis(only) => {
+                assert!(compressor.is_none() && (!only.kpl || settings.aggregated_record_bytes.is_some()));
+                let body = Body::new(kinesis::opening(&settings.stream), kinesis::USUAL_CLOSE, limit);
+                (Some(Keyed::new(only.clone(), random)), body)
+            }
+        };
+        let most = form.record_bytes().min(settings.max_bytes);
+        let record_limit = settings.aggregated_record_bytes.unwrap_or(most).min(most);
         let line_limit = match (settings.aggregated_record_bytes, settings.max_lines_per_record) {
             (None, _) => 1,
             (Some(_), None) => usize::MAX,
             (Some(_), Some(lines)) => lines.max(1) as usize,
         };
-        let limit = firehose::body_bytes(settings.max_bytes, settings.max_records);
-        let body = Body::new(firehose::opening(&settings.stream), firehose::RECORD_CLOSE, limit);
         Self {
             settings,
             record_limit,
@@ -161,12 +257,22 @@ impl Packer {
             oldest: None,
             open: Open::default(),
             compressor,
+            keyed,
         }
+    }
+
+    /// The partition key of all lines of a file, where keys come from paths; to be given back with its lines.
+    #[must_use]
+    pub fn key_of_path(&self, path: &Path) -> Option<String> {
+        self.keyed.as_ref().and_then(|keyed| keyed.key_of_path(path))
     }
 
     /// What the open record still takes. An empty batch takes any line of [`Settings::longest_line`].
     #[must_use]
     pub fn space(&self) -> Space {
+        if self.keyed.is_some() {
+            return self.keyed_space(false);
+        }
         if self.count >= self.settings.max_records {
             return Space { bytes: 0, lines: 1 };
         }
@@ -189,6 +295,9 @@ impl Packer {
     /// single long line may fill a record beyond its usual size.
     #[must_use]
     pub fn packing_space(&self) -> Space {
+        if self.keyed.is_some() {
+            return self.keyed_space(true);
+        }
         let space = self.space();
         match &self.compressor {
             Some(compressor) => {
@@ -199,14 +308,25 @@ impl Packer {
         }
     }
 
-    /// Adds lines to the open record. `claim` is asked to let the open record's newest claim stand for these bytes
-    /// too (and then returns `None`), or to make another.
+    /// Adds lines to the open record, or where their partition key is another to one after it. `claim` is asked to let
+    /// the open record's newest claim stand for these bytes too (and then returns `None`), or to make another. A batch
+    /// that had to be completed before, because it holds the key already, is returned.
     ///
     /// # Panics
     /// When there is no space for them.
-    pub fn append(&mut self, lines: Lines<'_>, claim: impl FnOnce(Option<&mut Claim>) -> Option<Claim>) {
-        assert!(lines.bytes.len() <= self.space().bytes && !lines.bytes.is_empty(), "lines were put where no space is");
-        if self.compressor.is_some() {
+    #[must_use]
+    pub fn append(
+        &mut self,
+        lines: Lines<'_>,
+        claim: impl FnOnce(Option<&mut Claim>) -> Option<Claim>,
+    ) -> Option<Sealed> {
+        assert!(self.takes(&lines) && !lines.bytes.is_empty(), "lines were put where no space is");
+        let mut before = None;
+        let mut size = self.open.bytes + lines.bytes.len();
+        if self.keyed.is_some() {
+            before = self.append_keyed(&lines);
+            size = self.open.bytes;
+        } else if self.compressor.is_some() {
             let capacity = self.raw_capacity_with(lines.bytes.len());
             self.open.raw.reserve_exact(capacity - self.open.raw.len());
             self.open.raw.extend_from_slice(lines.bytes);
@@ -218,7 +338,7 @@ impl Packer {
             }
             self.body.write(lines.bytes);
         }
-        self.open.bytes += lines.bytes.len();
+        self.open.bytes = size;
         self.open.lines += lines.count;
         self.open.input += lines.input;
         self.open.read_at = self.open.read_at.or(Some(lines.read_at));
@@ -227,6 +347,7 @@ impl Packer {
         if let Some(claim) = claim(newest) {
             self.claims.push(Some(claim));
         }
+        before
     }
 
     /// Whether the open record has as many lines as a record may have.
@@ -244,8 +365,18 @@ impl Packer {
         if self.compressor.is_some() {
             return self.seal_compressed();
         }
-        let wire = if self.line_limit == 1 { self.body.last_record() } else { self.body.end_record() };
-        self.close_record(wire, 1, self.open.bytes);
+        let mut payload = self.open.bytes;
+        if let Some(keyed) = &mut self.keyed {
+            if keyed.settings().kpl {
+                let aggregate = keyed.end();
+                payload = aggregate.len();
+                self.body.whole_record(aggregate);
+            }
+            payload += keyed.close();
+        }
+        let whole = self.line_limit == 1 || self.keyed.as_ref().is_some_and(|keyed| keyed.settings().kpl);
+        let wire = if whole { self.body.last_record() } else { self.body.end_record() };
+        self.close_record(wire, 1, payload);
         None
     }
 
@@ -310,12 +441,17 @@ impl Packer {
     /// Memory that it holds, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.body.memory() + self.open.raw.capacity() + self.compressor.as_ref().map_or(0, Compressor::memory)
+        let aggregate = self.keyed.as_ref().map_or(0, Keyed::memory);
+        let compressor = self.compressor.as_ref().map_or(0, Compressor::memory);
+        self.body.memory() + self.open.raw.capacity() + aggregate + compressor
     }
 
     /// Memory that it can come to hold, in bytes, when so many bytes more are appended.
     #[must_use]
     pub fn memory_with(&self, bytes: usize) -> usize {
+        if let Some(keyed) = &self.keyed {
+            return self.memory_keyed_with(keyed, bytes);
+        }
         let records = if self.line_limit == 1 { bytes.min(self.settings.max_records) } else { 2 };
         match &self.compressor {
             None => self.body.memory_with(bytes, records) + self.open.raw.capacity(),
@@ -341,6 +477,73 @@ impl Packer {
         if let Some(compressor) = &mut self.compressor {
             compressor.rest();
         }
+        if let Some(keyed) = &mut self.keyed
+            && self.open.bytes == 0
+        {
+            keyed.rest();
+        }
+    }
+
+    /// Whether there is space for these lines.
+    fn takes(&self, lines: &Lines<'_>) -> bool {
+        match &self.keyed {
+            None => lines.bytes.len() <= self.space().bytes,
+            Some(keyed) => keyed.cost(lines) <= self.keyed_room(keyed, false),
+        }
+    }
+
+    fn keyed_room(&self, keyed: &Keyed, packing: bool) -> usize {
+        let filled = Filled { count: self.count, payload: self.payload, open: self.open.bytes };
+        // A line longer than a packed record should be is a record of its own.
+        let own = !packing && self.open.bytes == 0;
+        let most = self.settings.form.record_bytes().min(self.settings.max_bytes);
+        keyed.room(filled, if own { most } else { self.record_limit }, &self.settings)
+    }
+
+    fn keyed_space(&self, packing: bool) -> Space {
+        let keyed = self.keyed.as_ref().expect("asked by its caller");
+        let lines = if packing { self.line_limit - self.open.lines } else { 1 };
+        keyed.space(self.keyed_room(keyed, packing), lines)
+    }
+
+    /// Adds lines under their key. The open record ends where the key is another, and so does an ordered batch that
+    /// holds the key already; that one is returned.
+    fn append_keyed(&mut self, lines: &Lines<'_>) -> Option<Sealed> {
+        let mut before = None;
+        let open = self.open.bytes > 0;
+        if self.keyed.as_mut().expect("asked by append").choose(lines, open) {
+            let overflow = self.seal_record();
+            assert!(overflow.is_none(), "nothing is compressed");
+            if self.keyed.as_ref().expect("asked by append").is_taken() {
+                before = self.take_batch();
+            }
+            let close = self.body.close_mut();
+            self.keyed.as_mut().expect("asked by append").begin(close);
+        }
+        let keyed = self.keyed.as_mut().expect("asked by append");
+        if keyed.settings().kpl {
+            self.open.bytes = keyed.push(lines);
+            return before;
+        }
+        if self.line_limit == 1 {
+            self.body.whole_record(lines.bytes);
+        } else {
+            if self.open.bytes == 0 {
+                self.body.begin_record();
+            }
+            self.body.write(lines.bytes);
+        }
+        self.open.bytes += lines.bytes.len();
+        before
+    }
+
+    fn memory_keyed_with(&self, keyed: &Keyed, bytes: usize) -> usize {
+        let framed = keyed.framed(bytes);
+        let each_alone = self.line_limit == 1 || keyed.settings().partition_key.differs_by_line();
+        let records = if each_alone { bytes.min(self.settings.max_records) } else { 2 + framed / self.record_limit };
+        let aggregate = if keyed.settings().kpl { self.open.bytes + framed } else { 0 };
+        let gathered = keyed.memory().max(2 * aggregate.min(self.settings.form.record_bytes()));
+        self.body.memory_with(framed + aggregate, records) + self.open.raw.capacity() + gathered
     }
 
     fn raw_capacity_with(&self, more: usize) -> usize {
@@ -373,11 +576,13 @@ impl Packer {
         let open = std::mem::replace(&mut self.open, Open { raw, claims_from: self.claims.len(), ..Open::default() });
         self.count += parts;
         self.payload += payload;
+        let step = self.settings.form.billing_step();
         self.records.push(Record {
             wire_start: wire.start,
             wire_end: wire.end,
             parts,
             payload,
+            billed: (payload.div_ceil(step) * step) as u64,
             input: open.input,
             lines: open.lines,
             attempts: 0,
@@ -402,6 +607,9 @@ impl Packer {
     fn take_batch(&mut self) -> Option<Sealed> {
         let oldest = self.oldest.take()?;
         let records = std::mem::take(&mut self.records);
+        if let Some(keyed) = &mut self.keyed {
+            keyed.forget();
+        }
         self.open.claims_from = 0;
         let (body, memory) = self.body.finish();
         let sealed = Sealed {

@@ -102,6 +102,8 @@ impl Meaning {
 pub struct GivenUp {
     /// Its bytes before base64.
     pub payload: Vec<u8>,
+    /// Its partition key, if it was for Kinesis Data Streams.
+    pub partition_key: Option<String>,
     /// Lines in it.
     pub lines: usize,
     /// Where its bytes come from: file, begin, end.

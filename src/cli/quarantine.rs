@@ -200,7 +200,13 @@ async fn send(entry: &Entry, service: &impl Service) -> Result<Sent, CommandErro
 fn body(entry: &Entry) -> Result<Bytes, CommandError> {
     let quoted = |text: &str| serde_json::to_string(text).map_err(io::Error::from);
     let (stream, data) = (quoted(&entry.stream)?, quoted(&entry.data)?);
-    Ok(Bytes::from(format!("{{\"DeliveryStreamName\":{stream},\"Records\":[{{\"Data\":{data}}}]}}")))
+    Ok(Bytes::from(match &entry.partition_key {
+        None => format!("{{\"DeliveryStreamName\":{stream},\"Records\":[{{\"Data\":{data}}}]}}"),
+        Some(key) => {
+            let key = quoted(key)?;
+            format!("{{\"StreamName\":{stream},\"Records\":[{{\"Data\":{data},\"PartitionKey\":{key}}}]}}")
+        }
+    }))
 }
 
 #[cfg(test)]
@@ -243,6 +249,7 @@ mod tests {
             let info = OriginInfo { path: PathBuf::from("/var/log/a\tb.log"), file: FileKey::default() };
             let given_up = GivenUp {
                 payload: payload.as_bytes().to_vec(),
+                partition_key: None,
                 lines: 1,
                 extents: vec![(Arc::new(info), Position(5), Position(9))],
                 fault: fault(Meaning::Poison),

@@ -131,6 +131,7 @@ fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
     }
     let settings = batch::Settings {
         stream: written.delivery_stream.as_ref().map_or_else(String::new, |stream| stream.value.clone()),
+        form: batch::Form::Firehose,
         max_age: Duration::from_millis(written.max_buffer_age_millis),
         max_bytes,
         max_records: usize::try_from(written.max_buffer_records).unwrap_or(firehose::CALL_RECORDS),
