@@ -2,6 +2,8 @@
 //! Promises that every failure has one of five meanings, and that each says whether it could have happened.
 //! Leaves sending to `firehose`, waiting to the flow's shell and deciding to the flow core.
 
+/// One call and its answer, for both services.
+mod caller;
 /// What each failure means, and what the operator can do about it.
 mod fault;
 /// PutRecordBatch with the SDK's credentials, signature and connections.
