@@ -109,7 +109,8 @@ impl Form {
     }
 
     /// What of a record's bytes is not free for a line.
-    fn frame(&self) -> usize {
+    #[must_use]
+    pub fn frame(&self) -> usize {
         match self {
             Self::Firehose => 0,
             Self::Kinesis(settings) => settings.frame(),

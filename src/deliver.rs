@@ -10,6 +10,8 @@ mod fault;
 pub mod firehose;
 /// The credentials in use.
 mod identity;
+/// PutRecords with the same.
+pub mod kinesis;
 /// How fast a stream may be fed: fixed limits, and one that follows the service's complaints.
 pub mod pace;
 /// Files of records that were given up on purpose.
@@ -114,8 +116,26 @@ pub struct GivenUp {
     pub fault: Fault,
 }
 
-/// Whoever takes calls. The real one is [`firehose::Firehose`]; tests script their own.
+/// Whoever takes calls. The real one is [`Destination`]; tests script their own.
 pub trait Service: Send + Sync + 'static {
     /// Sends one call and waits for its answer; never retries, never panics, always ends (it has timeouts).
     fn put(&self, call: Call) -> impl Future<Output = Answer> + Send;
+}
+
+/// The service that a flow's stream is of.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Firehose.
+    Firehose(firehose::Firehose),
+    /// Kinesis Data Streams.
+    Kinesis(kinesis::Kinesis),
+}
+
+impl Service for Destination {
+    async fn put(&self, call: Call) -> Answer {
+        match self {
+            Self::Firehose(firehose) => firehose.put(call).await,
+            Self::Kinesis(kinesis) => kinesis.put(call).await,
+        }
+    }
 }

@@ -36,6 +36,14 @@ pub(super) static FIREHOSE: Words = Words {
     action: "firehose:PutRecordBatch",
 };
 
+pub(super) static KINESIS: Words = Words {
+    service: "Kinesis Data Streams",
+    stream: "stream",
+    key: "kinesisStream",
+    endpoint_key: "kinesis.endpoint",
+    action: "kinesis:PutRecords",
+};
+
 /// Codes that say: too fast. The service's own, and those the SDK knows for all of AWS.
 const SLOW_DOWN: [&str; 18] = [
     "ServiceUnavailableException",
@@ -141,7 +149,7 @@ fn meaning(status: u16, code: &str, said: &str) -> Meaning {
 /// The same code refuses a bad record and a bad stream name or state; no record can be blamed for the latter.
 fn is_about_the_stream(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
-    said.contains("deliverystreamname")
+    said.contains("streamname")
         || ((said.contains("stream") || said.contains("firehose"))
             && (said.contains("active") || said.contains("state")))
 }
@@ -305,6 +313,14 @@ mod tests {
             (301, "", "", Hold),
             (404, "", "", Hold),
             (407, "", "", Hold),
+            (400, "KMSThrottlingException", "", SlowDown),
+            (400, "KMSDisabledException", "", Hold),
+            (400, "KMSInvalidStateException", "", Hold),
+            (400, "KMSAccessDeniedException", "", Hold),
+            (400, "KMSNotFoundException", "", Hold),
+            (400, "KMSOptInRequired", "", Hold),
+            (500, "InternalFailureException", "", Unknown),
+            (400, "ValidationException", "Value 'a b' at 'streamName' failed to satisfy constraint", Hold),
             (400, "InvalidArgumentException", "Record 3 is too large", Poison),
             (400, "ValidationException", "1 validation error detected", Poison),
             (400, "SerializationException", "", Poison),
@@ -376,6 +392,15 @@ mod tests {
             (407, "", ["proxy", "HTTPS_PROXY"]),
         ] {
             let message = of_response(status, code, "", PLACE).message;
+            assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
+        }
+        let place = Place { words: &KINESIS, ..PLACE };
+        for (code, words) in [
+            ("AccessDeniedException", ["kinesis:PutRecords", "stream `logs`"]),
+            ("ResourceNotFoundException", ["`kinesisStream`", "`kinesis.endpoint`"]),
+            ("KMSDisabledException", ["KMS", "Kinesis Data Streams"]),
+        ] {
+            let message = of_response(400, code, "", place).message;
             assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
         }
         assert!(of_credentials("none").message.contains("awsAccessKeyId"));

@@ -46,7 +46,7 @@ impl Service for Firehose {
 mod tests {
     use super::*;
     use crate::deliver::caller::says_none_failed;
-    use crate::deliver::session::{Settings, connect};
+    use crate::deliver::session::{Settings, Target, connect};
     use crate::deliver::{Meaning, Outcome};
     use bytes::{Bytes, BytesMut};
     use std::io::{Read, Write};
@@ -128,8 +128,9 @@ mod tests {
             region: Some("eu-west-1".into()),
             firehose_endpoint: Some(endpoint.to_owned()),
             access_key: Some(("AKIDEXAMPLE".into(), "secret".into())),
+            ..Settings::default()
         };
-        Firehose::with_patience(connect(&settings).await.unwrap(), Duration::from_millis(500))
+        Firehose::with_patience(connect(&settings, Target::Firehose).await.unwrap(), Duration::from_millis(500))
     }
 
     fn call(records: usize) -> Call {
