@@ -23,6 +23,7 @@ fn settings(endpoint: &str, secret: &str) -> Settings {
         region: Some("eu-west-1".to_owned()),
         firehose_endpoint: Some(endpoint.to_owned()),
         access_key: Some((KEY.0.to_owned(), secret.to_owned())),
+        ..Settings::default()
     }
 }
 
