@@ -14,122 +14,22 @@ mod key;
 pub mod kinesis;
 /// Many records in one, as the Kinesis Producer Library writes them.
 mod kpl;
+/// The packer's side of records with partition keys.
+mod keyed;
 /// A call that is sealed: its records, their claims, and how it is taken apart again.
 mod sealed;
+/// What the configuration says about batches.
+mod settings;
 
 pub use key::PartitionKey;
 pub use sealed::{Claim, Record, Sealed};
+pub use settings::{Compression, Form, Settings};
 
 use body::Body;
 use compress::Compressor;
-use kinesis::{Filled, Keyed};
+use kinesis::Keyed;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// When a record and a batch are complete.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Name of the stream.
-    pub stream: String,
-    /// The service it is a stream of.
-    pub form: Form,
-    /// A batch is sealed when its oldest byte is this old.
-    pub max_age: Duration,
-    /// Bytes of a batch before base64, at most [`Form::call_bytes`].
-    pub max_bytes: usize,
-    /// Records of a batch, at most [`Form::call_records`].
-    pub max_records: usize,
-    /// Lines are packed into records of at most so many bytes; `None` is one line a record.
-    pub aggregated_record_bytes: Option<usize>,
-    /// And of at most so many lines, for streams that split records again.
-    pub max_lines_per_record: Option<u32>,
-    /// What is done with the bytes of a full record.
-    pub compression: Compression,
-}
-
-/// The wire form of calls: that of the service they are for.
-#[derive(Clone, Debug, Default)]
-pub enum Form {
-    /// `PutRecordBatch` of Firehose.
-    #[default]
-    Firehose,
-    /// `PutRecords` of Kinesis Data Streams.
-    Kinesis(kinesis::Settings),
-}
-
-impl Form {
-    /// The most bytes of a call, before base64.
-    #[must_use]
-    pub const fn call_bytes(&self) -> usize {
-        match self {
-            Self::Firehose => firehose::CALL_BYTES,
-            Self::Kinesis(_) => kinesis::CALL_BYTES,
-        }
-    }
-
-    /// The most records of a call.
-    #[must_use]
-    pub const fn call_records(&self) -> usize {
-        match self {
-            Self::Firehose => firehose::CALL_RECORDS,
-            Self::Kinesis(_) => kinesis::CALL_RECORDS,
-        }
-    }
-
-    /// The most bytes of a record, before base64, its partition key included.
-    #[must_use]
-    pub const fn record_bytes(&self) -> usize {
-        match self {
-            Self::Firehose => firehose::RECORD_BYTES,
-            Self::Kinesis(_) => kinesis::RECORD_BYTES,
-        }
-    }
-
-    /// The longest body of a call with so many bytes before base64 in so many records.
-    #[must_use]
-    pub const fn body_bytes(&self, payload: usize, records: usize) -> usize {
-        match self {
-            Self::Firehose => firehose::body_bytes(payload, records),
-            Self::Kinesis(_) => kinesis::body_bytes(payload, records),
-        }
-    }
-
-    /// Whether the order of lines is kept within each partition key even when single records are refused.
-    #[must_use]
-    pub const fn is_ordered(&self) -> bool {
-        matches!(self, Self::Kinesis(settings) if settings.ordered)
-    }
-
-    /// Each record is billed rounded up to a multiple of this.
-    const fn billing_step(&self) -> usize {
-        match self {
-            Self::Firehose => firehose::BILLING_STEP,
-            Self::Kinesis(_) => kinesis::BILLING_STEP,
-        }
-    }
-
-    /// What of a record's bytes is not free for a line.
-    #[must_use]
-    pub fn frame(&self) -> usize {
-        match self {
-            Self::Firehose => 0,
-            Self::Kinesis(settings) => settings.frame(),
-        }
-    }
-}
-
-/// What is done with the bytes of a full record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// They are sent as they are.
-    #[default]
-    None,
-    /// They are sent as one gzip member; the level is 1 (fast) to 12 (small).
-    Gzip {
-        /// 1 to 12.
-        level: u8,
-    },
-}
+use std::time::Instant;
 
 /// How much the open record still takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,30 +89,6 @@ struct Open {
     claims_from: usize,
     /// Its bytes, where they are compressed when the record is full.
     raw: Vec<u8>,
-}
-
-impl Settings {
-    /// The longest line, in bytes, that is sure to fit into a record and a call under these settings.
-    #[must_use]
-    pub fn longest_line(&self) -> usize {
-        match self.compression {
-            Compression::None => self.form.record_bytes().min(self.max_bytes).saturating_sub(self.form.frame()),
-            Compression::Gzip { .. } => compress::LONGEST_LINE.min(compress::raw_limit(self.max_bytes)),
-        }
-    }
-
-    /// The least memory, in bytes, with which a flow gets on under these settings: one longest line in its wire form
-    /// (a buffer may be twice as large as what is in it), and what the compressor needs for it.
-    #[must_use]
-    pub fn memory_floor(&self) -> u64 {
-        let times = match (&self.form, self.compression) {
-            (Form::Firehose, Compression::None) => 3,
-            // An aggregate is gathered before it is written.
-            (Form::Kinesis(_), Compression::None) => 5,
-            (_, Compression::Gzip { .. }) => 6,
-        };
-        times * (self.longest_line() + self.form.frame()) as u64 + 64 * 1024
-    }
 }
 
 impl Packer {
@@ -483,68 +359,6 @@ impl Packer {
         {
             keyed.rest();
         }
-    }
-
-    /// Whether there is space for these lines.
-    fn takes(&self, lines: &Lines<'_>) -> bool {
-        match &self.keyed {
-            None => lines.bytes.len() <= self.space().bytes,
-            Some(keyed) => keyed.cost(lines) <= self.keyed_room(keyed, false),
-        }
-    }
-
-    fn keyed_room(&self, keyed: &Keyed, packing: bool) -> usize {
-        let filled = Filled { count: self.count, payload: self.payload, open: self.open.bytes };
-        // A line longer than a packed record should be is a record of its own.
-        let own = !packing && self.open.bytes == 0;
-        let most = self.settings.form.record_bytes().min(self.settings.max_bytes);
-        keyed.room(filled, if own { most } else { self.record_limit }, &self.settings)
-    }
-
-    fn keyed_space(&self, packing: bool) -> Space {
-        let keyed = self.keyed.as_ref().expect("asked by its caller");
-        let lines = if packing { self.line_limit - self.open.lines } else { 1 };
-        keyed.space(self.keyed_room(keyed, packing), lines)
-    }
-
-    /// Adds lines under their key. The open record ends where the key is another, and so does an ordered batch that
-    /// holds the key already; that one is returned.
-    fn append_keyed(&mut self, lines: &Lines<'_>) -> Option<Sealed> {
-        let mut before = None;
-        let open = self.open.bytes > 0;
-        if self.keyed.as_mut().expect("asked by append").choose(lines, open) {
-            let overflow = self.seal_record();
-            assert!(overflow.is_none(), "nothing is compressed");
-            if self.keyed.as_ref().expect("asked by append").is_taken() {
-                before = self.take_batch();
-            }
-            let close = self.body.close_mut();
-            self.keyed.as_mut().expect("asked by append").begin(close);
-        }
-        let keyed = self.keyed.as_mut().expect("asked by append");
-        if keyed.settings().kpl {
-            self.open.bytes = keyed.push(lines);
-            return before;
-        }
-        if self.line_limit == 1 {
-            self.body.whole_record(lines.bytes);
-        } else {
-            if self.open.bytes == 0 {
-                self.body.begin_record();
-            }
-            self.body.write(lines.bytes);
-        }
-        self.open.bytes += lines.bytes.len();
-        before
-    }
-
-    fn memory_keyed_with(&self, keyed: &Keyed, bytes: usize) -> usize {
-        let framed = keyed.framed(bytes);
-        let each_alone = self.line_limit == 1 || keyed.settings().partition_key.differs_by_line();
-        let records = if each_alone { bytes.min(self.settings.max_records) } else { 2 + framed / self.record_limit };
-        let aggregate = if keyed.settings().kpl { self.open.bytes + framed } else { 0 };
-        let gathered = keyed.memory().max(2 * aggregate.min(self.settings.form.record_bytes()));
-        self.body.memory_with(framed + aggregate, records) + self.open.raw.capacity() + gathered
     }
 
     fn raw_capacity_with(&self, more: usize) -> usize {

@@ -4,6 +4,7 @@ use super::*;
 use crate::record::{Origin, Position, Receipt};
 use proptest::prelude::*;
 use std::io::Read as _;
+use std::time::Duration;
 
 fn settings() -> Settings {
     Settings {
