@@ -5,13 +5,15 @@
 /// When freed memory goes back to the system.
 mod memory;
 
+use crate::batch::Form;
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
 use crate::config::{FlowPlan, Plan};
-use crate::deliver::GivenUp;
 use crate::deliver::firehose::Firehose;
+use crate::deliver::kinesis::Kinesis;
 use crate::deliver::quarantine::Quarantine;
-use crate::deliver::session::{self, SessionError};
+use crate::deliver::session::{self, SessionError, Target};
+use crate::deliver::{Destination, GivenUp};
 use crate::exit::Exit;
 use crate::flow::budget::{Budget, Lease};
 use crate::flow::core::{Core, Settings};
@@ -92,7 +94,7 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     // sends some 600 MiB a second, two orders of magnitude above what a delivery stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
-        let running = Running::build(plan, service(plan).await?, remembered, &keeper)?;
+        let running = Running::build(plan, destinations(plan).await?, remembered, &keeper)?;
         let until = watch(running.looks.clone());
         Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, until).await)
     })?;
@@ -107,12 +109,50 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     })
 }
 
-/// The service that the plan's calls go to.
+/// Firehose as the plan says; connections are made by calls.
 ///
 /// # Errors
 /// When no endpoint can be made out of the plan and the environment.
-pub async fn service(plan: &Plan) -> Result<Firehose, SessionError> {
-    Ok(Firehose::new(session::connect(&plan.session).await?))
+pub async fn firehose(plan: &Plan) -> Result<Firehose, SessionError> {
+    Ok(Firehose::new(session::connect(&plan.session, Target::Firehose).await?))
+}
+
+/// Kinesis Data Streams as the plan says.
+///
+/// # Errors
+/// As [`firehose`].
+pub async fn kinesis(plan: &Plan) -> Result<Kinesis, SessionError> {
+    Ok(Kinesis::new(session::connect(&plan.session, Target::Kinesis).await?))
+}
+
+/// Where the calls of each flow go; flows of one service share its connections.
+async fn destinations(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
+    let (mut to_firehose, mut to_kinesis) = (None, None);
+    let mut destinations = Vec::with_capacity(plan.flows.len());
+    for flow in &plan.flows {
+        destinations.push(match &flow.batch.form {
+            Form::Firehose => {
+                let firehose = match to_firehose.take() {
+                    Some(connected) => connected,
+                    None => firehose(plan).await?,
+                };
+                Destination::Firehose(to_firehose.insert(firehose).clone())
+            }
+            Form::Kinesis(settings) => {
+                let kinesis = match to_kinesis.take() {
+                    Some(connected) => connected,
+                    None => kinesis(plan).await?,
+                };
+                let kinesis = to_kinesis.insert(kinesis);
+                Destination::Kinesis(if settings.kpl {
+                    kinesis.aggregating(&flow.batch.stream)
+                } else {
+                    kinesis.clone()
+                })
+            }
+        });
+    }
+    Ok(destinations)
 }
 
 /// The parts, running.
@@ -154,13 +194,12 @@ impl Look {
 impl Running {
     fn build(
         plan: &Plan,
-        service: Firehose,
+        destinations: Vec<Destination>,
         remembered: crate::record::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
         let floors = plan.flows.iter().map(|flow| flow.batch.memory_floor()).sum();
         let budget = Budget::new(plan.max_memory.as_u64(), floors);
-        let service = Arc::new(service);
         let (stop, stopped) = watch::channel(false);
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
         for flow in &plan.flows {
@@ -181,7 +220,7 @@ impl Running {
         let save = Box::new(move |update| poster.post(update));
         let tailer = Tailer::start(inputs, remembered, pool, save, &tokio::runtime::Handle::current())?;
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
-        for (flow, arrivals, books, watermarks) in parts {
+        for ((flow, arrivals, books, watermarks), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
             looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone() });
             flows.spawn(
@@ -191,7 +230,7 @@ impl Running {
                     core: core(flow, &budget),
                     arrivals,
                     watermarks,
-                    service: service.clone(),
+                    service: Arc::new(destination),
                     keep: keep(plan, flow),
                     wake: tailer.waker(),
                     books,

@@ -14,6 +14,7 @@ pub mod preview;
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
 
+use crate::deliver::session::SessionError;
 use crate::exit::Exit;
 use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
@@ -26,7 +27,7 @@ use std::time::Duration;
 /// Where the configuration lies unless said otherwise.
 const CONFIGURATION: &str = "/etc/datalake/agent.json";
 
-/// Tails log files and streams them into Amazon Data Firehose, losing nothing.
+/// Tails log files and streams them into Amazon Data Firehose and Kinesis Data Streams, losing nothing.
 #[derive(Debug, Parser)]
 #[command(name = "datalake-agent", version, disable_help_subcommand = true)]
 struct Arguments {
@@ -101,7 +102,7 @@ enum QuarantineAct {
         /// The configuration, for the state folder.
         #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
         config: PathBuf,
-        /// Only those for this delivery stream.
+        /// Only those for this stream.
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
     },
@@ -110,7 +111,7 @@ enum QuarantineAct {
         /// The configuration, for the state folder, the endpoint and the credentials.
         #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
         config: PathBuf,
-        /// Only those for this delivery stream.
+        /// Only those for this stream.
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
     },
@@ -190,8 +191,10 @@ fn quarantine(act: QuarantineAct) -> Exit {
                 Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
             };
             runtime.block_on(async {
-                let service = app::service(&plan).await.map_err(|error| std::io::Error::other(error.to_string()))?;
-                quarantine::replay(&plan.state_directory, stream.as_deref(), &service, &mut out)
+                let failed = |error: SessionError| std::io::Error::other(error.to_string());
+                let firehose = app::firehose(&plan).await.map_err(failed)?;
+                let kinesis = app::kinesis(&plan).await.map_err(failed)?;
+                quarantine::replay(&plan.state_directory, stream.as_deref(), (&firehose, &kinesis), &mut out)
                     .await
                     .map(|_replayed| ())
             })

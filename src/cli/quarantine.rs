@@ -41,7 +41,7 @@ pub struct Replayed {
     pub in_use: usize,
 }
 
-/// Prints a table of all records that wait; `stream` narrows it to one delivery stream.
+/// Prints a table of all records that wait; `stream` narrows it to one stream.
 ///
 /// # Errors
 /// When a file cannot be read or the output cannot be written.
@@ -93,14 +93,15 @@ fn row(path: &Path, number: usize, entry: &Entry) -> String {
     cells.map(|cell| cell.replace(['\t', '\n', '\r'], " ")).join("\t")
 }
 
-/// Sends the records that wait, one at a time, and removes those that the service accepts.
+/// Sends the records that wait, one at a time, to the service that each was for (the first is Firehose, the second
+/// Kinesis Data Streams), and removes those that it accepts.
 ///
 /// # Errors
 /// When the service takes nothing at all, or a file or the output fails; what was delivered until then stays delivered.
 pub async fn replay(
     state_directory: &Path,
     stream: Option<&str>,
-    service: &impl Service,
+    services: (&impl Service, &impl Service),
     out: &mut (dyn Write + Send),
 ) -> Result<Replayed, CommandError> {
     let mut replayed = Replayed::default();
@@ -111,7 +112,7 @@ pub async fn replay(
             continue;
         };
         let before = replayed.delivered;
-        let ended = replay_file(&file, stream, service, out, &mut replayed).await;
+        let ended = replay_file(&file, stream, services, out, &mut replayed).await;
         if replayed.delivered > before {
             file.compact()?;
         }
@@ -125,7 +126,7 @@ pub async fn replay(
 async fn replay_file(
     file: &QuarantineFile,
     stream: Option<&str>,
-    service: &impl Service,
+    (firehose, kinesis): (&impl Service, &impl Service),
     out: &mut (dyn Write + Send),
     replayed: &mut Replayed,
 ) -> Result<(), CommandError> {
@@ -134,7 +135,11 @@ async fn replay_file(
         let place = format!("{}, record {}", file.path().display(), line.number);
         match &line.state {
             LineState::Waiting(entry) if stream.is_none_or(|stream| stream == entry.stream) => {
-                match send(entry, service).await? {
+                let sent = match entry.partition_key {
+                    None => send(entry, firehose).await?,
+                    Some(_) => send(entry, kinesis).await?,
+                };
+                match sent {
                     Sent::Delivered => {
                         file.mark_delivered(&line)?;
                         replayed.delivered += 1;
@@ -200,7 +205,13 @@ async fn send(entry: &Entry, service: &impl Service) -> Result<Sent, CommandErro
 fn body(entry: &Entry) -> Result<Bytes, CommandError> {
     let quoted = |text: &str| serde_json::to_string(text).map_err(io::Error::from);
     let (stream, data) = (quoted(&entry.stream)?, quoted(&entry.data)?);
-    Ok(Bytes::from(format!("{{\"DeliveryStreamName\":{stream},\"Records\":[{{\"Data\":{data}}}]}}")))
+    Ok(Bytes::from(match &entry.partition_key {
+        None => format!("{{\"DeliveryStreamName\":{stream},\"Records\":[{{\"Data\":{data}}}]}}"),
+        Some(key) => {
+            let key = quoted(key)?;
+            format!("{{\"StreamName\":{stream},\"Records\":[{{\"Data\":{data},\"PartitionKey\":{key}}}]}}")
+        }
+    }))
 }
 
 #[cfg(test)]
@@ -243,6 +254,7 @@ mod tests {
             let info = OriginInfo { path: PathBuf::from("/var/log/a\tb.log"), file: FileKey::default() };
             let given_up = GivenUp {
                 payload: payload.as_bytes().to_vec(),
+                partition_key: None,
                 lines: 1,
                 extents: vec![(Arc::new(info), Position(5), Position(9))],
                 fault: fault(Meaning::Poison),
@@ -281,7 +293,7 @@ mod tests {
         let state = state(&[("logs", "one"), ("logs", "bad"), ("other", "two")]);
         let service = Scripted::default();
         let mut out = Vec::new();
-        let replayed = replay(state.path(), None, &service, &mut out).await.unwrap();
+        let replayed = replay(state.path(), None, (&service, &service), &mut out).await.unwrap();
         assert_eq!(replayed, Replayed { delivered: 2, refused: 1, ..Replayed::default() });
         assert_eq!(*service.seen.lock().unwrap(), ["logs:one", "logs:bad", "other:two"]);
         assert!(String::from_utf8(out).unwrap().contains("2 delivered, 1 refused again"));
@@ -295,7 +307,7 @@ mod tests {
         let again = Answer::PerRecord(vec![Outcome::Again { throttled: false, code: "InternalFailure".into() }]);
         let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::SlowDown)), again]);
         let service = Scripted { failures, ..Scripted::default() };
-        let replayed = replay(state.path(), None, &service, &mut Vec::new()).await.unwrap();
+        let replayed = replay(state.path(), None, (&service, &service), &mut Vec::new()).await.unwrap();
         assert_eq!(replayed.delivered, 1);
     }
 
@@ -304,7 +316,7 @@ mod tests {
         let state = state(&[("logs", "one"), ("logs", "two")]);
         let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::Hold))]);
         let service = Scripted { failures, ..Scripted::default() };
-        let error = replay(state.path(), None, &service, &mut Vec::new()).await.unwrap_err();
+        let error = replay(state.path(), None, (&service, &service), &mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, CommandError::Unavailable(_)), "{error}");
         assert_eq!(listed(state.path()).lines().count(), 3);
     }

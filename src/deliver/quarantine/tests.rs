@@ -16,6 +16,7 @@ fn given_up(payload: &[u8]) -> GivenUp {
     };
     GivenUp {
         payload: payload.to_vec(),
+        partition_key: None,
         lines: 2,
         extents: vec![(Arc::new(info), Position(100), Position(100 + payload.len() as u64))],
         fault: Fault {

@@ -181,6 +181,11 @@ impl Core {
         let attempts = refused.iter().map(|index| sealed.records()[*index].attempts).max().unwrap_or(1);
         let meaning = if throttled { Meaning::SlowDown } else { Meaning::Unknown };
         let due = now + retry::delay(meaning, attempts, self.random.u64(..));
+        if self.settings.batch.form.is_ordered() {
+            // Nothing may pass them: whatever has their keys is behind them, and no other call is under way.
+            let (sealed, attempts) = (sealed.only(refused.make_contiguous()), attempts);
+            return self.ready.push_front(Outbound { sealed, attempts, not_before: Some(due) });
+        }
         self.again.push(Again { sealed, indexes: refused, due });
     }
 
@@ -198,7 +203,7 @@ impl Core {
         self.tally.lines += record.lines as u64;
         self.tally.records += record.parts as u64;
         self.tally.payload += record.payload as u64;
-        self.tally.billed += record.billed();
+        self.tally.billed += record.billed;
     }
 
     fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
@@ -236,6 +241,7 @@ fn given_up(origins: &std::collections::BTreeMap<Origin, super::Stream>, sealed:
     let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
     GivenUp {
         payload: sealed.payload_of(0),
+        partition_key: sealed.partition_key_of(0),
         lines: sealed.records()[0].lines,
         extents: sealed.claims_of(0).map(extent).collect(),
         fault,

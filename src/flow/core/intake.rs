@@ -4,7 +4,7 @@
 //! Leaves sending to the core, answers to answers.
 
 use super::{Arrived, Core, Outbound, Stream};
-use crate::batch::{Claim, Lines, Packer};
+use crate::batch::{Claim, Lines, Packer, Sealed};
 use crate::framing::{Framed, Framer, Input as FramerInput, Room, Run};
 use crate::ledger::Track;
 use crate::record::{Arrival, Chunk, Origin, Position};
@@ -28,7 +28,8 @@ impl Core {
             Arrival::Opened { origin, info, start } => {
                 let framer = Framer::new(&self.settings.framing, start);
                 self.ledger.open(origin, start);
-                self.origins.insert(origin, Stream { info, framer, ended: false });
+                let key = self.packer.key_of_path(&info.path);
+                self.origins.insert(origin, Stream { info, framer, key, ended: false });
             }
             Arrival::Read(chunk) => {
                 self.tally.arrived += chunk.bytes.len() as u64;
@@ -95,7 +96,8 @@ impl Core {
             match stream.framer.next(input, room, now) {
                 Framed::Run(run) => {
                     let track = self.ledger.track(chunk.origin).expect("opened with the origin");
-                    pack(&mut self.packer, track, &run, chunk.read_at);
+                    let before = pack(&mut self.packer, track, &run, stream.key.as_deref(), chunk.read_at);
+                    self.queue(before);
                     self.seal_full();
                     target = Target::OpenRecord;
                 }
@@ -127,7 +129,8 @@ impl Core {
             match stream.framer.finish() {
                 Some(run) => {
                     let track = self.ledger.track(origin).expect("opened with the origin");
-                    pack(&mut self.packer, track, &run, now);
+                    let before = pack(&mut self.packer, track, &run, stream.key.as_deref(), now);
+                    self.queue(before);
                     self.seal_full();
                 }
                 None => done = true,
@@ -152,14 +155,16 @@ impl Core {
             if !self.make_room_for_line() {
                 return;
             }
+            let mut before = None;
             let stream = self.origins.get_mut(&origin).expect("a joining origin is open");
             if let Some(run) = stream.framer.overdue(now) {
                 let track = self.ledger.track(origin).expect("opened with the origin");
-                pack(&mut self.packer, track, &run, now);
+                before = pack(&mut self.packer, track, &run, stream.key.as_deref(), now);
             }
             if stream.framer.deadline().is_none() {
                 self.joining.remove(&origin);
             }
+            self.queue(before);
             self.seal_full();
         }
     }
@@ -208,9 +213,13 @@ impl Core {
     }
 
     pub(super) fn seal_open_record(&mut self) {
-        if let Some(sealed) = self.packer.seal_record() {
-            self.ready.push_back(Outbound { sealed, attempts: 0, not_before: None });
-        }
+        let overflow = self.packer.seal_record();
+        self.queue(overflow);
+    }
+
+    /// A batch that had to be completed before what comes now.
+    fn queue(&mut self, before: Option<Sealed>) {
+        self.ready.extend(before.map(|sealed| Outbound { sealed, attempts: 0, not_before: None }));
     }
 
     fn discard(&mut self, origin: Origin, end: Position) {
@@ -231,8 +240,9 @@ impl Core {
 }
 
 /// Packs a run: the ledger lets the open record's newest claim stand for it, or gives another receipt.
-fn pack(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_at: Instant) {
-    let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at };
+#[must_use]
+fn pack(packer: &mut Packer, track: &mut Track, run: &Run<'_>, key: Option<&str>, read_at: Instant) -> Option<Sealed> {
+    let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at, key };
     let start = track.read();
     packer.append(lines, |newest| {
         if let Some(claim) = newest
@@ -243,5 +253,5 @@ fn pack(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_at: Instant)
             return None;
         }
         Some(Claim { receipt: track.admit(run.end), start, end: run.end })
-    });
+    })
 }
