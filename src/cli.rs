@@ -15,6 +15,7 @@ pub mod preview;
 pub mod quarantine;
 
 use crate::deliver::session::SessionError;
+use crate::deliver::session::Settings;
 use crate::exit::Exit;
 use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
@@ -151,6 +152,21 @@ fn run(config: &std::path::Path, format: LogFormat, level: Option<&str>) -> Exit
     }
 }
 
+/// What is sent again, and as whom: all at once, or stream by stream where flows have regions or roles of their own.
+fn replays(plan: &config::Plan, only: Option<String>) -> Vec<(Settings, Option<String>)> {
+    if plan.flows.iter().all(|flow| plan.session_of(flow) == plan.session) {
+        return vec![(plan.session.clone(), only)];
+    }
+    let mut replays: Vec<(Settings, Option<String>)> = Vec::new();
+    for flow in plan.flows.iter().filter(|flow| only.as_ref().is_none_or(|only| *only == flow.batch.stream)) {
+        let stream = Some(flow.batch.stream.clone());
+        if !replays.iter().any(|(_, known)| *known == stream) {
+            replays.push((plan.session_of(flow), stream));
+        }
+    }
+    replays
+}
+
 fn moved(arguments: Migrate) -> Exit {
     let act = migrate::Act {
         write: arguments.write,
@@ -192,11 +208,13 @@ fn quarantine(act: QuarantineAct) -> Exit {
             };
             runtime.block_on(async {
                 let failed = |error: SessionError| std::io::Error::other(error.to_string());
-                let firehose = app::firehose(&plan).await.map_err(failed)?;
-                let kinesis = app::kinesis(&plan).await.map_err(failed)?;
-                quarantine::replay(&plan.state_directory, stream.as_deref(), (&firehose, &kinesis), &mut out)
-                    .await
-                    .map(|_replayed| ())
+                for (settings, stream) in replays(&plan, stream) {
+                    let firehose = app::firehose(&settings).await.map_err(failed)?;
+                    let kinesis = app::kinesis(&settings).await.map_err(failed)?;
+                    let services = (&firehose, &kinesis);
+                    quarantine::replay(&plan.state_directory, stream.as_deref(), services, &mut out).await?;
+                }
+                Ok(())
             })
         }
     };

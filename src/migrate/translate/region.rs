@@ -54,7 +54,7 @@ fn guess(service: &str, endpoint: &str) -> String {
     let is_region =
         |label: &&str| label.matches('-').count() >= 2 && label.ends_with(|last: char| last.is_ascii_digit());
     let is_service = |label: &&str| **label == *service || **label == format!("{service}-fips");
-    let behind = labels.iter().position(|label| is_service(label)).and_then(|place| labels.get(place + 1)).copied();
+    let behind = labels.iter().position(is_service).and_then(|place| labels.get(place + 1)).copied();
     let before =
         labels.iter().position(|label| *label == "amazonaws").and_then(|place| labels.get(place.checked_sub(1)?));
     behind.filter(is_region).or(before.copied().filter(is_region)).unwrap_or(DEFAULT).to_owned()
