@@ -2,6 +2,9 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
+/// When freed memory goes back to the system.
+mod memory;
+
 use crate::batch::Form;
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
@@ -25,7 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// Chunks that wait between the tailing thread and a flow.
+/// Chunks that wait between the tailer and a flow.
 const CHUNKS_WAITING: usize = 1;
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -86,7 +89,8 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
         .collect();
     let (store, remembered) = Store::open(&plan.state_directory, &pairs, clock::now_ms())?;
     let keeper = Keeper::start(store)?;
-    // One thread: a flow waits most of the time, and waking another thread costs more than it saves. It hashes and
+    // One thread for the tailer and all flows: each waits most of the time, and handing bytes to another core costs more
+    // than it saves. It reads, hashes and
     // sends some 600 MiB a second, two orders of magnitude above what a delivery stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
@@ -213,12 +217,12 @@ impl Running {
         // A flow holds one chunk while another waits for it; one more is being filled.
         let pool = ChunkPool::new(plan.flows.len() * (CHUNKS_WAITING + 1) + 1);
         let poster = keeper.poster();
-        let tailer = Tailer::start(inputs, remembered, pool, Box::new(move |update| poster.post(update)))?;
+        let save = Box::new(move |update| poster.post(update));
+        let tailer = Tailer::start(inputs, remembered, pool, save, &tokio::runtime::Handle::current())?;
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
         for ((flow, arrivals, books, watermarks), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
             looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone() });
-            let waker = tailer.clone();
             flows.spawn(
                 Flow {
                     name: flow.name.clone(),
@@ -228,7 +232,7 @@ impl Running {
                     watermarks,
                     service: Arc::new(destination),
                     keep: keep(plan, flow),
-                    wake: Arc::new(move || waker.wake()),
+                    wake: tailer.waker(),
                     books,
                     standing,
                     stop: stopped.clone(),
@@ -260,6 +264,13 @@ impl Running {
                 );
                 Exit::Software
             }
+            died = self.tailer.ended() => {
+                tracing::error!(
+                    reason = died.err().map(|died| died.to_string()),
+                    "stopping, so that systemd starts the agent again; nothing is lost"
+                );
+                Exit::Software
+            }
         };
         notifier.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
@@ -269,7 +280,10 @@ impl Running {
             drained = tokio::time::timeout(patience, self.drain()) => drained.is_ok(),
             _ = either(&mut terminate, &mut interrupt) => false,
         };
-        self.tailer.finish();
+        let exit = match self.tailer.finish().await {
+            Ok(()) => exit,
+            Err(file::Died) => Exit::Software,
+        };
         let sum = |gauge: fn(&Books) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
         let (lines, bytes) = (sum(|books| books.lines.value()), sum(|books| books.delivered.value()));
         if drained {
@@ -317,6 +331,8 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
     notifier.ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
     let watch_every = Notifier::watchdog_interval();
+    memory::give_back();
+    let mut rest = memory::Rest::default();
     let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
     let mut watched = Instant::now();
     let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
@@ -330,6 +346,10 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
             .map(|(look, reason)| FlowLook { flow: &look.name, books: &look.books, holding: reason.as_deref() })
             .collect();
         let now = Instant::now();
+        let read = flows.iter().map(|look| look.books.read.value()).sum();
+        if rest.look(read, flows.iter().all(|look| look.books.idle.value() == 1)) {
+            memory::give_back();
+        }
         let health = keeper.health();
         let unsaved = health.failing.and(health.unsaved_since).map(|since| since.elapsed());
         notifier.status(&status_words(&looks, unsaved, clock::now_ms()));
@@ -347,6 +367,7 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
         }
     }
 }
+
 fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
     let settings = Settings {
         framing: flow.framing.clone(),

@@ -56,10 +56,18 @@ struct Content {
 /// A running tailer with one flow played by the test.
 struct Running {
     tailer: Tailer,
+    wake: Arc<dyn Fn() + Send + Sync>,
     arrivals: mpsc::Receiver<Arrival>,
     watermarks: Watermarks,
     books: Arc<Books>,
     contents: HashMap<Origin, Content>,
+}
+
+impl Running {
+    fn finish(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.tailer.finish()).unwrap();
+    }
 }
 
 /// A folder of logs, and what arrived from it over all starts.
@@ -134,8 +142,9 @@ impl World {
         };
         let saved = self.saved.clone();
         let save = Box::new(move |update| saved.lock().unwrap().apply(update));
-        let tailer = Tailer::start(vec![input], remembered, ChunkPool::new(self.buffers), save).unwrap();
-        self.running = Some(Running { tailer, arrivals, watermarks, books, contents: HashMap::new() });
+        let tailer = Tailer::start_thread(vec![input], remembered, ChunkPool::new(self.buffers), save).unwrap();
+        let wake = tailer.waker();
+        self.running = Some(Running { tailer, wake, arrivals, watermarks, books, contents: HashMap::new() });
     }
 
     /// Receives what is there; settles it when the world does.
@@ -172,7 +181,7 @@ impl World {
                     }
                 }
             }
-            running.tailer.wake();
+            (running.wake)();
         }
         if self.settle && received > 0 {
             self.settle_all();
@@ -242,7 +251,7 @@ impl World {
         }
         self.pump();
         if let Some(running) = self.running.take() {
-            running.tailer.finish();
+            running.finish();
         }
     }
 
@@ -250,7 +259,7 @@ impl World {
     fn crash(&mut self) {
         self.saved.lock().unwrap().crashed = true;
         if let Some(running) = self.running.take() {
-            running.tailer.finish();
+            running.finish();
         }
     }
 
@@ -597,6 +606,46 @@ fn copies_that_match_the_pattern_are_not_shipped_again() {
     expected.push("and more".to_owned());
     world.until_lines(&expected);
     world.assert_exactly(&expected);
+}
+
+/// The row of the archive once said "read to its end" as soon as it was known for a copy. Killed before the service had
+/// the rest of the original, the agent found the original gone and the archive done with: the rest was lost.
+#[test]
+fn an_archive_is_not_done_with_before_what_it_is_a_copy_of_is_settled() {
+    for pattern in [&["app.log"][..], &["app.log*"]] {
+        let mut world = World::new(pattern);
+        world.settle = false;
+        let log = world.path("app.log");
+        let old = lines("old", 0..2_000);
+        append(&log, &text(&old));
+        world.start();
+        world.until_lines(&old);
+        rotate(&log, Rotation::RenameAndPack("gz"));
+        append(&log, "new\n");
+        world.until_lines(&["new".to_owned()]);
+        // As long as it is open what the archive is, it counts as something to be read.
+        let in_plain_files = (text(&old).len() + "new\n".len()) as u64;
+        world.until("the archive being known for a copy", |world| {
+            let seen =
+                world.saved.lock().unwrap().rows.values().any(|row| row.path.extension().is_some_and(|e| e == "gz"));
+            seen && world.running.as_ref().unwrap().books.unsettled.value() == in_plain_files
+        });
+        // Half of the old file is settled, and whatever else is ready to be saved is saved with it.
+        let (origin, half) = {
+            let running = world.running.as_ref().unwrap();
+            let (origin, content) = running.contents.iter().max_by_key(|(_, content)| content.end).unwrap();
+            (*origin, content.end / 2)
+        };
+        world.running.as_ref().unwrap().watermarks.post(origin, Position(half));
+        world.until("a row in the middle", |world| {
+            world.saved.lock().unwrap().rows.values().any(|row| row.position == Position(half))
+        });
+        world.crash();
+        world.lines.clear();
+        world.start();
+        world.until_lines(&old[old.len() / 2 + 1..]);
+        world.stop();
+    }
 }
 
 #[test]

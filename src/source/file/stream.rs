@@ -79,7 +79,8 @@ impl Flow {
 pub(super) struct Stream {
     pub(super) name: String,
     pub(super) flows: Vec<Flow>,
-    pub(super) strands: HashMap<Id, Strand>,
+    /// Boxed, because the table keeps room for half as many again, and for three times as many while it grows.
+    pub(super) strands: HashMap<Id, Box<Strand>>,
     next: Id,
     /// Which strand reads the file; at most one.
     pub(super) by_key: HashMap<FileKey, Id>,
@@ -100,6 +101,8 @@ pub(super) struct Stream {
     pub(super) ticking: Vec<Id>,
     /// Strands in the order in which their files were opened; some are closed again.
     pub(super) opened: VecDeque<Id>,
+    /// Strands that wait for a turn and were closed when they began to.
+    pub(super) unheld: BTreeSet<Id>,
     /// Strands whose row changed.
     pub(super) dirty: Vec<Id>,
     /// Rows that go away.
@@ -160,6 +163,7 @@ impl Stream {
             verifying: VecDeque::new(),
             ticking: Vec::new(),
             opened: VecDeque::new(),
+            unheld: BTreeSet::new(),
             dirty: Vec::new(),
             forgotten: Vec::new(),
             dormant: HashMap::new(),
@@ -226,8 +230,8 @@ impl Stream {
         self.next += 1;
         let id = self.next;
         self.by_key.insert(strand.place.key, id);
-        self.by_path.entry(strand.place.path.clone()).or_default().push(id);
-        self.strands.insert(id, strand);
+        self.by_path.entry(strand.place.path.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id);
+        self.strands.insert(id, Box::new(strand));
         self.recount(id);
         id
     }
@@ -308,9 +312,13 @@ impl Stream {
     pub(super) fn enqueue(&mut self, id: Id) {
         if let Some(strand) = self.strands.get_mut(&id)
             && strand.wants_turn()
-            && !std::mem::replace(&mut strand.queued, true)
         {
-            self.flows[strand.flow].ready.push_back(id);
+            if strand.source.is_none() {
+                self.unheld.insert(id);
+            }
+            if !std::mem::replace(&mut strand.queued, true) {
+                self.flows[strand.flow].ready.push_back(id);
+            }
         }
     }
 
