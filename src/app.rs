@@ -6,6 +6,7 @@
 mod memory;
 
 use crate::batch::Form;
+use crate::batch::kinesis::RECORD_BYTES;
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
 use crate::config::{FlowPlan, Plan};
@@ -94,7 +95,9 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     // sends some 600 MiB a second, two orders of magnitude above what a delivery stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
-        let running = Running::build(plan, destinations(plan).await?, remembered, &keeper)?;
+        let destinations = destinations(plan).await?;
+        let flows = fitted(plan, &destinations).await;
+        let running = Running::build(plan, &flows, destinations, remembered, &keeper)?;
         let until = watch(running.looks.clone());
         Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, until).await)
     })?;
@@ -154,6 +157,33 @@ async fn destinations(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
     Ok(destinations)
 }
 
+/// The flows as their streams allow them: larger records than usual only where the stream says that it takes them.
+async fn fitted(plan: &Plan, destinations: &[Destination]) -> Vec<FlowPlan> {
+    let mut flows = Vec::with_capacity(plan.flows.len());
+    for (flow, destination) in plan.flows.iter().zip(destinations) {
+        let flow = flow.clone();
+        flows.push(match destination {
+            Destination::Kinesis(kinesis) if flow.batch.form.record_bytes() > RECORD_BYTES => {
+                let asked = flow.batch.form.record_bytes();
+                let taken = kinesis.largest_record(&flow.batch.stream).await.unwrap_or(RECORD_BYTES);
+                if taken < asked {
+                    let (stream, flow) = (&flow.batch.stream, &flow.name);
+                    tracing::warn!(
+                        flow,
+                        stream,
+                        asked,
+                        taken,
+                        "the stream takes smaller records; longer lines are cut"
+                    );
+                }
+                flow.within(taken)
+            }
+            _ => flow,
+        });
+    }
+    flows
+}
+
 /// The parts, running.
 struct Running {
     flows: JoinSet<()>,
@@ -193,15 +223,16 @@ impl Look {
 impl Running {
     fn build(
         plan: &Plan,
+        planned: &[FlowPlan],
         destinations: Vec<Destination>,
         remembered: crate::record::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
-        let floors = plan.flows.iter().map(|flow| flow.batch.memory_floor()).sum();
+        let floors = planned.iter().map(|flow| flow.batch.memory_floor()).sum();
         let budget = Budget::new(plan.max_memory.as_u64(), floors);
         let (stop, stopped) = watch::channel(false);
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
-        for flow in &plan.flows {
+        for flow in planned {
             let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
             let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
             inputs.push(file::Input {

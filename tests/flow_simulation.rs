@@ -77,7 +77,7 @@ fn form(random: &mut fastrand::Rng, packed: bool) -> Form {
     };
     let can_order = matches!(partition_key, PartitionKey::Path(_) | PartitionKey::Field(_));
     let (kpl, ordered) = (packed && random.bool(), can_order && random.bool());
-    Form::Kinesis(kinesis::Settings { partition_key, kpl, ordered })
+    Form::Kinesis(kinesis::Settings { partition_key, kpl, ordered, record_bytes: kinesis::RECORD_BYTES })
 }
 
 fn settings(random: &mut fastrand::Rng) -> Settings {

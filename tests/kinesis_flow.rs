@@ -205,3 +205,42 @@ fn a_quarantined_record_is_replayed_under_its_key() {
     assert_eq!((&arrived[1].data[..], arrived[1].partition_key.as_deref()), (bad.as_bytes(), Some("ann")));
     assert!(run("list").contains("no records wait"));
 }
+
+/// Lines of 3 MiB and a short one after each.
+fn long_lines(host: &Host) -> Vec<u8> {
+    let text = [vec![b'a'; 3 << 20], b"\nshort\n".to_vec()].concat();
+    std::fs::write(host.log("a.log"), &text).unwrap();
+    text
+}
+
+#[test]
+fn a_stream_that_takes_larger_records_gets_them_whole() {
+    let flow = json!({"maxRecordSizeBytes": "10MiB", "aggregation": "none"});
+    let host = host(Lake::builder().largest_kinesis_record(10 << 20)).flow_to_kinesis("*.log", STREAM, flow);
+    let text = long_lines(&host);
+    let mut agent = host.run();
+    until("all bytes arrive", || host.payload(STREAM).len() == text.len());
+    assert_eq!(agent.stop(), 0);
+    let sizes: Vec<usize> = host.lake.records(STREAM).iter().map(|record| record.len()).collect();
+    assert_eq!(sizes, [(3 << 20) + 1, 6]);
+}
+
+#[test]
+fn a_stream_that_does_not_say_that_it_takes_larger_records_gets_usual_ones() {
+    for (largest, fault, words) in [
+        (1 << 20, None, "the stream takes smaller records"),
+        (10 << 20, Some(Fault::AccessDenied), "cannot see how large the stream's records may be"),
+    ] {
+        let flow = json!({"maxRecordSizeBytes": "10MiB"});
+        let host = host(Lake::builder().largest_kinesis_record(largest)).flow_to_kinesis("*.log", STREAM, flow);
+        host.lake.faults().describing(fault);
+        let written = long_lines(&host);
+        let mut agent = host.run();
+        // A long line is cut into pieces that end in a newline each.
+        let without_ends = |bytes: &[u8]| bytes.iter().filter(|byte| **byte != b'\n').count();
+        until("all bytes arrive", || without_ends(&text(&host)) == without_ends(&written));
+        assert_eq!(agent.stop(), 0);
+        assert_eq!(agent.logged(words).len(), 1, "{words}");
+        assert!(host.lake.arrived(STREAM).iter().all(|record| record.data.len() <= 1 << 20));
+    }
+}

@@ -15,7 +15,12 @@ use std::time::{Duration, Instant};
 fn packed(lines: &[Vec<u8>], partition_key: PartitionKey, bytes: usize) -> Vec<Value> {
     let settings = Settings {
         stream: "s".to_owned(),
-        form: Form::Kinesis(kinesis::Settings { partition_key, kpl: true, ordered: false }),
+        form: Form::Kinesis(kinesis::Settings {
+            partition_key,
+            kpl: true,
+            ordered: false,
+            record_bytes: kinesis::RECORD_BYTES,
+        }),
         max_age: Duration::from_secs(1),
         max_bytes: kinesis::CALL_BYTES,
         max_records: kinesis::CALL_RECORDS,

@@ -11,17 +11,21 @@ use std::path::Path;
 
 /// Records in one call (API reference of `PutRecords`).
 pub const CALL_RECORDS: usize = 500;
-/// Bytes of one record, its partition key included, on every stream: 1 MiB (API reference; streams can be set to more).
+/// Bytes of one record, its partition key included, that every stream takes: 1 MiB (API reference).
 pub const RECORD_BYTES: usize = 1 << 20;
-/// Bytes of one call, partition keys included, on every stream: 5 MiB (API reference before larger records came).
+/// The same for a stream that is set to the most (`MaxRecordSizeInKiB`): 10 MiB.
+pub const LARGEST_RECORD_BYTES: usize = 10 << 20;
+/// Bytes of one call, partition keys included, that every stream takes: 5 MiB (API reference before larger records came).
 pub const CALL_BYTES: usize = 5 << 20;
+/// The same for a stream that takes larger records: 10 MiB (API reference).
+pub const LARGEST_CALL_BYTES: usize = 10 << 20;
 /// A stream on demand bills each record rounded up to a multiple of this (pricing page).
 pub const BILLING_STEP: usize = 1024;
 /// What an aggregate holds unless told otherwise: two PUT payload units of 25 KiB, of which a shard takes twenty a second.
 pub const AGGREGATE_BYTES: usize = 51_200;
 
 /// How records are made for a stream of Kinesis Data Streams.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where partition keys come from.
     pub partition_key: PartitionKey,
@@ -29,6 +33,8 @@ pub struct Settings {
     pub kpl: bool,
     /// The order of lines is kept within each partition key.
     pub ordered: bool,
+    /// The most bytes of a record, its partition key included: [`RECORD_BYTES`] to [`LARGEST_RECORD_BYTES`].
+    pub record_bytes: usize,
 }
 
 /// What stands before the records.
@@ -47,6 +53,12 @@ pub const fn body_bytes(payload: usize, records: usize) -> usize {
 }
 
 impl Settings {
+    /// The most bytes of a call, partition keys included.
+    #[must_use]
+    pub const fn call_bytes(&self) -> usize {
+        if self.record_bytes > RECORD_BYTES { LARGEST_CALL_BYTES } else { CALL_BYTES }
+    }
+
     /// What of a record's and a call's bytes is not free for lines, in a record of one line.
     pub(super) fn frame(&self) -> usize {
         let key = self.partition_key.longest();

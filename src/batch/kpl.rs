@@ -13,8 +13,8 @@ const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 pub(super) const TRAILER: usize = 16;
 /// Tag and length of the longest key: 1,024 bytes need two bytes of length.
 const KEY_FRAME: usize = 3;
-/// Two tags with lengths of up to 2 MiB, and the index of the key.
-pub(super) const LINE_FRAME: usize = 10;
+/// Two tags with lengths of up to 256 MiB, and the index of the key.
+pub(super) const LINE_FRAME: usize = 12;
 
 /// What an aggregate costs beside its records and their frames, when its key has so many bytes.
 pub(super) const fn frame(key: usize) -> usize {

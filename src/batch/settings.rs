@@ -42,7 +42,7 @@ impl Form {
     pub const fn call_bytes(&self) -> usize {
         match self {
             Self::Firehose => firehose::CALL_BYTES,
-            Self::Kinesis(_) => kinesis::CALL_BYTES,
+            Self::Kinesis(settings) => settings.call_bytes(),
         }
     }
 
@@ -60,7 +60,7 @@ impl Form {
     pub const fn record_bytes(&self) -> usize {
         match self {
             Self::Firehose => firehose::RECORD_BYTES,
-            Self::Kinesis(_) => kinesis::RECORD_BYTES,
+            Self::Kinesis(settings) => settings.record_bytes,
         }
     }
 
@@ -111,6 +111,19 @@ pub enum Compression {
 }
 
 impl Settings {
+    /// The same for a stream of Kinesis that takes records of at most so many bytes, partition keys included. It never
+    /// allows more than before.
+    #[must_use]
+    pub fn within(mut self, record_bytes: usize) -> Self {
+        if let Form::Kinesis(only) = &mut self.form {
+            only.record_bytes = only.record_bytes.min(record_bytes.max(kinesis::RECORD_BYTES));
+            self.max_bytes = self.max_bytes.min(only.call_bytes());
+            let most = only.record_bytes.min(self.max_bytes);
+            self.aggregated_record_bytes = self.aggregated_record_bytes.map(|bytes| bytes.min(most));
+        }
+        self
+    }
+
     /// The longest line, in bytes, that is sure to fit into a record and a call under these settings.
     #[must_use]
     pub fn longest_line(&self) -> usize {

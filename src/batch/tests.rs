@@ -179,7 +179,7 @@ fn taken_apart(mut message: &[u8], key: &str) -> Vec<Vec<u8>> {
 
 fn kinesis_settings(partition_key: PartitionKey, packed: Option<usize>, kpl: bool, ordered: bool) -> Settings {
     Settings {
-        form: Form::Kinesis(kinesis::Settings { partition_key, kpl, ordered }),
+        form: Form::Kinesis(kinesis::Settings { partition_key, kpl, ordered, record_bytes: kinesis::RECORD_BYTES }),
         max_bytes: kinesis::CALL_BYTES,
         aggregated_record_bytes: packed,
         ..settings()

@@ -158,11 +158,13 @@ tables! {
             "Where to begin in files that exist when the flow is started for the very first time. Later files are read from their beginning.";
         MAX_BUFFER_AGE "maxBufferAgeMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(60_000),
             "A batch is sent when its oldest line is this old.";
-        MAX_BUFFER_SIZE "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis"),
-            "A batch is sent when it holds so many bytes, before base64. Firehose takes 4 MiB, of which calls stay 1 KiB below; Kinesis takes 5 MiB, partition keys included.";
+        MAX_BUFFER_SIZE "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis (10 MiB with larger records)"),
+            "A batch is sent when it holds so many bytes, before base64. Firehose takes 4 MiB, of which calls stay 1 KiB below; Kinesis takes 5 MiB, or 10 MiB with larger records, partition keys included.";
         MAX_BUFFER_RECORDS "maxBufferSizeRecords" Kind::Integer { min: 1, max: firehose::CALL_RECORDS as u64 }, Default::Number(firehose::CALL_RECORDS as u64),
             "A batch is sent when it holds so many records.";
-        AGGREGATED_SIZE "aggregatedRecordSizeBytes" Kind::Size { min: 0, max: kinesis::RECORD_BYTES as u64 }, Default::Unset("1,024,000 for Firehose, which is the most there; 51,200 for Kinesis"),
+        MAX_RECORD_SIZE "maxRecordSizeBytes" Kind::Size { min: kinesis::RECORD_BYTES as u64, max: kinesis::LARGEST_RECORD_BYTES as u64 }, Default::Number(kinesis::RECORD_BYTES as u64),
+            "The largest record, its partition key included, for Kinesis streams that are set to take more than 1 MiB. At the start the stream is asked what it takes; what it does not say it takes is not sent.";
+        AGGREGATED_SIZE "aggregatedRecordSizeBytes" Kind::Size { min: 0, max: kinesis::LARGEST_RECORD_BYTES as u64 }, Default::Unset("1,024,000 for Firehose, which is the most there; 51,200 for Kinesis"),
             "Lines are packed into records of at most so many bytes, because each record is billed rounded up: to 5 KiB by Firehose, to 1 KiB or 25 KiB by Kinesis. 0 sends each line as a record of its own.";
         MAX_LINES_PER_RECORD "maxLinesPerRecord" Kind::Integer { min: 1, max: u32::MAX as u64 }, Default::Unset("no limit"),
             "Lines are packed into records of at most so many lines; 500 for streams that split records again.";

@@ -90,6 +90,14 @@ impl FlowPlan {
         body + compressor
     }
 
+    /// The same for a stream of Kinesis that takes records of at most so many bytes; it never needs more memory.
+    #[must_use]
+    pub fn within(mut self, record_bytes: usize) -> Self {
+        self.batch = self.batch.within(record_bytes);
+        self.framing.max_line_bytes = self.framing.max_line_bytes.min(self.batch.longest_line());
+        self
+    }
+
     /// What the flow uses when nothing else wants memory: a batch being filled, one for each call under way, what was
     /// just read, and the compressor.
     #[must_use]

@@ -20,6 +20,8 @@ static DIALECT: Dialect = Dialect {
     none_failed: LazyLock::new(|| Finder::new("\"FailedRecordCount\":0")),
     words: &fault::KINESIS,
 };
+/// How long the start of the agent waits to hear what a stream takes.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 /// The operation that tells how a stream distributes its records.
 const DESCRIBE: &str = "Kinesis_20131202.DescribeStreamSummary";
 
@@ -61,17 +63,37 @@ impl Kinesis {
         Self { check: Some(Arc::new(check)), ..self.clone() }
     }
 
+    /// The most bytes of a record, its partition key included, that the stream says it takes; nothing, which is logged
+    /// with the reason, if it does not say so within 5 s.
+    pub async fn largest_record(&self, stream: &str) -> Option<usize> {
+        let described = match tokio::time::timeout(START_PATIENCE, self.describe(stream)).await {
+            Ok(Ok(described)) => described,
+            Ok(Err(fault)) => return not_known(stream, &fault.code),
+            Err(_) => return not_known(stream, "no answer in time"),
+        };
+        let kib = described.max_record_size_in_kib.and_then(|kib| usize::try_from(kib).ok());
+        kib.map(|kib| kib << 10).or_else(|| not_known(stream, "the answer does not say"))
+    }
+
+    async fn describe(&self, stream: &str) -> Result<Summary, Fault> {
+        let Some(questions) = &self.questions else { return Ok(Summary::default()) };
+        let body = serde_json::json!({ "StreamName": stream }).to_string();
+        let answer = questions.ask(Bytes::from(body)).await?;
+        // An answer that says nothing of something comes from before there was a choice.
+        let described: Described = serde_json::from_slice(&answer).unwrap_or_default();
+        Ok(described.stream_description_summary)
+    }
+
     /// Whether aggregates may go to the stream; asked until it has said so once.
     async fn may_aggregate(&self) -> Result<(), Fault> {
-        let (Some(check), Some(questions)) = (&self.check, &self.questions) else { return Ok(()) };
+        let Some(check) = &self.check else { return Ok(()) };
         let mut passed = check.passed.lock().await;
         if *passed {
             return Ok(());
         }
         let stream = check.stream.as_str();
-        let body = serde_json::json!({ "StreamName": stream }).to_string();
-        match questions.ask(Bytes::from(body)).await {
-            Ok(answer) if distributes_itself(&answer) => return Err(dropped_by_consumers(stream)),
+        match self.describe(stream).await {
+            Ok(described) if described.distributes_itself() => return Err(dropped_by_consumers(stream)),
             Ok(_) => {}
             Err(fault) if is_not_told(&fault.code) => tracing::warn!(
                 stream,
@@ -109,13 +131,25 @@ struct Described {
 #[serde(rename_all = "PascalCase", default)]
 struct Summary {
     record_distribution_strategy: Option<String>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_in_kib: Option<u64>,
 }
 
-/// Whether a description says that the service, not the partition key, chooses the shard. An answer that says nothing of
-/// it comes from before there was a choice.
-fn distributes_itself(answer: &[u8]) -> bool {
-    let described: Described = serde_json::from_slice(answer).unwrap_or_default();
-    described.stream_description_summary.record_distribution_strategy.is_some_and(|strategy| strategy == "AUTO")
+impl Summary {
+    /// Whether the service, not the partition key, chooses the shard.
+    fn distributes_itself(&self) -> bool {
+        self.record_distribution_strategy.as_deref() == Some("AUTO")
+    }
+}
+
+fn not_known(stream: &str, reason: &str) -> Option<usize> {
+    tracing::warn!(
+        stream,
+        reason,
+        "cannot see how large the stream's records may be; until the next start they are at most 1 MiB: allow \
+         `kinesis:DescribeStreamSummary`, or leave out `maxRecordSizeBytes`"
+    );
+    None
 }
 
 /// Whether the question itself is not allowed, or not known.
@@ -149,7 +183,8 @@ mod tests {
             ("{}", false),
             ("<html>", false),
         ] {
-            assert_eq!(distributes_itself(answer.as_bytes()), expected, "{answer}");
+            let described: Described = serde_json::from_slice(answer.as_bytes()).unwrap_or_default();
+            assert_eq!(described.stream_description_summary.distributes_itself(), expected, "{answer}");
         }
     }
 }

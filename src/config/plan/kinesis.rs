@@ -6,6 +6,7 @@ use crate::batch::{Compression, Form, PartitionKey, firehose, kinesis};
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::Placed;
 use crate::config::written::{WrittenFlow, WrittenKey};
+use crate::units::ByteSize;
 
 /// A service by its name.
 pub(super) const fn service(form: &Form) -> &'static str {
@@ -33,15 +34,22 @@ pub(super) fn prove_form(written: &WrittenFlow, report: &mut Report) -> (Form, u
     if let Some(ordered) = ordered {
         prove_order(written, ordered, &partition_key, report);
     }
-    let settings = kinesis::Settings { partition_key, kpl: aggregation == "kpl", ordered: ordered.is_some() };
+    let record_bytes = written.max_record_size.as_ref().map(|size| ByteSize::bytes(size.value).as_usize());
+    let settings = kinesis::Settings {
+        partition_key,
+        kpl: aggregation == "kpl",
+        ordered: ordered.is_some(),
+        record_bytes: record_bytes.unwrap_or(kinesis::RECORD_BYTES),
+    };
     (Form::Kinesis(settings), if aggregation == "none" { 0 } else { kinesis::AGGREGATE_BYTES })
 }
 
 fn refuse_keys_of_kinesis(written: &WrittenFlow, report: &mut Report) {
-    let keys: [Option<&At>; 3] = [
+    let keys: [Option<&At>; 4] = [
         written.partition_key.as_ref().map(|key| &key.at),
         written.aggregation.as_ref().map(|aggregation| &aggregation.at),
         written.ordered.as_ref().map(|ordered| &ordered.at),
+        written.max_record_size.as_ref().map(|size| &size.at),
     ];
     for at in keys.into_iter().flatten() {
         let message = format!("`{}` has no effect in a flow to Firehose", at.path);

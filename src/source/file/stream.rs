@@ -101,6 +101,8 @@ pub(super) struct Stream {
     pub(super) ticking: Vec<Id>,
     /// Strands in the order in which their files were opened; some are closed again.
     pub(super) opened: VecDeque<Id>,
+    /// Strands that wait for a turn and were closed when they began to.
+    pub(super) unheld: BTreeSet<Id>,
     /// Strands whose row changed.
     pub(super) dirty: Vec<Id>,
     /// Rows that go away.
@@ -161,6 +163,7 @@ impl Stream {
             verifying: VecDeque::new(),
             ticking: Vec::new(),
             opened: VecDeque::new(),
+            unheld: BTreeSet::new(),
             dirty: Vec::new(),
             forgotten: Vec::new(),
             dormant: HashMap::new(),
@@ -309,9 +312,13 @@ impl Stream {
     pub(super) fn enqueue(&mut self, id: Id) {
         if let Some(strand) = self.strands.get_mut(&id)
             && strand.wants_turn()
-            && !std::mem::replace(&mut strand.queued, true)
         {
-            self.flows[strand.flow].ready.push_back(id);
+            if strand.source.is_none() {
+                self.unheld.insert(id);
+            }
+            if !std::mem::replace(&mut strand.queued, true) {
+                self.flows[strand.flow].ready.push_back(id);
+            }
         }
     }
 
