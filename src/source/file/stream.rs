@@ -183,6 +183,12 @@ impl Stream {
         self.flows.iter().position(|flow| flow.matches(path))
     }
 
+    /// Whether the path would be read if it were not excluded.
+    pub(super) fn is_excluded(&self, path: &Path) -> bool {
+        let included = |flow: &Flow| flow.settings.include.iter().any(|pattern| pattern.matches(path));
+        self.flow_of(path).is_none() && self.flows.iter().any(included)
+    }
+
     /// The flow that reads rotations of what it matches: by the name without one suffix after the other.
     pub(super) fn flow_of_rotated(&self, path: &Path) -> Option<usize> {
         use std::os::unix::ffi::OsStrExt;
