@@ -47,11 +47,10 @@ mod timestamp;
 /// Why a record was not kept as the steps would have it.
 mod verdict;
 
-pub use settings::{Settings, StepError};
+pub use settings::{OnFailure, Settings, StepError};
 pub use verdict::{Cause, Reason, Verdict};
 
 use crate::record::{FileKey, Position};
-use settings::OnFailure;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use super::section::Placed;
 use super::written::Written;
 use crate::batch::{self, Compression, firehose};
 use crate::units::ByteSize;
-use crate::{deliver, framing, source};
+use crate::{deliver, framing, process, source};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct FlowPlan {
     pub source: source::file::Settings,
     /// How bytes become lines.
     pub framing: framing::Settings,
+    /// What is done with each of them.
+    pub process: process::Settings,
     /// How lines become calls.
     pub batch: batch::Settings,
     /// How fast calls may go.
