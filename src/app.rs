@@ -4,6 +4,7 @@
 
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
+use crate::config::plan::set_aside;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::GivenUp;
 use crate::deliver::firehose::Firehose;
@@ -13,6 +14,7 @@ use crate::exit::Exit;
 use crate::flow::budget::{Budget, Lease};
 use crate::flow::core::{Core, Settings};
 use crate::flow::{Flow, Keep, Standing};
+use crate::process::{Instance, NotReady, Processor, Surroundings};
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
@@ -39,6 +41,8 @@ enum StartError {
     System(#[from] std::io::Error),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("the options of flow `{flow}` cannot run here: {error}")]
+    NotReady { flow: String, error: NotReady },
 }
 
 impl StartError {
@@ -46,7 +50,7 @@ impl StartError {
         match self {
             Self::State(_) => Exit::CannotCreate,
             Self::System(_) => Exit::Software,
-            Self::Session(_) => Exit::Configuration,
+            Self::Session(_) | Self::NotReady { .. } => Exit::Configuration,
         }
     }
 }
@@ -154,10 +158,10 @@ impl Running {
         remembered: crate::record::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
-        let floors = plan.flows.iter().map(|flow| flow.batch.memory_floor()).sum();
-        let budget = Budget::new(plan.max_memory.as_u64(), floors);
+        let budget = Budget::new(plan.max_memory.as_u64(), set_aside(&plan.flows));
         let service = Arc::new(service);
         let (stop, stopped) = watch::channel(false);
+        let (_learned, instance) = watch::channel(None);
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
         for flow in &plan.flows {
             let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
@@ -184,7 +188,7 @@ impl Running {
                 Flow {
                     name: flow.name.clone(),
                     stream: flow.batch.stream.clone(),
-                    core: core(flow, &budget),
+                    core: core(flow, &budget)?,
                     arrivals,
                     watermarks,
                     service: service.clone(),
@@ -192,6 +196,7 @@ impl Running {
                     wake: Arc::new(move || waker.wake()),
                     books,
                     standing,
+                    instance: instance.clone(),
                     stop: stopped.clone(),
                 }
                 .run(),
@@ -308,7 +313,7 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
         }
     }
 }
-fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
+fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Result<Core, StartError> {
     let settings = Settings {
         framing: flow.framing.clone(),
         batch: flow.batch.clone(),
@@ -316,15 +321,39 @@ fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
         max_concurrent_requests: flow.max_concurrent_requests,
     };
     let lease = Lease::new(budget.clone(), flow.batch.memory_floor());
-    Core::new(settings, lease, fastrand::u64(..), Instant::now().into_std())
+    let core = Core::new(settings, lease, fastrand::u64(..), Instant::now().into_std());
+    if flow.process.is_empty() {
+        return Ok(core);
+    }
+    let surroundings = surroundings(flow, None);
+    let processor = Processor::new(&flow.process, &surroundings)
+        .map_err(|error| StartError::NotReady { flow: flow.name.clone(), error })?;
+    Ok(core.with_processor(processor))
+}
+
+/// What the options of a flow may know of this machine.
+#[must_use]
+pub fn surroundings(flow: &FlowPlan, instance: Option<Arc<Instance>>) -> Surroundings {
+    let set = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+    Surroundings {
+        host: host_name(),
+        variables: flow.process.variables().filter_map(set).collect(),
+        instance,
+        max_record_bytes: flow.longest_record(),
+    }
+}
+
+/// The name of this machine as the kernel has it.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
     let quarantine = Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name);
     let quarantine = Mutex::new(quarantine);
-    Arc::new(move |given_up: GivenUp| {
+    Arc::new(move |given_up: Vec<GivenUp>| {
         let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-        quarantine.keep(&given_up, clock::now_ms()).map_err(|error| error.to_string())
+        quarantine.keep_all(&given_up, clock::now_ms()).map_err(|error| error.to_string())
     })
 }
 

@@ -11,6 +11,9 @@ pub mod preview;
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
 
+/// What options could not work on, processed once more.
+pub mod reprocess;
+
 use crate::exit::Exit;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
@@ -43,7 +46,7 @@ enum Command {
         #[arg(long, value_name = "LEVEL")]
         log_level: Option<String>,
     },
-    /// Shows or sends again what the service refused for good.
+    /// Shows or sends again what the service refused for good, and what no option could work on.
     Quarantine {
         #[command(subcommand)]
         act: QuarantineAct,
@@ -75,6 +78,9 @@ enum QuarantineAct {
         /// Only those for this delivery stream.
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
+        /// Sends records that an option could not work on as they came in, instead of processing them once more.
+        #[arg(long)]
+        raw: bool,
     },
 }
 
@@ -129,14 +135,21 @@ fn quarantine(act: QuarantineAct) -> Exit {
         QuarantineAct::List { stream, .. } => {
             quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ())
         }
-        QuarantineAct::Replay { stream, .. } => {
+        QuarantineAct::Replay { stream, raw, .. } => {
+            let mut reprocess = match reprocess::Reprocess::new(&plan.flows, raw, None) {
+                Ok(reprocess) => reprocess,
+                Err(error) => {
+                    complain(format!("datalake-agent: {error}; or replay with --raw\n"));
+                    return Exit::Configuration;
+                }
+            };
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
             };
             runtime.block_on(async {
                 let service = app::service(&plan).await.map_err(|error| std::io::Error::other(error.to_string()))?;
-                quarantine::replay(&plan.state_directory, stream.as_deref(), &service, &mut out)
+                quarantine::replay(&plan.state_directory, stream.as_deref(), &mut reprocess, &service, &mut out)
                     .await
                     .map(|_replayed| ())
             })

@@ -187,6 +187,19 @@ impl Processor {
         }
     }
 
+    /// Memory, in bytes, that it and what it leaves may hold from one record to the next where no record is longer than
+    /// this: its buffers, and records that failed and are not kept yet.
+    #[must_use]
+    pub const fn memory_floor(longest_record: usize) -> u64 {
+        3 * BUFFER_KEPT as u64 + 2 * longest_record as u64
+    }
+
+    /// Memory, in bytes, that a step may need besides while it works on one record: every byte may become an escape.
+    #[must_use]
+    pub const fn working_memory(longest_record: usize) -> u64 {
+        6 * longest_record as u64
+    }
+
     /// Takes one record, its newline included, through all steps and appends what is to be sent to `out`. Nothing is
     /// appended unless the verdict is [`Verdict::Kept`] or [`Verdict::KeptRaw`].
     pub fn process(&mut self, record: &[u8], place: &Place<'_>, out: &mut Vec<u8>) -> Verdict {

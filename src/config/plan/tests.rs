@@ -128,7 +128,7 @@ fn the_memory_of_the_flows_is_summed_and_the_suggested_budget_is_enough() {
 #[test]
 fn options_become_steps_and_the_word_of_the_flow_holds_for_those_without_their_own() {
     use crate::process::{Place, Processor, Surroundings, Verdict};
-    let flow = one(r#""onFailure": "drop", "dataProcessingOptions": [
+    let flow = one(r#", "onFailure": "drop", "dataProcessingOptions": [
             {"optionName": "LOGTOJSON", "logFormat": "SYSLOG"},
             {"optionName": "FILTER", "keepWhen": {"field": "n", "exists": true}, "onFailure": "raw"}]"#);
     assert_eq!((flow.process.name(0), flow.process.name(1)), ("LOGTOJSON", "FILTER"));

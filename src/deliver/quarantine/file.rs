@@ -30,14 +30,17 @@ pub struct Entry {
     pub flow: String,
     /// Where its bytes come from.
     pub origins: Vec<EntryOrigin>,
-    /// The service's error code.
+    /// The service's error code, or `processing`.
     pub code: String,
     /// The reason in words.
     pub message: String,
     /// Lines in it.
     pub lines: usize,
-    /// Its bytes in base64, as the service takes them.
+    /// Its bytes in base64: as the service takes them, or, where it is unprocessed, as they came in.
     pub data: String,
+    /// Whether the flow's options, and its compression, are still to be applied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unprocessed: bool,
 }
 
 /// A stretch of a file that a record came from.
@@ -84,6 +87,7 @@ impl Entry {
             message: given_up.fault.message.clone(),
             lines: given_up.lines,
             data: encode(&given_up.payload),
+            unprocessed: given_up.unprocessed,
         }
     }
 

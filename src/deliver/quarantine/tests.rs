@@ -23,6 +23,7 @@ fn given_up(payload: &[u8]) -> GivenUp {
             code: "InvalidArgumentException".into(),
             message: "no \"good\"".into(),
         },
+        unprocessed: false,
     }
 }
 
@@ -218,4 +219,21 @@ fn a_stream_name_cannot_leave_the_folder() {
     for (stream, folder) in [("..", "_.."), ("a/../b", "a_.._b"), ("", "_"), ("logs.v1-x_y", "logs.v1-x_y")] {
         assert_eq!(folder_name(stream), folder);
     }
+}
+
+#[test]
+fn several_records_are_kept_together_each_a_line_of_its_own() {
+    let state = tempfile::tempdir().unwrap();
+    let mut quarantine = Quarantine::new(state.path(), "logs", "flow");
+    let records: Vec<GivenUp> =
+        (0..3).map(|number| GivenUp { unprocessed: true, ..given_up(format!("line {number}\n").as_bytes()) }).collect();
+    quarantine.keep_all(&records, 0).unwrap();
+    let files = files(state.path()).unwrap();
+    assert_eq!(files.len(), 1);
+    let lines: Vec<Line> = look(&files[0]).unwrap().lines().unwrap().map(Result::unwrap).collect();
+    assert_eq!(lines.len(), 3);
+    assert!(
+        lines.iter().all(|line| matches!(&line.state, LineState::Waiting(entry) if entry.unprocessed)),
+        "{lines:?}"
+    );
 }

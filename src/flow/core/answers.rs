@@ -8,11 +8,11 @@
 //! | unknown, not sent, hold | the same call again, later |
 //! | poison | two halves; a single record goes to the quarantine and is settled when it is kept there |
 
-use super::{Action, Again, BatchId, Condition, Core, Notice, Outbound, Quarantining};
+use super::{Action, Again, BatchId, Condition, Core, Failure, Held, Notice, Outbound, Quarantining, Stream};
 use crate::batch::{Claim, Sealed};
 use crate::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, retry};
 use crate::record::{Origin, Position};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 impl Core {
@@ -51,26 +51,30 @@ impl Core {
     ) {
         let mut record = self.giving_up.remove(&id).expect("the quarantine answers for what it was given");
         match kept {
-            Ok(()) => {
-                let input = record.outbound.sealed.input();
-                let lines = record.outbound.sealed.records().iter().map(|record| record.lines).sum();
-                self.tally.quarantined += input;
-                let reason = record.fault.to_string();
-                actions.push(Action::Notice(Notice::Quarantined { reason, lines, bytes: input }));
-                let claims = record.outbound.sealed.take_all_claims();
-                self.settle(claims);
-                self.recycle(record.outbound.sealed);
-            }
+            Ok(()) => match record.held {
+                Held::Refused(sealed, fault) => self.refused_is_kept(sealed, &fault, actions),
+                Held::Unprocessed(failed) => self.failed_are_kept(failed),
+            },
             Err(reason) => {
-                record.outbound.attempts += 1;
-                if record.outbound.attempts == 1 {
+                record.attempts += 1;
+                if record.attempts == 1 {
                     actions.push(Action::Notice(Notice::QuarantineFailed { reason }));
                 }
-                let wait = retry::delay(Meaning::Hold, record.outbound.attempts, self.random.u64(..));
+                let wait = retry::delay(Meaning::Hold, record.attempts, self.random.u64(..));
                 record.due = Some(now + wait);
                 self.giving_up.insert(id, record);
             }
         }
+    }
+
+    fn refused_is_kept(&mut self, mut sealed: Sealed, fault: &Fault, actions: &mut Vec<Action>) {
+        let input = sealed.input();
+        let lines = sealed.records().iter().map(|record| record.lines).sum();
+        self.tally.quarantined += input;
+        actions.push(Action::Notice(Notice::Quarantined { reason: fault.to_string(), lines, bytes: input }));
+        let claims = sealed.take_all_claims();
+        self.settle(claims);
+        self.recycle(sealed);
     }
 
     /// Offers records to the quarantine again that it could not keep.
@@ -78,8 +82,7 @@ impl Core {
         for (id, record) in &mut self.giving_up {
             if record.due.is_some_and(|due| due <= now) {
                 record.due = None;
-                let given_up = given_up(&self.origins, &record.outbound.sealed, record.fault.clone());
-                actions.push(Action::Quarantine(*id, given_up));
+                actions.push(Action::Quarantine(*id, record.held.given_up(&self.origins)));
             }
         }
     }
@@ -130,7 +133,7 @@ impl Core {
     }
 
     /// The service refuses something in this call: halves are sent until the record is found.
-    fn isolate(&mut self, mut outbound: Outbound, fault: Fault, actions: &mut Vec<Action>) {
+    fn isolate(&mut self, outbound: Outbound, fault: Fault, actions: &mut Vec<Action>) {
         if outbound.sealed.records().len() > 1 {
             let (first, second) = outbound.sealed.halve();
             for sealed in [second, first] {
@@ -138,10 +141,10 @@ impl Core {
             }
             return;
         }
-        outbound.attempts = 0;
         let id = self.new_id();
-        actions.push(Action::Quarantine(id, given_up(&self.origins, &outbound.sealed, fault.clone())));
-        self.giving_up.insert(id, Quarantining { outbound, fault, due: None });
+        let held = Held::Refused(outbound.sealed, fault);
+        actions.push(Action::Quarantine(id, held.given_up(&self.origins)));
+        self.giving_up.insert(id, Quarantining { held, attempts: 0, due: None });
     }
 
     fn sort_out(&mut self, mut sealed: Sealed, outcomes: &[Outcome], now: Instant, actions: &mut Vec<Action>) {
@@ -201,7 +204,7 @@ impl Core {
         self.tally.billed += record.billed();
     }
 
-    fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
+    pub(super) fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
         // Most claims of a batch are of one origin: what follows from them is done once for all.
         let mut last: Option<(Origin, Option<Position>)> = None;
         for claim in claims {
@@ -232,12 +235,43 @@ impl Core {
     }
 }
 
-fn given_up(origins: &std::collections::BTreeMap<Origin, super::Stream>, sealed: &Sealed, fault: Fault) -> GivenUp {
-    let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
-    GivenUp {
-        payload: sealed.payload_of(0),
-        lines: sealed.records()[0].lines,
-        extents: sealed.claims_of(0).map(extent).collect(),
-        fault,
+impl Held {
+    /// Memory that it holds beyond what is set aside for it, in bytes.
+    pub(super) const fn memory(&self) -> usize {
+        match self {
+            Self::Refused(sealed, _) => sealed.memory(),
+            Self::Unprocessed(_) => 0,
+        }
+    }
+
+    /// What the quarantine is to keep.
+    pub(super) fn given_up(&self, origins: &BTreeMap<Origin, Stream>) -> Vec<GivenUp> {
+        let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
+        match self {
+            Self::Refused(sealed, fault) => vec![GivenUp {
+                payload: sealed.payload_of(0),
+                lines: sealed.records()[0].lines,
+                extents: sealed.claims_of(0).map(extent).collect(),
+                fault: fault.clone(),
+                unprocessed: false,
+            }],
+            Self::Unprocessed(failed) => failed
+                .iter()
+                .map(|failure| GivenUp {
+                    payload: failure.payload.clone(),
+                    lines: 1,
+                    extents: vec![extent(&failure.claim)],
+                    fault: failure.fault(),
+                    unprocessed: true,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Failure {
+    fn fault(&self) -> Fault {
+        let message = self.reason.to_string();
+        Fault { meaning: Meaning::Poison, code: "processing".to_owned(), message }
     }
 }
