@@ -178,12 +178,12 @@ impl Running {
         // A flow holds one chunk while another waits for it; one more is being filled.
         let pool = ChunkPool::new(plan.flows.len() * (CHUNKS_WAITING + 1) + 1);
         let poster = keeper.poster();
-        let tailer = Tailer::start(inputs, remembered, pool, Box::new(move |update| poster.post(update)))?;
+        let save = Box::new(move |update| poster.post(update));
+        let tailer = Tailer::start(inputs, remembered, pool, save, &tokio::runtime::Handle::current())?;
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
         for (flow, arrivals, books, watermarks) in parts {
             let standing = Standing::default();
             looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone() });
-            let waker = tailer.clone();
             flows.spawn(
                 Flow {
                     name: flow.name.clone(),
@@ -193,7 +193,7 @@ impl Running {
                     watermarks,
                     service: service.clone(),
                     keep: keep(plan, flow),
-                    wake: Arc::new(move || waker.wake()),
+                    wake: tailer.waker(),
                     books,
                     standing,
                     instance: instance.clone(),
@@ -226,6 +226,13 @@ impl Running {
                 );
                 Exit::Software
             }
+            died = self.tailer.ended() => {
+                tracing::error!(
+                    reason = died.err().map(|died| died.to_string()),
+                    "stopping, so that systemd starts the agent again; nothing is lost"
+                );
+                Exit::Software
+            }
         };
         notifier.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
@@ -235,7 +242,10 @@ impl Running {
             drained = tokio::time::timeout(patience, self.drain()) => drained.is_ok(),
             _ = either(&mut terminate, &mut interrupt) => false,
         };
-        self.tailer.finish();
+        let exit = match self.tailer.finish().await {
+            Ok(()) => exit,
+            Err(file::Died) => Exit::Software,
+        };
         let sum = |gauge: fn(&Books) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
         let (lines, bytes) = (sum(|books| books.lines.value()), sum(|books| books.delivered.value()));
         if drained {

@@ -56,10 +56,18 @@ struct Content {
 /// A running tailer with one flow played by the test.
 struct Running {
     tailer: Tailer,
+    wake: Arc<dyn Fn() + Send + Sync>,
     arrivals: mpsc::Receiver<Arrival>,
     watermarks: Watermarks,
     books: Arc<Books>,
     contents: HashMap<Origin, Content>,
+}
+
+impl Running {
+    fn finish(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.tailer.finish()).unwrap();
+    }
 }
 
 /// A folder of logs, and what arrived from it over all starts.
@@ -134,8 +142,9 @@ impl World {
         };
         let saved = self.saved.clone();
         let save = Box::new(move |update| saved.lock().unwrap().apply(update));
-        let tailer = Tailer::start(vec![input], remembered, ChunkPool::new(self.buffers), save).unwrap();
-        self.running = Some(Running { tailer, arrivals, watermarks, books, contents: HashMap::new() });
+        let tailer = Tailer::start_thread(vec![input], remembered, ChunkPool::new(self.buffers), save).unwrap();
+        let wake = tailer.waker();
+        self.running = Some(Running { tailer, wake, arrivals, watermarks, books, contents: HashMap::new() });
     }
 
     /// Receives what is there; settles it when the world does.
@@ -172,7 +181,7 @@ impl World {
                     }
                 }
             }
-            running.tailer.wake();
+            (running.wake)();
         }
         if self.settle && received > 0 {
             self.settle_all();
@@ -242,7 +251,7 @@ impl World {
         }
         self.pump();
         if let Some(running) = self.running.take() {
-            running.tailer.finish();
+            running.finish();
         }
     }
 
@@ -250,7 +259,7 @@ impl World {
     fn crash(&mut self) {
         self.saved.lock().unwrap().crashed = true;
         if let Some(running) = self.running.take() {
-            running.tailer.finish();
+            running.finish();
         }
     }
 

@@ -1,4 +1,4 @@
-//! The tailing thread: wait, look, read a little from each file, hand over.
+//! Tailing: wait, look, read a little from each file, hand over.
 //! Promises that every byte of every matching file is handed over once per process, in order, per origin.
 //! Leaves lines to framing and settling to the flow, whose watermarks it turns into checkpoint rows.
 
@@ -25,10 +25,10 @@ mod watch;
 
 use crate::books::Books;
 use crate::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, Watermarks};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{JoinHandle, Thread};
-use tokio::sync::mpsc;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{Notify, mpsc, watch as signal};
 
 /// Which files a flow reads, and from where.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub enum InitialPosition {
     EndOfFile,
 }
 
-/// One flow as the tailing thread knows it.
+/// One flow as the tailer knows it.
 pub struct Input {
     /// The flow's name, for the log.
     pub flow: String,
@@ -67,43 +67,95 @@ pub struct Input {
     pub books: Arc<Books>,
 }
 
-/// Where checkpoint updates go; called on the tailing thread, must not block.
+/// Where checkpoint updates go; must not block.
 pub type Save = Box<dyn Fn(CheckpointUpdate) + Send>;
 
-/// The running tailing thread; clones are the same thread. It ends when [`Tailer::finish`] is called.
-#[derive(Clone, Debug)]
+/// The running tailer of all flows. It ends when [`Tailer::finish`] is called.
+#[derive(Debug)]
 pub struct Tailer {
-    thread: Thread,
     orders: Arc<Orders>,
-    handle: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// Its sender goes when the tailer has ended, however that came about.
+    ended: signal::Receiver<()>,
 }
 
-/// What the thread is asked to do.
+/// What the tailer is asked to do.
 #[derive(Debug, Default)]
 struct Orders {
+    /// There may be something to do.
+    wake: Notify,
     stop_reading: AtomicBool,
     finish: AtomicBool,
-    /// The answer: the first look is over.
+    /// An answer: the first look is over.
     begun: AtomicBool,
+    /// An answer: it ended because it was told to.
+    finished: AtomicBool,
 }
 
+/// The tailer died: an invariant broke, so its promises no longer hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the tailing of files has ended by itself, which is a bug")]
+pub struct Died;
+
 impl Tailer {
-    /// Starts the thread. Flows that feed the same stream share its files: the first whose patterns match reads a file.
+    /// Begins to tail, beside the other tasks of this runtime: bytes are then read on the core on which they are
+    /// encoded and hashed. Where a pattern lies on a filesystem of the network, which may block whoever reads from it
+    /// for minutes, it is done on a thread of its own. Flows that feed the same stream share its files: the first
+    /// whose patterns match reads a file.
+    ///
+    /// # Errors
+    /// When a thread is needed and cannot be started.
+    pub fn start(
+        inputs: Vec<Input>,
+        remembered: Remembered,
+        pool: ChunkPool,
+        save: Save,
+        runtime: &Handle,
+    ) -> std::io::Result<Self> {
+        let patterns = inputs.iter().flat_map(|input| &input.settings.include);
+        if patterns.into_iter().any(|pattern| pattern.trunks().iter().any(|trunk| watch::is_without_events(trunk))) {
+            return Self::start_thread(inputs, remembered, pool, save);
+        }
+        let (tailer, alive) = Self::new();
+        let orders = tailer.orders.clone();
+        runtime.spawn(async move {
+            rounds::run(inputs, remembered, pool, save, orders.clone()).await;
+            orders.finished.store(true, Ordering::Release);
+            drop(alive);
+        });
+        Ok(tailer)
+    }
+
+    /// The same on a thread of its own.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(inputs: Vec<Input>, remembered: Remembered, pool: ChunkPool, save: Save) -> std::io::Result<Self> {
-        let orders = Arc::new(Orders::default());
-        let for_thread = orders.clone();
-        let handle = std::thread::Builder::new()
-            .name("tail".into())
-            .spawn(move || rounds::run(inputs, &remembered, pool, &save, &for_thread))?;
-        Ok(Self { thread: handle.thread().clone(), orders, handle: Arc::new(Mutex::new(Some(handle))) })
+    pub fn start_thread(
+        inputs: Vec<Input>,
+        remembered: Remembered,
+        pool: ChunkPool,
+        save: Save,
+    ) -> std::io::Result<Self> {
+        let (tailer, alive) = Self::new();
+        let orders = tailer.orders.clone();
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        std::thread::Builder::new().name("tail".into()).spawn(move || {
+            runtime.block_on(rounds::run(inputs, remembered, pool, save, orders.clone()));
+            orders.finished.store(true, Ordering::Release);
+            drop(alive);
+        })?;
+        Ok(tailer)
+    }
+
+    fn new() -> (Self, signal::Sender<()>) {
+        let (alive, ended) = signal::channel(());
+        (Self { orders: Arc::default(), ended }, alive)
     }
 
     /// Tells that a flow has room again, or that buffers came back. Cheap; may be called for every chunk.
-    pub fn wake(&self) {
-        self.thread.unpark();
+    #[must_use]
+    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let orders = self.orders.clone();
+        Arc::new(move || orders.wake.notify_one())
     }
 
     /// Whether the first look is over and what it found was handed to `save`: where reading begins in every file that
@@ -116,25 +168,26 @@ impl Tailer {
     /// No further reading: closes the arrival channels. Watermarks are still taken.
     pub fn stop_reading(&self) {
         self.orders.stop_reading.store(true, Ordering::Release);
-        self.thread.unpark();
+        self.orders.wake.notify_one();
     }
 
-    /// Takes the last watermarks, saves what they say, and ends the thread.
+    /// Takes the last watermarks, saves what they say, and ends the tailer.
     ///
-    /// # Panics
-    /// When the thread has panicked: its promises no longer hold.
-    pub fn finish(&self) {
+    /// # Errors
+    /// When it has died before it came to that.
+    pub async fn finish(&self) -> Result<(), Died> {
         self.orders.finish.store(true, Ordering::Release);
-        self.thread.unpark();
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(handle) = handle {
-            handle.join().expect("the tailing thread ends by returning");
-        }
+        self.orders.wake.notify_one();
+        self.ended().await
     }
 
-    /// Whether the thread has ended: after [`Tailer::finish`], or because an invariant broke.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.handle.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
+    /// Returns when it has ended: after [`Tailer::finish`], or because it died.
+    ///
+    /// # Errors
+    /// When it died.
+    pub async fn ended(&self) -> Result<(), Died> {
+        // Nothing is ever sent: the only change is that the sender is gone.
+        while self.ended.clone().changed().await.is_ok() {}
+        if self.orders.finished.load(Ordering::Acquire) { Ok(()) } else { Err(Died) }
     }
 }

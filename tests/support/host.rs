@@ -190,6 +190,8 @@ impl Host {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            // So that whoever looks into a failure can have the agent say more.
+            .envs(std::env::var_os("DATALAKE_LOG").map(|level| ("DATALAKE_LOG", level)))
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .current_dir("/")
             .stdin(Stdio::null());

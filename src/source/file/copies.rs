@@ -31,12 +31,12 @@ pub(super) enum Verdict {
     Fresh,
     /// It holds what this strand read, and that strand goes on reading here.
     Home(Id),
-    /// It holds nothing but what another strand reads or has read.
-    Copy,
+    /// It holds nothing but what this strand reads or has read.
+    Copy(Id),
     /// Up to this boundary it holds what another strand has read; whether the rest was read too cannot be said.
     From(u64, Fingerprint),
-    /// So far it holds nothing but what another strand reads; it may still grow.
-    Growing,
+    /// So far it holds nothing but what this strand reads; it may still grow.
+    Growing(Id),
     /// It cannot be said yet.
     Unclear,
 }
@@ -113,8 +113,8 @@ impl Stream {
             Err(Closed::Denied(_)) => Verdict::Fresh,
         };
         let verdict = match (verdict, role) {
-            (Verdict::Growing, Role::Candidate { since, .. }) if world.now >= since + QUIET => {
-                if self.strands[&id].place.size < CONVINCING { Verdict::Fresh } else { Verdict::Copy }
+            (Verdict::Growing(original), Role::Candidate { since, .. }) if world.now >= since + QUIET => {
+                if self.strands[&id].place.size < CONVINCING { Verdict::Fresh } else { Verdict::Copy(original) }
             }
             (verdict, _) => verdict,
         };
@@ -137,7 +137,7 @@ impl Stream {
                 strand.evidence.push_back((end, before));
                 self.make_log(id);
             }
-            (Verdict::Copy, Role::Candidate { .. }) => {
+            (Verdict::Copy(_), Role::Candidate { .. }) => {
                 tracing::debug!(file = %strand.place.path.display(), "the file is a copy of what was read already");
                 strand.role = Role::Twin;
                 self.candidates.retain(|other| *other != id);
@@ -174,8 +174,8 @@ impl Stream {
         for parent in parents {
             for other in self.by_path.get(parent.as_path()).cloned().unwrap_or_default() {
                 let verdict = self.compare_with_known(other, &head, &tail, file, size, world);
-                if matches!(verdict, Verdict::Growing | Verdict::Copy) {
-                    self.note_copy(id, size, &tail);
+                if let Verdict::Growing(original) | Verdict::Copy(original) = verdict {
+                    self.note_copy(id, original, size, &tail);
                 }
                 if verdict != Verdict::Fresh {
                     return verdict;
@@ -185,9 +185,10 @@ impl Stream {
         Verdict::Fresh
     }
 
-    /// A copy counts as read and settled to its end; its row says so.
-    pub(super) fn note_copy(&mut self, id: Id, size: u64, tail: &[u8]) {
+    /// A copy counts as read and settled to its end; its row says so once that is true of the original.
+    pub(super) fn note_copy(&mut self, id: Id, original: Id, size: u64, tail: &[u8]) {
         if let Some(strand) = self.strands.get_mut(&id).filter(|strand| strand.role != Role::Log) {
+            strand.copy_of = Some(original);
             (strand.read, strand.settled) = (size, size);
             strand.evidence.clear();
             strand.evidence.push_back((size, Fingerprint::of(tail)));
@@ -221,7 +222,7 @@ impl Stream {
                     && identity::holds_at(file, end, before).unwrap_or(false);
                 if holds { Verdict::Home(other) } else { Verdict::Fresh }
             }
-            _ if size == 0 => Verdict::Growing,
+            _ if size == 0 => Verdict::Growing(other),
             _ => self.same_content(other, head, tail, size, world),
         }
     }
@@ -273,7 +274,7 @@ impl Stream {
         let same = status.size >= size
             && identity::bytes_between(file, 0, head.len() as u64).is_ok_and(|bytes| bytes == head)
             && identity::bytes_before(file, size).is_ok_and(|bytes| bytes == tail);
-        if same { Verdict::Growing } else { Verdict::Fresh }
+        if same { Verdict::Growing(other) } else { Verdict::Fresh }
     }
 
     /// What was to wait for the first strand waits for the second, unless that one waits for it.

@@ -114,6 +114,19 @@ impl Pattern {
         (!wild).then(|| Path::new(&self.text))
     }
 
+    /// The deepest folders that are there now, one for each alternative, below which everything lies that matches.
+    pub(super) fn trunks(&self) -> Vec<PathBuf> {
+        let trunk = |route: &Vec<Step>| {
+            let names = route.iter().map_while(|step| match step {
+                Step::Named(name) => Some(name),
+                Step::Like(_) | Step::Anywhere => None,
+            });
+            let spelled_out = names.fold(PathBuf::from("/"), |path, name| path.join(name));
+            spelled_out.ancestors().find(|path| path.is_dir()).map_or_else(|| PathBuf::from("/"), Path::to_owned)
+        };
+        self.routes.iter().map(trunk).collect()
+    }
+
     /// Adds the folders that may hold matching files now, and all that must be watched to learn of others.
     pub(super) fn collect_folders(&self, folders: &mut Folders) {
         for route in self.routes.iter() {

@@ -1,4 +1,4 @@
-//! The loop of the tailing thread: take hints, look, read round robin, save rows, wait.
+//! The rounds of tailing: take hints, look, read round robin, save rows, wait.
 //! Promises to wait only when there is nothing to do, and never for a flow.
 //! Leaves every decision to the streams.
 
@@ -56,56 +56,45 @@ struct Due {
     folders: Option<Instant>,
 }
 
-struct Rounds<'a> {
+struct Rounds {
     streams: Vec<Stream>,
     world: World,
     watch: Watch,
     inbox: Arc<Inbox>,
-    save: &'a Save,
+    save: Save,
+    orders: Arc<Orders>,
     due: Due,
     /// Until told to stop.
     reading: bool,
     folders_cost: Duration,
 }
 
-/// The body of the tailing thread.
-pub(super) fn run(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, save: &Save, orders: &Orders) {
-    let inbox = Arc::new(Inbox::default());
-    inbox.belongs_to(std::thread::current());
-    let now = Instant::now();
-    let world = World { now, wall: wall_clock(), pool, next_origin: 1, descriptors: Descriptors::new() };
-    let due = Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None };
-    let watch = Watch::new(inbox.clone());
-    let mut rounds = Rounds {
-        streams: streams(inputs),
-        world,
-        watch,
-        inbox,
-        save,
-        due,
-        reading: true,
-        folders_cost: Duration::ZERO,
-    };
-    rounds.begin(remembered);
+/// What comes after a round.
+enum Next {
+    /// Another, at once.
+    Round,
+    /// Nothing, for so long or until somebody wakes us.
+    Wait(Duration),
+    /// Everything is saved that was to be saved.
+    End,
+}
+
+/// Tails until it is told to finish. Other tasks of the runtime get their turn between two rounds.
+pub(super) async fn run(inputs: Vec<Input>, remembered: Remembered, pool: ChunkPool, save: Save, orders: Arc<Orders>) {
+    let mut rounds = Rounds::begin(inputs, &remembered, pool, save, orders.clone());
+    drop(remembered);
     orders.begun.store(true, Ordering::Release);
     loop {
-        rounds.world.now = Instant::now();
-        rounds.world.wall = wall_clock();
-        if orders.finish.load(Ordering::Acquire) {
-            rounds.save_rows();
-            return;
-        }
-        if rounds.reading && orders.stop_reading.load(Ordering::Acquire) {
-            rounds.reading = false;
-            rounds.streams.iter_mut().flat_map(|stream| &mut stream.flows).for_each(|flow| flow.arrivals = None);
-        }
-        if let Some(hints) = rounds.inbox.take() {
-            rounds.follow_hints(hints);
-        }
-        rounds.do_what_is_due();
-        if !rounds.read() {
-            std::thread::park_timeout(rounds.until_next());
-            rounds.let_hints_collect();
+        match rounds.round() {
+            Next::Round => tokio::task::yield_now().await,
+            Next::Wait(time) => {
+                // Whether it was the time or somebody who woke us, the next round finds out what there is to do.
+                let _woken = tokio::time::timeout(time, orders.wake.notified()).await;
+                if rounds.may_wait_for_more() {
+                    tokio::time::sleep(COALESCE).await;
+                }
+            }
+            Next::End => return,
         }
     }
 }
@@ -123,19 +112,59 @@ fn streams(inputs: Vec<Input>) -> Vec<Stream> {
     streams
 }
 
-impl Rounds<'_> {
-    fn begin(&mut self, remembered: &Remembered) {
+impl Rounds {
+    fn begin(
+        inputs: Vec<Input>,
+        remembered: &Remembered,
+        pool: ChunkPool,
+        save: Save,
+        orders: Arc<Orders>,
+    ) -> Self {
+        let for_inbox = orders.clone();
+        let inbox = Arc::new(Inbox::new(Box::new(move || for_inbox.wake.notify_one())));
+        let now = Instant::now();
+        let mut rounds = Self {
+            streams: streams(inputs),
+            world: World { now, wall: wall_clock(), pool, next_origin: 1, descriptors: Descriptors::new() },
+            watch: Watch::new(inbox.clone()),
+            inbox,
+            save,
+            orders,
+            due: Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None },
+            reading: true,
+            folders_cost: Duration::ZERO,
+        };
         let mut update = CheckpointUpdate::default();
-        for stream in &mut self.streams {
-            stream.remember(remembered, &self.world);
+        for stream in &mut rounds.streams {
+            stream.remember(remembered, &rounds.world);
         }
-        self.find_folders();
-        for stream in &mut self.streams {
+        rounds.find_folders();
+        for stream in &mut rounds.streams {
             stream.due.clear();
-            stream.begin(remembered, &mut self.world, &mut update);
-            stream.collect_rows(self.world.wall, &mut update);
+            stream.begin(remembered, &mut rounds.world, &mut update);
+            stream.collect_rows(rounds.world.wall, &mut update);
         }
-        self.send(update);
+        rounds.send(update);
+        rounds
+    }
+
+    /// Does what there is to do now, a bounded part of it.
+    fn round(&mut self) -> Next {
+        self.world.now = Instant::now();
+        self.world.wall = wall_clock();
+        if self.orders.finish.load(Ordering::Acquire) {
+            self.save_rows();
+            return Next::End;
+        }
+        if self.reading && self.orders.stop_reading.load(Ordering::Acquire) {
+            self.reading = false;
+            self.streams.iter_mut().flat_map(|stream| &mut stream.flows).for_each(|flow| flow.arrivals = None);
+        }
+        if let Some(hints) = self.inbox.take() {
+            self.follow_hints(hints);
+        }
+        self.do_what_is_due();
+        if self.read() { Next::Round } else { Next::Wait(self.until_next()) }
     }
 
     /// Finds the folders anew, watches them, and looks at those that are new.
@@ -288,11 +317,9 @@ impl Rounds<'_> {
     }
 
     /// Under heavy writing each wake-up would find a few bytes; a moment later there are more.
-    fn let_hints_collect(&mut self) {
+    fn may_wait_for_more(&self) -> bool {
         let blocked = self.streams.iter().flat_map(|stream| &stream.flows).any(|flow| flow.blocked);
-        if !blocked && self.world.now.elapsed() < COALESCE {
-            std::thread::sleep(COALESCE);
-        }
+        !blocked && self.world.now.elapsed() < COALESCE
     }
 
     fn save_rows(&mut self) {

@@ -62,8 +62,15 @@ impl Stream {
             lost.filter(|(_, strand)| sought(strand)).map(|(id, strand)| (strand.place.key, id)).collect();
         let mut later = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
+            let original = self.strands.get(&id).and_then(|strand| self.strands.get(&strand.copy_of?));
+            let settled_there = original.map_or(u64::MAX, |original| original.settled);
             let Some(strand) = self.strands.get_mut(&id) else { continue };
             let key = strand.place.key;
+            if strand.role == Role::Twin && settled_there < strand.settled {
+                // Until then the copy may come to be all that is left of what was read and is on its way.
+                later.push(id);
+                continue;
+            }
             if held.iter().any(|(other, lost)| *other == key && *lost != id) {
                 // The row of this file still says where the lost content is to be found.
                 later.push(id);

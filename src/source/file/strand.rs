@@ -102,6 +102,8 @@ pub(super) struct Strand {
     pub(super) source: Option<Source>,
     /// Read that one to its present end first.
     pub(super) after: Option<Id>,
+    /// What it is a copy of, as far as it is one.
+    pub(super) copy_of: Option<Id>,
     pub(super) queued: bool,
     pub(super) dirty: bool,
     pub(super) ticking: bool,
@@ -148,6 +150,7 @@ impl Strand {
             as_saved: false,
             source: None,
             after: None,
+            copy_of: None,
             queued: false,
             dirty: false,
             ticking: false,

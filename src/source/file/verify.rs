@@ -91,8 +91,8 @@ impl Stream {
                 {
                     strand.attempts = strand.attempts.saturating_sub(1);
                 }
-                if verdict == Verdict::Copy {
-                    self.note_copy(id, verify.at, verify.tail());
+                if let Verdict::Copy(original) = verdict {
+                    self.note_copy(id, original, verify.at, verify.tail());
                 }
                 self.act(id, verdict, world);
                 if let Verdict::Home(lost) = verdict
@@ -181,12 +181,12 @@ impl Stream {
             let Some(strand) = self.strands.get(&id) else { continue };
             let ends_there = held.contains(&(id, verify.at)) && strand.read == verify.at;
             if ends_there {
-                return Verdict::Copy;
+                return Verdict::Copy(id);
             }
             let has_content = strand.standing == Standing::Present || strand.source.is_some();
             if strand.place.packing.is_none() && has_content {
                 match self.same_content(id, &verify.head, verify.tail(), verify.at, world) {
-                    Verdict::Growing => return Verdict::Copy,
+                    Verdict::Growing(original) => return Verdict::Copy(original),
                     Verdict::Unclear => return Verdict::Unclear,
                     _ => {}
                 }
@@ -201,14 +201,6 @@ impl Stream {
             .find(|boundary| boundary.holds && boundary.end > 0 && gone(&boundary.strand));
         if let Some(boundary) = shared {
             return Verdict::From(boundary.end, boundary.before);
-        }
-        let family = self.strands.get(&verify.id).map(|strand| strand.family);
-        let unseen = |id: &&Id| {
-            let lost = self.strands.get(*id);
-            lost.is_some_and(|lost| is_unseen(lost) && lost.place.size == verify.at && Some(lost.family) == family)
-        };
-        if let Some(id) = self.lost.iter().find(unseen) {
-            return Verdict::Home(*id);
         }
         let family = self.strands.get(&verify.id).map(|strand| strand.family);
         let unseen = |id: &&Id| {

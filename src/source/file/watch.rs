@@ -8,8 +8,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// More touched paths than this between two looks are not worth remembering one by one.
@@ -26,19 +25,17 @@ pub(super) struct Hints {
     pub(super) everywhere: bool,
 }
 
-/// Where hints collect until the tailing thread has time for them.
-#[derive(Debug, Default)]
+/// Where hints collect until there is time for them.
 pub(super) struct Inbox {
     hints: Mutex<Hints>,
     filled: AtomicBool,
-    thread: OnceLock<Thread>,
+    wake: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Inbox {
-    /// From now on each hint wakes this thread.
-    pub(super) fn belongs_to(&self, thread: Thread) {
-        // Set once, by the thread itself; a second call would name the same thread.
-        let _same = self.thread.set(thread);
+    /// Calls `wake` when there are hints where there were none.
+    pub(super) fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { hints: Mutex::default(), filled: AtomicBool::new(false), wake }
     }
 
     /// All hints since the last call.
@@ -68,10 +65,8 @@ impl Inbox {
             Ok(_) | Err(_) => hints.everywhere = true,
         }
         drop(hints);
-        if !self.filled.swap(true, Ordering::Release)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
+        if !self.filled.swap(true, Ordering::Release) {
+            (self.wake)();
         }
     }
 }
@@ -200,7 +195,7 @@ fn folder_identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Filesystems on which others write without our kernel knowing.
-fn is_without_events(path: &Path) -> bool {
+pub(super) fn is_without_events(path: &Path) -> bool {
     const NETWORKED: [u64; 10] = [
         0x6969,      // NFS
         0xff53_4d42, // CIFS
@@ -222,7 +217,7 @@ mod tests {
 
     #[test]
     fn too_many_hints_become_one_and_lost_events_do_too() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(Box::new(|| {}));
         let touched = |name: usize| {
             let kind = EventKind::Modify(notify::event::ModifyKind::Any);
             Ok(notify::Event::new(kind).add_path(format!("/l/{name}").into()))
@@ -242,7 +237,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("logs");
         std::fs::create_dir(&folder).unwrap();
-        let mut watch = Watch::new(Arc::default());
+        let mut watch = Watch::new(Arc::new(Inbox::new(Box::new(|| {}))));
         let wanted = BTreeSet::from([folder.clone()]);
         assert_eq!(watch.set(&wanted, Instant::now()), std::slice::from_ref(&folder));
         assert!(watch.set(&wanted, Instant::now()).is_empty());
