@@ -51,6 +51,21 @@ enum Command {
         #[command(subcommand)]
         act: QuarantineAct,
     },
+    /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
+    Preview {
+        /// The configuration; `agent.d/*.json` beside it is read too.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// The flow whose options are applied; needed where the file does not tell.
+        #[arg(long, value_name = "NAME")]
+        flow: Option<String>,
+        /// So many records are shown.
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        records: u64,
+        /// The lines; standard input where it is left out or `-`.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Says whether the configuration can run, and what it would do; touches nothing.
     Check {
         /// The configuration; `agent.d/*.json` beside it is read too.
@@ -98,7 +113,22 @@ pub fn main() -> Exit {
     match arguments.command {
         Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
         Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
+        Command::Preview { config, flow, records, file } => {
+            let request = preview::Request { flow: flow.as_deref(), file: file.as_deref(), records };
+            show(&config, request)
+        }
         Command::Quarantine { act } => quarantine(act),
+    }
+}
+
+fn show(config: &std::path::Path, request: preview::Request<'_>) -> Exit {
+    let (mut out, mut complaints) = (std::io::stdout().lock(), std::io::stderr().lock());
+    match config::load(config) {
+        Ok(plan) => preview::run(&plan, request, &mut std::io::BufWriter::new(&mut out), &mut complaints),
+        Err(report) => {
+            complaints.write_all(report.to_string().as_bytes()).ok();
+            Exit::Configuration
+        }
     }
 }
 

@@ -76,6 +76,9 @@ fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
         Compression::None => String::new(),
         Compression::Gzip { level } => format!(", gzip level {level}"),
     };
+    if !flow.process.is_empty() {
+        rows.push(("options", flow.process.names().collect::<Vec<_>>().join(", ")));
+    }
     rows.push(("records", packing + &compression));
     let batch = &flow.batch;
     rows.push((
@@ -112,6 +115,16 @@ mod tests {
         for words in ["configuration is good: 1 flow\n", "/a/*.log", "gzip level 1", "/var/lib/datalake-agent"] {
             assert!(out.contains(words), "{words} is missing in {out}");
         }
+    }
+
+    #[test]
+    fn options_are_named_in_their_order() {
+        let (exit, out) = checked(
+            r#"{"flows": [{"filePattern": "/a", "deliveryStream": "raw", "dataProcessingOptions": [
+                {"optionName": "SINGLELINE"}, {"optionName": "ADDBRACKETS"}]}]}"#,
+        );
+        assert_eq!(exit, Exit::Success);
+        assert!(out.contains("options   SINGLELINE, ADDBRACKETS\n"), "{out}");
     }
 
     #[test]

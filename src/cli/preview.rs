@@ -1,6 +1,11 @@
 //! Shows input beside what would be sent of it, with the reason for each record that would not be.
 //! Promises to frame and process exactly as a flow does, and to send nothing.
-//! Leaves the command line, the configuration and opening the input to its caller.
+//! Leaves the command line, the configuration and opening the input to the command.
+
+/// The command.
+mod command;
+
+pub use command::{Request, run};
 
 use crate::framing::{self, Framed, Framer, Input, Room, Run};
 use crate::process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
@@ -69,7 +74,15 @@ pub fn preview(
     limit: u64,
 ) -> Result<Summary, PreviewError> {
     let processor = Processor::new(subject.process, subject.surroundings)?;
-    let mut show = Show { subject, processor, out, sent: Vec::new(), shown: 0, summary: Summary::default() };
+    let mut show = Show {
+        subject,
+        processor,
+        out,
+        sent: Vec::new(),
+        shown: 0,
+        read: Position::START,
+        summary: Summary::default(),
+    };
     let mut framer = Framer::new(subject.framing, Position::START);
     let room = Room { bytes: subject.framing.max_line_bytes, lines: 1 };
     let (mut buffer, mut position) = (vec![0; READ_BYTES], Position::START);
@@ -90,7 +103,10 @@ pub fn preview(
         loop {
             match framer.next(&mut chunk, room, Instant::now()) {
                 Framed::Run(run) => show.record(&run)?,
-                Framed::Filtered { bytes, .. } => show.summary.filtered_bytes += bytes,
+                Framed::Filtered { bytes, end } => {
+                    show.summary.filtered_bytes += bytes;
+                    show.read = end.unwrap_or(show.read);
+                }
                 Framed::NeedMore | Framed::NoRoom => break,
             }
             if show.shown >= limit {
@@ -108,13 +124,15 @@ struct Show<'a> {
     out: &'a mut dyn Write,
     sent: Vec<u8>,
     shown: u64,
+    /// Everything before this has become of a record, or was left out.
+    read: Position,
     summary: Summary,
 }
 
 impl Show<'_> {
     fn record(&mut self, run: &Run<'_>) -> io::Result<()> {
         let Subject { path, file, now_ms, .. } = self.subject;
-        let start = Position(run.end.0.saturating_sub(run.input));
+        let start = std::mem::replace(&mut self.read, run.end);
         let place = Place { path, file, position: start, input: run.input, now_ms };
         self.sent.clear();
         let verdict = self.processor.process(run.bytes, &place, &mut self.sent);

@@ -193,6 +193,11 @@ impl Settings {
         self.steps.iter().filter_map(|step| step.instance).min()
     }
 
+    /// The names of the steps, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.steps.iter().map(|step| step.name)
+    }
+
     /// The name of a step, as a [`super::Reason`] counts them.
     #[must_use]
     pub fn name(&self, step: usize) -> &'static str {

@@ -113,13 +113,7 @@ fn streams(inputs: Vec<Input>) -> Vec<Stream> {
 }
 
 impl Rounds {
-    fn begin(
-        inputs: Vec<Input>,
-        remembered: &Remembered,
-        pool: ChunkPool,
-        save: Save,
-        orders: Arc<Orders>,
-    ) -> Self {
+    fn begin(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, save: Save, orders: Arc<Orders>) -> Self {
         let for_inbox = orders.clone();
         let inbox = Arc::new(Inbox::new(Box::new(move || for_inbox.wake.notify_one())));
         let now = Instant::now();
