@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::flow::budget::{Budget, Lease};
 use crate::flow::core::{Core, Settings};
 use crate::flow::{Flow, Keep, Standing};
+use crate::machine::Sources;
 use crate::process::{Instance, NotReady, Processor, Surroundings};
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
@@ -121,6 +122,8 @@ struct Running {
     looks: Vec<Look>,
     tailer: Tailer,
     stop: watch::Sender<bool>,
+    /// What goes on beside the flows and ends with them.
+    _background: JoinSet<()>,
 }
 
 /// What can be seen of a flow from outside, while it runs and after.
@@ -161,7 +164,12 @@ impl Running {
         let budget = Budget::new(plan.max_memory.as_u64(), set_aside(&plan.flows));
         let service = Arc::new(service);
         let (stop, stopped) = watch::channel(false);
-        let (_learned, instance) = watch::channel(None);
+        let (learned, instance) = watch::channel(None);
+        let mut background = JoinSet::new();
+        if let Some(stays_true) = plan.flows.iter().filter_map(|flow| flow.process.instance()).min() {
+            let sources = Sources::from_environment(|name| std::env::var(name).ok());
+            background.spawn(sources.keep_learning(learned, stays_true));
+        }
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
         for flow in &plan.flows {
             let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
@@ -202,7 +210,7 @@ impl Running {
                 .run(),
             );
         }
-        Ok(Self { flows, looks, tailer, stop })
+        Ok(Self { flows, looks, tailer, stop, _background: background })
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.

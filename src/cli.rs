@@ -166,16 +166,16 @@ fn quarantine(act: QuarantineAct) -> Exit {
             quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ())
         }
         QuarantineAct::Replay { stream, raw, .. } => {
-            let mut reprocess = match reprocess::Reprocess::new(&plan.flows, raw, None) {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
+            };
+            let mut reprocess = match runtime.block_on(reprocess::Reprocess::prepared(&plan.flows, raw)) {
                 Ok(reprocess) => reprocess,
                 Err(error) => {
                     complain(format!("datalake-agent: {error}; or replay with --raw\n"));
                     return Exit::Configuration;
                 }
-            };
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
             };
             runtime.block_on(async {
                 let service = app::service(&plan).await.map_err(|error| std::io::Error::other(error.to_string()))?;

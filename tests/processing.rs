@@ -13,9 +13,11 @@ mod host;
 use host::{Agent, Host, until};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const STREAM: &str = "processed";
 
@@ -213,6 +215,57 @@ fn huge_results_arrive_or_are_kept_in_bounded_memory() {
     arrives(&host, &[one.as_str(), &one].concat());
     until("the other is kept", || quarantine(&host, &["list"]).contains("the result is longer than 1024000 bytes"));
     assert!(agent.peak_memory() < 64 << 20, "{} MiB at the most", agent.peak_memory() >> 20);
+    stop(agent);
+}
+
+/// Answers as the metadata service of an instance does, or hangs up while `says` is false.
+fn metadata_service(says: &'static AtomicBool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut head, mut line) = (String::new(), String::new());
+            while stream.read_line(&mut line).unwrap_or(0) > 2 {
+                head.push_str(&line);
+                line.clear();
+            }
+            if !says.load(Ordering::SeqCst) {
+                continue;
+            }
+            let body = match head.lines().next().unwrap_or_default() {
+                line if line.starts_with("PUT /latest/api/token ") => "token",
+                line if line.contains("/instance-identity/document ") => r#"{"instanceId": "i-7"}"#,
+                _ => "",
+            };
+            let status = if body.is_empty() { 404 } else { 200 };
+            let text =
+                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            stream.get_mut().write_all(text.as_bytes()).ok();
+        }
+    });
+    address
+}
+
+#[test]
+fn records_pass_unchanged_until_the_machine_says_what_it_is() {
+    static SAYS: AtomicBool = AtomicBool::new(false);
+    let options = json!([{"optionName": "ADDEC2METADATA", "logFormat": "SYSLOG"}]);
+    let mut host = Host::new().flow("*.log", STREAM, json!({"dataProcessingOptions": options}));
+    let address = metadata_service(&SAYS);
+    for (name, value) in [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address)] {
+        host.environment.push((name.to_owned(), value.to_owned()));
+    }
+    append(&host.log("a.log"), "{\"a\":1}\n");
+    let agent = host.run();
+    arrives(&host, "{\"a\":1}\n");
+    agent.wait_for("the machine does not say what it is");
+    SAYS.store(true, Ordering::SeqCst);
+    agent.wait_for("the machine says what it is");
+    append(&host.log("a.log"), "{\"a\":2}\n");
+    until("the record is marked", || {
+        text(&host.payload(STREAM)).contains("{\"a\":2,\"instanceId\":\"i-7\",\"metadataTimestamp\":\"")
+    });
     stop(agent);
 }
 

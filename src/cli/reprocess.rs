@@ -6,6 +6,7 @@ use crate::batch::{self, Lines, Packer};
 use crate::config::FlowPlan;
 use crate::deliver::Call;
 use crate::deliver::quarantine::{Entry, EntryOrigin};
+use crate::machine::Sources;
 use crate::process::{Instance, NotReady, Place, Processor, Settings, Verdict};
 use crate::record::{FileKey, Position};
 use crate::telemetry::clock;
@@ -34,6 +35,19 @@ pub struct Reprocess {
 }
 
 impl Reprocess {
+    /// The same; asks the machine what it is, where an option adds that.
+    ///
+    /// # Errors
+    /// When an environment variable is missing that an option needs.
+    pub async fn prepared(flows: &[FlowPlan], raw: bool) -> Result<Self, NotReady> {
+        let asked = !raw && flows.iter().any(|flow| flow.process.instance().is_some());
+        let instance = match asked {
+            true => Sources::from_environment(|name| std::env::var(name).ok()).fetch().await.ok().map(Arc::new),
+            false => None,
+        };
+        Self::new(flows, raw, instance.as_ref())
+    }
+
     /// For these flows; `raw` leaves their options out.
     ///
     /// # Errors
