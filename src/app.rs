@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// Chunks that wait between the tailing thread and a flow.
+/// Chunks that wait between the tailer and a flow.
 const CHUNKS_WAITING: usize = 1;
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -89,7 +89,8 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
         .collect();
     let (store, remembered) = Store::open(&plan.state_directory, &pairs, clock::now_ms())?;
     let keeper = Keeper::start(store)?;
-    // One thread: a flow waits most of the time, and waking another thread costs more than it saves. It hashes and
+    // One thread for the tailer and all flows: each waits most of the time, and handing bytes to another core costs more
+    // than it saves. It reads, hashes and
     // sends some 600 MiB a second, two orders of magnitude above what a delivery stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {

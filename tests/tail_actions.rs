@@ -608,6 +608,46 @@ fn copies_that_match_the_pattern_are_not_shipped_again() {
     world.assert_exactly(&expected);
 }
 
+/// The row of the archive once said "read to its end" as soon as it was known for a copy. Killed before the service had
+/// the rest of the original, the agent found the original gone and the archive done with: the rest was lost.
+#[test]
+fn an_archive_is_not_done_with_before_what_it_is_a_copy_of_is_settled() {
+    for pattern in [&["app.log"][..], &["app.log*"]] {
+        let mut world = World::new(pattern);
+        world.settle = false;
+        let log = world.path("app.log");
+        let old = lines("old", 0..2_000);
+        append(&log, &text(&old));
+        world.start();
+        world.until_lines(&old);
+        rotate(&log, Rotation::RenameAndPack("gz"));
+        append(&log, "new\n");
+        world.until_lines(&["new".to_owned()]);
+        // As long as it is open what the archive is, it counts as something to be read.
+        let in_plain_files = (text(&old).len() + "new\n".len()) as u64;
+        world.until("the archive being known for a copy", |world| {
+            let seen =
+                world.saved.lock().unwrap().rows.values().any(|row| row.path.extension().is_some_and(|e| e == "gz"));
+            seen && world.running.as_ref().unwrap().books.unsettled.value() == in_plain_files
+        });
+        // Half of the old file is settled, and whatever else is ready to be saved is saved with it.
+        let (origin, half) = {
+            let running = world.running.as_ref().unwrap();
+            let (origin, content) = running.contents.iter().max_by_key(|(_, content)| content.end).unwrap();
+            (*origin, content.end / 2)
+        };
+        world.running.as_ref().unwrap().watermarks.post(origin, Position(half));
+        world.until("a row in the middle", |world| {
+            world.saved.lock().unwrap().rows.values().any(|row| row.position == Position(half))
+        });
+        world.crash();
+        world.lines.clear();
+        world.start();
+        world.until_lines(&old[old.len() / 2 + 1..]);
+        world.stop();
+    }
+}
+
 #[test]
 fn a_file_that_is_deleted_while_its_flow_has_no_room_is_read_to_its_end() {
     let mut world = World::new(&["*.log"]);

@@ -41,7 +41,7 @@ const COALESCE: Duration = Duration::from_millis(1);
 const TURNS: usize = 64;
 
 fn wall_clock() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the edge of the tailing thread: decisions get this as a value")]
+    #[expect(clippy::disallowed_methods, reason = "the edge of the tailer: decisions get this as a value")]
     let now = SystemTime::now();
     now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
