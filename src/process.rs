@@ -103,6 +103,8 @@ pub struct Place<'a> {
     pub path: &'a Path,
     /// Which file that is.
     pub file: FileKey,
+    /// Which life of the file; `None` while its first line is not whole.
+    pub generation: Option<u64>,
     /// Position of its first byte in the file.
     pub position: Position,
     /// Bytes of the file that it stands for; what the agent added itself does not count.

@@ -231,10 +231,8 @@ impl World {
             self.next_origin += 1;
             file.origin = Some(origin);
             file.read = file.committed;
-            let info = OriginInfo {
-                path: format!("/world/{index}").into(),
-                file: FileKey { inode: index as u64, ..FileKey::default() },
-            };
+            let key = FileKey { inode: index as u64, ..FileKey::default() };
+            let info = OriginInfo::new(format!("/world/{index}").into(), key);
             let start = Position(file.committed);
             return self.step(Input::Arrived(Arrival::Opened { origin, info: Arc::new(info), start }));
         };

@@ -218,6 +218,36 @@ fn huge_results_arrive_or_are_kept_in_bounded_memory() {
     stop(agent);
 }
 
+#[test]
+fn provenance_tells_the_lives_of_a_truncated_file_apart_and_stays_the_same_over_a_restart() {
+    let options = json!([{"optionName": "ADDPROVENANCE", "prefix": ""}]);
+    let host = Host::new().flow("*.log", STREAM, json!({"dataProcessingOptions": options}));
+    let records = || -> Vec<Value> {
+        text(&host.payload(STREAM)).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let line = |number: u32| format!("{{\"n\":{number}}}\n");
+    append(&host.log("a.log"), &[line(1), line(2)].concat());
+    let agent = host.run();
+    until("the first life arrives", || records().len() == 2);
+    stop(agent);
+    let agent = host.run();
+    append(&host.log("a.log"), &line(3));
+    until("what came after the restart arrives", || records().len() == 3);
+    // In place: the file keeps its identity.
+    File::options().write(true).truncate(true).open(host.log("a.log")).unwrap();
+    append(&host.log("a.log"), &[line(4), line(5)].concat());
+    until("the second life arrives", || records().len() == 5);
+    stop(agent);
+    let records = records();
+    let values = |key: &str| records.iter().map(|record| record[key].clone()).collect::<Vec<_>>();
+    assert_eq!(values("n"), [1, 2, 3, 4, 5]);
+    assert_eq!(values("offset"), [0, 8, 16, 0, 8]);
+    let (files, lives) = (values("file_id"), values("generation"));
+    assert!(files.iter().all(|file| *file == files[0]), "one identity: {files:?}");
+    assert!(lives.iter().all(Value::is_string) && lives[0] != lives[3], "{lives:?}");
+    assert_eq!((&lives[..3], &lives[3..]), (&vec![lives[0].clone(); 3][..], &vec![lives[3].clone(); 2][..]));
+}
+
 /// Answers as the metadata service of an instance does, or hangs up while `says` is false.
 fn metadata_service(says: &'static AtomicBool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

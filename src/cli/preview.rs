@@ -9,7 +9,7 @@ pub use command::{Request, run};
 
 use crate::framing::{self, Framed, Framer, Input, Room, Run};
 use crate::process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
-use crate::record::{FileKey, Position};
+use crate::record::{FileKey, OriginInfo, Position};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Instant;
@@ -81,6 +81,7 @@ pub fn preview(
         sent: Vec::new(),
         shown: 0,
         read: Position::START,
+        origin: OriginInfo::new(subject.path.to_owned(), subject.file),
         summary: Summary::default(),
     };
     let mut framer = Framer::new(subject.framing, Position::START);
@@ -99,6 +100,9 @@ pub fn preview(
             Err(error) => return Err(error.into()),
         };
         let mut chunk = Input { bytes: &buffer[..count], position };
+        if position == Position::START {
+            show.origin.note_generation(&buffer[..count]);
+        }
         position = position + count;
         loop {
             match framer.next(&mut chunk, room, Instant::now()) {
@@ -124,6 +128,7 @@ struct Show<'a> {
     out: &'a mut dyn Write,
     sent: Vec<u8>,
     shown: u64,
+    origin: OriginInfo,
     /// Everything before this has become of a record, or was left out.
     read: Position,
     summary: Summary,
@@ -133,7 +138,8 @@ impl Show<'_> {
     fn record(&mut self, run: &Run<'_>) -> io::Result<()> {
         let Subject { path, file, now_ms, .. } = self.subject;
         let start = std::mem::replace(&mut self.read, run.end);
-        let place = Place { path, file, position: start, input: run.input, now_ms };
+        let generation = self.origin.generation.get().copied();
+        let place = Place { path, file, generation, position: start, input: run.input, now_ms };
         self.sent.clear();
         let verdict = self.processor.process(run.bytes, &place, &mut self.sent);
         self.shown += 1;
@@ -243,7 +249,7 @@ mod tests {
         let (text, summary) = shown(&options, input, 100);
         let expected = r#"record 1, offset 5, 30 bytes
   < Mar  2 12:00:08 a sshd[9]: hi
-  > {"timestamp":"Mar  2 12:00:08","hostname":"a","program":"sshd","processid":"9","message":"hi","host":"h","file":"/var/log/app.log","file_id":"0-0-0","offset":5,"length":30}
+  > {"timestamp":"Mar  2 12:00:08","hostname":"a","program":"sshd","processid":"9","message":"hi","host":"h","file":"/var/log/app.log","file_id":"0-0-0","generation":"8b28fa4672c2734b","offset":5,"length":30}
 record 2, offset 35, 12 bytes
   < hello \u{1b}[31m
   ! quarantined by step 1 (LOGTOJSON): the line is not SYSLOG: the English name of a month was expected at byte 0
@@ -252,7 +258,7 @@ record 3, offset 47, 26 bytes
   ! dropped by step 2 (FILTER): pattern 1 of `exclude` matches
 record 4, offset 73, 24 bytes
   < Mar  2 12:00:09 a b: end
-  > {"timestamp":"Mar  2 12:00:09","hostname":"a","program":"b","processid":null,"message":"end","host":"h","file":"/var/log/app.log","file_id":"0-0-0","offset":73,"length":24}
+  > {"timestamp":"Mar  2 12:00:09","hostname":"a","program":"b","processid":null,"message":"end","host":"h","file":"/var/log/app.log","file_id":"0-0-0","generation":"8b28fa4672c2734b","offset":73,"length":24}
 4 records: 2 sent, 1 dropped, 1 quarantined; 5 bytes of header lines and cut-off ends left out; nothing was sent
 "#;
         assert_eq!(text, expected);

@@ -274,7 +274,7 @@ mod tests {
     fn state(payloads: &[(&str, &str)]) -> tempfile::TempDir {
         let state = tempfile::tempdir().unwrap();
         for (stream, payload) in payloads {
-            let info = OriginInfo { path: PathBuf::from("/var/log/a\tb.log"), file: FileKey::default() };
+            let info = OriginInfo::new(PathBuf::from("/var/log/a\tb.log"), FileKey::default());
             let given_up = GivenUp {
                 payload: payload.as_bytes().to_vec(),
                 lines: 1,
@@ -354,7 +354,7 @@ mod tests {
 
     fn unprocessed(payloads: &[&str]) -> tempfile::TempDir {
         let state = tempfile::tempdir().unwrap();
-        let info = Arc::new(OriginInfo { path: PathBuf::from("/var/log/a.log"), file: FileKey::default() });
+        let info = Arc::new(OriginInfo::new(PathBuf::from("/var/log/a.log"), FileKey::default()));
         let given_up = |payload: &&str| GivenUp {
             payload: payload.as_bytes().to_vec(),
             lines: 1,

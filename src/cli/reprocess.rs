@@ -82,6 +82,7 @@ impl Reprocess {
                 inode: origin.inode,
                 born: origin.born,
             }),
+            generation: origin.and_then(|origin| origin.generation),
             position: Position(origin.map_or(0, |origin| origin.start)),
             input: origin.map_or(0, |origin| origin.end.saturating_sub(origin.start)),
             now_ms: clock::now_ms(),

@@ -138,6 +138,7 @@ fn options_become_steps_and_the_word_of_the_flow_holds_for_those_without_their_o
     let place = Place {
         path: std::path::Path::new("/a"),
         file: crate::record::FileKey::default(),
+        generation: None,
         position: crate::record::Position::START,
         input: 2,
         now_ms: 0,

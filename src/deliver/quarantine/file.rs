@@ -58,6 +58,9 @@ pub struct EntryOrigin {
     pub inode: u64,
     /// Its birth time in nanoseconds since 1970, 0 where unknown.
     pub born: u64,
+    /// Which life of the file: the hash of its first line, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     /// Position of the first byte.
     pub start: u64,
     /// Position after the last byte.
@@ -76,7 +79,8 @@ impl Entry {
             let (path, path_base64) = origin(info.path.as_os_str());
             let file = info.file;
             let (device, inode, born) = (file.device, file.inode, file.born);
-            EntryOrigin { path, path_base64, device, inode, born, start: start.0, end: end.0 }
+            let generation = info.generation.get().copied();
+            EntryOrigin { path, path_base64, device, inode, born, generation, start: start.0, end: end.0 }
         });
         Self {
             time: time.to_owned(),

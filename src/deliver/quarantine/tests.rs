@@ -10,10 +10,8 @@ use std::sync::Arc;
 const NOON: u64 = 1_795_262_400_000;
 
 fn given_up(payload: &[u8]) -> GivenUp {
-    let info = OriginInfo {
-        path: PathBuf::from("/var/log/app 1.log"),
-        file: FileKey { device: 7, inode: 42, born: 1_700_000_000_000_000_001 },
-    };
+    let key = FileKey { device: 7, inode: 42, born: 1_700_000_000_000_000_001 };
+    let info = OriginInfo::new(PathBuf::from("/var/log/app 1.log"), key);
     GivenUp {
         payload: payload.to_vec(),
         lines: 2,
@@ -68,7 +66,7 @@ fn a_path_that_is_not_utf8_is_kept_exactly() {
     let state = tempfile::tempdir().unwrap();
     let mut record = given_up(b"x");
     let raw = b"/var/log/\xff\xfe.log";
-    let info = OriginInfo { path: PathBuf::from(OsStr::from_bytes(raw)), file: FileKey::default() };
+    let info = OriginInfo::new(PathBuf::from(OsStr::from_bytes(raw)), FileKey::default());
     record.extents[0].0 = Arc::new(info);
     quarantine(state.path()).keep(&record, NOON).unwrap();
     let origin = &waiting(state.path())[0].origins[0];

@@ -156,8 +156,14 @@ impl Core {
         let processing = self.processing.as_mut().expect("asked by the caller");
         let track = self.ledger.track(origin).expect("opened with the origin");
         let start = track.read();
-        let place =
-            Place { path: &info.path, file: info.file, position: start, input: run.input, now_ms: processing.wall_ms };
+        let place = Place {
+            path: &info.path,
+            file: info.file,
+            generation: info.generation.get().copied(),
+            position: start,
+            input: run.input,
+            now_ms: processing.wall_ms,
+        };
         processing.out.clear();
         let verdict = processing.processor.process(run.bytes, &place, &mut processing.out);
         match verdict {
