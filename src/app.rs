@@ -4,27 +4,29 @@
 
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
+use crate::config::Plan;
 use crate::config::plan::set_aside;
-use crate::config::{FlowPlan, Plan};
-use crate::deliver::GivenUp;
 use crate::deliver::firehose::Firehose;
-use crate::deliver::quarantine::Quarantine;
 use crate::deliver::session::{self, SessionError};
 use crate::exit::Exit;
-use crate::flow::budget::{Budget, Lease};
-use crate::flow::core::{Core, Settings};
-use crate::flow::{Flow, Keep, Standing};
+use crate::flow::budget::Budget;
+use crate::flow::{Flow, Standing};
 use crate::machine::Sources;
-use crate::process::{Instance, NotReady, Processor, Surroundings};
+use crate::process::NotReady;
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+
+/// A flow's parts out of its plan.
+mod flows;
+
+pub use flows::surroundings;
 
 /// Chunks that wait between the tailer and a flow.
 const CHUNKS_WAITING: usize = 1;
@@ -197,11 +199,11 @@ impl Running {
                 Flow {
                     name: flow.name.clone(),
                     stream: flow.batch.stream.clone(),
-                    core: core(flow, &budget)?,
+                    core: flows::core(flow, &budget)?,
                     arrivals,
                     watermarks,
                     service: service.clone(),
-                    keep: keep(plan, flow),
+                    keep: flows::keep(plan, flow),
                     wake: tailer.waker(),
                     books,
                     standing,
@@ -332,50 +334,6 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
         }
     }
 }
-fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Result<Core, StartError> {
-    let settings = Settings {
-        framing: flow.framing.clone(),
-        batch: flow.batch.clone(),
-        pace: flow.pace,
-        max_concurrent_requests: flow.max_concurrent_requests,
-    };
-    let lease = Lease::new(budget.clone(), flow.batch.memory_floor());
-    let core = Core::new(settings, lease, fastrand::u64(..), Instant::now().into_std());
-    if flow.process.is_empty() {
-        return Ok(core);
-    }
-    let surroundings = surroundings(flow, None);
-    let processor = Processor::new(&flow.process, &surroundings)
-        .map_err(|error| StartError::NotReady { flow: flow.name.clone(), error })?;
-    Ok(core.with_processor(processor))
-}
-
-/// What the options of a flow may know of this machine.
-#[must_use]
-pub fn surroundings(flow: &FlowPlan, instance: Option<Arc<Instance>>) -> Surroundings {
-    let set = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
-    Surroundings {
-        host: host_name(),
-        variables: flow.process.variables().filter_map(set).collect(),
-        instance,
-        max_record_bytes: flow.longest_record(),
-    }
-}
-
-/// The name of this machine as the kernel has it.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
-    let quarantine = Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name);
-    let quarantine = Mutex::new(quarantine);
-    Arc::new(move |given_up: Vec<GivenUp>| {
-        let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-        quarantine.keep_all(&given_up, clock::now_ms()).map_err(|error| error.to_string())
-    })
-}
-
 async fn either(first: &mut Signal, second: &mut Signal) -> Option<()> {
     tokio::select! {
         got = first.recv() => got,

@@ -5,6 +5,8 @@
 
 /// What a flow does with an answer.
 mod answers;
+/// Records that are given up on purpose.
+mod giving_up;
 /// What a flow does with arrivals.
 mod intake;
 /// What a flow does with records one by one.
@@ -14,14 +16,14 @@ mod condition;
 
 pub use condition::{Condition, Notice};
 
+use self::giving_up::Quarantining;
 use self::processing::Processing;
 use super::budget::Lease;
-use crate::batch::{self, Claim, Packer, Sealed};
+use crate::batch::{self, Packer, Sealed};
 use crate::deliver::pace::{self, Pace};
-use crate::deliver::{Answer, Fault, GivenUp};
+use crate::deliver::{Answer, GivenUp};
 use crate::framing::{self, Framer};
 use crate::ledger::Ledger;
-use crate::process::Reason;
 use crate::record::{Arrival, Chunk, Origin, OriginInfo, Position};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -172,35 +174,6 @@ struct Again {
     sealed: Sealed,
     indexes: VecDeque<usize>,
     due: Instant,
-}
-
-/// Records that the quarantine is to keep; tried again when that fails.
-#[derive(Debug)]
-struct Quarantining {
-    held: Held,
-    attempts: u32,
-    /// When to try again; `None` while the quarantine is at it.
-    due: Option<Instant>,
-}
-
-/// What is held until the quarantine has it.
-#[derive(Debug)]
-enum Held {
-    /// A batch of one record that the service refuses for good.
-    Refused(Sealed, Fault),
-    /// Records that an option could not work on.
-    Unprocessed(Vec<Failure>),
-}
-
-/// A record that an option could not work on.
-#[derive(Debug)]
-struct Failure {
-    claim: Claim,
-    /// As it came in.
-    payload: Vec<u8>,
-    /// Bytes of input that it stands for.
-    input: u64,
-    reason: Reason,
 }
 
 /// A flow that has been quiet for so long gives its buffers back to the system.

@@ -46,6 +46,10 @@ pub fn status_words(flows: &[FlowLook<'_>], unsaved: Option<Duration>, now: u64)
     for (what, bytes) in lost {
         append(&mut words, format_args!(", {} {what}", bytes_in_words(bytes)));
     }
+    let unfit = sum(|books| &books.unprocessed);
+    if unfit > 0 {
+        append(&mut words, format_args!(", {} unfit for the options", count(unfit, "record")));
+    }
     let holding: Vec<_> = flows.iter().filter_map(|look| Some((look.flow, look.holding?))).collect();
     for (index, (flow, reason)) in holding.iter().take(NAMED).enumerate() {
         append(&mut words, format_args!("{} {flow} ({reason})", if index == 0 { "; holding:" } else { "," }));

@@ -8,11 +8,12 @@
 //! | unknown, not sent, hold | the same call again, later |
 //! | poison | two halves; a single record goes to the quarantine and is settled when it is kept there |
 
-use super::{Action, Again, BatchId, Condition, Core, Failure, Held, Notice, Outbound, Quarantining, Stream};
+use super::giving_up::{Held, Quarantining};
+use super::{Action, Again, BatchId, Condition, Core, Outbound};
 use crate::batch::{Claim, Sealed};
-use crate::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, retry};
+use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
 use crate::record::{Origin, Position};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 impl Core {
@@ -39,51 +40,6 @@ impl Core {
                 self.failed(outbound, fault, now, actions);
             }
             Answer::Failed(fault) => self.failed(outbound, fault, now, actions),
-        }
-    }
-
-    pub(super) fn quarantined(
-        &mut self,
-        id: BatchId,
-        kept: Result<(), String>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let mut record = self.giving_up.remove(&id).expect("the quarantine answers for what it was given");
-        match kept {
-            Ok(()) => match record.held {
-                Held::Refused(sealed, fault) => self.refused_is_kept(sealed, &fault, actions),
-                Held::Unprocessed(failed) => self.failed_are_kept(failed),
-            },
-            Err(reason) => {
-                record.attempts += 1;
-                if record.attempts == 1 {
-                    actions.push(Action::Notice(Notice::QuarantineFailed { reason }));
-                }
-                let wait = retry::delay(Meaning::Hold, record.attempts, self.random.u64(..));
-                record.due = Some(now + wait);
-                self.giving_up.insert(id, record);
-            }
-        }
-    }
-
-    fn refused_is_kept(&mut self, mut sealed: Sealed, fault: &Fault, actions: &mut Vec<Action>) {
-        let input = sealed.input();
-        let lines = sealed.records().iter().map(|record| record.lines).sum();
-        self.tally.quarantined += input;
-        actions.push(Action::Notice(Notice::Quarantined { reason: fault.to_string(), lines, bytes: input }));
-        let claims = sealed.take_all_claims();
-        self.settle(claims);
-        self.recycle(sealed);
-    }
-
-    /// Offers records to the quarantine again that it could not keep.
-    pub(super) fn retry_quarantine(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for (id, record) in &mut self.giving_up {
-            if record.due.is_some_and(|due| due <= now) {
-                record.due = None;
-                actions.push(Action::Quarantine(*id, record.held.given_up(&self.origins)));
-            }
         }
     }
 
@@ -228,50 +184,9 @@ impl Core {
         self.close_if_settled(origin);
     }
 
-    fn recycle(&mut self, sealed: Sealed) {
+    pub(super) fn recycle(&mut self, sealed: Sealed) {
         if let Some(buffer) = sealed.into_buffer() {
             self.packer.reuse(buffer);
         }
-    }
-}
-
-impl Held {
-    /// Memory that it holds beyond what is set aside for it, in bytes.
-    pub(super) const fn memory(&self) -> usize {
-        match self {
-            Self::Refused(sealed, _) => sealed.memory(),
-            Self::Unprocessed(_) => 0,
-        }
-    }
-
-    /// What the quarantine is to keep.
-    pub(super) fn given_up(&self, origins: &BTreeMap<Origin, Stream>) -> Vec<GivenUp> {
-        let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
-        match self {
-            Self::Refused(sealed, fault) => vec![GivenUp {
-                payload: sealed.payload_of(0),
-                lines: sealed.records()[0].lines,
-                extents: sealed.claims_of(0).map(extent).collect(),
-                fault: fault.clone(),
-                unprocessed: false,
-            }],
-            Self::Unprocessed(failed) => failed
-                .iter()
-                .map(|failure| GivenUp {
-                    payload: failure.payload.clone(),
-                    lines: 1,
-                    extents: vec![extent(&failure.claim)],
-                    fault: failure.fault(),
-                    unprocessed: true,
-                })
-                .collect(),
-        }
-    }
-}
-
-impl Failure {
-    fn fault(&self) -> Fault {
-        let message = self.reason.to_string();
-        Fault { meaning: Meaning::Poison, code: "processing".to_owned(), message }
     }
 }

@@ -3,8 +3,9 @@
 //! what is held for that stays within what the plan has set aside, however many records fail.
 //! Leaves what the steps do to process, and which room there is to intake.
 
+use super::giving_up::{Failure, Held, Quarantining};
 use super::intake::pack;
-use super::{Action, Core, Failure, Held, Notice, Quarantining, Stream};
+use super::{Action, Core, Notice, Stream};
 use crate::batch::Claim;
 use crate::framing::{Framed, Input as FramerInput, Room, Run};
 use crate::process::{Instance, Place, Processor, Reason, Verdict};
