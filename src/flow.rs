@@ -107,12 +107,14 @@ impl<S: Service> Flow<S> {
                 }
             };
             stopping |= matches!(input, Input::Stop);
-            if self.instance.has_changed().unwrap_or(false)
-                && let Some(instance) = self.instance.borrow_and_update().as_ref()
-            {
-                self.core.learn(instance);
+            if self.core.processes_records() {
+                if self.instance.has_changed().unwrap_or(false)
+                    && let Some(instance) = self.instance.borrow_and_update().as_ref()
+                {
+                    self.core.learn(instance);
+                }
+                self.core.set_wall_clock(clock::now_ms());
             }
-            self.core.set_wall_clock(clock::now_ms());
             self.core.step(input, self::now(), &mut actions);
             for action in actions.drain(..) {
                 match action {

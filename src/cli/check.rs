@@ -78,6 +78,10 @@ fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
     };
     if !flow.process.is_empty() {
         rows.push(("options", flow.process.names().collect::<Vec<_>>().join(", ")));
+        let variables: Vec<&str> = flow.process.variables().collect();
+        if !variables.is_empty() {
+            rows.push(("reads", format!("{} from the environment of the agent", variables.join(", "))));
+        }
     }
     rows.push(("records", packing + &compression));
     let batch = &flow.batch;
@@ -121,10 +125,11 @@ mod tests {
     fn options_are_named_in_their_order() {
         let (exit, out) = checked(
             r#"{"flows": [{"filePattern": "/a", "deliveryStream": "raw", "dataProcessingOptions": [
-                {"optionName": "SINGLELINE"}, {"optionName": "ADDBRACKETS"}]}]}"#,
+                {"optionName": "SINGLELINE"}, {"optionName": "ADDMETADATA", "metadata": "${env:STAGE}"}]}]}"#,
         );
         assert_eq!(exit, Exit::Success);
-        assert!(out.contains("options   SINGLELINE, ADDBRACKETS\n"), "{out}");
+        assert!(out.contains("options   SINGLELINE, ADDMETADATA\n"), "{out}");
+        assert!(out.contains("reads     STAGE from the environment of the agent\n"), "{out}");
     }
 
     #[test]

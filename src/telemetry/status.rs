@@ -208,10 +208,12 @@ mod tests {
         let books = Books::default();
         books.destroyed.set(1024);
         books.quarantined.set(5);
+        books.unprocessed.set(2);
         let words = status_words(&[look("a", &books, None)], Some(Duration::from_secs(300)), 0);
         assert_eq!(
             words,
-            "1 flow, 0 files, nothing behind, 1.0 KiB destroyed unread, 5 B in quarantine; positions not saved for \
+            "1 flow, 0 files, nothing behind, 1.0 KiB destroyed unread, 5 B in quarantine, \
+             2 records unfit for the options; positions not saved for \
              5 min"
         );
     }

@@ -107,6 +107,12 @@ impl Core {
         self
     }
 
+    /// Whether records are looked at one by one.
+    #[must_use]
+    pub const fn processes_records(&self) -> bool {
+        self.processing.is_some()
+    }
+
     /// Hands on what the machine has said about itself.
     pub fn learn(&mut self, instance: &Arc<Instance>) {
         if let Some(processing) = &mut self.processing {
