@@ -25,6 +25,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// A flow's parts out of its plan.
 mod flows;
+/// When freed memory goes back to the system.
+mod memory;
 
 pub use flows::surroundings;
 
@@ -304,6 +306,8 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
     notifier.ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
     let watch_every = Notifier::watchdog_interval();
+    memory::give_back();
+    let mut rest = memory::Rest::default();
     let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
     let mut watched = Instant::now();
     let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
@@ -317,6 +321,10 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
             .map(|(look, reason)| FlowLook { flow: &look.name, books: &look.books, holding: reason.as_deref() })
             .collect();
         let now = Instant::now();
+        let read = flows.iter().map(|look| look.books.read.value()).sum();
+        if rest.look(read, flows.iter().all(|look| look.books.idle.value() == 1)) {
+            memory::give_back();
+        }
         let health = keeper.health();
         let unsaved = health.failing.and(health.unsaved_since).map(|since| since.elapsed());
         notifier.status(&status_words(&looks, unsaved, clock::now_ms()));
@@ -334,6 +342,7 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
         }
     }
 }
+
 async fn either(first: &mut Signal, second: &mut Signal) -> Option<()> {
     tokio::select! {
         got = first.recv() => got,

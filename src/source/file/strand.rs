@@ -90,7 +90,7 @@ pub(super) struct Strand {
     /// Hash of folder and name without rotation suffixes.
     pub(super) family: u64,
     pub(super) origin: Option<Origin>,
-    /// What the flow was told of the newest origin.
+    /// What the flow was told of the newest origin, until it is known which life of the file it is.
     pub(super) info: Option<Arc<OriginInfo>>,
     pub(super) read: u64,
     pub(super) settled: u64,
@@ -193,7 +193,7 @@ impl Strand {
         strand.settled = row.position.0;
         strand.head = row.head;
         strand.sure = row.size;
-        strand.evidence.push_back((row.frontier_end.0, row.frontier));
+        strand.evidence = VecDeque::from([(row.frontier_end.0, row.frontier)]);
         strand.confirmed = false;
         strand.as_saved = true;
         // Only a finished archive is saved without a hash of what stands before its position.

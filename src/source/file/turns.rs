@@ -242,8 +242,9 @@ impl Stream {
                     strand.place.size = size.max(start);
                     return Ok(Read::Nothing);
                 }
-                if let Some(info) = strand.info.as_ref().filter(|info| info.generation.get().is_none()) {
+                if let Some(info) = &strand.info {
                     info.note_generation(&identity::head_bytes(file)?);
+                    strand.info.take_if(|info| info.generation.get().is_some());
                 }
                 strand.looked = world.wall;
                 strand.advance(start + count as u64, frontier_of(&before, &buffer[buffer.len() - count..]), world.now);
