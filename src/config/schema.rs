@@ -4,6 +4,7 @@
 
 use super::keys::{COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, TOP_KEYS};
 use super::report::quoted;
+use crate::process;
 use crate::units::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -49,6 +50,7 @@ fn kind_in_words(kind: &Kind) -> String {
             choices.iter().map(|choice| format!("`{}`", quoted(choice))).collect::<Vec<_>>().join(" or ")
         }
         Kind::Compression => "`\"none\"`, `\"gzip\"` or an object".to_owned(),
+        Kind::Options => "list of objects".to_owned(),
         Kind::Flows => "list of flows".to_owned(),
     }
 }
@@ -119,6 +121,14 @@ fn property(key: &Key) -> Value {
             "required": required(COMPRESSION_KEYS),
             "properties": properties(COMPRESSION_KEYS),
         }]}),
+        Kind::Options => json!({"type": "array", "items": {
+            "type": "object",
+            "required": ["optionName"],
+            "properties": {
+                "optionName": {"enum": process::Settings::OPTION_NAMES},
+                "onFailure": {"enum": ["quarantine", "raw", "drop"]},
+            },
+        }}),
         Kind::Flows => json!({"type": "array", "items": {"$ref": "#/$defs/flow"}}),
     };
     property["description"] = json!(key.meaning);
