@@ -2,32 +2,37 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
-/// When freed memory goes back to the system.
-mod memory;
-
 use crate::batch::Form;
 use crate::batch::kinesis::RECORD_BYTES;
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
+use crate::config::plan::set_aside;
 use crate::config::{FlowPlan, Plan};
+use crate::deliver::Destination;
 use crate::deliver::firehose::Firehose;
 use crate::deliver::kinesis::Kinesis;
-use crate::deliver::quarantine::Quarantine;
 use crate::deliver::session::{self, SessionError, Target};
-use crate::deliver::{Destination, GivenUp};
 use crate::exit::Exit;
-use crate::flow::budget::{Budget, Lease};
-use crate::flow::core::{Core, Settings};
-use crate::flow::{Flow, Keep, Standing};
+use crate::flow::budget::Budget;
+use crate::flow::{Flow, Standing};
+use crate::machine::Sources;
+use crate::process::NotReady;
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+
+/// A flow's parts out of its plan.
+mod flows;
+/// When freed memory goes back to the system.
+mod memory;
+
+pub use flows::surroundings;
 
 /// Chunks that wait between the tailer and a flow.
 const CHUNKS_WAITING: usize = 1;
@@ -45,6 +50,8 @@ enum StartError {
     System(#[from] std::io::Error),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("the options of flow `{flow}` cannot run here: {error}")]
+    NotReady { flow: String, error: NotReady },
 }
 
 impl StartError {
@@ -52,7 +59,7 @@ impl StartError {
         match self {
             Self::State(_) => Exit::CannotCreate,
             Self::System(_) => Exit::Software,
-            Self::Session(_) => Exit::Configuration,
+            Self::Session(_) | Self::NotReady { .. } => Exit::Configuration,
         }
     }
 }
@@ -190,6 +197,8 @@ struct Running {
     looks: Vec<Look>,
     tailer: Tailer,
     stop: watch::Sender<bool>,
+    /// What goes on beside the flows and ends with them.
+    _background: JoinSet<()>,
 }
 
 /// What can be seen of a flow from outside, while it runs and after.
@@ -228,9 +237,14 @@ impl Running {
         remembered: crate::record::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
-        let floors = planned.iter().map(|flow| flow.batch.memory_floor()).sum();
-        let budget = Budget::new(plan.max_memory.as_u64(), floors);
+        let budget = Budget::new(plan.max_memory.as_u64(), set_aside(planned));
         let (stop, stopped) = watch::channel(false);
+        let (learned, instance) = watch::channel(None);
+        let mut background = JoinSet::new();
+        if let Some(stays_true) = plan.flows.iter().filter_map(|flow| flow.process.instance()).min() {
+            let sources = Sources::from_environment(|name| std::env::var(name).ok());
+            background.spawn(sources.keep_learning(learned, stays_true));
+        }
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
         for flow in planned {
             let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
@@ -257,20 +271,21 @@ impl Running {
                 Flow {
                     name: flow.name.clone(),
                     stream: flow.batch.stream.clone(),
-                    core: core(flow, &budget),
+                    core: flows::core(flow, &budget)?,
                     arrivals,
                     watermarks,
                     service: Arc::new(destination),
-                    keep: keep(plan, flow),
+                    keep: flows::keep(plan, flow),
                     wake: tailer.waker(),
                     books,
                     standing,
+                    instance: instance.clone(),
                     stop: stopped.clone(),
                 }
                 .run(),
             );
         }
-        Ok(Self { flows, looks, tailer, stop })
+        Ok(Self { flows, looks, tailer, stop, _background: background })
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
@@ -396,26 +411,6 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
             }
         }
     }
-}
-
-fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
-    let settings = Settings {
-        framing: flow.framing.clone(),
-        batch: flow.batch.clone(),
-        pace: flow.pace,
-        max_concurrent_requests: flow.max_concurrent_requests,
-    };
-    let lease = Lease::new(budget.clone(), flow.batch.memory_floor());
-    Core::new(settings, lease, fastrand::u64(..), Instant::now().into_std())
-}
-
-fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
-    let quarantine = Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name);
-    let quarantine = Mutex::new(quarantine);
-    Arc::new(move |given_up: GivenUp| {
-        let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-        quarantine.keep(&given_up, clock::now_ms()).map_err(|error| error.to_string())
-    })
 }
 
 async fn either(first: &mut Signal, second: &mut Signal) -> Option<()> {

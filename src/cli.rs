@@ -14,6 +14,9 @@ pub mod preview;
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
 
+/// What options could not work on, processed once more.
+pub mod reprocess;
+
 use crate::deliver::session::SessionError;
 use crate::deliver::session::Settings;
 use crate::exit::Exit;
@@ -50,13 +53,28 @@ enum Command {
         #[arg(long, value_name = "LEVEL")]
         log_level: Option<String>,
     },
-    /// Shows or sends again what the service refused for good.
+    /// Shows or sends again what the service refused for good, and what no option could work on.
     Quarantine {
         #[command(subcommand)]
         act: QuarantineAct,
     },
     /// Moves a host of the Kinesis Agent over: configuration and saved positions. Writes nothing without --write.
     Migrate(Migrate),
+    /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
+    Preview {
+        /// The configuration; `agent.d/*.json` beside it is read too.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// The flow whose options are applied; needed where the file does not tell.
+        #[arg(long, value_name = "NAME")]
+        flow: Option<String>,
+        /// So many records are shown.
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        records: u64,
+        /// The lines; standard input where it is left out or `-`.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Says whether the configuration can run, and what it would do; touches nothing.
     Check {
         /// The configuration; `agent.d/*.json` beside it is read too.
@@ -115,6 +133,9 @@ enum QuarantineAct {
         /// Only those for this stream.
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
+        /// Sends records that an option could not work on as they came in, instead of processing them once more.
+        #[arg(long)]
+        raw: bool,
     },
 }
 
@@ -132,8 +153,23 @@ pub fn main() -> Exit {
     match arguments.command {
         Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
         Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
+        Command::Preview { config, flow, records, file } => {
+            let request = preview::Request { flow: flow.as_deref(), file: file.as_deref(), records };
+            show(&config, request)
+        }
         Command::Quarantine { act } => quarantine(act),
         Command::Migrate(arguments) => moved(arguments),
+    }
+}
+
+fn show(config: &std::path::Path, request: preview::Request<'_>) -> Exit {
+    let (mut out, mut complaints) = (std::io::stdout().lock(), std::io::stderr().lock());
+    match config::load(config) {
+        Ok(plan) => preview::run(&plan, request, &mut std::io::BufWriter::new(&mut out), &mut complaints),
+        Err(report) => {
+            complaints.write_all(report.to_string().as_bytes()).ok();
+            Exit::Configuration
+        }
     }
 }
 
@@ -201,10 +237,17 @@ fn quarantine(act: QuarantineAct) -> Exit {
         QuarantineAct::List { stream, .. } => {
             quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ())
         }
-        QuarantineAct::Replay { stream, .. } => {
+        QuarantineAct::Replay { stream, raw, .. } => {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
+            };
+            let mut reprocess = match runtime.block_on(reprocess::Reprocess::prepared(&plan.flows, raw)) {
+                Ok(reprocess) => reprocess,
+                Err(error) => {
+                    complain(format!("datalake-agent: {error}; or replay with --raw\n"));
+                    return Exit::Configuration;
+                }
             };
             runtime.block_on(async {
                 let failed = |error: SessionError| std::io::Error::other(error.to_string());
@@ -212,7 +255,8 @@ fn quarantine(act: QuarantineAct) -> Exit {
                     let firehose = app::firehose(&settings).await.map_err(failed)?;
                     let kinesis = app::kinesis(&settings).await.map_err(failed)?;
                     let services = (&firehose, &kinesis);
-                    quarantine::replay(&plan.state_directory, stream.as_deref(), services, &mut out).await?;
+                    let stream = stream.as_deref();
+                    quarantine::replay(&plan.state_directory, stream, &mut reprocess, services, &mut out).await?;
                 }
                 Ok(())
             })

@@ -11,15 +11,16 @@ pub mod core;
 use self::core::{Action, BatchId, Condition, Core, Input, Notice, Tally};
 use crate::books::Books;
 use crate::deliver::{Answer, Call, GivenUp, Service};
+use crate::process::Instance;
 use crate::record::{Arrival, Watermarks};
 use crate::telemetry::clock;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// Keeps records that were given up; called on a thread that may wait for the disk.
-pub type Keep = Arc<dyn Fn(GivenUp) -> Result<(), String> + Send + Sync>;
+/// Keeps records that were given up, all or none; called on a thread that may wait for the disk.
+pub type Keep = Arc<dyn Fn(Vec<GivenUp>) -> Result<(), String> + Send + Sync>;
 
 /// Told whenever the flow has taken something from its channel, so that the source may hand over more.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -46,23 +47,33 @@ pub struct Flow<S> {
     pub books: Arc<Books>,
     /// Why it holds, in words, for others to look at.
     pub standing: Standing,
+    /// What the machine says about itself, for the options that add it.
+    pub instance: watch::Receiver<Option<Arc<Instance>>>,
     /// Becomes true when the flow is to stop.
     pub stop: watch::Receiver<bool>,
 }
 
 /// Why a flow waits on purpose; empty while it does not.
 #[derive(Clone, Debug, Default)]
-pub struct Standing(Arc<Mutex<Option<String>>>);
+pub struct Standing(Arc<Mutex<Reasons>>);
+
+/// Why a flow waits, by who makes it wait.
+#[derive(Debug, Default)]
+struct Reasons {
+    service: Option<String>,
+    quarantine: Option<String>,
+}
 
 impl Standing {
     /// The reason, if there is one.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let reasons = self.lock();
+        reasons.service.clone().or_else(|| reasons.quarantine.clone())
     }
 
-    fn set(&self, reason: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    fn lock(&self) -> MutexGuard<'_, Reasons> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,6 +115,14 @@ impl<S: Service> Flow<S> {
                 }
             };
             stopping |= matches!(input, Input::Stop);
+            if self.core.processes_records() {
+                if self.instance.has_changed().unwrap_or(false)
+                    && let Some(instance) = self.instance.borrow_and_update().as_ref()
+                {
+                    self.core.learn(instance);
+                }
+                self.core.set_wall_clock(clock::now_ms());
+            }
             self.core.step(input, self::now(), &mut actions);
             for action in actions.drain(..) {
                 match action {
@@ -153,12 +172,12 @@ impl<S: Service> Flow<S> {
                         "the flow holds until this is mended and tries again now and then; nothing is lost"
                     ),
                 }
-                self.standing.set(match condition {
+                self.standing.lock().service = match condition {
                     Condition::Flowing => None,
                     Condition::Throttled { reason } | Condition::Failing { reason } | Condition::Holding { reason } => {
                         Some(reason)
                     }
-                });
+                };
             }
             Notice::Quarantined { reason, lines, bytes } => tracing::warn!(
                 flow,
@@ -168,22 +187,51 @@ impl<S: Service> Flow<S> {
                 bytes,
                 "the service refuses this record for good; it is kept: see `datalake-agent quarantine list`"
             ),
-            Notice::QuarantineFailed { reason } => tracing::error!(
+            Notice::Unprocessed { reason, quarantined, raw, dropped } => tracing::warn!(
                 flow,
                 stream,
                 reason,
-                "a refused record cannot be kept in the quarantine; the flow holds it and tries again"
+                quarantined,
+                raw,
+                dropped,
+                "records do not fit `dataProcessingOptions`; see what they look like with `datalake-agent preview` or \
+                 `datalake-agent quarantine list`, mend the options, and replay"
             ),
+            Notice::QuarantineFailed { reason } => {
+                tracing::error!(
+                    flow,
+                    stream,
+                    reason,
+                    "a record cannot be kept in the quarantine; the flow holds it and tries again"
+                );
+                self.standing.lock().quarantine = Some(reason);
+            }
+            Notice::QuarantineWorks => {
+                tracing::info!(flow, stream, "the quarantine keeps records again");
+                self.standing.lock().quarantine = None;
+            }
         }
     }
 
     fn publish(&self) {
-        let Tally { delivered, filtered, quarantined, lines, records, payload, billed, calls, retried, .. } =
-            self.core.tally();
+        let Tally {
+            delivered,
+            filtered,
+            quarantined,
+            unprocessed,
+            lines,
+            records,
+            payload,
+            billed,
+            calls,
+            retried,
+            ..
+        } = self.core.tally();
         let books = &self.books;
         books.delivered.set(delivered);
         books.filtered.set(filtered);
         books.quarantined.set(quarantined);
+        books.unprocessed.set(unprocessed);
         books.lines.set(lines);
         books.records.set(records);
         books.payload.set(payload);

@@ -83,10 +83,6 @@ pub(super) static TOP: &[Foreign] = &[
 
 /// In a flow.
 pub(super) static FLOW: &[Foreign] = &[
-    later(
-        "dataProcessingOptions",
-        "this version sends lines as they are; let the stream's transformation do it, or keep this flow with the Kinesis Agent",
-    ),
     later("fileFooterPattern", "the end of a file is found by its identity, not by a footer; remove the key"),
     renamed("compressionLevel", "write \"compression\": {\"type\": \"gzip\", \"level\": 6}"),
     renamed("excludePattern", "use `exclude`"),

@@ -4,6 +4,7 @@
 
 use super::keys::{COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, PARTITION_KEY_KEYS, TOP_KEYS};
 use super::report::quoted;
+use crate::process;
 use crate::units::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -51,6 +52,7 @@ fn kind_in_words(kind: &Kind) -> String {
         }
         Kind::Compression => "`\"none\"`, `\"gzip\"` or an object".to_owned(),
         Kind::PartitionKey => "`\"RANDOM\"`, `\"DETERMINISTIC\"` or an object".to_owned(),
+        Kind::Options => "list of objects".to_owned(),
         Kind::Flows => "list of flows".to_owned(),
     }
 }
@@ -129,6 +131,14 @@ fn property(key: &Key) -> Value {
             "maxProperties": 1,
             "properties": properties(PARTITION_KEY_KEYS),
         }]}),
+        Kind::Options => json!({"type": "array", "items": {
+            "type": "object",
+            "required": ["optionName"],
+            "properties": {
+                "optionName": {"enum": process::Settings::OPTION_NAMES},
+                "onFailure": {"enum": ["quarantine", "raw", "drop"]},
+            },
+        }}),
         Kind::Flows => json!({"type": "array", "items": {"$ref": "#/$defs/flow"}}),
     };
     property["description"] = json!(key.meaning);

@@ -118,6 +118,12 @@ impl Host {
         self
     }
 
+    /// Forgets the flows: the next configuration has others.
+    pub(crate) fn without_flows(mut self) -> Self {
+        self.flows.clear();
+        self
+    }
+
     /// The same as it stands in the configuration; a pattern without a slash is below the log folder.
     pub(crate) fn flow_json(&self, pattern: &str, stream: &str, more: Value) -> Value {
         let pattern = match pattern.starts_with('/') {

@@ -2,6 +2,9 @@
 //! Promises that every flow it returns can run, and that a faulty one is judged to its end.
 //! Leaves what all flows share to `plan`.
 
+/// What is done with each record.
+mod processing;
+
 use super::kinesis;
 use super::{FlowPlan, access};
 use crate::batch::{self, Compression, firehose};
@@ -107,6 +110,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     let batch = prove_batch(written, report);
     // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
     let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
+    let process = processing::prove(written, report);
     let stream = prove_stream(written, report)?;
     let service = if written.is_to_kinesis() { "kinesis" } else { "firehose" };
     let region = written.region.as_ref().and_then(|region| access::prove_region(region, report));
@@ -120,6 +124,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             initial_position: if written.from_start { StartOfFile } else { EndOfFile },
         },
         framing,
+        process,
         batch,
         pace: deliver::pace::Settings {
             max_bytes_per_second: written.max_bytes_per_second,
@@ -295,7 +300,7 @@ fn pattern_help(error: &PatternError) -> String {
 }
 
 /// Words of others, which may quote a pattern of any length.
-fn shortened(reason: &str) -> String {
+pub(super) fn shortened(reason: &str) -> String {
     match reason.char_indices().nth(200) {
         None => reason.to_owned(),
         Some((end, _)) => format!("{}…", &reason[..end]),

@@ -2,6 +2,7 @@
 //! Promises that each file is read by one strand, and that a strand outlives names, folders and truncations.
 //! Leaves reading to `turns`, telling copies apart to `copies`, and checkpoint rows to `rows`.
 
+use super::begin::FirstLook;
 use super::discover::{Folders, folder_of, name_of};
 use super::identity;
 use super::names;
@@ -122,8 +123,8 @@ pub(super) struct Stream {
     pub(super) dangling: HashSet<PathBuf>,
     /// Names that stopped leading to what was followed there, since the last look.
     pub(super) incidents: Vec<Incident>,
-    /// During the first look: the patterns that were started before.
-    pub(super) first_start: Option<BTreeSet<String>>,
+    /// What is known of earlier lives; during the first look only.
+    pub(super) first_look: Option<FirstLook>,
 }
 
 /// A name that used to lead to a followed file and no longer does: there may have been more rotations.
@@ -174,13 +175,19 @@ impl Stream {
             links: BTreeSet::new(),
             dangling: HashSet::new(),
             incidents: Vec::new(),
-            first_start: None,
+            first_look: None,
         }
     }
 
     /// The first flow whose patterns match.
     pub(super) fn flow_of(&self, path: &Path) -> Option<usize> {
         self.flows.iter().position(|flow| flow.matches(path))
+    }
+
+    /// Whether the path would be read if it were not excluded.
+    pub(super) fn is_excluded(&self, path: &Path) -> bool {
+        let included = |flow: &Flow| flow.settings.include.iter().any(|pattern| pattern.matches(path));
+        self.flow_of(path).is_none() && self.flows.iter().any(included)
     }
 
     /// The flow that reads rotations of what it matches: by the name without one suffix after the other.
