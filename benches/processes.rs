@@ -136,16 +136,19 @@ impl Agent {
     pub(crate) fn start(&self) -> Outcome<Program> {
         let mut flow = serde_json::json!({
             "filePattern": self.pattern,
-            "deliveryStream": crate::STREAM,
             "initialPosition": "START_OF_FILE",
             "maxBufferAgeMillis": 1000,
         });
         if let Some(members) = flow.as_object_mut() {
             members.extend(self.flow.clone());
+            if !members.contains_key("kinesisStream") {
+                members.insert("deliveryStream".to_owned(), crate::STREAM.into());
+            }
         }
         let configuration = serde_json::json!({
             "stateDirectory": self.folder.join("state"),
             "firehose.endpoint": self.endpoint,
+            "kinesis.endpoint": self.endpoint,
             "awsAccessKeyId": crate::ACCESS_KEY,
             "awsSecretAccessKey": crate::SECRET_KEY,
             "region": crate::REGION,

@@ -32,10 +32,11 @@ pub(crate) const STREAM: &str = "bench";
 /// A name to choose rows by, and the rows.
 type Row = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
+    ("kinesis", rows::bulk::kinesis),
     ("gzip", rows::gzip::against_compressing_alone),
     ("idle", rows::idle::ten_thousand),
     ("latency", rows::latency::beyond_age),

@@ -24,6 +24,7 @@ pub(super) enum Level {
     Fragment,
     Flow,
     Compression,
+    PartitionKey,
 }
 
 impl Level {
@@ -32,6 +33,7 @@ impl Level {
             Self::Main | Self::Fragment => keys::TOP_KEYS,
             Self::Flow => keys::FLOW_KEYS,
             Self::Compression => keys::COMPRESSION_KEYS,
+            Self::PartitionKey => keys::PARTITION_KEY_KEYS,
         }
     }
 
@@ -39,7 +41,7 @@ impl Level {
         match self {
             Self::Main | Self::Fragment => foreign::TOP,
             Self::Flow => foreign::FLOW,
-            Self::Compression => &[],
+            Self::Compression | Self::PartitionKey => &[],
         }
     }
 
@@ -49,6 +51,7 @@ impl Level {
             Self::Fragment => "a fragment",
             Self::Flow => "a flow",
             Self::Compression => "`compression`",
+            Self::PartitionKey => "`partitionKeyOption`",
         }
     }
 }
@@ -177,6 +180,16 @@ impl<'a> Section<'a> {
         self.decode(key, report, values::choice).map_or(fallback, |choice| choice.value)
     }
 
+    /// The same, only if it is there.
+    pub(super) fn given_choice(&self, key: &'static Key, report: &mut Report) -> Option<Placed<&'static str>> {
+        self.decode(key, report, values::choice)
+    }
+
+    /// True or false, only if it is there.
+    pub(super) fn given_boolean(&self, key: &'static Key, report: &mut Report) -> Option<Placed<bool>> {
+        self.decode(key, report, values::boolean)
+    }
+
     /// True or false; its default when it is left out or faulty.
     pub(super) fn boolean(&self, key: &'static Key, report: &mut Report) -> bool {
         let Default::Boolean(flag) = key.default else { unreachable!("{} has true or false as default", key.name) };
@@ -203,14 +216,14 @@ fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
     let elsewhere = match level {
         Level::Main | Level::Fragment => Level::Flow,
         Level::Flow => Level::Main,
-        Level::Compression => Level::Flow,
+        Level::Compression | Level::PartitionKey => Level::Flow,
     };
     let names = |level: Level| level.table().iter().map(|key| key.name).chain(level.foreign().iter().map(|f| f.name));
     if let Some(known) = names(elsewhere).find(|known| known.eq_ignore_ascii_case(name)) {
         let help = match level {
             Level::Main | Level::Fragment => "move it into each flow that needs it; there is no default for all flows",
             Level::Flow => "move it to the top level of the main file; it holds for all flows",
-            Level::Compression => "move it out of the braces, beside `compression`",
+            Level::Compression | Level::PartitionKey => "move it out of the braces, into the flow",
         };
         let message = format!("`{known}` is a key of {}, not of {}", elsewhere.words(), level.words());
         return report.add(Kind::WrongPlace, at, message, help);

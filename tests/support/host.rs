@@ -92,6 +92,7 @@ impl Host {
         let state = host.state().display().to_string();
         host.top("stateDirectory", json!(state))
             .top("firehose.endpoint", json!(endpoint))
+            .top("kinesis.endpoint", json!(endpoint))
             .top("region", json!("eu-west-1"))
     }
 
@@ -104,6 +105,16 @@ impl Host {
     /// A flow that reads from the beginning and sends almost at once; `more` adds keys or replaces these.
     pub(crate) fn flow(mut self, pattern: &str, stream: &str, more: Value) -> Self {
         self.flows.push(self.flow_json(pattern, stream, more));
+        self
+    }
+
+    /// A flow like it to a stream of Kinesis.
+    pub(crate) fn flow_to_kinesis(mut self, pattern: &str, stream: &str, more: Value) -> Self {
+        let mut flow = self.flow_json(pattern, stream, more);
+        let keys = flow.as_object_mut().unwrap();
+        keys.remove("deliveryStream");
+        keys.insert("kinesisStream".to_owned(), json!(stream));
+        self.flows.push(flow);
         self
     }
 
