@@ -114,6 +114,16 @@ impl Stream {
     /// A name that a pattern spells out may have come, been written to and been rotated while nobody looked.
     fn expect_rotations(&mut self, world: &World) {
         let known: HashSet<Arc<Path>> = self.strands.values().map(|strand| strand.place.path.clone()).collect();
+        // Of a file of which nothing was settled yet, a header at most is known: too little to tell it from what took its
+        // place since then. A rotation born after it was last looked at is news in any case.
+        let only_found = self.strands.values().filter(|strand| strand.read == 0);
+        self.incidents.extend(only_found.map(|strand| Incident {
+            path: strand.place.path.clone(),
+            flow: strand.flow,
+            strand: Id::MAX,
+            since: strand.looked.saturating_sub(CLOCK_LAG.as_millis() as u64).saturating_mul(1_000_000),
+            until: world.now,
+        }));
         for (flow, settings) in self.flows.iter().map(|flow| &flow.settings).enumerate() {
             let spelled_out = settings.include.iter().filter_map(Pattern::literal);
             for path in spelled_out.filter(|path| !known.contains(*path)) {
