@@ -109,6 +109,7 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
             include,
             exclude,
             initial_position: if written.from_start { StartOfFile } else { EndOfFile },
+            owned: None,
         },
         framing,
         batch,
