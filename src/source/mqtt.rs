@@ -74,7 +74,9 @@ struct Commit {
 /// The folder of a flow's spool.
 #[must_use]
 pub fn folder(state_directory: &Path, flow: &str) -> PathBuf {
-    state_directory.join("spool").join(flow)
+    // A flow may be called `..`.
+    let name = if flow.starts_with('.') { format!("_{flow}") } else { flow.to_owned() };
+    state_directory.join("spool").join(name)
 }
 
 /// The pattern under which the tailing thread finds the files of the spool.

@@ -67,7 +67,7 @@ pub enum OnFailure {
 }
 
 /// How bytes travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// TCP.
     Mqtt,
@@ -94,7 +94,7 @@ impl Scheme {
 }
 
 /// Where the broker is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Broker {
     /// How bytes travel.
     pub scheme: Scheme,

@@ -114,6 +114,12 @@ impl Topic {
         self.named.iter().filter_map(|(place, name)| Some((name.as_str(), topic.split('/').nth(*place)?)))
     }
 
+    /// Whether a broker divides its messages among all who share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.filter.starts_with("$share/")
+    }
+
     /// Whether some levels have names.
     #[must_use]
     pub const fn has_fields(&self) -> bool {
