@@ -2,6 +2,9 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
+/// The receiving halves of MQTT flows.
+mod receivers;
+
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
 use crate::config::{FlowPlan, Plan};
@@ -15,7 +18,9 @@ use crate::flow::core::{Core, Settings};
 use crate::flow::{Flow, Keep, Standing};
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
+use crate::source::mqtt::{Counters, SpoolError};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
+use receivers::Receivers;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,12 +44,14 @@ enum StartError {
     System(#[from] std::io::Error),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("cannot start: {0}; messages that wait for delivery are in it, so mend the folder rather than remove it")]
+    Spool(#[from] SpoolError),
 }
 
 impl StartError {
     const fn exit(&self) -> Exit {
         match self {
-            Self::State(_) => Exit::CannotCreate,
+            Self::State(_) | Self::Spool(_) => Exit::CannotCreate,
             Self::System(_) => Exit::Software,
             Self::Session(_) => Exit::Configuration,
         }
@@ -115,6 +122,7 @@ pub async fn service(plan: &Plan) -> Result<Firehose, SessionError> {
 /// The parts, running.
 struct Running {
     flows: JoinSet<()>,
+    receivers: Receivers,
     looks: Vec<Look>,
     tailer: Tailer,
     stop: watch::Sender<bool>,
@@ -126,6 +134,7 @@ pub struct Look {
     name: String,
     books: Arc<Books>,
     standing: Standing,
+    messages: Option<Arc<Counters>>,
 }
 
 impl Look {
@@ -144,7 +153,13 @@ impl Look {
     /// Why it waits on purpose, where it does.
     #[must_use]
     pub fn holding(&self) -> Option<String> {
-        self.standing.reason()
+        self.standing.reason().or_else(|| self.messages.as_ref()?.trouble())
+    }
+
+    /// What messages came, where it receives some.
+    #[must_use]
+    pub fn messages(&self) -> Option<&Counters> {
+        self.messages.as_deref()
     }
 }
 
@@ -159,6 +174,8 @@ impl Running {
         let budget = Budget::new(plan.max_memory.as_u64(), floors);
         let service = Arc::new(service);
         let (stop, stopped) = watch::channel(false);
+        // Spools are mended before anyone reads them.
+        let receivers = Receivers::start(plan)?;
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
         for flow in &plan.flows {
             let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
@@ -180,7 +197,8 @@ impl Running {
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
         for (flow, arrivals, books, watermarks) in parts {
             let standing = Standing::default();
-            looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone() });
+            let messages = receivers.counters(&flow.name);
+            looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone(), messages });
             flows.spawn(
                 Flow {
                     name: flow.name.clone(),
@@ -198,7 +216,7 @@ impl Running {
                 .run(),
             );
         }
-        Ok(Self { flows, looks, tailer, stop })
+        Ok(Self { flows, receivers, looks, tailer, stop })
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
@@ -222,6 +240,13 @@ impl Running {
                 );
                 Exit::Software
             }
+            died = self.receivers.ended() => {
+                tracing::error!(
+                    reason = died.err().map(|died| died.to_string()),
+                    "a receiver ended by itself, which is a bug; stopping, so that systemd starts the agent again"
+                );
+                Exit::Software
+            }
             died = self.tailer.ended() => {
                 tracing::error!(
                     reason = died.err().map(|died| died.to_string()),
@@ -232,6 +257,10 @@ impl Running {
         };
         notifier.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
+        tokio::select! {
+            () = self.receivers.stop() => {}
+            _ = either(&mut terminate, &mut interrupt) => {}
+        }
         self.tailer.stop_reading();
         self.stop.send(true).ok();
         let drained = tokio::select! {
@@ -295,7 +324,7 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let reasons: Vec<Option<String>> = flows.iter().map(|look| look.standing.reason()).collect();
+        let reasons: Vec<Option<String>> = flows.iter().map(Look::holding).collect();
         let looks: Vec<FlowLook<'_>> = flows
             .iter()
             .zip(&reasons)

@@ -127,16 +127,7 @@ pub async fn connect(settings: &Settings) -> Result<Session, SessionError> {
     let region = region(settings).await;
     let config = sdk_config(settings, &region).await;
     let envelope = envelope(&config, &region).await?;
-    let keys = match &settings.access_key {
-        Some((id, secret)) => Keys::fixed(Credentials::new(id, secret, None, None, "configuration file")),
-        None => Keys::chain(Arc::new({
-            let (settings, region) = (settings.clone(), region.clone());
-            move || {
-                let (settings, region) = (settings.clone(), region.clone());
-                Box::pin(async move { sdk_config(&settings, &region).await.credentials_provider() })
-            }
-        })),
-    };
+    let keys = keys(settings, &region);
     let header = |name: &str| envelope.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let signer = Signer::new(&envelope.uri, &region, header("content-type"), header("x-amz-target"));
     let Some(signer) = signer else {
@@ -145,6 +136,44 @@ pub async fn connect(settings: &Settings) -> Result<Session, SessionError> {
     };
     let connector = connector(&envelope.uri)?;
     Ok(Session { envelope, region, keys, signer, connector })
+}
+
+fn keys(settings: &Settings, region: &str) -> Keys {
+    match &settings.access_key {
+        Some((id, secret)) => Keys::fixed(Credentials::new(id, secret, None, None, "configuration file")),
+        None => Keys::chain(Arc::new({
+            let (settings, region) = (settings.clone(), region.to_owned());
+            move || {
+                let (settings, region) = (settings.clone(), region.clone());
+                Box::pin(async move { sdk_config(&settings, &region).await.credentials_provider() })
+            }
+        })),
+    }
+}
+
+/// The agent's AWS credentials, for whoever signs something else than calls to a stream.
+#[derive(Debug)]
+pub struct Identity(Keys);
+
+impl Identity {
+    /// Those of the settings and the environment; none is fetched before it is asked for.
+    #[must_use]
+    pub fn of(settings: &Settings, region: &str) -> Self {
+        Self(keys(settings, region))
+    }
+
+    /// Credentials that are good now.
+    ///
+    /// # Errors
+    /// In words, when there are none.
+    pub async fn credentials(&self) -> Result<Credentials, String> {
+        let now = std::time::UNIX_EPOCH + Duration::from_millis(crate::telemetry::clock::now_ms());
+        let none = |error: &dyn std::error::Error| {
+            let deeper = error.source().map_or_else(String::new, |source| format!(": {source}"));
+            format!("no AWS credentials: {error}{deeper}")
+        };
+        self.0.credentials(now).await.map_err(|error| none(&error))
+    }
 }
 
 /// The SDK's view of the environment. Its retries are left on for the credentials that it fetches (IMDS, STS); calls to
