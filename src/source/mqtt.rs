@@ -198,6 +198,7 @@ impl Receiver {
                 group: Group::new(self.settings.sync_interval),
                 intake: Intake::new(self.settings.clone(), self.counters.clone(), fastrand::u64(..)),
                 under_way: None,
+                announced: false,
                 spare: Vec::new(),
             };
             sessions.spawn(session.run());
@@ -225,7 +226,11 @@ impl Receiver {
             synced.into_iter().for_each(|commit| self.synced(commit));
             self.report.get_or_insert_with(|| Instant::now() + REPORT_EVERY);
         }
-        self.stands(outcome.error.as_deref());
+        // While it empties it has room now and then; it is well again once there is some in reserve.
+        let recovering = outcome.error.is_none() && self.counters.full.value() == 1;
+        if !recovering || self.spool.as_ref().is_some_and(Spool::has_reserve) {
+            self.stands(outcome.error.as_deref());
+        }
         outcome.error.map(|_| Instant::now() + TRY_AGAIN)
     }
 

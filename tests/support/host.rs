@@ -107,6 +107,18 @@ impl Host {
         self
     }
 
+    /// A flow as it stands in the configuration, whatever its source.
+    pub(crate) fn whole_flow(mut self, flow: Value) -> Self {
+        self.flows.push(flow);
+        self
+    }
+
+    /// The same in place of all others.
+    pub(crate) fn replaced_flow(mut self, flow: Value) -> Self {
+        self.flows = vec![flow];
+        self
+    }
+
     /// The same as it stands in the configuration; a pattern without a slash is below the log folder.
     pub(crate) fn flow_json(&self, pattern: &str, stream: &str, more: Value) -> Value {
         let pattern = match pattern.starts_with('/') {

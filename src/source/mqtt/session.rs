@@ -73,6 +73,8 @@ pub(super) struct Session {
     pub(super) intake: Intake,
     /// What is being synced, and up to where that is all this connection received.
     pub(super) under_way: Option<(Mark, oneshot::Receiver<Vec<u8>>)>,
+    /// Whether the log was told that messages come.
+    pub(super) announced: bool,
     /// A buffer to be used again.
     pub(super) spare: Vec<u8>,
 }

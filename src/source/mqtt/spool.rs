@@ -208,6 +208,11 @@ impl Spool {
         });
     }
 
+    /// Whether half of the room is free.
+    pub(super) const fn has_reserve(&self) -> bool {
+        self.bytes <= self.limit / 2
+    }
+
     fn segment_bytes(&self) -> u64 {
         SEGMENT_BYTES.min(self.limit / 4)
     }

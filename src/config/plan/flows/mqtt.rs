@@ -106,7 +106,8 @@ fn broker(written: &WrittenMqtt, report: &mut Report) -> Option<Broker> {
             Some(broker)
         }
         Err(error) => {
-            // The text is not shown: it may hold a password.
+            // The text may hold a password.
+            report.hide(given.at.place);
             let message = format!("`{}` is no address of a broker", given.at.path);
             report.add(Kind::BadEndpoint, &given.at, message, error.to_string());
             None

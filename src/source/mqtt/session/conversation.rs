@@ -242,7 +242,10 @@ impl<'a> Conversation<'a> {
             let topic = &session.settings.topics[*place].written;
             format!("the broker refuses the subscription to {topic}")
         });
-        if session.counters.set_trouble(session.number.into(), trouble.as_deref()) || !session_present {
+        let news = session.counters.set_trouble(session.number.into(), trouble.as_deref());
+        let first = !std::mem::replace(&mut self.session.announced, true);
+        let session = &*self.session;
+        if news || first || !session_present {
             tracing::info!(
                 flow = session.flow,
                 connection = session.number + 1,
