@@ -2,6 +2,8 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
+/// When freed memory goes back to the system.
+mod memory;
 /// The receiving halves of MQTT flows.
 mod receivers;
 
@@ -318,6 +320,8 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
     notifier.ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
     let watch_every = Notifier::watchdog_interval();
+    memory::give_back();
+    let mut rest = memory::Rest::default();
     let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
     let mut watched = Instant::now();
     let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
@@ -331,6 +335,10 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
             .map(|(look, reason)| FlowLook { flow: &look.name, books: &look.books, holding: reason.as_deref() })
             .collect();
         let now = Instant::now();
+        let read = flows.iter().map(|look| look.books.read.value()).sum();
+        if rest.look(read, flows.iter().all(|look| look.books.idle.value() == 1)) {
+            memory::give_back();
+        }
         let health = keeper.health();
         let unsaved = health.failing.and(health.unsaved_since).map(|since| since.elapsed());
         notifier.status(&status_words(&looks, unsaved, clock::now_ms()));
@@ -348,6 +356,7 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
         }
     }
 }
+
 fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
     let settings = Settings {
         framing: flow.framing.clone(),

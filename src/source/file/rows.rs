@@ -239,6 +239,7 @@ impl Stream {
         let quiet = world.now.saturating_duration_since(strand.touched);
         if quiet >= CLOSE_AFTER {
             strand.source = None;
+            strand.evidence.shrink_to_fit();
         }
         if strand.rotated && strand.origin.is_some() && !strand.ended {
             return quiet < ROTATED_ENDS || !self.say_ended(id);

@@ -190,7 +190,7 @@ impl Strand {
         strand.settled = row.position.0;
         strand.head = row.head;
         strand.sure = row.size;
-        strand.evidence.push_back((row.frontier_end.0, row.frontier));
+        strand.evidence = VecDeque::from([(row.frontier_end.0, row.frontier)]);
         strand.confirmed = false;
         strand.as_saved = true;
         // Only a finished archive is saved without a hash of what stands before its position.

@@ -79,7 +79,8 @@ impl Flow {
 pub(super) struct Stream {
     pub(super) name: String,
     pub(super) flows: Vec<Flow>,
-    pub(super) strands: HashMap<Id, Strand>,
+    /// Boxed, because the table keeps room for half as many again, and for three times as many while it grows.
+    pub(super) strands: HashMap<Id, Box<Strand>>,
     next: Id,
     /// Which strand reads the file; at most one.
     pub(super) by_key: HashMap<FileKey, Id>,
@@ -226,8 +227,8 @@ impl Stream {
         self.next += 1;
         let id = self.next;
         self.by_key.insert(strand.place.key, id);
-        self.by_path.entry(strand.place.path.clone()).or_default().push(id);
-        self.strands.insert(id, strand);
+        self.by_path.entry(strand.place.path.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id);
+        self.strands.insert(id, Box::new(strand));
         self.recount(id);
         id
     }

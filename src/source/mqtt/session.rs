@@ -110,7 +110,7 @@ impl Session {
     /// A connection, signed in; with it what came after the broker's welcome.
     async fn connect(&self) -> Result<(Transport, BytesMut, Welcome), SessionError> {
         let mut transport = Transport::connect(&self.settings, &self.signer).await?;
-        let (client_id, username, password) = self.identity()?;
+        let Identity { client_id, username, password } = self.identity()?;
         let mut out = Vec::new();
         let settings = &self.settings;
         packets::connect(
@@ -152,7 +152,7 @@ impl Session {
     }
 
     /// Client id, user name and password, the secrets read anew.
-    fn identity(&self) -> Result<(String, Option<String>, Option<Vec<u8>>), SessionError> {
+    fn identity(&self) -> Result<Identity, SessionError> {
         let settings = &self.settings;
         let client_id = match self.number {
             0 => settings.client_id.clone(),
@@ -175,7 +175,8 @@ impl Session {
         });
         // In 3.1.1 a password must not come without a name.
         let lonely = settings.version == Version::V311 && password.is_some();
-        Ok((client_id, username.or_else(|| lonely.then(String::new)), password))
+        let username = username.or_else(|| lonely.then(String::new));
+        Ok(Identity { client_id, username, password })
     }
 
     /// One line for each change.
@@ -241,6 +242,13 @@ impl Session {
         }
         *under_way = None;
     }
+}
+
+/// As whom to sign in.
+struct Identity {
+    client_id: String,
+    username: Option<String>,
+    password: Option<Vec<u8>>,
 }
 
 /// What the broker said when it let us in.

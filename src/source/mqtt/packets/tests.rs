@@ -10,9 +10,11 @@ const LIMIT: usize = 1 << 20;
 /// A message as an independent implementation writes it.
 fn written_by_others(quality: u8, retained: bool, duplicate: bool, topic: &str, payload: &[u8]) -> Vec<u8> {
     let qos = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(quality)];
-    let mut properties = other::PublishProperties::default();
-    properties.user_properties = vec![("unit".to_owned(), "°C".to_owned()), ("empty".to_owned(), String::new())];
-    properties.content_type = Some("application/json".to_owned());
+    let properties = other::PublishProperties {
+        user_properties: vec![("unit".to_owned(), "°C".to_owned()), ("empty".to_owned(), String::new())],
+        content_type: Some("application/json".to_owned()),
+        ..other::PublishProperties::default()
+    };
     let mut publish = other::Publish::new(topic, qos, payload.to_vec(), Some(properties));
     (publish.retain, publish.dup, publish.pkid) = (retained, duplicate, if quality == 0 { 0 } else { 4711 });
     let mut bytes = BytesMut::new();

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// A broker that does not take what is sent for so long is as good as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A broker that was told goodbye hangs up within this, having read everything before it.
+const HANG_UP: Duration = Duration::from_secs(1);
+
 /// How a conversation ended.
 pub(super) enum Ended {
     /// As it was told to; everything received is synced and answered, or left to the broker.
@@ -332,7 +335,7 @@ impl<'a> Conversation<'a> {
             self.flush(now).await.ok();
             self.transport.close().await.ok();
         };
-        tokio::time::timeout_at(deadline.max(now + Duration::from_secs(1)), leave).await.ok();
+        tokio::time::timeout(HANG_UP, leave).await.ok();
         Ended::Stopped
     }
 }
