@@ -250,7 +250,7 @@ impl Receiver {
     fn stands(&self, trouble: Option<&str>) {
         let counters = &self.counters;
         counters.full.set(trouble.is_some().into());
-        if !counters.set_trouble(counters.spool_place(), trouble) {
+        if !counters.stands(counters.spool_place(), false, trouble) {
             return;
         }
         let flow = self.flow.as_str();

@@ -4,7 +4,7 @@
 
 use super::topics::Topic;
 use crate::books::Gauge;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Messages of one subscription, since the process started.
 #[derive(Debug, Default)]
@@ -41,7 +41,16 @@ pub struct Counters {
     pub syncs: Gauge,
     /// 1 while the spool or its disk takes nothing.
     pub full: Gauge,
-    troubles: Mutex<Vec<Option<String>>>,
+    standings: Mutex<Vec<Standing>>,
+}
+
+/// How a connection, or the spool, stands.
+#[derive(Clone, Debug, Default)]
+struct Standing {
+    /// Messages come.
+    subscribed: bool,
+    /// What keeps them from coming.
+    trouble: Option<String>,
 }
 
 impl Counters {
@@ -51,26 +60,36 @@ impl Counters {
         let named = |topic: &str| Subscription { topic: topic.to_owned(), ..Subscription::default() };
         let subscriptions = topics.iter().map(|topic| named(&topic.written)).chain([named("(other)")]).collect();
         // One more for the spool.
-        let troubles = Mutex::new(vec![None; usize::from(connections) + 1]);
-        Self { subscriptions, troubles, ..Self::default() }
+        let standings = Mutex::new(vec![Standing::default(); usize::from(connections) + 1]);
+        Self { subscriptions, standings, ..Self::default() }
+    }
+
+    fn standings(&self) -> MutexGuard<'_, Vec<Standing>> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What keeps messages from coming, in words, where something does.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().flatten().next().cloned()
+        self.standings().iter().rev().find_map(|standing| standing.trouble.clone())
+    }
+
+    /// Connections on which every topic was asked for and answered.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.standings().iter().filter(|standing| standing.subscribed).count()
     }
 
     /// Where the trouble of the spool stands among those of the connections.
     pub(super) fn spool_place(&self) -> usize {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).len() - 1
+        self.standings().len() - 1
     }
 
-    /// Replaces the trouble at this place. Returns whether that is news.
-    pub(super) fn set_trouble(&self, place: usize, trouble: Option<&str>) -> bool {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = troubles[place].as_deref() != trouble;
-        troubles[place] = trouble.map(str::to_owned);
+    /// Replaces what is known of this place. Returns whether the trouble is news.
+    pub(super) fn stands(&self, place: usize, subscribed: bool, trouble: Option<&str>) -> bool {
+        let standing = &mut self.standings()[place];
+        let news = standing.trouble.as_deref() != trouble;
+        *standing = Standing { subscribed, trouble: trouble.map(str::to_owned) };
         news
     }
 

@@ -183,7 +183,7 @@ impl Session {
     fn lost(&self, error: &SessionError) {
         let (flow, connection) = (self.flow.as_str(), self.number + 1);
         let reason = error.to_string();
-        if self.counters.set_trouble(self.number.into(), Some(&reason)) {
+        if self.counters.stands(self.number.into(), false, Some(&reason)) {
             tracing::warn!(
                 flow, connection, broker = %self.settings.broker, reason,
                 "no connection to the broker; trying again, and what was not acknowledged comes again"

@@ -245,7 +245,7 @@ impl<'a> Conversation<'a> {
             let topic = &session.settings.topics[*place].written;
             format!("the broker refuses the subscription to {topic}")
         });
-        let news = session.counters.set_trouble(session.number.into(), trouble.as_deref());
+        let news = session.counters.stands(session.number.into(), true, trouble.as_deref());
         let first = !std::mem::replace(&mut self.session.announced, true);
         let session = &*self.session;
         if news || first || !session_present {
