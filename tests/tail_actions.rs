@@ -649,6 +649,43 @@ fn an_archive_is_not_done_with_before_what_it_is_a_copy_of_is_settled() {
     }
 }
 
+/// A file that is read under another name after its rotation is followed; one that the operator took out of the
+/// configuration is not, and goes on where it was left when it comes back.
+#[test]
+fn what_a_changed_pattern_or_exclusion_no_longer_names_is_not_read_until_it_is_named_again() {
+    let mut world = World::new(&["a.log", "b.log", "c.log"]);
+    let names = ["a.log", "b.log", "c.log"];
+    let round = |world: &World, round: &str| -> Vec<String> {
+        let lines: Vec<String> = names.iter().map(|name| format!("{round} {name}")).collect();
+        names.iter().zip(&lines).for_each(|(name, line)| append(&world.path(name), &format!("{line}\n")));
+        lines
+    };
+    let first = round(&world, "first");
+    world.start();
+    world.until_lines(&first);
+    world.until_settled();
+    world.stop();
+    world.include = vec!["a.log".to_owned(), "[b]*.log".to_owned()];
+    world.exclude = vec!["b.log".to_owned()];
+    world.lines.clear();
+    let second = round(&world, "second");
+    world.start();
+    world.until_lines(&second[..1]);
+    // What is appended to the one that is read comes after whatever would have come from the others at the start.
+    append(&world.path("a.log"), "later\n");
+    world.until_lines(&["later".to_owned()]);
+    world.until_settled();
+    world.stop();
+    world.assert_exactly(&[second[0].clone(), "later".to_owned()]);
+    world.include = names.iter().map(|name| (*name).to_owned()).collect();
+    world.exclude.clear();
+    world.lines.clear();
+    world.start();
+    world.until_lines(&second[1..]);
+    world.stop();
+    world.assert_once(&second[1..]);
+}
+
 #[test]
 fn a_file_that_is_deleted_while_its_flow_has_no_room_is_read_to_its_end() {
     let mut world = World::new(&["*.log"]);

@@ -23,7 +23,9 @@ pub(super) struct Compressor {
     gzip: libdeflater::Compressor,
     /// Input over output of the records so far, smoothed.
     ratio: f64,
+    /// Members, and behind them what was written earlier: zeroing it for every record would cost as much as base64.
     output: Vec<u8>,
+    /// Where each member ends in `output`.
     ends: Vec<usize>,
 }
 
@@ -39,7 +41,7 @@ impl Members<'_> {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.output.len()
+        self.ends.last().copied().unwrap_or_default()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
@@ -62,13 +64,13 @@ impl Compressor {
 
     /// Compresses whole lines.
     pub(super) fn compress(&mut self, raw: &[u8]) -> Members<'_> {
-        self.output.clear();
         self.ends.clear();
         self.compress_within(raw);
-        let ratio = raw.len() as f64 / self.output.len() as f64;
+        let members = Members { output: &self.output, ends: &self.ends };
+        let ratio = raw.len() as f64 / members.bytes() as f64;
         // Falls at once and rises slowly: a record over the limit costs a second compression.
         self.ratio = if ratio < self.ratio { ratio } else { self.ratio * 0.8 + ratio * 0.2 };
-        Members { output: &self.output, ends: &self.ends }
+        members
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -83,22 +85,23 @@ impl Compressor {
 
     pub(super) fn rest(&mut self) {
         self.output = Vec::new();
+        self.ends.clear();
     }
 
     /// Appends one member, or, where it would be over the record limit, the members of both halves.
     fn compress_within(&mut self, raw: &[u8]) {
-        let start = self.output.len();
-        let bound = self.gzip.gzip_compress_bound(raw.len());
-        self.output.reserve_exact(bound);
-        self.output.resize(start + bound, 0);
+        let start = self.ends.last().copied().unwrap_or_default();
+        let needed = start + self.gzip.gzip_compress_bound(raw.len());
+        if needed > self.output.len() {
+            self.output.reserve_exact(needed - self.output.len());
+            self.output.resize(needed, 0);
+        }
         let written = self.gzip.gzip_compress(raw, &mut self.output[start..]);
         let written = written.expect("the output is as long as the compressor's own bound");
-        self.output.truncate(start + written);
         if written <= RECORD_BYTES {
-            self.ends.push(self.output.len());
+            self.ends.push(start + written);
             return;
         }
-        self.output.truncate(start);
         let middle = raw.len() / 2;
         let cut = memchr::memrchr(b'\n', &raw[..middle])
             .or_else(|| memchr::memchr(b'\n', &raw[middle..raw.len() - 1]).map(|at| middle + at))

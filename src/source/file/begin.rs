@@ -3,15 +3,17 @@
 //! Leaves content that changed meanwhile to the same rules as while running.
 
 use super::InitialPosition;
-use super::discover::{folder_of, name_of};
+use super::discover::{Pattern, folder_of, name_of};
 use super::identity;
 use super::names;
 use super::strand::{Id, Role, Standing, Strand};
 use super::stream::{Incident, Stream, World, family_of};
 use crate::record::{CheckpointUpdate, Fingerprint, Position, Remembered};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,11 +25,14 @@ impl Stream {
     pub(super) fn remember(&mut self, remembered: &Remembered, world: &World) {
         let mut flows: HashMap<PathBuf, Option<usize>> = HashMap::new();
         let name = self.name.clone();
+        let retired = self.retired(remembered);
         for row in remembered.positions.iter().filter(|row| row.stream == name) {
             let flow = self.flow_of(&row.path).or_else(|| {
+                let family = folder_of(&row.path).join(OsStr::from_bytes(&names::family(name_of(&row.path))));
+                if self.is_excluded(&row.path) || retired.iter().any(|pattern| pattern.matches(&row.path)) {
+                    return self.flow_of(&family);
+                }
                 // Asked once per family: the answer may need a walk through folders.
-                let family =
-                    folder_of(&row.path).join(String::from_utf8_lossy(&names::family(name_of(&row.path))).as_ref());
                 *flows.entry(family).or_insert_with(|| self.flow_of_rotated(&row.path))
             });
             match flow {
@@ -53,6 +58,18 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Patterns of earlier starts that the configuration no longer has. What only they match is not read any more; what
+    /// nobody ever matched was renamed after it was read, and is.
+    fn retired(&self, remembered: &Remembered) -> Vec<Pattern> {
+        let current: HashSet<&str> =
+            self.flows.iter().flat_map(|flow| &flow.settings.include).map(Pattern::as_str).collect();
+        let started = remembered.started.iter().filter(|(stream, _)| *stream == self.name);
+        started
+            .filter(|(_, text)| !current.contains(text.as_str()))
+            .filter_map(|(_, text)| Pattern::parse(text).ok())
+            .collect()
     }
 
     /// Looks everywhere for the first time, and places new files as the settings say.
@@ -94,7 +111,7 @@ impl Stream {
             *newest = strand.looked.max(*newest);
         }
         for (flow, settings) in self.flows.iter().map(|flow| &flow.settings).enumerate() {
-            let spelled_out = settings.include.iter().filter_map(super::discover::Pattern::literal);
+            let spelled_out = settings.include.iter().filter_map(Pattern::literal);
             for path in spelled_out.filter(|path| !known.contains(*path)) {
                 let since = saved.get(folder_of(path)).copied().unwrap_or(world.wall).saturating_mul(1_000_000);
                 let until = world.now;
@@ -106,7 +123,7 @@ impl Stream {
     /// Whether the file is to be read from its end: it is there at the first start of everything that matches it.
     pub(super) fn skips(&self, path: &Path, flow: usize) -> bool {
         let Some(started) = &self.first_start else { return false };
-        let matching = |pattern: &&super::discover::Pattern| pattern.matches(path);
+        let matching = |pattern: &&Pattern| pattern.matches(path);
         let mut patterns = self.flows.iter().flat_map(|flow| &flow.settings.include).filter(matching);
         self.flows[flow].settings.initial_position == InitialPosition::EndOfFile
             && !patterns.any(|pattern| started.contains(pattern.as_str()))

@@ -5,7 +5,7 @@
 use super::archive::Decoder;
 use super::discover::folder_of;
 use super::reader::Closed;
-use super::strand::{Id, Role, Source, Standing};
+use super::strand::{Id, Role, Source, Standing, Strand};
 use super::stream::{Stream, World};
 use super::turns::{Turn, confirm, take_head};
 use std::io;
@@ -106,23 +106,26 @@ impl Stream {
             }
             self.opened.push_back(id);
         }
-        let Some(strand) = busy.and_then(|id| self.strands.get_mut(&id)) else { return false };
+        let Some((id, strand)) = busy.and_then(|id| Some((id, self.strands.get_mut(&id)?))) else { return false };
         strand.source = None;
+        self.unheld.insert(id);
         true
     }
 
     /// Opens what has to wait for its turn, so that no rotation can take it away unseen.
     pub(super) fn hold_unread(&mut self, world: &mut World) {
-        for flow in 0..self.flows.len() {
-            if self.flows[flow].ready.is_empty() {
-                continue;
-            }
-            for id in self.flows[flow].ready.clone() {
-                let closed = self.strands.get(&id).is_some_and(|strand| strand.source.is_none() && !strand.denied);
-                if closed && (!world.descriptors.has_room() || self.ensure_open(id, world).is_err()) {
-                    break;
+        while let Some(id) = self.unheld.first().copied() {
+            let waits = |strand: &Strand| strand.queued && strand.source.is_none() && !strand.denied;
+            if self.strands.get(&id).is_some_and(|strand| waits(strand)) {
+                if !world.descriptors.has_room() {
+                    return;
+                }
+                let opened = self.ensure_open(id, world);
+                if opened.is_err() && world.descriptors.retry_at.is_some_and(|at| world.now < at) {
+                    return;
                 }
             }
+            self.unheld.remove(&id);
         }
     }
 

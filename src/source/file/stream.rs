@@ -101,6 +101,8 @@ pub(super) struct Stream {
     pub(super) ticking: Vec<Id>,
     /// Strands in the order in which their files were opened; some are closed again.
     pub(super) opened: VecDeque<Id>,
+    /// Strands that wait for a turn and were closed when they began to.
+    pub(super) unheld: BTreeSet<Id>,
     /// Strands whose row changed.
     pub(super) dirty: Vec<Id>,
     /// Rows that go away.
@@ -161,6 +163,7 @@ impl Stream {
             verifying: VecDeque::new(),
             ticking: Vec::new(),
             opened: VecDeque::new(),
+            unheld: BTreeSet::new(),
             dirty: Vec::new(),
             forgotten: Vec::new(),
             dormant: HashMap::new(),
@@ -178,6 +181,12 @@ impl Stream {
     /// The first flow whose patterns match.
     pub(super) fn flow_of(&self, path: &Path) -> Option<usize> {
         self.flows.iter().position(|flow| flow.matches(path))
+    }
+
+    /// Whether the path would be read if it were not excluded.
+    pub(super) fn is_excluded(&self, path: &Path) -> bool {
+        let included = |flow: &Flow| flow.settings.include.iter().any(|pattern| pattern.matches(path));
+        self.flow_of(path).is_none() && self.flows.iter().any(included)
     }
 
     /// The flow that reads rotations of what it matches: by the name without one suffix after the other.
@@ -309,9 +318,13 @@ impl Stream {
     pub(super) fn enqueue(&mut self, id: Id) {
         if let Some(strand) = self.strands.get_mut(&id)
             && strand.wants_turn()
-            && !std::mem::replace(&mut strand.queued, true)
         {
-            self.flows[strand.flow].ready.push_back(id);
+            if strand.source.is_none() {
+                self.unheld.insert(id);
+            }
+            if !std::mem::replace(&mut strand.queued, true) {
+                self.flows[strand.flow].ready.push_back(id);
+            }
         }
     }
 

@@ -72,6 +72,9 @@ impl Stream {
                 && !std::mem::replace(&mut strand.queued, true)
             {
                 self.flows[flow].ready.push_front(id);
+                if strand.source.is_none() {
+                    self.unheld.insert(id);
+                }
             }
         }
         turn
