@@ -142,6 +142,9 @@ impl Agent {
         });
         if let Some(members) = flow.as_object_mut() {
             members.extend(self.flow.clone());
+            if members.contains_key("mqtt") {
+                members.retain(|key, _| key != "filePattern" && key != "initialPosition");
+            }
         }
         let configuration = serde_json::json!({
             "stateDirectory": self.folder.join("state"),
