@@ -34,6 +34,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 const CHUNKS_WAITING: usize = 1;
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What was received is synced and acknowledged within this, however short the time to send it: else it comes twice.
+const LEAST_FAREWELL: Duration = Duration::from_secs(10);
 /// How often to ask whether everything has begun.
 const BEGUN_EVERY: Duration = Duration::from_millis(2);
 
@@ -260,7 +262,7 @@ impl Running {
         notifier.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
         tokio::select! {
-            () = self.receivers.stop() => {}
+            _ = tokio::time::timeout(patience.max(LEAST_FAREWELL), self.receivers.stop()) => {}
             _ = either(&mut terminate, &mut interrupt) => {}
         }
         self.tailer.stop_reading();

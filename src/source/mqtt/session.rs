@@ -220,14 +220,17 @@ impl Session {
 
     /// Hands the batch over for syncing, unless one is under way.
     async fn hand_over(&mut self) {
-        if self.under_way.is_some() || !self.intake.batch.is_due {
+        if self.under_way.is_some() {
+            return;
+        }
+        self.group.taken(self.acks.owed(), Instant::now().into_std());
+        if !self.intake.batch.is_due {
             return;
         }
         let batch = std::mem::take(&mut self.intake.batch);
         self.intake.batch.lines = std::mem::take(&mut self.spare);
         let (done, synced) = oneshot::channel();
         self.under_way = Some((self.acks.mark(), synced));
-        self.group.taken(self.acks.owed(), Instant::now().into_std());
         // There is a place for each connection, and each has one batch under way; without a spool the flow is ending.
         self.commits.send(Commit { batch, done }).await.ok();
     }

@@ -122,8 +122,8 @@ impl<'a> Conversation<'a> {
     fn due(&self) -> Instant {
         let session = &*self.session;
         let ping = match self.pinged {
-            Some(pinged) => pinged + self.patience(),
-            None => self.last_sent + self.ping_after(),
+            Some(pinged) if self.room => pinged + self.patience(),
+            _ => self.last_sent + self.ping_after(),
         };
         let group = session.group.due(session.acks.owed()).filter(|_| session.under_way.is_none());
         let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std);
