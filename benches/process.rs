@@ -107,6 +107,7 @@ fn rate(options: &Value, input: &str) -> (f64, usize) {
     let mut place = Place {
         path: Path::new("/var/log/pods/shop_cart-7/app.log"),
         file: FileKey { device: 0x801, inode: 42, born: 1_700_000_000_000_000_000 },
+        generation: Some(7),
         position: Position::START,
         input: 0,
         now_ms: 1_539_002_096_789,

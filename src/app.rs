@@ -2,33 +2,37 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
-/// When freed memory goes back to the system.
-mod memory;
-/// The receiving halves of MQTT flows.
-mod receivers;
-
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
-use crate::config::{FlowPlan, Plan};
-use crate::deliver::GivenUp;
+use crate::config::Plan;
+use crate::config::plan::set_aside;
 use crate::deliver::firehose::Firehose;
-use crate::deliver::quarantine::Quarantine;
 use crate::deliver::session::{self, SessionError};
 use crate::exit::Exit;
-use crate::flow::budget::{Budget, Lease};
-use crate::flow::core::{Core, Settings};
-use crate::flow::{Flow, Keep, Standing};
+use crate::flow::budget::Budget;
+use crate::flow::{Flow, Standing};
+use crate::machine::Sources;
+use crate::process::NotReady;
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
 use crate::source::mqtt::{Counters, SpoolError};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
 use receivers::Receivers;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+
+/// A flow's parts out of its plan.
+mod flows;
+/// When freed memory goes back to the system.
+mod memory;
+/// The receiving halves of MQTT flows.
+mod receivers;
+
+pub use flows::surroundings;
 
 /// Chunks that wait between the tailer and a flow.
 const CHUNKS_WAITING: usize = 1;
@@ -50,6 +54,8 @@ enum StartError {
     Session(#[from] SessionError),
     #[error("cannot start: {0}; messages that wait for delivery are in it, so mend the folder rather than remove it")]
     Spool(#[from] SpoolError),
+    #[error("the options of flow `{flow}` cannot run here: {error}")]
+    NotReady { flow: String, error: NotReady },
 }
 
 impl StartError {
@@ -57,7 +63,7 @@ impl StartError {
         match self {
             Self::State(_) | Self::Spool(_) => Exit::CannotCreate,
             Self::System(_) => Exit::Software,
-            Self::Session(_) => Exit::Configuration,
+            Self::Session(_) | Self::NotReady { .. } => Exit::Configuration,
         }
     }
 }
@@ -130,6 +136,8 @@ struct Running {
     looks: Vec<Look>,
     tailer: Tailer,
     stop: watch::Sender<bool>,
+    /// What goes on beside the flows and ends with them.
+    _background: JoinSet<()>,
 }
 
 /// What can be seen of a flow from outside, while it runs and after.
@@ -174,12 +182,17 @@ impl Running {
         remembered: crate::record::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
-        let floors = plan.flows.iter().map(|flow| flow.batch.memory_floor()).sum();
-        let budget = Budget::new(plan.max_memory.as_u64(), floors);
+        let budget = Budget::new(plan.max_memory.as_u64(), set_aside(&plan.flows));
         let service = Arc::new(service);
         let (stop, stopped) = watch::channel(false);
         // Spools are mended before anyone reads them.
         let receivers = Receivers::start(plan)?;
+        let (learned, instance) = watch::channel(None);
+        let mut background = JoinSet::new();
+        if let Some(stays_true) = plan.flows.iter().filter_map(|flow| flow.process.instance()).min() {
+            let sources = Sources::from_environment(|name| std::env::var(name).ok());
+            background.spawn(sources.keep_learning(learned, stays_true));
+        }
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
         for flow in &plan.flows {
             let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
@@ -207,20 +220,21 @@ impl Running {
                 Flow {
                     name: flow.name.clone(),
                     stream: flow.batch.stream.clone(),
-                    core: core(flow, &budget),
+                    core: flows::core(flow, &budget)?,
                     arrivals,
                     watermarks,
                     service: service.clone(),
-                    keep: keep(plan, flow),
+                    keep: flows::keep(plan, flow),
                     wake: tailer.waker(),
                     books,
                     standing,
+                    instance: instance.clone(),
                     stop: stopped.clone(),
                 }
                 .run(),
             );
         }
-        Ok(Self { flows, receivers, looks, tailer, stop })
+        Ok(Self { flows, receivers, looks, tailer, stop, _background: background })
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
@@ -357,26 +371,6 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
             }
         }
     }
-}
-
-fn core(flow: &FlowPlan, budget: &Arc<Budget>) -> Core {
-    let settings = Settings {
-        framing: flow.framing.clone(),
-        batch: flow.batch.clone(),
-        pace: flow.pace,
-        max_concurrent_requests: flow.max_concurrent_requests,
-    };
-    let lease = Lease::new(budget.clone(), flow.batch.memory_floor());
-    Core::new(settings, lease, fastrand::u64(..), Instant::now().into_std())
-}
-
-fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
-    let quarantine = Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name);
-    let quarantine = Mutex::new(quarantine);
-    Arc::new(move |given_up: GivenUp| {
-        let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-        quarantine.keep(&given_up, clock::now_ms()).map_err(|error| error.to_string())
-    })
 }
 
 async fn either(first: &mut Signal, second: &mut Signal) -> Option<()> {

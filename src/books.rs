@@ -33,9 +33,10 @@ pub struct Books {
     pub read: Gauge,
     /// Accepted by the service.
     pub delivered: Gauge,
-    /// Dropped because the configuration says so (header lines, cut-off ends of long lines).
+    /// Dropped because the configuration says so (header lines, cut-off ends of long lines, records
+    /// that an option drops).
     pub filtered: Gauge,
-    /// Given up on purpose and kept in a quarantine file.
+    /// Given up on purpose and kept in a quarantine file: refused by the service, or by an option.
     pub quarantined: Gauge,
     /// Destroyed before they could be read (truncation without a copy, deletion while unread).
     pub destroyed: Gauge,
@@ -45,6 +46,8 @@ pub struct Books {
     pub oldest_unsettled: Gauge,
     /// Files that the flow follows.
     pub files: Gauge,
+    /// Records that an option could not work on, whatever became of them.
+    pub unprocessed: Gauge,
     /// Lines accepted by the service.
     pub lines: Gauge,
     /// Records accepted by the service.

@@ -11,6 +11,9 @@ pub mod preview;
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
 
+/// What options could not work on, processed once more.
+pub mod reprocess;
+
 use crate::exit::Exit;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
@@ -43,10 +46,25 @@ enum Command {
         #[arg(long, value_name = "LEVEL")]
         log_level: Option<String>,
     },
-    /// Shows or sends again what the service refused for good.
+    /// Shows or sends again what the service refused for good, and what no option could work on.
     Quarantine {
         #[command(subcommand)]
         act: QuarantineAct,
+    },
+    /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
+    Preview {
+        /// The configuration; `agent.d/*.json` beside it is read too.
+        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+        config: PathBuf,
+        /// The flow whose options are applied; needed where the file does not tell.
+        #[arg(long, value_name = "NAME")]
+        flow: Option<String>,
+        /// So many records are shown.
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        records: u64,
+        /// The lines; standard input where it is left out or `-`.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// Says whether the configuration can run, and what it would do; touches nothing.
     Check {
@@ -75,6 +93,9 @@ enum QuarantineAct {
         /// Only those for this delivery stream.
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
+        /// Sends records that an option could not work on as they came in, instead of processing them once more.
+        #[arg(long)]
+        raw: bool,
     },
 }
 
@@ -92,7 +113,22 @@ pub fn main() -> Exit {
     match arguments.command {
         Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
         Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
+        Command::Preview { config, flow, records, file } => {
+            let request = preview::Request { flow: flow.as_deref(), file: file.as_deref(), records };
+            show(&config, request)
+        }
         Command::Quarantine { act } => quarantine(act),
+    }
+}
+
+fn show(config: &std::path::Path, request: preview::Request<'_>) -> Exit {
+    let (mut out, mut complaints) = (std::io::stdout().lock(), std::io::stderr().lock());
+    match config::load(config) {
+        Ok(plan) => preview::run(&plan, request, &mut std::io::BufWriter::new(&mut out), &mut complaints),
+        Err(report) => {
+            complaints.write_all(report.to_string().as_bytes()).ok();
+            Exit::Configuration
+        }
     }
 }
 
@@ -129,14 +165,21 @@ fn quarantine(act: QuarantineAct) -> Exit {
         QuarantineAct::List { stream, .. } => {
             quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ())
         }
-        QuarantineAct::Replay { stream, .. } => {
+        QuarantineAct::Replay { stream, raw, .. } => {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
             };
+            let mut reprocess = match runtime.block_on(reprocess::Reprocess::prepared(&plan.flows, raw)) {
+                Ok(reprocess) => reprocess,
+                Err(error) => {
+                    complain(format!("datalake-agent: {error}; or replay with --raw\n"));
+                    return Exit::Configuration;
+                }
+            };
             runtime.block_on(async {
                 let service = app::service(&plan).await.map_err(|error| std::io::Error::other(error.to_string()))?;
-                quarantine::replay(&plan.state_directory, stream.as_deref(), &service, &mut out)
+                quarantine::replay(&plan.state_directory, stream.as_deref(), &mut reprocess, &service, &mut out)
                     .await
                     .map(|_replayed| ())
             })

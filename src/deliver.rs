@@ -97,7 +97,7 @@ impl Meaning {
     }
 }
 
-/// A record that the service refuses for good.
+/// A record that the service refuses for good, or that no option can work on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenUp {
     /// Its bytes before base64.
@@ -106,8 +106,10 @@ pub struct GivenUp {
     pub lines: usize,
     /// Where its bytes come from: file, begin, end.
     pub extents: Vec<(Arc<OriginInfo>, Position, Position)>,
-    /// Why the service refuses it.
+    /// Why the service refuses it, or which option could not work on it.
     pub fault: Fault,
+    /// Whether it is as it came in: the flow's options, and its compression, are still to be applied.
+    pub unprocessed: bool,
 }
 
 /// Whoever takes calls. The real one is [`firehose::Firehose`]; tests script their own.

@@ -11,6 +11,7 @@ pub mod core;
 use self::core::{Action, BatchId, Condition, Core, Input, Notice, Tally};
 use crate::books::Books;
 use crate::deliver::{Answer, Call, GivenUp, Service};
+use crate::process::Instance;
 use crate::record::{Arrival, Watermarks};
 use crate::telemetry::clock;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +19,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// Keeps records that were given up; called on a thread that may wait for the disk.
-pub type Keep = Arc<dyn Fn(GivenUp) -> Result<(), String> + Send + Sync>;
+/// Keeps records that were given up, all or none; called on a thread that may wait for the disk.
+pub type Keep = Arc<dyn Fn(Vec<GivenUp>) -> Result<(), String> + Send + Sync>;
 
 /// Told whenever the flow has taken something from its channel, so that the source may hand over more.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -46,6 +47,8 @@ pub struct Flow<S> {
     pub books: Arc<Books>,
     /// Why it holds, in words, for others to look at.
     pub standing: Standing,
+    /// What the machine says about itself, for the options that add it.
+    pub instance: watch::Receiver<Option<Arc<Instance>>>,
     /// Becomes true when the flow is to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -104,6 +107,14 @@ impl<S: Service> Flow<S> {
                 }
             };
             stopping |= matches!(input, Input::Stop);
+            if self.core.processes_records() {
+                if self.instance.has_changed().unwrap_or(false)
+                    && let Some(instance) = self.instance.borrow_and_update().as_ref()
+                {
+                    self.core.learn(instance);
+                }
+                self.core.set_wall_clock(clock::now_ms());
+            }
             self.core.step(input, self::now(), &mut actions);
             for action in actions.drain(..) {
                 match action {
@@ -168,22 +179,44 @@ impl<S: Service> Flow<S> {
                 bytes,
                 "the service refuses this record for good; it is kept: see `datalake-agent quarantine list`"
             ),
+            Notice::Unprocessed { reason, quarantined, raw, dropped } => tracing::warn!(
+                flow,
+                stream,
+                reason,
+                quarantined,
+                raw,
+                dropped,
+                "records do not fit `dataProcessingOptions`; see what they look like with `datalake-agent preview` or \
+                 `datalake-agent quarantine list`, mend the options, and replay"
+            ),
             Notice::QuarantineFailed { reason } => tracing::error!(
                 flow,
                 stream,
                 reason,
-                "a refused record cannot be kept in the quarantine; the flow holds it and tries again"
+                "a record cannot be kept in the quarantine; the flow holds it and tries again"
             ),
         }
     }
 
     fn publish(&self) {
-        let Tally { delivered, filtered, quarantined, lines, records, payload, billed, calls, retried, .. } =
-            self.core.tally();
+        let Tally {
+            delivered,
+            filtered,
+            quarantined,
+            unprocessed,
+            lines,
+            records,
+            payload,
+            billed,
+            calls,
+            retried,
+            ..
+        } = self.core.tally();
         let books = &self.books;
         books.delivered.set(delivered);
         books.filtered.set(filtered);
         books.quarantined.set(quarantined);
+        books.unprocessed.set(unprocessed);
         books.lines.set(lines);
         books.records.set(records);
         books.payload.set(payload);

@@ -16,6 +16,8 @@ pub mod source;
 pub mod framing;
 /// What is done with each line: kept, changed, dropped.
 pub mod process;
+/// What the machine says about itself, for records that are marked with it.
+pub mod machine;
 /// Runs in, sealed calls in their wire form out.
 pub mod batch;
 /// Which bytes of which origin are settled: receipts out, watermark back.

@@ -47,11 +47,10 @@ mod timestamp;
 /// Why a record was not kept as the steps would have it.
 mod verdict;
 
-pub use settings::{Settings, StepError};
+pub use settings::{OnFailure, Settings, StepError};
 pub use verdict::{Cause, Reason, Verdict};
 
 use crate::record::{FileKey, Position};
-use settings::OnFailure;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,6 +103,8 @@ pub struct Place<'a> {
     pub path: &'a Path,
     /// Which file that is.
     pub file: FileKey,
+    /// Which life of the file; `None` while its first line is not whole.
+    pub generation: Option<u64>,
     /// Position of its first byte in the file.
     pub position: Position,
     /// Bytes of the file that it stands for; what the agent added itself does not count.
@@ -186,6 +187,19 @@ impl Processor {
         for step in &mut self.steps {
             step.work.learn(instance);
         }
+    }
+
+    /// Memory, in bytes, that it and what it leaves may hold from one record to the next where no record is longer than
+    /// this: its buffers, and records that failed and are not kept yet.
+    #[must_use]
+    pub const fn memory_floor(longest_record: usize) -> u64 {
+        3 * BUFFER_KEPT as u64 + 2 * longest_record as u64
+    }
+
+    /// Memory, in bytes, that a step may need besides while it works on one record: every byte may become an escape.
+    #[must_use]
+    pub const fn working_memory(longest_record: usize) -> u64 {
+        6 * longest_record as u64
     }
 
     /// Takes one record, its newline included, through all steps and appends what is to be sent to `out`. Nothing is

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Add, Deref};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// One ordered sequence of input: a file by identity, one truncation of it. The number is made up
@@ -90,6 +90,31 @@ pub struct OriginInfo {
     pub path: PathBuf,
     /// The identity of the file, for provenance and for quarantined records.
     pub file: FileKey,
+    /// Which life of the file: a file that is truncated in place keeps its identity and begins again at 0. The hash of
+    /// its first line (of its first [`Fingerprint::LONGEST`] bytes, where the line is longer), set by the source as soon as
+    /// it has read that; so it is the same after a restart, and for a copy.
+    pub generation: OnceLock<u64>,
+}
+
+impl OriginInfo {
+    /// The origin of this path and file, in a life not known yet.
+    #[must_use]
+    pub const fn new(path: PathBuf, file: FileKey) -> Self {
+        Self { path, file, generation: OnceLock::new() }
+    }
+
+    /// Notes which life it is, once enough of the `beginning` of the file is there.
+    pub fn note_generation(&self, beginning: &[u8]) {
+        if self.generation.get().is_some() {
+            return;
+        }
+        let beginning = &beginning[..beginning.len().min(Fingerprint::LONGEST)];
+        let line_end = beginning.iter().position(|byte| *byte == b'\n').map(|newline| newline + 1);
+        if let Some(end) = line_end.or((beginning.len() == Fingerprint::LONGEST).then_some(beginning.len())) {
+            // Whoever was first has noted the same.
+            self.generation.get_or_init(|| Fingerprint::of(&beginning[..end]).hash);
+        }
+    }
 }
 
 /// Which file it is, as far as the filesystem tells: evidence, to be confirmed by content.
@@ -364,5 +389,22 @@ mod tests {
         watermarks.post(Origin::new(1), Position(4));
         assert_eq!(watermarks.take().get(&Origin::new(1)), Some(&Position(9)));
         assert!(watermarks.take().is_empty());
+    }
+
+    #[test]
+    fn a_life_of_a_file_is_known_by_its_first_line_as_soon_as_that_is_whole() {
+        let info = OriginInfo::new(PathBuf::from("/a"), FileKey::default());
+        info.note_generation(b"first");
+        assert_eq!(info.generation.get(), None);
+        info.note_generation(b"first line\nsecond");
+        let known = info.generation.get().copied();
+        assert_eq!(known, Some(Fingerprint::of(b"first line\n").hash));
+        info.note_generation(b"other\n");
+        assert_eq!(info.generation.get().copied(), known);
+        let endless = OriginInfo::new(PathBuf::from("/a"), FileKey::default());
+        endless.note_generation(&[b'x'; 1023]);
+        assert_eq!(endless.generation.get(), None);
+        endless.note_generation(&[b'x'; 5000]);
+        assert_eq!(endless.generation.get().copied(), Some(Fingerprint::of(&[b'x'; 1024]).hash));
     }
 }

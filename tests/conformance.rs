@@ -71,6 +71,7 @@ fn fault(row: &Value) -> Result<(), String> {
     let place = Place {
         path: Path::new(row["path"].as_str().unwrap_or("/var/log/pods/shop_cart-7/app.log")),
         file: FileKey { device: 0x801, inode: 0x2a, born: 0x1f },
+        generation: Some(0x51),
         position: Position(row["offset"].as_u64().unwrap_or(1000)),
         input: input.len() as u64,
         now_ms: 1_539_002_096_789,

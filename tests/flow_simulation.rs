@@ -1,23 +1,61 @@
 //! The flow core in a seeded world: files that grow, end and begin anew, a service with every kind of failure,
 //! crashes that forget everything but the committed watermarks. No clock, no task, no socket.
 //!
+//! Half of the worlds process their records: options that make them longer, that drop some and that fail on some.
+//!
 //! Checked in every world: nothing before a committed watermark was lost, memory and window stay within their bounds,
 //! the books balance after every step, poison records end up in the quarantine and nothing else does; the same seed
 //! gives the same history. `SIMULATION_SEED=n` runs one world again, `SIMULATION_WORLDS=n` runs more of them.
 
 use datalake_agent::batch::{self, Compression};
-use datalake_agent::deliver::{Answer, Fault, Meaning, Outcome, pace};
+use datalake_agent::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, pace};
 use datalake_agent::flow::budget::{Budget, Lease};
 use datalake_agent::flow::core::{Action, BatchId, Core, Input, Settings};
 use datalake_agent::framing::{self, LongLines, MultiLine, StartPattern};
+use datalake_agent::process::{self, OnFailure, Processor, Surroundings};
 use datalake_agent::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 const POISON: &[u8] = b"poison";
+/// Lines with this are dropped by an option, where there are options.
+const UNWANTED: u8 = b'~';
+/// Lines with this are what an option cannot work on.
+const UNFIT: u8 = b'!';
+
+/// What is done with the records of a world.
+#[derive(Clone)]
+struct Processing {
+    settings: process::Settings,
+    on_failure: OnFailure,
+}
+
+fn processing(random: &mut fastrand::Rng) -> Option<Processing> {
+    if random.bool() {
+        return None;
+    }
+    Some(PROCESSINGS[random.usize(..PROCESSINGS.len())].clone())
+}
+
+/// Each way to fail, with records that grow a little and much. Made once: patterns take long to compile.
+static PROCESSINGS: LazyLock<Vec<Processing>> = LazyLock::new(|| {
+    let mut all = Vec::new();
+    for on_failure in [OnFailure::Quarantine, OnFailure::Raw, OnFailure::Drop] {
+        for padding in [0, 300] {
+            let options = serde_json::json!([
+                {"optionName": "FILTER", "exclude": "~"},
+                {"optionName": "LOGTOJSON", "logFormat": "SYSLOG", "matchPattern": "([^!]*)", "customFieldNames": ["line"]},
+                {"optionName": "ADDFIELDS", "fields": {"padding": "x".repeat(padding)}},
+            ]);
+            let settings = process::Settings::parse_with(&options, on_failure).expect("the options are good");
+            all.push(Processing { settings, on_failure });
+        }
+    }
+    all
+});
 
 /// One file of the world; its lines are `F<file>:<number>:<padding>`.
 struct File {
@@ -35,12 +73,13 @@ struct File {
 struct World {
     random: fastrand::Rng,
     settings: Settings,
+    processing: Option<Processing>,
     now: Instant,
     core: Core,
     files: Vec<File>,
     next_origin: u64,
     calls: BTreeMap<BatchId, Vec<Vec<u8>>>,
-    quarantining: BTreeMap<BatchId, Vec<u8>>,
+    quarantining: BTreeMap<BatchId, Vec<GivenUp>>,
     /// Every line that the service accepted or the quarantine kept, per file: number -> how often.
     accepted: Vec<BTreeMap<u64, u32>>,
     quarantined: BTreeSet<(usize, u64)>,
@@ -81,13 +120,15 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let settings = settings(&mut random);
+        let processing = processing(&mut random);
         let now = Instant::now();
         let floor = settings.batch.memory_floor();
         let memory_limit = floor as usize + random.usize(0..200_000);
-        let core = Self::core(&settings, memory_limit, floor, seed, now);
+        let core = Self::core(&settings, processing.as_ref(), memory_limit, floor, seed, now);
         Self {
             random,
             settings,
+            processing,
             now,
             core,
             files: Vec::new(),
@@ -105,9 +146,24 @@ impl World {
         }
     }
 
-    fn core(settings: &Settings, limit: usize, floor: u64, seed: u64, now: Instant) -> Core {
+    fn core(
+        settings: &Settings,
+        processing: Option<&Processing>,
+        limit: usize,
+        floor: u64,
+        seed: u64,
+        now: Instant,
+    ) -> Core {
         let budget = Budget::new(limit as u64, floor);
-        Core::new(settings.clone(), Lease::new(budget, floor), seed, now)
+        let core = Core::new(settings.clone(), Lease::new(budget, floor), seed, now);
+        let Some(processing) = processing else { return core };
+        let surroundings = Surroundings {
+            host: "host".to_owned(),
+            variables: BTreeMap::new(),
+            instance: None,
+            max_record_bytes: settings.batch.longest_line(),
+        };
+        core.with_processor(Processor::new(&processing.settings, &surroundings).expect("no variables are needed"))
     }
 
     /// One random thing happens.
@@ -142,6 +198,11 @@ impl World {
             if poison {
                 line.extend_from_slice(POISON);
             }
+            match self.random.u8(..12) {
+                0 => line.push(UNWANTED),
+                1 => line.push(UNFIT),
+                _ => {}
+            }
             let padding = self.random.usize(..80);
             line.extend(std::iter::repeat_n(b'.', padding));
             line.push(b'\n');
@@ -170,10 +231,8 @@ impl World {
             self.next_origin += 1;
             file.origin = Some(origin);
             file.read = file.committed;
-            let info = OriginInfo {
-                path: format!("/world/{index}").into(),
-                file: FileKey { inode: index as u64, ..FileKey::default() },
-            };
+            let key = FileKey { inode: index as u64, ..FileKey::default() };
+            let info = OriginInfo::new(format!("/world/{index}").into(), key);
             let start = Position(file.committed);
             return self.step(Input::Arrived(Arrival::Opened { origin, info: Arc::new(info), start }));
         };
@@ -249,8 +308,12 @@ impl World {
         let kept = if self.faults && self.random.u8(..4) == 0 {
             Err("disk full".to_owned())
         } else {
-            for (file, number) in lines_of(&self.inflate(&payload)) {
-                self.quarantined.insert((file, number));
+            for record in payload {
+                let text = if record.unprocessed { record.payload } else { self.inflate(&record.payload) };
+                for (file, number) in lines_of(&text) {
+                    self.quarantined.insert((file, number));
+                    (file, number).hash(&mut self.history);
+                }
             }
             Ok(())
         };
@@ -287,7 +350,14 @@ impl World {
     fn crash(&mut self) {
         self.crashes += 1;
         let floor = self.settings.batch.memory_floor();
-        self.core = Self::core(&self.settings, self.memory_limit, floor, self.random.u64(..), self.now);
+        self.core = Self::core(
+            &self.settings,
+            self.processing.as_ref(),
+            self.memory_limit,
+            floor,
+            self.random.u64(..),
+            self.now,
+        );
         self.calls.clear();
         self.quarantining.clear();
         for file in &mut self.files {
@@ -311,8 +381,11 @@ impl World {
                 }
                 Action::Commit(origin, position) => self.commit(origin, position),
                 Action::Quarantine(id, given_up) => {
-                    assert!(!given_up.extents.is_empty(), "a quarantined record must say where it comes from");
-                    self.quarantining.insert(id, given_up.payload);
+                    for record in &given_up {
+                        assert!(!record.extents.is_empty(), "a quarantined record must say where it comes from");
+                        self.check_extent(record);
+                    }
+                    self.quarantining.insert(id, given_up);
                 }
                 Action::Notice(_) => {}
                 Action::Finish => self.finished = true,
@@ -334,16 +407,36 @@ impl World {
         }
     }
 
+    /// What an option could not work on is kept as it came in, with the place that it came from.
+    fn check_extent(&self, record: &GivenUp) {
+        let [(info, Position(start), Position(end))] = record.extents.as_slice() else { return };
+        if record.unprocessed {
+            let file = &self.files[info.file.inode as usize];
+            assert_eq!(&file.content[*start as usize..*end as usize], record.payload, "another place than it says");
+        }
+    }
+
     /// A committed watermark is checked against what has really become of the lines before it.
     fn commit(&mut self, origin: Origin, Position(position): Position) {
         let found = self.files.iter().position(|file| file.origin == Some(origin));
         let index = found.expect("a watermark is of an origin that was opened");
         let file = &mut self.files[index];
         assert!(position >= file.committed && position <= file.read, "the watermark of file {index} fell");
-        let lines = bytecount::count(&file.content[..position as usize], b'\n') as u64;
-        for number in bytecount::count(&file.content[..file.committed as usize], b'\n') as u64..lines {
-            let settled = self.accepted[index].contains_key(&number) || self.quarantined.contains(&(index, number));
-            assert!(settled, "line {number} of file {index} lies before the watermark {position} and went nowhere");
+        let first = bytecount::count(&file.content[..file.committed as usize], b'\n') as u64;
+        let newly = &file.content[file.committed as usize..position as usize];
+        for (number, line) in (first..).zip(newly.split_inclusive(|byte| *byte == b'\n')) {
+            let fate = Fate::of(line, self.processing.as_ref());
+            let accepted = self.accepted[index].contains_key(&number);
+            let quarantined = self.quarantined.contains(&(index, number));
+            let settled = match fate {
+                Fate::Sent => accepted || quarantined,
+                Fate::Dropped => !accepted && !quarantined,
+                Fate::Quarantined => quarantined && !accepted,
+            };
+            assert!(
+                settled,
+                "line {number} of file {index} lies before the watermark {position} and went nowhere, or where it should not: {fate:?}"
+            );
         }
         file.committed = position;
     }
@@ -378,7 +471,31 @@ impl World {
             let poisoned = memchr::memmem::find(line, POISON).is_some();
             let aggregated =
                 self.settings.batch.aggregated_record_bytes.is_some() || self.settings.framing.multi_line.is_some();
-            assert!(poisoned || aggregated, "line {number} of file {index} was quarantined without reason");
+            let unfit = Fate::of(line, self.processing.as_ref()) == Fate::Quarantined;
+            assert!(poisoned || aggregated || unfit, "line {number} of file {index} was quarantined without reason");
+        }
+    }
+}
+
+/// What must become of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Sent,
+    Dropped,
+    Quarantined,
+}
+
+impl Fate {
+    fn of(line: &[u8], processing: Option<&Processing>) -> Self {
+        let Some(processing) = processing else { return Self::Sent };
+        if line.contains(&UNWANTED) {
+            return Self::Dropped;
+        }
+        match processing.on_failure {
+            _ if !line.contains(&UNFIT) => Self::Sent,
+            OnFailure::Raw => Self::Sent,
+            OnFailure::Drop => Self::Dropped,
+            OnFailure::Quarantine => Self::Quarantined,
         }
     }
 }
@@ -395,6 +512,8 @@ fn decode(body: &[u8]) -> Vec<Vec<u8>> {
 fn lines_of(text: &[u8]) -> Vec<(usize, u64)> {
     let parse = |line: &[u8]| {
         let line = std::str::from_utf8(line).expect("lines are text");
+        // Processed, it is the first field of an object.
+        let line = line.strip_prefix("{\"line\":\"").unwrap_or(line);
         let mut parts = line.strip_prefix('F').expect("a line was torn").split(':');
         let file = parts.next().and_then(|file| file.parse().ok()).expect("a line names its file");
         (file, parts.next().and_then(|number| number.parse().ok()).expect("a line has a number"))
@@ -449,15 +568,14 @@ fn without_faults_the_lines_of_a_file_arrive_once_and_in_order() {
             let mut next = BTreeMap::new();
             for (file, number) in &world.arrival_order {
                 let expected: &mut u64 = next.entry(*file).or_default();
-                let poisoned_before = world.files[*file]
-                    .content
-                    .split(|byte| *byte == b'\n')
-                    .take(*number as usize)
-                    .any(|line| memchr::memmem::find(line, POISON).is_some());
-                assert!(
-                    number == expected || poisoned_before,
-                    "seed {seed}: file {file} line {number}, not {expected}"
-                );
+                let lines: Vec<&[u8]> = world.files[*file].content.split(|byte| *byte == b'\n').collect();
+                let poisoned_before =
+                    lines[..*number as usize].iter().any(|line| memchr::memmem::find(line, POISON).is_some());
+                let all_left_out = number >= expected
+                    && lines[*expected as usize..*number as usize]
+                        .iter()
+                        .all(|line| Fate::of(line, world.processing.as_ref()) != Fate::Sent);
+                assert!(all_left_out || poisoned_before, "seed {seed}: file {file} line {number}, not {expected}");
                 *expected = number + 1;
             }
         }

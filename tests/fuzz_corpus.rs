@@ -85,3 +85,66 @@ fn a_checkpoint_file_of_any_bytes_opens_to_something_or_is_moved_aside() {
         datalake_agent::checkpoint::fuzz_database(folder.path(), bytes);
     });
 }
+
+/// Each parser of the processing stage: its door, with the corpus of its fuzz target.
+fn process(name: &str, rounds: u64) {
+    let (_, door) = datalake_agent::process::fuzz::DOORS
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .unwrap_or_else(|| panic!("there is no door `{name}`"));
+    run(name, &corpus(&[&format!("fuzz/corpus/process_{name}")]), rounds, door);
+}
+
+#[test]
+fn every_parser_of_the_processing_has_a_target_and_a_corpus() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    for (name, _) in datalake_agent::process::fuzz::DOORS {
+        assert!(root.join(format!("fuzz_targets/process_{name}.rs")).is_file(), "{name} has no target");
+        assert!(!corpus(&[&format!("fuzz/corpus/process_{name}")]).is_empty());
+    }
+}
+
+#[test]
+fn lines_of_any_bytes_join_to_one() {
+    process("singleline", 2_000);
+}
+
+#[test]
+fn columns_of_any_bytes_become_one_object() {
+    process("csv", 1_000);
+}
+
+#[test]
+fn log_lines_of_any_bytes_become_an_object_or_fail() {
+    process("log", 500);
+}
+
+#[test]
+fn a_record_of_any_bytes_is_wrapped_and_read_back() {
+    process("metadata", 2_000);
+}
+
+#[test]
+fn json_of_any_bytes_is_read_as_by_another_reader() {
+    process("json", 10_000);
+}
+
+#[test]
+fn edits_in_place_leave_json_json() {
+    process("edit", 1_000);
+}
+
+#[test]
+fn redaction_of_any_bytes_leaves_json_json() {
+    process("redact", 1_000);
+}
+
+#[test]
+fn options_of_any_bytes_are_settings_or_reasons() {
+    process("options", 500);
+}
+
+#[test]
+fn formats_of_time_and_texts_of_any_bytes_are_a_time_or_none() {
+    process("time", 10_000);
+}

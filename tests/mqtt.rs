@@ -331,7 +331,7 @@ fn changed_topics_are_subscribed_and_removed_ones_taken_back_in_a_session_that_g
     let mut agent = before.run();
     subscribed(&agent);
     assert_eq!(agent.stop(), 0);
-    let after = before.replaced_flow(json!({
+    let after = before.without_flows().whole_flow(json!({
         "mqtt": {"broker": broker.address(), "clientId": "agent", "topics": ["devices/{device_id}/+"]},
         "deliveryStream": STREAM, "maxBufferAgeMillis": 50,
     }));

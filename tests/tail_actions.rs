@@ -686,6 +686,30 @@ fn what_a_changed_pattern_or_exclusion_no_longer_names_is_not_read_until_it_is_n
     world.assert_once(&second[1..]);
 }
 
+/// It came, was written to and renamed beyond the pattern while nobody looked, or before anything about it was saved.
+#[test]
+fn a_file_that_was_renamed_beyond_a_wildcard_before_anybody_knew_it_is_read_all_the_same() {
+    let mut world = World::new(&["w*.log"]);
+    append(&world.path("w0.log"), "known\n");
+    append(&world.path("w1.log.1"), "rotated long ago, and never anybody's\n");
+    world.start();
+    world.until_lines(&["known".to_owned()]);
+    world.until_settled();
+    world.crash();
+    append(&world.path("w1.log"), "first\n");
+    rotate(&world.path("w1.log"), Rotation::Rename);
+    append(&world.path("w1.log"), "second\n");
+    rotate(&world.path("w1.log"), Rotation::Rename);
+    append(&world.path("w1.log"), "third\n");
+    world.lines.clear();
+    world.start();
+    let expected = ["first", "second", "third"].map(str::to_owned);
+    world.until_lines(&expected);
+    world.until_settled();
+    world.stop();
+    world.assert_once(&expected);
+}
+
 #[test]
 fn a_file_that_is_deleted_while_its_flow_has_no_room_is_read_to_its_end() {
     let mut world = World::new(&["*.log"]);

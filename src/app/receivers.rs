@@ -2,14 +2,12 @@
 //! Promises that a receiver that ends by itself is noticed. Leaves receiving to the source.
 
 use crate::config::{FlowPlan, Plan};
-use crate::deliver::quarantine::Quarantine;
 use crate::deliver::session::Identity;
 use crate::deliver::{Fault, GivenUp, Meaning};
 use crate::record::{FileKey, OriginInfo, Position};
 use crate::source::mqtt::{Counters, Keep, Receiver, RefusedPayload, Settings, Signer, SpoolError};
-use crate::telemetry::clock;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
@@ -81,21 +79,19 @@ fn signer(plan: &Plan, settings: &Settings) -> Signer {
 
 /// Keeps payloads that could not be lines in the quarantine of their flow.
 fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
-    let quarantine = Quarantine::new(&plan.state_directory, &flow.batch.stream, &flow.name);
-    let quarantine = Mutex::new(quarantine);
-    Arc::new(move |refused: &[RefusedPayload]| {
-        let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-        for RefusedPayload { topic, payload, reason } in refused {
-            let origin = OriginInfo { path: PathBuf::from(format!("mqtt:{topic}")), file: FileKey::default() };
-            let end = Position(payload.len() as u64);
-            let given_up = GivenUp {
-                payload: payload.clone(),
-                lines: 1,
-                extents: vec![(Arc::new(origin), Position::START, end)],
-                fault: Fault { meaning: Meaning::Poison, code: "payload".to_owned(), message: reason.clone() },
-            };
-            quarantine.keep(&given_up, clock::now_ms()).map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    })
+    let keep = super::flows::keep(plan, flow);
+    Arc::new(move |refused: &[RefusedPayload]| keep(refused.iter().map(given_up).collect()))
+}
+
+fn given_up(refused: &RefusedPayload) -> GivenUp {
+    let RefusedPayload { topic, payload, reason } = refused;
+    let origin = OriginInfo::new(PathBuf::from(format!("mqtt:{topic}")), FileKey::default());
+    GivenUp {
+        payload: payload.clone(),
+        lines: 1,
+        extents: vec![(Arc::new(origin), Position::START, Position(payload.len() as u64))],
+        fault: Fault { meaning: Meaning::Poison, code: "payload".to_owned(), message: reason.clone() },
+        // As it came over the wire; no option has seen it.
+        unprocessed: true,
+    }
 }

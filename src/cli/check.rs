@@ -90,6 +90,13 @@ fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
         Compression::None => String::new(),
         Compression::Gzip { level } => format!(", gzip level {level}"),
     };
+    if !flow.process.is_empty() {
+        rows.push(("options", flow.process.names().collect::<Vec<_>>().join(", ")));
+        let variables: Vec<&str> = flow.process.variables().collect();
+        if !variables.is_empty() {
+            rows.push(("reads", format!("{} from the environment of the agent", variables.join(", "))));
+        }
+    }
     rows.push(("records", packing + &compression));
     let batch = &flow.batch;
     rows.push((
@@ -126,6 +133,17 @@ mod tests {
         for words in ["configuration is good: 1 flow\n", "/a/*.log", "gzip level 1", "/var/lib/datalake-agent"] {
             assert!(out.contains(words), "{words} is missing in {out}");
         }
+    }
+
+    #[test]
+    fn options_are_named_in_their_order() {
+        let (exit, out) = checked(
+            r#"{"flows": [{"filePattern": "/a", "deliveryStream": "raw", "dataProcessingOptions": [
+                {"optionName": "SINGLELINE"}, {"optionName": "ADDMETADATA", "metadata": "${env:STAGE}"}]}]}"#,
+        );
+        assert_eq!(exit, Exit::Success);
+        assert!(out.contains("options   SINGLELINE, ADDMETADATA\n"), "{out}");
+        assert!(out.contains("reads     STAGE from the environment of the agent\n"), "{out}");
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! Shows input beside what would be sent of it, with the reason for each record that would not be.
 //! Promises to frame and process exactly as a flow does, and to send nothing.
-//! Leaves the command line, the configuration and opening the input to its caller.
+//! Leaves the command line, the configuration and opening the input to the command.
+
+/// The command.
+mod command;
+
+pub use command::{Request, run};
 
 use crate::framing::{self, Framed, Framer, Input, Room, Run};
 use crate::process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
-use crate::record::{FileKey, Position};
+use crate::record::{FileKey, OriginInfo, Position};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Instant;
@@ -69,7 +74,16 @@ pub fn preview(
     limit: u64,
 ) -> Result<Summary, PreviewError> {
     let processor = Processor::new(subject.process, subject.surroundings)?;
-    let mut show = Show { subject, processor, out, sent: Vec::new(), shown: 0, summary: Summary::default() };
+    let mut show = Show {
+        subject,
+        processor,
+        out,
+        sent: Vec::new(),
+        shown: 0,
+        read: Position::START,
+        origin: OriginInfo::new(subject.path.to_owned(), subject.file),
+        summary: Summary::default(),
+    };
     let mut framer = Framer::new(subject.framing, Position::START);
     let room = Room { bytes: subject.framing.max_line_bytes, lines: 1 };
     let (mut buffer, mut position) = (vec![0; READ_BYTES], Position::START);
@@ -86,11 +100,17 @@ pub fn preview(
             Err(error) => return Err(error.into()),
         };
         let mut chunk = Input { bytes: &buffer[..count], position };
+        if position == Position::START {
+            show.origin.note_generation(&buffer[..count]);
+        }
         position = position + count;
         loop {
             match framer.next(&mut chunk, room, Instant::now()) {
                 Framed::Run(run) => show.record(&run)?,
-                Framed::Filtered { bytes, .. } => show.summary.filtered_bytes += bytes,
+                Framed::Filtered { bytes, end } => {
+                    show.summary.filtered_bytes += bytes;
+                    show.read = end.unwrap_or(show.read);
+                }
                 Framed::NeedMore | Framed::NoRoom => break,
             }
             if show.shown >= limit {
@@ -108,14 +128,18 @@ struct Show<'a> {
     out: &'a mut dyn Write,
     sent: Vec<u8>,
     shown: u64,
+    origin: OriginInfo,
+    /// Everything before this has become of a record, or was left out.
+    read: Position,
     summary: Summary,
 }
 
 impl Show<'_> {
     fn record(&mut self, run: &Run<'_>) -> io::Result<()> {
         let Subject { path, file, now_ms, .. } = self.subject;
-        let start = Position(run.end.0.saturating_sub(run.input));
-        let place = Place { path, file, position: start, input: run.input, now_ms };
+        let start = std::mem::replace(&mut self.read, run.end);
+        let generation = self.origin.generation.get().copied();
+        let place = Place { path, file, generation, position: start, input: run.input, now_ms };
         self.sent.clear();
         let verdict = self.processor.process(run.bytes, &place, &mut self.sent);
         self.shown += 1;
@@ -225,7 +249,7 @@ mod tests {
         let (text, summary) = shown(&options, input, 100);
         let expected = r#"record 1, offset 5, 30 bytes
   < Mar  2 12:00:08 a sshd[9]: hi
-  > {"timestamp":"Mar  2 12:00:08","hostname":"a","program":"sshd","processid":"9","message":"hi","host":"h","file":"/var/log/app.log","file_id":"0-0-0","offset":5,"length":30}
+  > {"timestamp":"Mar  2 12:00:08","hostname":"a","program":"sshd","processid":"9","message":"hi","host":"h","file":"/var/log/app.log","file_id":"0-0-0","generation":"8b28fa4672c2734b","offset":5,"length":30}
 record 2, offset 35, 12 bytes
   < hello \u{1b}[31m
   ! quarantined by step 1 (LOGTOJSON): the line is not SYSLOG: the English name of a month was expected at byte 0
@@ -234,7 +258,7 @@ record 3, offset 47, 26 bytes
   ! dropped by step 2 (FILTER): pattern 1 of `exclude` matches
 record 4, offset 73, 24 bytes
   < Mar  2 12:00:09 a b: end
-  > {"timestamp":"Mar  2 12:00:09","hostname":"a","program":"b","processid":null,"message":"end","host":"h","file":"/var/log/app.log","file_id":"0-0-0","offset":73,"length":24}
+  > {"timestamp":"Mar  2 12:00:09","hostname":"a","program":"b","processid":null,"message":"end","host":"h","file":"/var/log/app.log","file_id":"0-0-0","generation":"8b28fa4672c2734b","offset":73,"length":24}
 4 records: 2 sent, 1 dropped, 1 quarantined; 5 bytes of header lines and cut-off ends left out; nothing was sent
 "#;
         assert_eq!(text, expected);

@@ -1,5 +1,6 @@
 //! `quarantine list` and `quarantine replay`: what was given up on purpose, and sending it again.
-//! Promises that a record leaves its file only after the service accepted it; what is refused again stays.
+//! Promises that a record leaves its file only after the service accepted it, or an option dropped it on purpose; what is
+//! refused again stays.
 //! Leaves arguments to the command line, and the files' form to the quarantine.
 
 use std::io::{self, Write};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::reprocess::{Prepared, Reprocess};
 use crate::deliver::quarantine::{self, Entry, LineState, QuarantineError, QuarantineFile};
 use crate::deliver::{Answer, Call, Fault, Meaning, Outcome, Service, retry};
 
@@ -33,8 +35,10 @@ pub enum CommandError {
 pub struct Replayed {
     /// Records that the service accepted.
     pub delivered: usize,
-    /// Records that it refused again; they stay.
+    /// Records that it refused again, or that the options cannot work on now either; they stay.
     pub refused: usize,
+    /// Records that had not been processed and that the options of now drop.
+    pub dropped: usize,
     /// Lines that are no records; they stay.
     pub damaged: usize,
     /// Files that another process is using.
@@ -93,13 +97,15 @@ fn row(path: &Path, number: usize, entry: &Entry) -> String {
     cells.map(|cell| cell.replace(['\t', '\n', '\r'], " ")).join("\t")
 }
 
-/// Sends the records that wait, one at a time, and removes those that the service accepts.
+/// Sends the records that wait, one at a time, and removes those that the service accepts. Records that an option could
+/// not work on go through the options of now first.
 ///
 /// # Errors
 /// When the service takes nothing at all, or a file or the output fails; what was delivered until then stays delivered.
 pub async fn replay(
     state_directory: &Path,
     stream: Option<&str>,
+    reprocess: &mut Reprocess,
     service: &impl Service,
     out: &mut (dyn Write + Send),
 ) -> Result<Replayed, CommandError> {
@@ -110,21 +116,25 @@ pub async fn replay(
             writeln!(out, "{}: in use by another process, left alone; try again later", path.display())?;
             continue;
         };
-        let before = replayed.delivered;
-        let ended = replay_file(&file, stream, service, out, &mut replayed).await;
-        if replayed.delivered > before {
+        let before = replayed.delivered + replayed.dropped;
+        let ended = replay_file(&file, stream, reprocess, service, out, &mut replayed).await;
+        if replayed.delivered + replayed.dropped > before {
             file.compact()?;
         }
         ended?;
     }
-    let Replayed { delivered, refused, damaged, in_use } = replayed;
-    writeln!(out, "{delivered} delivered, {refused} refused again, {damaged} damaged, {in_use} files in use")?;
+    let Replayed { delivered, refused, dropped, damaged, in_use } = replayed;
+    writeln!(
+        out,
+        "{delivered} delivered, {refused} refused again, {dropped} dropped by options, {damaged} damaged, {in_use} files in use"
+    )?;
     Ok(replayed)
 }
 
 async fn replay_file(
     file: &QuarantineFile,
     stream: Option<&str>,
+    reprocess: &mut Reprocess,
     service: &impl Service,
     out: &mut (dyn Write + Send),
     replayed: &mut Replayed,
@@ -134,7 +144,21 @@ async fn replay_file(
         let place = format!("{}, record {}", file.path().display(), line.number);
         match &line.state {
             LineState::Waiting(entry) if stream.is_none_or(|stream| stream == entry.stream) => {
-                match send(entry, service).await? {
+                let call = match prepare(entry, reprocess)? {
+                    Prepared::Call(call) => call,
+                    Prepared::Dropped(reason) => {
+                        file.mark_delivered(&line)?;
+                        replayed.dropped += 1;
+                        writeln!(out, "{place}: dropped: {reason}")?;
+                        continue;
+                    }
+                    Prepared::Failed(reason) => {
+                        replayed.refused += 1;
+                        writeln!(out, "{place}: fails again: {reason}")?;
+                        continue;
+                    }
+                };
+                match send(&call, service).await? {
                     Sent::Delivered => {
                         file.mark_delivered(&line)?;
                         replayed.delivered += 1;
@@ -161,25 +185,27 @@ enum Sent {
 }
 
 /// Sends one record, again and again for a while when that may help.
-async fn send(entry: &Entry, service: &impl Service) -> Result<Sent, CommandError> {
-    let body = body(entry)?;
+async fn send(call: &Call, service: &impl Service) -> Result<Sent, CommandError> {
     let mut attempt = 1;
     loop {
-        let fault = match service.put(Call { body: body.clone(), records: 1 }).await {
+        let fault = match service.put(call.clone()).await {
             Answer::Accepted => return Ok(Sent::Delivered),
-            Answer::PerRecord(outcomes) => match outcomes.into_iter().next() {
-                Some(Outcome::Delivered) => return Ok(Sent::Delivered),
-                Some(Outcome::Again { throttled, code }) => Fault {
-                    meaning: if throttled { Meaning::SlowDown } else { Meaning::Unknown },
-                    code,
-                    message: "the record was not taken this time".to_owned(),
-                },
-                None => Fault {
-                    meaning: Meaning::Unknown,
-                    code: "answer".to_owned(),
-                    message: "the answer has no outcome".to_owned(),
-                },
-            },
+            // A record that had to be cut is accepted when all its parts are.
+            Answer::PerRecord(outcomes) => {
+                match outcomes.into_iter().max_by_key(|outcome| *outcome != Outcome::Delivered) {
+                    Some(Outcome::Delivered) => return Ok(Sent::Delivered),
+                    Some(Outcome::Again { throttled, code }) => Fault {
+                        meaning: if throttled { Meaning::SlowDown } else { Meaning::Unknown },
+                        code,
+                        message: "the record was not taken this time".to_owned(),
+                    },
+                    None => Fault {
+                        meaning: Meaning::Unknown,
+                        code: "answer".to_owned(),
+                        message: "the answer has no outcome".to_owned(),
+                    },
+                }
+            }
             Answer::Failed(fault) => fault,
         };
         match fault.meaning {
@@ -194,6 +220,14 @@ async fn send(entry: &Entry, service: &impl Service) -> Result<Sent, CommandErro
         tokio::time::sleep(wait).await;
         attempt += 1;
     }
+}
+
+/// The call for one record: as the service refused it, or processed now.
+fn prepare(entry: &Entry, reprocess: &mut Reprocess) -> Result<Prepared, CommandError> {
+    if entry.unprocessed {
+        return Ok(reprocess.prepare(entry));
+    }
+    Ok(Prepared::Call(Call { body: body(entry)?, records: 1 }))
 }
 
 /// The call for one record; its data is already in base64.
@@ -240,12 +274,13 @@ mod tests {
     fn state(payloads: &[(&str, &str)]) -> tempfile::TempDir {
         let state = tempfile::tempdir().unwrap();
         for (stream, payload) in payloads {
-            let info = OriginInfo { path: PathBuf::from("/var/log/a\tb.log"), file: FileKey::default() };
+            let info = OriginInfo::new(PathBuf::from("/var/log/a\tb.log"), FileKey::default());
             let given_up = GivenUp {
                 payload: payload.as_bytes().to_vec(),
                 lines: 1,
                 extents: vec![(Arc::new(info), Position(5), Position(9))],
                 fault: fault(Meaning::Poison),
+                unprocessed: false,
             };
             Quarantine::new(state.path(), stream, "flow").keep(&given_up, 1_795_262_400_000).unwrap();
         }
@@ -281,7 +316,7 @@ mod tests {
         let state = state(&[("logs", "one"), ("logs", "bad"), ("other", "two")]);
         let service = Scripted::default();
         let mut out = Vec::new();
-        let replayed = replay(state.path(), None, &service, &mut out).await.unwrap();
+        let replayed = replay(state.path(), None, &mut Reprocess::default(), &service, &mut out).await.unwrap();
         assert_eq!(replayed, Replayed { delivered: 2, refused: 1, ..Replayed::default() });
         assert_eq!(*service.seen.lock().unwrap(), ["logs:one", "logs:bad", "other:two"]);
         assert!(String::from_utf8(out).unwrap().contains("2 delivered, 1 refused again"));
@@ -295,7 +330,7 @@ mod tests {
         let again = Answer::PerRecord(vec![Outcome::Again { throttled: false, code: "InternalFailure".into() }]);
         let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::SlowDown)), again]);
         let service = Scripted { failures, ..Scripted::default() };
-        let replayed = replay(state.path(), None, &service, &mut Vec::new()).await.unwrap();
+        let replayed = replay(state.path(), None, &mut Reprocess::default(), &service, &mut Vec::new()).await.unwrap();
         assert_eq!(replayed.delivered, 1);
     }
 
@@ -304,8 +339,58 @@ mod tests {
         let state = state(&[("logs", "one"), ("logs", "two")]);
         let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::Hold))]);
         let service = Scripted { failures, ..Scripted::default() };
-        let error = replay(state.path(), None, &service, &mut Vec::new()).await.unwrap_err();
+        let error = replay(state.path(), None, &mut Reprocess::default(), &service, &mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, CommandError::Unavailable(_)), "{error}");
         assert_eq!(listed(state.path()).lines().count(), 3);
+    }
+
+    /// The flow `flow` of a configuration with these keys.
+    fn reprocess(keys: &str, raw: bool) -> Reprocess {
+        let text =
+            format!(r#"{{"flows": [{{"name": "flow", "filePattern": "/a", "deliveryStream": "logs", {keys}}}]}}"#);
+        let plan = crate::config::from_text(&[("agent.json", &text)]).unwrap_or_else(|report| panic!("{report}"));
+        Reprocess::new(&plan.flows, raw, None).unwrap()
+    }
+
+    fn unprocessed(payloads: &[&str]) -> tempfile::TempDir {
+        let state = tempfile::tempdir().unwrap();
+        let info = Arc::new(OriginInfo::new(PathBuf::from("/var/log/a.log"), FileKey::default()));
+        let given_up = |payload: &&str| GivenUp {
+            payload: payload.as_bytes().to_vec(),
+            lines: 1,
+            extents: vec![(info.clone(), Position(5), Position(9))],
+            fault: Fault { meaning: Meaning::Poison, code: "processing".into(), message: "step 1: no".into() },
+            unprocessed: true,
+        };
+        let given_up: Vec<GivenUp> = payloads.iter().map(given_up).collect();
+        Quarantine::new(state.path(), "logs", "flow").keep_all(&given_up, 1_795_262_400_000).unwrap();
+        state
+    }
+
+    #[tokio::test]
+    async fn what_options_failed_on_goes_through_the_options_of_now() {
+        let state = unprocessed(&["one\n", "two words\n", "drop\n"]);
+        assert!(listed(state.path()).contains("processing: step 1: no"));
+        let keys = r#""dataProcessingOptions": [{"optionName": "FILTER", "exclude": "^drop"},
+            {"optionName": "LOGTOJSON", "logFormat": "SYSLOG", "matchPattern": "(\\w+)", "customFieldNames": ["w"]}]"#;
+        let (service, mut out) = (Scripted::default(), Vec::new());
+        let replayed = replay(state.path(), None, &mut reprocess(keys, false), &service, &mut out).await.unwrap();
+        assert_eq!(replayed, Replayed { delivered: 1, refused: 1, dropped: 1, ..Replayed::default() });
+        assert_eq!(*service.seen.lock().unwrap(), ["logs:{\"w\":\"one\"}\n"]);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("record 2: fails again: step 2: the line does not match"), "{out}");
+        let replayed = replay(state.path(), None, &mut reprocess(keys, true), &service, &mut Vec::new()).await.unwrap();
+        assert_eq!(replayed.delivered, 1, "as it is, when that is asked for");
+        assert_eq!(service.seen.lock().unwrap()[1], "logs:two words\n");
+    }
+
+    #[tokio::test]
+    async fn what_options_failed_on_stays_where_its_flow_is_gone() {
+        let state = unprocessed(&["one\n"]);
+        let (service, mut out) = (Scripted::default(), Vec::new());
+        let replayed = replay(state.path(), None, &mut Reprocess::default(), &service, &mut out).await.unwrap();
+        assert_eq!(replayed, Replayed { refused: 1, ..Replayed::default() });
+        assert!(String::from_utf8(out).unwrap().contains("no flow `flow` any more"));
+        assert_eq!(listed(state.path()).lines().count(), 2);
     }
 }

@@ -90,10 +90,6 @@ pub(super) static TOP: &[Foreign] = &[
 pub(super) static FLOW: &[Foreign] = &[
     later("kinesisStream", "this version sends to Firehose only; name a delivery stream with `deliveryStream`"),
     later("partitionKeyOption", "it belongs to Kinesis Data Streams, and this version sends to Firehose only"),
-    later(
-        "dataProcessingOptions",
-        "this version sends lines as they are; let the stream's transformation do it, or keep this flow with the Kinesis Agent",
-    ),
     later("fileFooterPattern", "the end of a file is found by its identity, not by a footer; remove the key"),
     renamed("compressionLevel", "write \"compression\": {\"type\": \"gzip\", \"level\": 6}"),
     renamed("excludePattern", "use `exclude`"),

@@ -49,6 +49,8 @@ pub enum Kind {
     Mqtt,
     /// A text, an object with the keys of [`TOPIC_KEYS`], or a list of both.
     Topics,
+    /// A list of objects as docs/processing.md describes them.
+    Options,
     /// A list of objects with the keys of [`FLOW_KEYS`].
     Flows,
 }
@@ -154,6 +156,10 @@ tables! {
             "What ends a line that had to be cut; at most 1,024 bytes.";
         LONG_LINES "longLines" Kind::Choice(&["split", "truncate"]), Default::Text("split"),
             "A line too long for a record is split into several, or truncated and its rest counted as filtered.";
+        DATA_PROCESSING "dataProcessingOptions" Kind::Options, Default::Unset("records are sent as they are"),
+            "What is done with each record before it is packed: a list of options, each on what the one before it left. See [processing](processing.md).";
+        ON_FAILURE "onFailure" Kind::Choice(&["quarantine", "raw", "drop"]), Default::Text("quarantine"),
+            "What becomes of a record that an option cannot work on, or of an MQTT payload that cannot be a line, unless the option has an `onFailure` of its own: kept in the quarantine, sent as it is, or dropped and counted.";
         MAX_CONCURRENT_REQUESTS "maxConcurrentRequests" Kind::Integer { min: 1, max: 64 }, Default::Number(1),
             "Calls under way at the same time. 1 keeps the order of lines.";
         MAX_BYTES_PER_SECOND "maxBytesPerSecond" Kind::Size { min: 1, max: u64::MAX }, Default::Unset("no limit"),

@@ -13,7 +13,7 @@ use super::section::Placed;
 use super::written::Written;
 use crate::batch::{self, Compression, firehose};
 use crate::units::ByteSize;
-use crate::{deliver, framing, source};
+use crate::{deliver, framing, process, source};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct FlowPlan {
     pub mqtt: Option<source::mqtt::Settings>,
     /// How bytes become lines.
     pub framing: framing::Settings,
+    /// What is done with each of them.
+    pub process: process::Settings,
     /// How lines become calls.
     pub batch: batch::Settings,
     /// How fast calls may go.
@@ -74,13 +76,34 @@ impl FlowPlan {
         body + compressor
     }
 
+    /// The longest record that may come out of processing, in bytes: the longest that is sure to fit into a call.
+    #[must_use]
+    pub fn longest_record(&self) -> usize {
+        self.batch.longest_line()
+    }
+
+    /// What the flow may hold beside its batches while it processes records, in bytes.
+    fn processing_floor(&self) -> u64 {
+        if self.process.is_empty() { 0 } else { process::Processor::memory_floor(self.longest_record()) }
+    }
+
     /// What the flow uses when nothing else wants memory: a batch being filled, one for each call under way, what was
     /// just read, and the compressor.
     #[must_use]
     pub fn most_memory(&self) -> ByteSize {
         let batches = self.call_bytes() * (1 + self.max_concurrent_requests as u64);
-        ByteSize::bytes(batches + READ_BUFFERS.as_u64())
+        ByteSize::bytes(batches + READ_BUFFERS.as_u64() + self.processing_floor())
     }
+}
+
+/// Memory, in bytes, that these flows need whatever else there is: a longest line in its wire form each, what processing
+/// holds, and what one step may need while it works. All flows run on one thread, so the last is needed once.
+#[must_use]
+pub fn set_aside(flows: &[FlowPlan]) -> u64 {
+    let floors: u64 = flows.iter().map(|flow| flow.batch.memory_floor() + flow.processing_floor()).sum();
+    let processing = flows.iter().filter(|flow| !flow.process.is_empty());
+    let working = processing.map(|flow| process::Processor::working_memory(flow.longest_record())).max();
+    floors + working.unwrap_or(0)
 }
 
 /// Everything but the flows, and what concerns all flows together.
@@ -196,7 +219,7 @@ fn prove_access_key(written: &Written, world_readable: bool, report: &mut Report
 /// The budget: as it is written if that is enough, else as much as the flows need.
 fn prove_memory(given: Option<&Placed<u64>>, flows: &[FlowPlan], report: &mut Report) -> ByteSize {
     let largest = flows.iter().map(FlowPlan::call_bytes).max().unwrap_or(0);
-    let shares: u64 = flows.iter().map(|flow| flow.batch.memory_floor()).sum();
+    let shares = set_aside(flows);
     let needed = ByteSize::mib((shares + largest).div_ceil(1 << 20));
     let Some(given) = given else { return needed.max(USUAL_MEMORY) };
     let budget = ByteSize::bytes(given.value);

@@ -4,6 +4,7 @@
 
 use super::keys::{COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, MQTT_KEYS, TOP_KEYS, TOPIC_KEYS};
 use super::report::quoted;
+use crate::process;
 use crate::units::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -53,6 +54,7 @@ fn kind_in_words(kind: &Kind) -> String {
         Kind::Compression => "`\"none\"`, `\"gzip\"` or an object".to_owned(),
         Kind::Mqtt => "object".to_owned(),
         Kind::Topics => "text, object or a list of them".to_owned(),
+        Kind::Options => "list of objects".to_owned(),
         Kind::Flows => "list of flows".to_owned(),
     }
 }
@@ -128,6 +130,14 @@ fn property(key: &Key) -> Value {
             "required": required(COMPRESSION_KEYS),
             "properties": properties(COMPRESSION_KEYS),
         }]}),
+        Kind::Options => json!({"type": "array", "items": {
+            "type": "object",
+            "required": ["optionName"],
+            "properties": {
+                "optionName": {"enum": process::Settings::OPTION_NAMES},
+                "onFailure": {"enum": ["quarantine", "raw", "drop"]},
+            },
+        }}),
         Kind::Flows => json!({"type": "array", "items": {"$ref": "#/$defs/flow"}}),
     };
     property["description"] = json!(key.meaning);

@@ -11,6 +11,7 @@ use super::report::{At, Kind, Report};
 use super::section::{Level, Placed, Section, subject};
 use super::values;
 use crate::batch::Compression;
+use crate::process::OnFailure;
 
 /// The main file without its flows.
 #[derive(Debug)]
@@ -51,6 +52,10 @@ pub(super) struct WrittenFlow {
     pub(super) skip_header_lines: u64,
     pub(super) terminator: Placed<String>,
     pub(super) truncate: bool,
+    pub(super) processing: Option<Placed<Value>>,
+    pub(super) on_failure: OnFailure,
+    /// Where that is written, if it is.
+    pub(super) on_failure_at: Option<At>,
     pub(super) max_concurrent_requests: u64,
     pub(super) max_bytes_per_second: Option<u64>,
     pub(super) max_records_per_second: Option<u64>,
@@ -134,6 +139,9 @@ fn flow(value: &Value, path: &str, report: &mut Report) -> Option<WrittenFlow> {
         skip_header_lines: section.number_or_default(&keys::SKIP_HEADER_LINES, report).value,
         terminator: section.text_or_default(&keys::TERMINATOR, report),
         truncate: section.choice(&keys::LONG_LINES, report) == "truncate",
+        processing: section.value(&keys::DATA_PROCESSING).map(|(value, at)| Placed { value: value.clone(), at }),
+        on_failure: OnFailure::from_word(section.choice(&keys::ON_FAILURE, report)).unwrap_or_default(),
+        on_failure_at: section.value(&keys::ON_FAILURE).map(|_| section.key_at(&keys::ON_FAILURE)),
         max_concurrent_requests: section.number_or_default(&keys::MAX_CONCURRENT_REQUESTS, report).value,
         max_bytes_per_second: section.number(&keys::MAX_BYTES_PER_SECOND, report).map(|limit| limit.value),
         max_records_per_second: section.number(&keys::MAX_RECORDS_PER_SECOND, report).map(|limit| limit.value),

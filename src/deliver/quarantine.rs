@@ -82,19 +82,30 @@ impl Quarantine {
     /// # Errors
     /// When the bound is reached or the disk refuses; nothing of the record counts as kept then.
     pub fn keep(&mut self, given_up: &GivenUp, now: u64) -> Result<(), QuarantineError> {
-        let entry = Entry::new(given_up, &self.stream, &self.flow, &timestamp(now));
-        let mut line = serde_json::to_vec(&entry).map_err(|error| self.disk(&self.folder, error.into()))?;
-        line.push(b'\n');
+        self.keep_all(std::slice::from_ref(given_up), now)
+    }
+
+    /// The same for several records, written and synced together: all of them count as kept, or none.
+    ///
+    /// # Errors
+    /// When the bound is reached or the disk refuses.
+    pub fn keep_all(&mut self, given_up: &[GivenUp], now: u64) -> Result<(), QuarantineError> {
+        let mut lines = Vec::new();
+        for record in given_up {
+            let entry = Entry::new(record, &self.stream, &self.flow, &timestamp(now));
+            serde_json::to_writer(&mut lines, &entry).map_err(|error| self.disk(&self.folder, error.into()))?;
+            lines.push(b'\n');
+        }
         self.make_folder()?;
         let held = self.held()?;
-        if held + line.len() as u64 > self.largest_stream {
+        if held + lines.len() as u64 > self.largest_stream {
             return Err(QuarantineError::Full { folder: self.folder.clone(), held, most: self.largest_stream });
         }
-        let (path, mut file) = match self.reopen(line.len() as u64) {
+        let (path, mut file) = match self.reopen(lines.len() as u64) {
             Some(opened) => opened,
             None => self.begin(now)?,
         };
-        if let Err(error) = append(&mut file, &line) {
+        if let Err(error) = append(&mut file, &lines) {
             // Whatever got there is cut off again; should that fail too, the torn line ends a file that is not used again.
             self.current = None;
             if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
@@ -154,10 +165,10 @@ impl Quarantine {
     }
 }
 
-/// Writes a line and syncs it, or leaves the file as long as it was.
-fn append(file: &mut File, line: &[u8]) -> io::Result<()> {
+/// Writes lines and syncs them, or leaves the file as long as it was.
+fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
     let before = file.metadata()?.len();
-    let appended = file.write_all(line).and_then(|()| file.sync_data());
+    let appended = file.write_all(lines).and_then(|()| file.sync_data());
     if appended.is_err() {
         file.set_len(before).unwrap_or_else(|error| tracing::debug!(%error, "a torn line stays"));
     }

@@ -5,17 +5,23 @@
 
 /// What a flow does with an answer.
 mod answers;
+/// Records that are given up on purpose.
+mod giving_up;
 /// What a flow does with arrivals.
 mod intake;
+/// What a flow does with records one by one.
+mod processing;
 /// How a flow stands with the service, in words.
 mod condition;
 
 pub use condition::{Condition, Notice};
 
+use self::giving_up::Quarantining;
+use self::processing::Processing;
 use super::budget::Lease;
 use crate::batch::{self, Packer, Sealed};
 use crate::deliver::pace::{self, Pace};
-use crate::deliver::{Answer, Fault, GivenUp};
+use crate::deliver::{Answer, GivenUp};
 use crate::framing::{self, Framer};
 use crate::ledger::Ledger;
 use crate::record::{Arrival, Chunk, Origin, OriginInfo, Position};
@@ -63,8 +69,8 @@ pub enum Action {
     Send(BatchId, Bytes, usize),
     /// Everything before the position is settled.
     Commit(Origin, Position),
-    /// Keep this record, which the service will never take, for ever on disk.
-    Quarantine(BatchId, GivenUp),
+    /// Keep these records, which the service will never take or no option can work on, for ever on disk; all or none.
+    Quarantine(BatchId, Vec<GivenUp>),
     /// Tell the operator.
     Notice(Notice),
     /// Nothing is left to do after `Stop`.
@@ -84,6 +90,8 @@ pub struct Tally {
     pub filtered: u64,
     /// Given up on purpose and kept.
     pub quarantined: u64,
+    /// Records that an option could not work on, whatever became of them.
+    pub unprocessed: u64,
     /// Lines accepted.
     pub lines: u64,
     /// Records accepted.
@@ -106,6 +114,8 @@ pub struct Core {
     settings: Settings,
     origins: BTreeMap<Origin, Stream>,
     ledger: Ledger,
+    /// Absent where records are sent as they are: then nothing looks at them one by one.
+    processing: Option<Box<Processing>>,
     packer: Packer,
     lease: Lease,
     pace: Pace,
@@ -166,15 +176,6 @@ struct Again {
     due: Instant,
 }
 
-/// A record that the quarantine is to keep; tried again when that fails.
-#[derive(Debug)]
-struct Quarantining {
-    outbound: Outbound,
-    fault: Fault,
-    /// When to try again; `None` while the quarantine is at it.
-    due: Option<Instant>,
-}
-
 /// A flow that has been quiet for so long gives its buffers back to the system.
 const REST_AFTER: Duration = Duration::from_secs(5);
 
@@ -187,6 +188,7 @@ impl Core {
         Self {
             origins: BTreeMap::new(),
             ledger: Ledger::default(),
+            processing: None,
             packer: Packer::new(settings.batch.clone()),
             pace: Pace::new(settings.pace, now),
             random: fastrand::Rng::with_seed(seed),
@@ -234,7 +236,7 @@ impl Core {
     /// Whether the shell may hand in another arrival.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.inbox.is_none() && !self.stopping
+        self.inbox.is_none() && !self.stopping && !self.processing.as_ref().is_some_and(|it| it.is_waiting())
     }
 
     /// When to step again even if nothing happens.
@@ -257,7 +259,9 @@ impl Core {
         // Another flow may be short of memory that this one's open batch holds.
         let yielding = (self.packer.memory() > self.lease.floor()).then(|| now + Duration::from_secs(1));
         // What was due at the last step and is due still waits for something else to happen, not for time.
-        let deadlines = [sealing, joining, again, quarantine, sending, resting, yielding].into_iter().flatten();
+        let telling = self.processing.as_ref().and_then(|processing| processing.tell_at());
+        let deadlines =
+            [sealing, joining, again, quarantine, sending, resting, yielding, telling].into_iter().flatten();
         deadlines.filter(|deadline| *deadline > self.stepped_at).min()
     }
 
@@ -282,6 +286,7 @@ impl Core {
             && self.in_flight.is_empty()
             && self.again.is_empty()
             && self.giving_up.is_empty()
+            && self.processing.as_ref().is_none_or(|processing| processing.is_drained())
     }
 
     /// Bytes of input that are held and not settled.
@@ -305,7 +310,8 @@ impl Core {
     pub fn memory(&self) -> usize {
         let outbound = self.ready.iter().chain(self.in_flight.values()).map(|outbound| outbound.sealed.memory());
         let again = self.again.iter().map(|again| again.sealed.memory());
-        let giving_up = self.giving_up.values().map(|record| record.outbound.sealed.memory());
+        // What is held by the processing is set aside by the plan.
+        let giving_up = self.giving_up.values().map(|record| record.held.memory());
         self.packer.memory() + outbound.chain(again).chain(giving_up).sum::<usize>()
     }
 
@@ -316,12 +322,15 @@ impl Core {
             self.digest(now);
             self.seal_what_is_due(now);
             let sent = self.send(now, actions);
-            let more = self.inbox.is_some() || self.stopping && !self.packer.is_empty();
+            let waiting = self.processing.as_ref().is_some_and(|processing| processing.is_waiting());
+            let more = self.inbox.is_some() || waiting || self.stopping && !self.packer.is_empty();
             if !(sent && more) {
                 break;
             }
         }
+        self.give_up_failed(actions);
         self.retry_quarantine(now, actions);
+        self.tell_unprocessed(now, actions);
         if self.is_drained() {
             if now >= self.last_active + REST_AFTER {
                 self.packer.rest();

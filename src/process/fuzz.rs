@@ -41,6 +41,7 @@ fn process(settings: &Settings, record: &[u8]) -> Option<(Verdict, Vec<u8>)> {
     let place = Place {
         path: Path::new("/var/log/app.log"),
         file: FileKey { device: 1, inode: 2, born: 3 },
+        generation: Some(4),
         position: Position(7),
         input: record.len() as u64,
         now_ms: 1_539_002_096_789,

@@ -1,7 +1,6 @@
 //! ADDPROVENANCE: where a record comes from, added to JSON objects by splicing.
-//! Promises that a record which is sent twice has the same host, file, offset and length both times, and that offset and
-//! length of the records of a file, put in order, leave no gap where nothing was left out. A file that is truncated in
-//! place keeps its identity and begins again at offset 0.
+//! Promises that a record which is sent twice has the same host, file, generation, offset and length both times, and that
+//! offset and //! length of the records of one life of a file, put in order, leave no gap where nothing was left out.
 //! Leaves asking for gaps and duplicates to the lake.
 
 use super::json::edit::{Additions, Edits, Scratch};
@@ -11,12 +10,12 @@ use super::{Place, Stop, Work};
 use crate::record::FileKey;
 
 /// The names, behind the prefix.
-pub(super) const NAMES: [&str; 5] = ["host", "file", "file_id", "offset", "length"];
+pub(super) const NAMES: [&str; 6] = ["host", "file", "file_id", "generation", "offset", "length"];
 
 #[derive(Debug)]
 pub(super) struct Provenance {
     /// Names as they stand between quotes.
-    names: [Vec<u8>; 5],
+    names: [Vec<u8>; 6],
     host: Vec<u8>,
     per_file: PerFile<File>,
     edits: Edits,
@@ -28,6 +27,7 @@ pub(super) struct Provenance {
 struct File {
     path: Vec<u8>,
     id: Vec<u8>,
+    generation: Vec<u8>,
 }
 
 /// The identity of a file as text: device, inode and birth, in hexadecimal.
@@ -55,7 +55,7 @@ impl Provenance {
 
 /// The values for one record.
 struct Values<'a> {
-    names: &'a [Vec<u8>; 5],
+    names: &'a [Vec<u8>; 6],
     host: &'a [u8],
     file: &'a File,
     offset: u64,
@@ -76,7 +76,8 @@ impl Additions for Values<'_> {
             0 => out.extend_from_slice(self.host),
             1 => out.extend_from_slice(&self.file.path),
             2 => out.extend_from_slice(&self.file.id),
-            3 => decimal(self.offset, out),
+            3 => out.extend_from_slice(&self.file.generation),
+            4 => decimal(self.offset, out),
             _ => decimal(self.length, out),
         }
     }
@@ -89,7 +90,8 @@ impl Work for Provenance {
             let mut path = vec![b'"'];
             escape(&mut path, place.path.as_os_str().as_encoded_bytes());
             path.push(b'"');
-            Ok(File { path, id: quoted(&identity(place.file)) })
+            let generation = place.generation.map_or_else(|| b"null".to_vec(), |hash| quoted(&format!("{hash:016x}")));
+            Ok(File { path, id: quoted(&identity(place.file)), generation })
         })?;
         let values = Values { names, host, file, offset: place.position.0, length: place.input };
         Ok(edits.apply(record, &values, scratch, out)?)

@@ -29,6 +29,8 @@ pub struct Settings {
 pub struct StepError {
     /// Where, as a JSON pointer from the list of options: `/0/customFieldNames`.
     pub path: String,
+    /// Whether the name of the key is wrong, not its value.
+    pub at_name: bool,
     /// What is wrong.
     pub message: String,
     /// What would do.
@@ -37,7 +39,7 @@ pub struct StepError {
 
 /// What becomes of a record that a step cannot work on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum OnFailure {
+pub enum OnFailure {
     /// It is kept in the quarantine, as it came in.
     #[default]
     Quarantine,
@@ -103,15 +105,43 @@ const OPTIONS: [(&str, Parse); 15] = [
     ("JQ", more::jq),
 ];
 
+/// The words of `onFailure`, in an option and in a flow.
 const ON_FAILURE: [(&str, OnFailure); 3] =
     [("quarantine", OnFailure::Quarantine), ("raw", OnFailure::Raw), ("drop", OnFailure::Drop)];
 
+impl OnFailure {
+    /// What one of the words `"quarantine"`, `"raw"` and `"drop"` means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        ON_FAILURE.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
+    }
+}
+
 impl Settings {
+    /// The names of all options.
+    pub const OPTION_NAMES: [&str; OPTIONS.len()] = {
+        let mut names = [""; OPTIONS.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = OPTIONS[index].0;
+            index += 1;
+        }
+        names
+    };
+
     /// The settings that a list of option objects (`dataProcessingOptions`) asks for.
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of the list.
     pub fn parse(value: &Value) -> Result<Self, Vec<StepError>> {
+        Self::parse_with(value, OnFailure::default())
+    }
+
+    /// The same; `on_failure` holds for options that do not say themselves what becomes of records they cannot work on.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the list.
+    pub fn parse_with(value: &Value, on_failure: OnFailure) -> Result<Self, Vec<StepError>> {
         let mut errors = Vec::new();
         let Value::Array(options) = value else {
             let help = if value.is_object() {
@@ -121,21 +151,23 @@ impl Settings {
             };
             return Err(vec![StepError {
                 path: String::new(),
+                at_name: false,
                 message: "this is not a list".to_owned(),
                 help: help.to_owned(),
             }]);
         };
         if options.len() > usize::from(u16::MAX) {
             let (message, help) = ("there are more than 65,535 options".to_owned(), "leave some out".to_owned());
-            return Err(vec![StepError { path: String::new(), message, help }]);
+            return Err(vec![StepError { path: String::new(), at_name: false, message, help }]);
         }
         let steps: Vec<_> =
-            options.iter().enumerate().map(|(index, option)| step(index, option, &mut errors)).collect();
+            options.iter().enumerate().map(|(index, option)| step(index, option, on_failure, &mut errors)).collect();
         let steps: Vec<Step> = steps.into_iter().flatten().collect();
         if errors.is_empty() && steps.iter().any(|step| step.name == "REDACT") {
             for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.on_failure == OnFailure::Raw) {
                 errors.push(StepError {
                     path: format!("/{index}/onFailure"),
+                    at_name: false,
                     message: format!("a record that {} cannot work on would be sent unredacted", step.name),
                     help: "write \"quarantine\" or \"drop\" beside REDACT".to_owned(),
                 });
@@ -161,6 +193,11 @@ impl Settings {
         self.steps.iter().filter_map(|step| step.instance).min()
     }
 
+    /// The names of the steps, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.steps.iter().map(|step| step.name)
+    }
+
     /// The name of a step, as a [`super::Reason`] counts them.
     #[must_use]
     pub fn name(&self, step: usize) -> &'static str {
@@ -168,7 +205,7 @@ impl Settings {
     }
 }
 
-fn step(index: usize, option: &Value, errors: &mut Vec<StepError>) -> Option<Step> {
+fn step(index: usize, option: &Value, otherwise: OnFailure, errors: &mut Vec<StepError>) -> Option<Step> {
     let before = errors.len();
     let mut reader = Reader::new(index, option, errors)?;
     let name = reader.required_text("optionName", "name one of the options, such as \"LOGTOJSON\"")?;
@@ -181,7 +218,7 @@ fn step(index: usize, option: &Value, errors: &mut Vec<StepError>) -> Option<Ste
         reader.error("optionName", format!("there is no option `{name}`"), help);
         return None;
     };
-    let on_failure = reader.choice("onFailure", &ON_FAILURE).unwrap_or_default();
+    let on_failure = reader.choice("onFailure", &ON_FAILURE).unwrap_or(otherwise);
     let step = parse(&mut reader);
     reader.finish();
     let step = step.map(|step| Step { on_failure, ..step });

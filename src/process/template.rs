@@ -208,13 +208,14 @@ fn hole(text: &str, pattern: Option<&Pattern>) -> Result<Option<Hole>, String> {
 #[derive(Debug)]
 pub(super) struct PerFile<T> {
     file: FileKey,
+    generation: Option<u64>,
     path: PathBuf,
     held: Option<T>,
 }
 
 impl<T> Default for PerFile<T> {
     fn default() -> Self {
-        Self { file: FileKey::default(), path: PathBuf::new(), held: None }
+        Self { file: FileKey::default(), generation: None, path: PathBuf::new(), held: None }
     }
 }
 
@@ -222,11 +223,14 @@ impl<T> PerFile<T> {
     /// The value for this file.
     pub(super) fn get(&mut self, place: &Place<'_>, make: impl FnOnce() -> Result<T, Cause>) -> Result<&T, Cause> {
         // As bytes: comparing paths part by part would cost more than the rest of the step.
-        let same = self.file == place.file && self.path.as_os_str() == place.path.as_os_str();
+        let same = self.file == place.file
+            && self.generation == place.generation
+            && self.path.as_os_str() == place.path.as_os_str();
         if !same || self.held.is_none() {
             self.held = None;
             self.held = Some(make()?);
             self.file = place.file;
+            self.generation = place.generation;
             self.path.clear();
             self.path.push(place.path);
         }

@@ -105,7 +105,7 @@ proptest! {
         let surroundings =
             Surroundings { host: String::new(), variables: [].into(), instance: None, max_record_bytes: 1 << 20 };
         let mut processor = Processor::new(&settings, &surroundings).unwrap();
-        let place = Place { path: Path::new("/a"), file: FileKey::default(), position: Position(0), input: 0, now_ms: 0 };
+        let place = Place { path: Path::new("/a"), file: FileKey::default(), generation: None, position: Position(0), input: 0, now_ms: 0 };
         let mut out = Vec::new();
         prop_assert_eq!(processor.process(format!("{}\r\n", quoted.join(",")).as_bytes(), &place, &mut out), Verdict::Kept);
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
@@ -120,7 +120,14 @@ fn what_is_learnt_later_is_added_from_then_on() {
     let surroundings =
         Surroundings { host: String::new(), variables: [].into(), instance: None, max_record_bytes: 1 << 20 };
     let mut processor = Processor::new(&settings, &surroundings).unwrap();
-    let place = Place { path: Path::new("/a"), file: FileKey::default(), position: Position(0), input: 0, now_ms: 0 };
+    let place = Place {
+        path: Path::new("/a"),
+        file: FileKey::default(),
+        generation: None,
+        position: Position(0),
+        input: 0,
+        now_ms: 0,
+    };
     let mut out = Vec::new();
     assert_eq!(processor.process(b"{\"m\":1}\n", &place, &mut out), Verdict::Kept);
     let container = vec![("taskArn".to_owned(), "arn:x".to_owned())];
@@ -148,11 +155,12 @@ fn what_is_the_same_for_a_file_is_worked_out_anew_for_another() {
     let mut processor = Processor::new(&Settings::parse(&options).unwrap(), &surroundings).unwrap();
     for (path, inode) in [("/a", 1), ("/b", 1), ("/b", 2), ("/a", 1)] {
         let file = FileKey { device: 1, inode, born: 0 };
-        let place = Place { path: Path::new(path), file, position: Position(5), input: 2, now_ms: 0 };
+        let place =
+            Place { path: Path::new(path), file, generation: Some(0x2f), position: Position(5), input: 2, now_ms: 0 };
         let mut out = Vec::new();
         assert_eq!(processor.process(b"x\n", &place, &mut out), Verdict::Kept);
         let expected = format!(
-            "{{\"metadata\":\"{path}\",\"data\":\"x\",\"host\":\"h\",\"file\":\"{path}\",\"file_id\":\"1-{inode}-0\",\"offset\":5,\"length\":2}}\n"
+            "{{\"metadata\":\"{path}\",\"data\":\"x\",\"host\":\"h\",\"file\":\"{path}\",\"file_id\":\"1-{inode}-0\",\"generation\":\"000000000000002f\",\"offset\":5,\"length\":2}}\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -36,6 +36,19 @@ impl Reason {
         self.step as usize
     }
 
+    /// Whether the step could not work on the record, as opposed to not wanting it.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        !matches!(
+            self.cause,
+            Cause::NotIncluded
+                | Cause::Excluded { .. }
+                | Cause::TestFailed { .. }
+                | Cause::TestHeld { .. }
+                | Cause::NoResult
+        )
+    }
+
     /// What was wrong.
     #[must_use]
     pub const fn cause(self) -> Cause {

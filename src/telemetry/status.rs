@@ -46,6 +46,10 @@ pub fn status_words(flows: &[FlowLook<'_>], unsaved: Option<Duration>, now: u64)
     for (what, bytes) in lost {
         append(&mut words, format_args!(", {} {what}", bytes_in_words(bytes)));
     }
+    let unfit = sum(|books| &books.unprocessed);
+    if unfit > 0 {
+        append(&mut words, format_args!(", {} unfit for the options", count(unfit, "record")));
+    }
     let holding: Vec<_> = flows.iter().filter_map(|look| Some((look.flow, look.holding?))).collect();
     for (index, (flow, reason)) in holding.iter().take(NAMED).enumerate() {
         append(&mut words, format_args!("{} {flow} ({reason})", if index == 0 { "; holding:" } else { "," }));
@@ -204,10 +208,12 @@ mod tests {
         let books = Books::default();
         books.destroyed.set(1024);
         books.quarantined.set(5);
+        books.unprocessed.set(2);
         let words = status_words(&[look("a", &books, None)], Some(Duration::from_secs(300)), 0);
         assert_eq!(
             words,
-            "1 flow, 0 files, nothing behind, 1.0 KiB destroyed unread, 5 B in quarantine; positions not saved for \
+            "1 flow, 0 files, nothing behind, 1.0 KiB destroyed unread, 5 B in quarantine, \
+             2 records unfit for the options; positions not saved for \
              5 min"
         );
     }

@@ -113,9 +113,9 @@ impl Host {
         self
     }
 
-    /// The same in place of all others.
-    pub(crate) fn replaced_flow(mut self, flow: Value) -> Self {
-        self.flows = vec![flow];
+    /// Forgets the flows: the next configuration has others.
+    pub(crate) fn without_flows(mut self) -> Self {
+        self.flows.clear();
         self
     }
 

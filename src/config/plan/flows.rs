@@ -4,6 +4,8 @@
 
 /// The `mqtt` object of a flow.
 mod mqtt;
+/// What is done with each record.
+mod processing;
 
 use super::FlowPlan;
 use crate::batch::{self, Compression, firehose};
@@ -122,13 +124,14 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
     let batch = prove_batch(written, report);
     // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
     let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
-    let mqtt = written.mqtt.as_ref().map(|mqtt| mqtt::prove(mqtt, &name, report));
+    let mqtt = written.mqtt.as_ref().map(|mqtt| mqtt::prove(mqtt, &name, written.on_failure, report));
     if mqtt.is_some() {
         for at in &written.of_files {
             let message = format!("`{}` has no effect on messages; it is about files", at.path);
             report.add(Kind::NoEffect, at, message, "remove it");
         }
     }
+    let process = processing::prove(written, report);
     let stream = written.delivery_stream.as_ref().filter(|stream| prove_name(stream, report))?;
     let from_start = written.from_start || mqtt.is_some();
     Some(FlowPlan {
@@ -147,6 +150,7 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
             Some(proven) => proven,
         },
         framing,
+        process,
         batch,
         pace: deliver::pace::Settings {
             max_bytes_per_second: written.max_bytes_per_second,
@@ -275,7 +279,7 @@ fn pattern_help(error: &PatternError) -> String {
 }
 
 /// Words of others, which may quote a pattern of any length.
-fn shortened(reason: &str) -> String {
+pub(super) fn shortened(reason: &str) -> String {
     match reason.char_indices().nth(200) {
         None => reason.to_owned(),
         Some((end, _)) => format!("{}…", &reason[..end]),

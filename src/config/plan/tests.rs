@@ -124,3 +124,25 @@ fn the_memory_of_the_flows_is_summed_and_the_suggested_budget_is_enough() {
     assert!(report.to_string().contains(r#"set "maxMemoryBytes": "305MiB""#), "{report}");
     assert!(flows("305MiB").is_ok() && flows("304MiB").is_err());
 }
+
+#[test]
+fn options_become_steps_and_the_word_of_the_flow_holds_for_those_without_their_own() {
+    use crate::process::{Place, Processor, Surroundings, Verdict};
+    let flow = one(r#", "onFailure": "drop", "dataProcessingOptions": [
+            {"optionName": "LOGTOJSON", "logFormat": "SYSLOG"},
+            {"optionName": "FILTER", "keepWhen": {"field": "n", "exists": true}, "onFailure": "raw"}]"#);
+    assert_eq!((flow.process.name(0), flow.process.name(1)), ("LOGTOJSON", "FILTER"));
+    let surroundings =
+        Surroundings { host: String::new(), variables: [].into(), instance: None, max_record_bytes: 1000 };
+    let mut processor = Processor::new(&flow.process, &surroundings).unwrap();
+    let place = Place {
+        path: std::path::Path::new("/a"),
+        file: crate::record::FileKey::default(),
+        generation: None,
+        position: crate::record::Position::START,
+        input: 2,
+        now_ms: 0,
+    };
+    assert!(matches!(processor.process(b"x\n", &place, &mut Vec::new()), Verdict::Dropped(_)));
+    assert!(one("").process.is_empty());
+}

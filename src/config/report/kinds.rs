@@ -70,6 +70,8 @@ kinds! {
     BadPattern "bad-pattern" Error,
     /// A regular expression does not compile.
     BadRegex "bad-regex" Error,
+    /// An option of the processing of records cannot work.
+    BadOption "bad-option" Error,
     /// An endpoint is no address.
     BadEndpoint "bad-endpoint" Error,
     /// Two flows do the same, or have the same name.

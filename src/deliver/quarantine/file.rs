@@ -30,14 +30,17 @@ pub struct Entry {
     pub flow: String,
     /// Where its bytes come from.
     pub origins: Vec<EntryOrigin>,
-    /// The service's error code.
+    /// The service's error code, or `processing`.
     pub code: String,
     /// The reason in words.
     pub message: String,
     /// Lines in it.
     pub lines: usize,
-    /// Its bytes in base64, as the service takes them.
+    /// Its bytes in base64: as the service takes them, or, where it is unprocessed, as they came in.
     pub data: String,
+    /// Whether the flow's options, and its compression, are still to be applied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unprocessed: bool,
 }
 
 /// A stretch of a file that a record came from.
@@ -55,6 +58,9 @@ pub struct EntryOrigin {
     pub inode: u64,
     /// Its birth time in nanoseconds since 1970, 0 where unknown.
     pub born: u64,
+    /// Which life of the file: the hash of its first line, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     /// Position of the first byte.
     pub start: u64,
     /// Position after the last byte.
@@ -73,7 +79,8 @@ impl Entry {
             let (path, path_base64) = origin(info.path.as_os_str());
             let file = info.file;
             let (device, inode, born) = (file.device, file.inode, file.born);
-            EntryOrigin { path, path_base64, device, inode, born, start: start.0, end: end.0 }
+            let generation = info.generation.get().copied();
+            EntryOrigin { path, path_base64, device, inode, born, generation, start: start.0, end: end.0 }
         });
         Self {
             time: time.to_owned(),
@@ -84,6 +91,7 @@ impl Entry {
             message: given_up.fault.message.clone(),
             lines: given_up.lines,
             data: encode(&given_up.payload),
+            unprocessed: given_up.unprocessed,
         }
     }
 

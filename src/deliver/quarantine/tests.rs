@@ -10,10 +10,8 @@ use std::sync::Arc;
 const NOON: u64 = 1_795_262_400_000;
 
 fn given_up(payload: &[u8]) -> GivenUp {
-    let info = OriginInfo {
-        path: PathBuf::from("/var/log/app 1.log"),
-        file: FileKey { device: 7, inode: 42, born: 1_700_000_000_000_000_001 },
-    };
+    let key = FileKey { device: 7, inode: 42, born: 1_700_000_000_000_000_001 };
+    let info = OriginInfo::new(PathBuf::from("/var/log/app 1.log"), key);
     GivenUp {
         payload: payload.to_vec(),
         lines: 2,
@@ -23,6 +21,7 @@ fn given_up(payload: &[u8]) -> GivenUp {
             code: "InvalidArgumentException".into(),
             message: "no \"good\"".into(),
         },
+        unprocessed: false,
     }
 }
 
@@ -67,7 +66,7 @@ fn a_path_that_is_not_utf8_is_kept_exactly() {
     let state = tempfile::tempdir().unwrap();
     let mut record = given_up(b"x");
     let raw = b"/var/log/\xff\xfe.log";
-    let info = OriginInfo { path: PathBuf::from(OsStr::from_bytes(raw)), file: FileKey::default() };
+    let info = OriginInfo::new(PathBuf::from(OsStr::from_bytes(raw)), FileKey::default());
     record.extents[0].0 = Arc::new(info);
     quarantine(state.path()).keep(&record, NOON).unwrap();
     let origin = &waiting(state.path())[0].origins[0];
@@ -218,4 +217,21 @@ fn a_stream_name_cannot_leave_the_folder() {
     for (stream, folder) in [("..", "_.."), ("a/../b", "a_.._b"), ("", "_"), ("logs.v1-x_y", "logs.v1-x_y")] {
         assert_eq!(folder_name(stream), folder);
     }
+}
+
+#[test]
+fn several_records_are_kept_together_each_a_line_of_its_own() {
+    let state = tempfile::tempdir().unwrap();
+    let mut quarantine = Quarantine::new(state.path(), "logs", "flow");
+    let records: Vec<GivenUp> =
+        (0..3).map(|number| GivenUp { unprocessed: true, ..given_up(format!("line {number}\n").as_bytes()) }).collect();
+    quarantine.keep_all(&records, 0).unwrap();
+    let files = files(state.path()).unwrap();
+    assert_eq!(files.len(), 1);
+    let lines: Vec<Line> = look(&files[0]).unwrap().lines().unwrap().map(Result::unwrap).collect();
+    assert_eq!(lines.len(), 3);
+    assert!(
+        lines.iter().all(|line| matches!(&line.state, LineState::Waiting(entry) if entry.unprocessed)),
+        "{lines:?}"
+    );
 }

@@ -8,9 +8,10 @@
 //! | unknown, not sent, hold | the same call again, later |
 //! | poison | two halves; a single record goes to the quarantine and is settled when it is kept there |
 
-use super::{Action, Again, BatchId, Condition, Core, Notice, Outbound, Quarantining};
+use super::giving_up::{Held, Quarantining};
+use super::{Action, Again, BatchId, Condition, Core, Outbound};
 use crate::batch::{Claim, Sealed};
-use crate::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, retry};
+use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
 use crate::record::{Origin, Position};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -39,48 +40,6 @@ impl Core {
                 self.failed(outbound, fault, now, actions);
             }
             Answer::Failed(fault) => self.failed(outbound, fault, now, actions),
-        }
-    }
-
-    pub(super) fn quarantined(
-        &mut self,
-        id: BatchId,
-        kept: Result<(), String>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let mut record = self.giving_up.remove(&id).expect("the quarantine answers for what it was given");
-        match kept {
-            Ok(()) => {
-                let input = record.outbound.sealed.input();
-                let lines = record.outbound.sealed.records().iter().map(|record| record.lines).sum();
-                self.tally.quarantined += input;
-                let reason = record.fault.to_string();
-                actions.push(Action::Notice(Notice::Quarantined { reason, lines, bytes: input }));
-                let claims = record.outbound.sealed.take_all_claims();
-                self.settle(claims);
-                self.recycle(record.outbound.sealed);
-            }
-            Err(reason) => {
-                record.outbound.attempts += 1;
-                if record.outbound.attempts == 1 {
-                    actions.push(Action::Notice(Notice::QuarantineFailed { reason }));
-                }
-                let wait = retry::delay(Meaning::Hold, record.outbound.attempts, self.random.u64(..));
-                record.due = Some(now + wait);
-                self.giving_up.insert(id, record);
-            }
-        }
-    }
-
-    /// Offers records to the quarantine again that it could not keep.
-    pub(super) fn retry_quarantine(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        for (id, record) in &mut self.giving_up {
-            if record.due.is_some_and(|due| due <= now) {
-                record.due = None;
-                let given_up = given_up(&self.origins, &record.outbound.sealed, record.fault.clone());
-                actions.push(Action::Quarantine(*id, given_up));
-            }
         }
     }
 
@@ -130,7 +89,7 @@ impl Core {
     }
 
     /// The service refuses something in this call: halves are sent until the record is found.
-    fn isolate(&mut self, mut outbound: Outbound, fault: Fault, actions: &mut Vec<Action>) {
+    fn isolate(&mut self, outbound: Outbound, fault: Fault, actions: &mut Vec<Action>) {
         if outbound.sealed.records().len() > 1 {
             let (first, second) = outbound.sealed.halve();
             for sealed in [second, first] {
@@ -138,10 +97,10 @@ impl Core {
             }
             return;
         }
-        outbound.attempts = 0;
         let id = self.new_id();
-        actions.push(Action::Quarantine(id, given_up(&self.origins, &outbound.sealed, fault.clone())));
-        self.giving_up.insert(id, Quarantining { outbound, fault, due: None });
+        let held = Held::Refused(outbound.sealed, fault);
+        actions.push(Action::Quarantine(id, held.given_up(&self.origins)));
+        self.giving_up.insert(id, Quarantining { held, attempts: 0, due: None });
     }
 
     fn sort_out(&mut self, mut sealed: Sealed, outcomes: &[Outcome], now: Instant, actions: &mut Vec<Action>) {
@@ -201,7 +160,7 @@ impl Core {
         self.tally.billed += record.billed();
     }
 
-    fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
+    pub(super) fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
         // Most claims of a batch are of one origin: what follows from them is done once for all.
         let mut last: Option<(Origin, Option<Position>)> = None;
         for claim in claims {
@@ -225,19 +184,9 @@ impl Core {
         self.close_if_settled(origin);
     }
 
-    fn recycle(&mut self, sealed: Sealed) {
+    pub(super) fn recycle(&mut self, sealed: Sealed) {
         if let Some(buffer) = sealed.into_buffer() {
             self.packer.reuse(buffer);
         }
-    }
-}
-
-fn given_up(origins: &std::collections::BTreeMap<Origin, super::Stream>, sealed: &Sealed, fault: Fault) -> GivenUp {
-    let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
-    GivenUp {
-        payload: sealed.payload_of(0),
-        lines: sealed.records()[0].lines,
-        extents: sealed.claims_of(0).map(extent).collect(),
-        fault,
     }
 }

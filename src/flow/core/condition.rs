@@ -42,6 +42,17 @@ pub enum Notice {
         /// Bytes of input in it.
         bytes: u64,
     },
+    /// Options could not work on records, of which this is the first since the last notice.
+    Unprocessed {
+        /// Why the first of them.
+        reason: String,
+        /// So many are kept in the quarantine.
+        quarantined: u64,
+        /// So many are sent as they are.
+        raw: u64,
+        /// So many are dropped.
+        dropped: u64,
+    },
     /// A record that was to be given up could not be kept; the flow holds it and tries again.
     QuarantineFailed {
         /// What is wrong.

@@ -7,7 +7,7 @@ use super::{Arrived, Core, Outbound, Stream};
 use crate::batch::{Claim, Lines, Packer};
 use crate::framing::{Framed, Framer, Input as FramerInput, Room, Run};
 use crate::ledger::Track;
-use crate::record::{Arrival, Chunk, Origin, Position};
+use crate::record::{Arrival, Chunk, Origin, OriginInfo, Position};
 use std::time::Instant;
 
 /// Where the next line is tried to be put. A line that does not go into the open record begins the next; one that is
@@ -41,6 +41,9 @@ impl Core {
     /// Takes in as much as there is room for. Intake goes on only while nothing sealed waits to be sent, so that the
     /// flow holds one open batch beside those under way.
     pub(super) fn digest(&mut self, now: Instant) {
+        if !self.pack_waiting() {
+            return;
+        }
         self.flush_overdue(now);
         while self.ready.is_empty() {
             match self.inbox.take() {
@@ -69,9 +72,16 @@ impl Core {
         // The origin's state is taken out for the time of the chunk: one look-up instead of one a line.
         let mut stream = self.origins.remove(&chunk.origin).expect("a source opens an origin before it reads from it");
         let left = &chunk.bytes[used..];
-        let affordable = self.affordable(left.len(), stream.framer.held()).min(left.len());
+        // What a record becomes, and so which memory it takes, is known only after processing: asked record by record.
+        let affordable = match self.processing {
+            None => self.affordable(left.len(), stream.framer.held()).min(left.len()),
+            Some(_) => left.len(),
+        };
         let mut input = FramerInput { bytes: &left[..affordable], position: chunk.start + used };
-        let packed = (affordable > 0 || left.is_empty()) && self.pack_lines(chunk, &mut stream, &mut input, now);
+        let packed = match self.processing {
+            None => (affordable > 0 || left.is_empty()) && self.pack_lines(chunk, &mut stream, &mut input, now),
+            Some(_) => self.process_lines(chunk, &mut stream, &mut input, now),
+        };
         let used = used + affordable - input.bytes.len();
         let done = packed && used == chunk.bytes.len();
         if stream.framer.deadline().is_some() {
@@ -123,13 +133,9 @@ impl Core {
     fn digest_ending(&mut self, origin: Origin, now: Instant) -> bool {
         let Some(mut stream) = self.origins.remove(&origin) else { return true };
         let mut done = false;
-        while !done && self.make_room_for_line() {
+        while !done && self.may_take_a_line() {
             match stream.framer.finish() {
-                Some(run) => {
-                    let track = self.ledger.track(origin).expect("opened with the origin");
-                    pack(&mut self.packer, track, &run, now);
-                    self.seal_full();
-                }
+                Some(run) => self.take_line(origin, &stream.info, &run, now),
                 None => done = true,
             }
         }
@@ -149,19 +155,36 @@ impl Core {
         };
         let overdue: Vec<Origin> = self.joining.iter().filter(|origin| due(self, origin)).copied().collect();
         for origin in overdue {
-            if !self.make_room_for_line() {
+            if !self.may_take_a_line() {
                 return;
             }
-            let stream = self.origins.get_mut(&origin).expect("a joining origin is open");
+            let mut stream = self.origins.remove(&origin).expect("a joining origin is open");
             if let Some(run) = stream.framer.overdue(now) {
-                let track = self.ledger.track(origin).expect("opened with the origin");
-                pack(&mut self.packer, track, &run, now);
+                self.take_line(origin, &stream.info, &run, now);
             }
             if stream.framer.deadline().is_none() {
                 self.joining.remove(&origin);
             }
-            self.seal_full();
+            self.origins.insert(origin, stream);
         }
+    }
+
+    /// Whether a single line of any length may be taken in now.
+    fn may_take_a_line(&mut self) -> bool {
+        match self.processing {
+            None => self.make_room_for_line(),
+            Some(_) => self.may_process(),
+        }
+    }
+
+    /// Takes in a single line. Only while [`Core::may_take_a_line`].
+    fn take_line(&mut self, origin: Origin, info: &OriginInfo, run: &Run<'_>, now: Instant) {
+        if self.processing.is_some() {
+            return self.process(origin, info, run, now);
+        }
+        let track = self.ledger.track(origin).expect("opened with the origin");
+        pack(&mut self.packer, track, run, now);
+        self.seal_full();
     }
 
     /// Makes the open record take the longest line; `false` when that must wait until a batch has gone.
@@ -192,13 +215,13 @@ impl Core {
         if self.lease_covers(wanted.min(line) + held) { wanted.min(line) } else { 0 }
     }
 
-    fn lease_covers(&mut self, bytes: usize) -> bool {
+    pub(super) fn lease_covers(&mut self, bytes: usize) -> bool {
         let growth = self.packer.memory_with(bytes) - self.packer.memory();
         self.lease.covers(self.memory() + growth)
     }
 
     /// Seals what takes no further line.
-    fn seal_full(&mut self) {
+    pub(super) fn seal_full(&mut self) {
         if self.packer.record_is_full() {
             self.seal_open_record();
         }
@@ -213,7 +236,7 @@ impl Core {
         }
     }
 
-    fn discard(&mut self, origin: Origin, end: Position) {
+    pub(super) fn discard(&mut self, origin: Origin, end: Position) {
         let track = self.ledger.track(origin).expect("opened with the origin");
         if let Some(watermark) = track.discard(end) {
             self.commits.insert(origin, watermark);
@@ -231,7 +254,7 @@ impl Core {
 }
 
 /// Packs a run: the ledger lets the open record's newest claim stand for it, or gives another receipt.
-fn pack(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_at: Instant) {
+pub(super) fn pack(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_at: Instant) {
     let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at };
     let start = track.read();
     packer.append(lines, |newest| {

@@ -24,7 +24,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(index: usize, option: &'a Value, errors: &'a mut Vec<StepError>) -> Option<Self> {
         let Value::Object(keys) = option else {
             let (message, help) = ("an option is an object".to_owned(), "write {\"optionName\": …}".to_owned());
-            errors.push(StepError { path: format!("/{index}"), message, help });
+            errors.push(StepError { path: format!("/{index}"), at_name: false, message, help });
             return None;
         };
         Some(Self { index, keys, asked: Vec::new(), errors })
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
     /// Reports a fault at a key; deeper places are written `key/0`.
     pub(super) fn error(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         let path = format!("/{}/{key}", self.index);
-        self.errors.push(StepError { path, message: message.into(), help: help.into() });
+        self.errors.push(StepError { path, at_name: false, message: message.into(), help: help.into() });
     }
 
     /// The value of a key, if it is there and not null.
@@ -185,14 +185,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports the keys that nobody asked for.
-    pub(super) fn finish(mut self) {
+    pub(super) fn finish(self) {
         for key in self.keys.keys().filter(|key| !self.asked.contains(&key.as_str())).cloned().collect::<Vec<_>>() {
             let help = match nearest::nearest(&key, self.asked.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("this option knows {}", self.asked.join(", ")),
             };
             let escaped = key.replace('~', "~0").replace('/', "~1");
-            self.error(&escaped, format!("the key `{key}` is unknown here"), help);
+            let path = format!("/{}/{escaped}", self.index);
+            let message = format!("the key `{key}` is unknown here");
+            self.errors.push(StepError { path, at_name: true, message, help });
         }
     }
 }

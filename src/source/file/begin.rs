@@ -6,8 +6,9 @@ use super::InitialPosition;
 use super::discover::{Pattern, folder_of, name_of};
 use super::identity;
 use super::names;
+use super::reconcile::Seen;
 use super::strand::{Id, Role, Standing, Strand};
-use super::stream::{Incident, Stream, World, family_of};
+use super::stream::{CLOCK_LAG, Incident, Stream, World, family_of};
 use crate::record::{CheckpointUpdate, Fingerprint, Position, Remembered};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -16,6 +17,14 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What is known during the first look.
+pub(super) struct FirstLook {
+    /// The patterns that were started before.
+    started: BTreeSet<String>,
+    /// Per folder, when it was last looked at, in milliseconds since 1970.
+    looked: HashMap<PathBuf, u64>,
+}
 
 /// How far back a line that was begun is looked for.
 const LONGEST_SEARCH: u64 = 64 * 1024 * 1024;
@@ -80,7 +89,7 @@ impl Stream {
             .filter(|(stream, _)| *stream == self.name)
             .map(|(_, pattern)| pattern.clone())
             .collect();
-        self.first_start = Some(started.clone());
+        self.first_look = Some(FirstLook { started: started.clone(), looked: self.last_looks() });
         self.expect_rotations(world);
         let leaves: Vec<PathBuf> = self.folders.leaves.iter().cloned().collect();
         self.look(&leaves, world);
@@ -96,7 +105,7 @@ impl Stream {
         for id in elsewhere {
             self.missing(id, world);
         }
-        self.first_start = None;
+        self.first_look = None;
         let new = self.flows.iter().flat_map(|flow| &flow.settings.include).map(|pattern| pattern.as_str());
         let new: BTreeSet<&str> = new.filter(|pattern| !started.contains(*pattern)).collect();
         update.started.extend(new.into_iter().map(|pattern| (self.name.clone(), pattern.to_owned())));
@@ -105,24 +114,54 @@ impl Stream {
     /// A name that a pattern spells out may have come, been written to and been rotated while nobody looked.
     fn expect_rotations(&mut self, world: &World) {
         let known: HashSet<Arc<Path>> = self.strands.values().map(|strand| strand.place.path.clone()).collect();
-        let mut saved: HashMap<PathBuf, u64> = HashMap::new();
-        for strand in self.strands.values() {
-            let newest = saved.entry(folder_of(&strand.place.path).to_owned()).or_default();
-            *newest = strand.looked.max(*newest);
-        }
         for (flow, settings) in self.flows.iter().map(|flow| &flow.settings).enumerate() {
             let spelled_out = settings.include.iter().filter_map(Pattern::literal);
             for path in spelled_out.filter(|path| !known.contains(*path)) {
-                let since = saved.get(folder_of(path)).copied().unwrap_or(world.wall).saturating_mul(1_000_000);
+                let since = self.last_look_at(folder_of(path), world);
                 let until = world.now;
                 self.incidents.push(Incident { path: path.into(), flow, strand: Id::MAX, since, until });
             }
         }
     }
 
+    /// Names that only a wildcard matches may have come and gone as well: a rotation of such a name that nobody knows,
+    /// born after the last look, was never read.
+    pub(super) fn expect_rotations_of(&mut self, new: &[&Seen], world: &World) {
+        if self.first_look.is_none() {
+            return;
+        }
+        for seen in new.iter().filter(|seen| seen.flow.is_none() && !self.dormant.contains_key(&seen.status.key)) {
+            let folder = folder_of(&seen.path);
+            let live = folder.join(OsStr::from_bytes(&names::family(name_of(&seen.path))));
+            let expected = self.by_path.contains_key(live.as_path())
+                || self.incidents.iter().any(|incident| *incident.path == *live);
+            if let Some(flow) = self.flow_of(&live).filter(|_| !expected) {
+                let (since, until) = (self.last_look_at(folder, world), world.now);
+                self.incidents.push(Incident { path: live.into(), flow, strand: Id::MAX, since, until });
+            }
+        }
+    }
+
+    /// When something in each folder was last looked at, in milliseconds since 1970. Whatever was found before that has
+    /// a row: rows of one moment are written together.
+    fn last_looks(&self) -> HashMap<PathBuf, u64> {
+        let mut looked: HashMap<PathBuf, u64> = HashMap::new();
+        for strand in self.strands.values() {
+            let newest = looked.entry(folder_of(&strand.place.path).to_owned()).or_default();
+            *newest = strand.looked.max(*newest);
+        }
+        looked
+    }
+
+    /// The same for one folder, in nanoseconds since 1970 of the clock that stamps files; now, where nothing was.
+    fn last_look_at(&self, folder: &Path, world: &World) -> u64 {
+        let looked = self.first_look.as_ref().and_then(|first| first.looked.get(folder)).copied();
+        looked.unwrap_or(world.wall).saturating_sub(CLOCK_LAG.as_millis() as u64).saturating_mul(1_000_000)
+    }
+
     /// Whether the file is to be read from its end: it is there at the first start of everything that matches it.
     pub(super) fn skips(&self, path: &Path, flow: usize) -> bool {
-        let Some(started) = &self.first_start else { return false };
+        let Some(FirstLook { started, .. }) = &self.first_look else { return false };
         let matching = |pattern: &&Pattern| pattern.matches(path);
         let mut patterns = self.flows.iter().flat_map(|flow| &flow.settings.include).filter(matching);
         self.flows[flow].settings.initial_position == InitialPosition::EndOfFile

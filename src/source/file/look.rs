@@ -263,6 +263,7 @@ impl Stream {
 
     /// Begins with new files: those that match, and rotations of names that something happened to.
     fn take_up(&mut self, mut new: Vec<&Seen>, world: &mut World) -> Vec<Id> {
+        self.expect_rotations_of(&new, world);
         let mut incidents = std::mem::take(&mut self.incidents);
         // Oldest first; a name without a rotation suffix is the newest of its rotations.
         new.sort_by_key(|seen| {

@@ -6,7 +6,7 @@ use super::archive::Decoder;
 use super::identity::{self, Status};
 use super::names::Packing;
 use super::reader::Slot;
-use crate::record::{FileKey, Fingerprint, Origin, Position, SavedPosition};
+use crate::record::{FileKey, Fingerprint, Origin, OriginInfo, Position, SavedPosition};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -90,6 +90,8 @@ pub(super) struct Strand {
     /// Hash of folder and name without rotation suffixes.
     pub(super) family: u64,
     pub(super) origin: Option<Origin>,
+    /// What the flow was told of the newest origin, until it is known which life of the file it is.
+    pub(super) info: Option<Arc<OriginInfo>>,
     pub(super) read: u64,
     pub(super) settled: u64,
     pub(super) head: Fingerprint,
@@ -142,6 +144,7 @@ impl Strand {
             place,
             family,
             origin: None,
+            info: None,
             read: 0,
             settled: 0,
             head: Fingerprint::default(),

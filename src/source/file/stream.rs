@@ -2,6 +2,7 @@
 //! Promises that each file is read by one strand, and that a strand outlives names, folders and truncations.
 //! Leaves reading to `turns`, telling copies apart to `copies`, and checkpoint rows to `rows`.
 
+use super::begin::FirstLook;
 use super::discover::{Folders, folder_of, name_of};
 use super::identity;
 use super::names;
@@ -122,8 +123,8 @@ pub(super) struct Stream {
     pub(super) dangling: HashSet<PathBuf>,
     /// Names that stopped leading to what was followed there, since the last look.
     pub(super) incidents: Vec<Incident>,
-    /// During the first look: the patterns that were started before.
-    pub(super) first_start: Option<BTreeSet<String>>,
+    /// What is known of earlier lives; during the first look only.
+    pub(super) first_look: Option<FirstLook>,
 }
 
 /// A name that used to lead to a followed file and no longer does: there may have been more rotations.
@@ -174,7 +175,7 @@ impl Stream {
             links: BTreeSet::new(),
             dangling: HashSet::new(),
             incidents: Vec::new(),
-            first_start: None,
+            first_look: None,
         }
     }
 

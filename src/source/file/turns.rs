@@ -136,8 +136,9 @@ impl Stream {
             None => {
                 let origin = Origin::new(world.next_origin);
                 world.next_origin += 1;
-                let info = OriginInfo { path: strand.place.path.to_path_buf(), file: strand.place.key };
-                permit.send(Arrival::Opened { origin, info: Arc::new(info), start: Position(strand.read) });
+                let info = Arc::new(OriginInfo::new(strand.place.path.to_path_buf(), strand.place.key));
+                strand.info = Some(info.clone());
+                permit.send(Arrival::Opened { origin, info, start: Position(strand.read) });
                 strand.origin = Some(origin);
                 self.by_origin.insert(origin, id);
                 permit = match sender.try_reserve() {
@@ -244,6 +245,10 @@ impl Stream {
                     strand.place.size = size.max(start);
                     return Ok(Read::Nothing);
                 }
+                if let Some(info) = &strand.info {
+                    info.note_generation(&identity::head_bytes(file)?);
+                    strand.info.take_if(|info| info.generation.get().is_some());
+                }
                 strand.looked = world.wall;
                 strand.advance(start + count as u64, frontier_of(&before, &buffer[buffer.len() - count..]), world.now);
                 strand.place.size = strand.place.size.max(strand.read);
@@ -256,6 +261,7 @@ impl Stream {
                     }
                     let most = usize::try_from(start - *at).unwrap_or(TURN).min(TURN);
                     let skipped = decoder.read_into(buffer, most)?;
+                    note_beginning(strand.info.as_ref(), *at, buffer);
                     buffer.clear();
                     if skipped == 0 {
                         break;
@@ -264,6 +270,7 @@ impl Stream {
                 }
                 let at_start = *at == start;
                 let count = decoder.read_into(buffer, TURN)?;
+                note_beginning(strand.info.as_ref(), *at, buffer);
                 *at += count as u64;
                 if count == 0 {
                     strand.finished = true;
@@ -295,6 +302,13 @@ enum Read {
     Nothing,
     /// The file no longer holds what was read of it.
     OtherContent,
+}
+
+/// Bytes came out of an archive at `at`; from its beginning they tell which life of the file it is.
+fn note_beginning(info: Option<&Arc<OriginInfo>>, at: u64, bytes: &[u8]) {
+    if let (0, Some(info)) = (at, info) {
+        info.note_generation(bytes);
+    }
 }
 
 /// The fingerprint of the last bytes of `before` and `bytes` together.

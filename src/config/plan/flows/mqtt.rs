@@ -5,6 +5,7 @@
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::Placed;
 use crate::config::written::mqtt::{WrittenMqtt, WrittenTopic};
+use crate::process;
 use crate::source::mqtt::{Broker, LineSettings, OnFailure, PayloadFormat, Quality, Scheme, Settings, Topic, Version};
 use crate::units::ByteSize;
 use std::path::PathBuf;
@@ -19,7 +20,12 @@ const AWS_CERTIFICATE: &str = "x-amzn-mqtt-ca";
 const AWS_AUTHORIZER: &str = "mqtt";
 
 /// Proves the object; `None` when the flow cannot run.
-pub(super) fn prove(written: &WrittenMqtt, flow: &str, report: &mut Report) -> Option<Settings> {
+pub(super) fn prove(
+    written: &WrittenMqtt,
+    flow: &str,
+    on_failure: process::OnFailure,
+    report: &mut Report,
+) -> Option<Settings> {
     let topics = topics(&written.topics, report);
     if let Some(alone) = topics.iter().find(|topic| !topic.is_shared()).filter(|_| written.connections > 1) {
         let message = format!(
@@ -62,7 +68,11 @@ pub(super) fn prove(written: &WrittenMqtt, flow: &str, report: &mut Report) -> O
         sync_interval: Duration::from_millis(written.sync_interval_millis),
         max_spool: ByteSize::bytes(written.max_spool.value),
         line: LineSettings { format: if written.is_raw { PayloadFormat::Raw } else { PayloadFormat::Auto }, envelope },
-        on_failure: OnFailure::default(),
+        on_failure: match on_failure {
+            process::OnFailure::Quarantine => OnFailure::Quarantine,
+            process::OnFailure::Raw => OnFailure::Raw,
+            process::OnFailure::Drop => OnFailure::Drop,
+        },
     })
 }
 

@@ -1,0 +1,125 @@
+//! `datalake-agent preview`: which flow and which input are meant, and why there is no preview.
+//! Promises to touch nothing but the files it reads, and to call nobody.
+//! Leaves framing, processing and showing to the parent.
+
+use super::{PreviewError, Subject, preview};
+use crate::app;
+use crate::config::{FlowPlan, Plan};
+use crate::exit::Exit;
+use crate::record::FileKey;
+use crate::telemetry::clock;
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The flow's name; needed where more than one could be meant.
+    pub flow: Option<&'a str>,
+    /// The input; standard input where it is left out.
+    pub file: Option<&'a Path>,
+    /// So many records are shown.
+    pub records: u64,
+}
+
+/// Why the request cannot be served.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("there is no flow `{name}`; the configuration has {known}")]
+    NoSuchFlow { name: String, known: String },
+    #[error("which flow is meant? Say --flow NAME; the configuration has {known}")]
+    WhichFlow { known: String },
+    #[error("{} cannot be read: {source}", .path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is a folder; name a file, or give lines on standard input", .path.display())]
+    Folder { path: PathBuf },
+    #[error("the options of flow `{flow}` cannot run here: {source}")]
+    Preview { flow: String, source: PreviewError },
+}
+
+impl Refusal {
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::NoSuchFlow { .. } | Self::WhichFlow { .. } => Exit::Usage,
+            Self::Unreadable { .. } | Self::Folder { .. } | Self::Preview { source: PreviewError::Io(_), .. } => {
+                Exit::InputOutput
+            }
+            Self::Preview { source: PreviewError::NotReady(_), .. } => Exit::Configuration,
+        }
+    }
+}
+
+/// Shows what would become of the input under the plan.
+#[must_use]
+pub fn run(plan: &Plan, request: Request<'_>, out: &mut dyn Write, complaints: &mut dyn Write) -> Exit {
+    match show(plan, request, out) {
+        Ok(()) => Exit::Success,
+        // Whoever reads has seen enough: `| head`.
+        Err(Refusal::Preview { source: PreviewError::Io(error), .. }) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Exit::Success
+        }
+        Err(refusal) => {
+            writeln!(complaints, "datalake-agent: {refusal}").ok();
+            refusal.exit()
+        }
+    }
+}
+
+fn show(plan: &Plan, request: Request<'_>, out: &mut dyn Write) -> Result<(), Refusal> {
+    let path = request.file.filter(|path| *path != Path::new("-"));
+    let path = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let flow = choose(plan, request.flow, path.as_deref())?;
+    let (mut input, key): (Box<dyn Read>, FileKey) = match &path {
+        None => (Box::new(io::stdin().lock()), FileKey::default()),
+        Some(path) => {
+            let unreadable = |source| Refusal::Unreadable { path: path.clone(), source };
+            let file = File::open(path).map_err(unreadable)?;
+            let metadata = file.metadata().map_err(unreadable)?;
+            if metadata.is_dir() {
+                return Err(Refusal::Folder { path: path.clone() });
+            }
+            (Box::new(file), identity(&metadata))
+        }
+    };
+    let subject = Subject {
+        framing: &flow.framing,
+        process: &flow.process,
+        surroundings: &app::surroundings(flow, None),
+        path: path.as_deref().unwrap_or(Path::new("-")),
+        file: key,
+        now_ms: clock::now_ms(),
+    };
+    preview(subject, &mut input, out, request.records)
+        .map(|_summary| ())
+        .map_err(|source| Refusal::Preview { flow: flow.name.clone(), source })
+}
+
+/// The flow of that name; else the only one that reads this file, else the only one there is.
+fn choose<'a>(plan: &'a Plan, name: Option<&str>, path: Option<&Path>) -> Result<&'a FlowPlan, Refusal> {
+    let known = || plan.flows.iter().map(|flow| format!("`{}`", flow.name)).collect::<Vec<_>>().join(", ");
+    if let Some(name) = name {
+        let found = plan.flows.iter().find(|flow| flow.name == name);
+        return found.ok_or_else(|| Refusal::NoSuchFlow { name: name.to_owned(), known: known() });
+    }
+    let reads = |flow: &&FlowPlan| {
+        let matches = |patterns: &[crate::source::file::discover::Pattern]| {
+            path.is_some_and(|path| patterns.iter().any(|pattern| pattern.matches(path)))
+        };
+        matches(&flow.source.include) && !matches(&flow.source.exclude)
+    };
+    let matching: Vec<&FlowPlan> = plan.flows.iter().filter(reads).collect();
+    match (matching.as_slice(), plan.flows.as_slice()) {
+        ([only], _) => Ok(only),
+        ([], [only]) => Ok(only),
+        _ => Err(Refusal::WhichFlow { known: known() }),
+    }
+}
+
+fn identity(metadata: &Metadata) -> FileKey {
+    let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(0));
+    FileKey { device: metadata.dev(), inode: metadata.ino(), born }
+}
