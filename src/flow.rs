@@ -14,7 +14,7 @@ use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::process::Instance;
 use crate::record::{Arrival, Watermarks};
 use crate::telemetry::clock;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -55,17 +55,25 @@ pub struct Flow<S> {
 
 /// Why a flow waits on purpose; empty while it does not.
 #[derive(Clone, Debug, Default)]
-pub struct Standing(Arc<Mutex<Option<String>>>);
+pub struct Standing(Arc<Mutex<Reasons>>);
+
+/// Why a flow waits, by who makes it wait.
+#[derive(Debug, Default)]
+struct Reasons {
+    service: Option<String>,
+    quarantine: Option<String>,
+}
 
 impl Standing {
     /// The reason, if there is one.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let reasons = self.lock();
+        reasons.service.clone().or_else(|| reasons.quarantine.clone())
     }
 
-    fn set(&self, reason: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    fn lock(&self) -> MutexGuard<'_, Reasons> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,12 +172,12 @@ impl<S: Service> Flow<S> {
                         "the flow holds until this is mended and tries again now and then; nothing is lost"
                     ),
                 }
-                self.standing.set(match condition {
+                self.standing.lock().service = match condition {
                     Condition::Flowing => None,
                     Condition::Throttled { reason } | Condition::Failing { reason } | Condition::Holding { reason } => {
                         Some(reason)
                     }
-                });
+                };
             }
             Notice::Quarantined { reason, lines, bytes } => tracing::warn!(
                 flow,
@@ -189,12 +197,19 @@ impl<S: Service> Flow<S> {
                 "records do not fit `dataProcessingOptions`; see what they look like with `datalake-agent preview` or \
                  `datalake-agent quarantine list`, mend the options, and replay"
             ),
-            Notice::QuarantineFailed { reason } => tracing::error!(
-                flow,
-                stream,
-                reason,
-                "a record cannot be kept in the quarantine; the flow holds it and tries again"
-            ),
+            Notice::QuarantineFailed { reason } => {
+                tracing::error!(
+                    flow,
+                    stream,
+                    reason,
+                    "a record cannot be kept in the quarantine; the flow holds it and tries again"
+                );
+                self.standing.lock().quarantine = Some(reason);
+            }
+            Notice::QuarantineWorks => {
+                tracing::info!(flow, stream, "the quarantine keeps records again");
+                self.standing.lock().quarantine = None;
+            }
         }
     }
 

@@ -183,6 +183,7 @@ fn a_quarantine_that_works_again_is_found_without_a_restart() {
     let agent = host.run();
     agent.wait_for("cannot be kept in the quarantine");
     std::fs::remove_file(&blocked).unwrap();
+    agent.wait_for("the quarantine keeps records again");
     arrives(&host, A_B);
     until("all records are kept", || quarantine(&host, &["list"]).lines().count() == 3001);
     stop(agent);

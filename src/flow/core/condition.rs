@@ -58,6 +58,8 @@ pub enum Notice {
         /// What is wrong.
         reason: String,
     },
+    /// What could not be kept before is kept now.
+    QuarantineWorks,
 }
 
 impl Condition {

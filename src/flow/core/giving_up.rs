@@ -49,10 +49,15 @@ impl Core {
     ) {
         let mut record = self.giving_up.remove(&id).expect("the quarantine answers for what it was given");
         match kept {
-            Ok(()) => match record.held {
-                Held::Refused(sealed, fault) => self.refused_is_kept(sealed, &fault, actions),
-                Held::Unprocessed(failed) => self.failed_are_kept(failed),
-            },
+            Ok(()) => {
+                if record.attempts > 0 {
+                    actions.push(Action::Notice(Notice::QuarantineWorks));
+                }
+                match record.held {
+                    Held::Refused(sealed, fault) => self.refused_is_kept(sealed, &fault, actions),
+                    Held::Unprocessed(failed) => self.failed_are_kept(failed),
+                }
+            }
             Err(reason) => {
                 record.attempts += 1;
                 if record.attempts == 1 {
