@@ -50,6 +50,7 @@ fn arrived(host: &Host) -> BTreeMap<u64, u64> {
         let number = line["payload"]["n"].as_u64().unwrap_or_else(|| panic!("nobody published {line}"));
         assert_eq!(line["topic"], format!("devices/d{}/ping", number % 7));
         assert_eq!(line["device_id"], format!("d{}", number % 7));
+        assert!(line["receivedAt"].as_str().unwrap().ends_with('Z'), "{line}");
         *counts.entry(number).or_default() += 1;
     }
     counts
@@ -93,7 +94,7 @@ fn messages_of_every_quality_and_both_versions_arrive_once_with_their_envelope()
             let first: Value =
                 serde_json::from_slice(host.payload(STREAM).split(|byte| *byte == b'\n').next().unwrap()).unwrap();
             assert_eq!((&first["qos"], &first["retained"]), (&json!(quality), &json!(false)));
-            assert!(first["receivedAt"].as_str().unwrap().ends_with('Z') && first["messageId"].is_string());
+            assert!(first["messageId"].is_string());
             assert_eq!(agent.stop(), 0);
         }
     }

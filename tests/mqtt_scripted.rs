@@ -12,8 +12,9 @@ mod host;
 #[path = "support/scripted.rs"]
 mod scripted;
 
-use host::{Host, until};
+use host::{Agent, Host, until};
 use rcgen::{CertificateParams, KeyPair};
+use rustix::process::Signal;
 use scripted::{Heard, Peer, Script};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,6 +34,15 @@ fn host(script: &Script, mqtt: Value) -> Host {
 
 fn lines(host: &Host) -> Vec<String> {
     String::from_utf8(host.payload(STREAM)).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The agent is told to stop, says goodbye, and the broker hangs up.
+#[track_caller]
+fn leave(agent: &mut Agent, mut peer: Peer) {
+    agent.signal(Signal::TERM);
+    while peer.hear() != Heard::Disconnect {}
+    drop(peer);
+    assert_eq!(agent.exit_code(), 0);
 }
 
 #[track_caller]
@@ -63,7 +73,7 @@ fn without_a_session_it_subscribes_again_and_with_one_it_does_not() {
     peer.publish(1, 9, false, "t", b"2");
     assert_eq!(peer.hear(), Heard::Acknowledged(9));
     arrive(&host, &["1", "2"]);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -81,7 +91,7 @@ fn a_refused_subscription_is_told_and_the_others_go_on() {
     assert_eq!(agent.wait_for("grants a lower quality")["topic"], "t");
     peer.publish(0, 0, false, "t", b"1");
     arrive(&host, &["1"]);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -111,8 +121,7 @@ fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_ne
     until("all three", || {
         ["\"old\"", "\"new\"", "\"newer\""].iter().all(|line| lines(&host).iter().any(|had| had == line))
     });
-    assert_eq!(agent.stop(), 0);
-    drop(peer);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -136,7 +145,7 @@ fn a_message_exactly_once_that_is_sent_again_after_its_first_answer_is_not_kept_
     peer.publish(2, 5, false, "t", b"2");
     assert_eq!(peer.hear(), Heard::Received(5));
     arrive(&host, &["1", "2"]);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -165,7 +174,7 @@ fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
         peer.publish(1, 1, false, "t", b"1");
         assert_eq!(peer.hear(), Heard::Acknowledged(1));
         arrive(&host, &["1"]);
-        assert_eq!(agent.stop(), 0);
+        leave(&mut agent, peer);
     }
 }
 
@@ -201,7 +210,7 @@ fn large_messages_arrive_whole_and_those_over_the_limit_are_stepped_over_acknowl
         assert_eq!([peer.hear(), peer.hear()], [Heard::Acknowledged(2), Heard::Acknowledged(3)]);
         arrive(&host, &[&large, "2"]);
         assert_eq!(agent.logged("larger than `maxPacketBytes`").len(), 1);
-        assert_eq!(agent.stop(), 0);
+        leave(&mut agent, peer);
         assert!(agent.logged("no connection").is_empty());
     }
 }
@@ -221,7 +230,7 @@ fn a_connection_on_which_nobody_answers_is_given_up() {
     assert!(told["reason"].as_str().unwrap().contains("does not answer"), "{told}");
     let mut again = script.accept();
     again.welcome(true);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, again);
 }
 
 #[test]
@@ -266,7 +275,7 @@ fn it_pings_while_the_service_takes_nothing_and_the_spool_is_full() {
         }
     }
     until("all of 40", || lines(&host).len() == 40);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -287,7 +296,7 @@ fn payloads_that_are_no_json_go_to_the_quarantine_and_everything_else_is_one_lin
     let listed = host.program().args(["quarantine", "list", "--config", config.to_str().unwrap()]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("mqtt:t") || listed.contains("payload"), "{listed}");
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
 }
 
 /// A broker's certificate, and the settings to trust it.
@@ -323,7 +332,7 @@ fn the_protocol_of_aws_iot_core_is_asked_for_in_the_tls_handshake() {
     peer.publish(1, 1, false, "t", b"1");
     assert_eq!(peer.hear(), Heard::Acknowledged(1));
     arrive(&host, &["1"]);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -334,13 +343,13 @@ fn a_web_socket_is_opened_for_mqtt_and_its_address_signed_with_the_agents_own_cr
     host.environment.push(("AWS_SESSION_TOKEN".to_owned(), "to/ken".to_owned()));
     let mut agent = host.run();
     let asked: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
-    let mut peer: Peer = script.accept_web_socket(&asked);
+    let mut peer = script.accept_web_socket(&asked);
     peer.welcome(false);
     peer.grant(1);
     peer.publish(1, 1, false, "t", b"1");
     assert_eq!(peer.hear(), Heard::Acknowledged(1));
     arrive(&host, &["1"]);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
     let asked = asked.lock().unwrap();
     assert_eq!(asked["protocol"], "mqtt");
     let uri = &asked["uri"];
@@ -376,6 +385,6 @@ fn the_token_of_a_custom_authorizer_is_put_into_the_user_name() {
     assert!(text.ends_with("pass"));
     peer.send(&[0x20, 3, 0, 0, 0]);
     peer.grant(1);
-    assert_eq!(agent.stop(), 0);
+    leave(&mut agent, peer);
     assert!(!agent.log_text().contains("cret"));
 }

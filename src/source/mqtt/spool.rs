@@ -6,6 +6,7 @@
 mod segment;
 
 use crate::record::SettledFiles;
+use crate::units::ByteSize;
 use segment::Segment;
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -22,10 +23,10 @@ const ENDING: &str = "ndjson";
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// `maxSpoolBytes` is reached.
-    #[error("the spool holds {bytes} bytes, its limit (`maxSpoolBytes`); it empties as messages are delivered")]
+    #[error("the spool is full ({limit}, `maxSpoolBytes`); it empties as messages are delivered")]
     Full {
-        /// What it holds.
-        bytes: u64,
+        /// How much it may hold.
+        limit: ByteSize,
     },
     /// The disk refuses.
     #[error("cannot {doing} {path}: {error}")]
@@ -223,7 +224,10 @@ impl Spool {
             self.close();
             self.delete_settled();
         }
-        if self.bytes + wanted > self.limit { Err(SpoolError::Full { bytes: self.bytes }) } else { Ok(()) }
+        if self.bytes + wanted > self.limit {
+            return Err(SpoolError::Full { limit: ByteSize::bytes(self.limit) });
+        }
+        Ok(())
     }
 
     fn close(&mut self) {
