@@ -104,12 +104,17 @@ impl<'a> Conversation<'a> {
 
     /// Everything that can be done without waiting for more than the socket to take what is sent.
     async fn step(&mut self) -> Result<(), SessionError> {
+        let had_room = self.room;
         self.take_in()?;
         if !self.room && self.session.under_way.is_none() {
             self.session.hand_over().await;
             self.take_in()?;
         }
         let now = Instant::now();
+        if self.room && !had_room {
+            // Its answer may lie unread since long ago.
+            self.pinged = self.pinged.map(|_| now);
+        }
         self.answer(now);
         let session = &mut *self.session;
         if session.group.due(session.acks.owed()).is_some_and(|due| due <= now.into_std()) {
