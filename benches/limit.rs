@@ -2,15 +2,18 @@
 //! Promises to read the files, cut them at newlines, and ship (or only compress) every byte in order.
 //! Leaves out what makes a shipper: positions, watching, retries, faults.
 
+mod aggregate;
 mod body;
 mod connection;
 mod signing;
 
 use crate::{ACCESS_KEY, Outcome, REGION, SECRET_KEY, STREAM};
+use aggregate::Aggregate;
+pub(crate) use aggregate::{FRAME_BYTES, line_frame};
 use body::Body;
 use connection::Connection;
 use sha2::{Digest, Sha256};
-use signing::Signer;
+use signing::{FIREHOSE, KINESIS, Operation, Signer};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -22,6 +25,10 @@ const CALL_BYTES: usize = 4 * 1024 * 1024 - 1024;
 const CALL_RECORDS: usize = 500;
 /// Bytes of a packed record.
 const RECORD_BYTES: usize = 1_024_000;
+/// Bytes of a call to Kinesis before base64, keys included.
+const KINESIS_CALL_BYTES: usize = 5 * 1024 * 1024;
+/// Bytes of an aggregated record, its key included.
+const AGGREGATE_BYTES: usize = 51_200;
 /// Bytes of a read where lines go out one by one: stays in the processor's cache.
 const LINE_READ_BYTES: usize = 256 * 1024;
 /// gzip level of the yardstick.
@@ -34,6 +41,8 @@ pub(crate) enum Mode {
     Packed,
     /// Ships each as a record of its own.
     Lines,
+    /// Aggregates them as the Kinesis Producer Library does and ships that to Kinesis.
+    Kinesis,
     /// Compresses them about 4 MiB at a time and ships nothing.
     Compress,
 }
@@ -44,6 +53,7 @@ impl Mode {
         match self {
             Self::Packed => "packed",
             Self::Lines => "lines",
+            Self::Kinesis => "kinesis",
             Self::Compress => "compress",
         }
     }
@@ -66,15 +76,16 @@ pub(crate) fn main(arguments: &[String]) -> Outcome<()> {
     let [mode, endpoint, authority, files @ ..] = arguments else {
         return Err("limit MODE ENDPOINT CERTIFICATE FILE…".into());
     };
-    let mode = [Mode::Packed, Mode::Lines, Mode::Compress]
+    let mode = [Mode::Packed, Mode::Lines, Mode::Kinesis, Mode::Compress]
         .into_iter()
         .find(|known| known.word() == mode)
-        .ok_or("the mode is packed, lines or compress")?;
+        .ok_or("the mode is packed, lines, kinesis or compress")?;
     let input = Input::new(files.iter().map(PathBuf::from).collect());
     let report = match mode {
         Mode::Compress => compress(input)?,
-        Mode::Packed => ship_packed(input, Shipment::open(endpoint, authority)?)?,
-        Mode::Lines => ship_lines(input, Shipment::open(endpoint, authority)?)?,
+        Mode::Packed => ship_packed(input, Shipment::open(FIREHOSE, endpoint, authority)?)?,
+        Mode::Lines => ship_lines(input, Shipment::open(FIREHOSE, endpoint, authority)?)?,
+        Mode::Kinesis => ship_aggregated(input, Shipment::open(KINESIS, endpoint, authority)?)?,
     };
     let mut output = std::io::stdout();
     writeln!(output, "{}", serde_json::to_string(&report)?)?;
@@ -143,11 +154,14 @@ struct Shipment {
 }
 
 impl Shipment {
-    fn open(endpoint: &str, authority: &str) -> Outcome<Self> {
+    fn open(operation: Operation, endpoint: &str, authority: &str) -> Outcome<Self> {
         let authority = PathBuf::from(authority);
-        let connection = Connection::open(endpoint, Some(&authority))?;
-        let signer = Signer::new(ACCESS_KEY, SECRET_KEY, REGION, &connection.host);
-        Ok(Self { body: Body::new(STREAM, CALL_BYTES, CALL_RECORDS), connection, signer, calls: 0 })
+        let connection = Connection::open(operation, endpoint, Some(&authority))?;
+        let signer = Signer::new(operation, ACCESS_KEY, SECRET_KEY, REGION, &connection.host);
+        let kinesis = operation.target == KINESIS.target;
+        let (member, bytes) =
+            if kinesis { ("StreamName", KINESIS_CALL_BYTES) } else { ("DeliveryStreamName", CALL_BYTES) };
+        Ok(Self { body: Body::new(member, STREAM, bytes, CALL_RECORDS), connection, signer, calls: 0 })
     }
 
     fn room(&self) -> usize {
@@ -204,6 +218,39 @@ fn ship_lines(mut input: Input, mut shipment: Shipment) -> Outcome<Report> {
             shipment.body.push(line);
         }
     }
+    shipment.send()?;
+    Ok(Report { read: input.read, calls: shipment.calls, compressed: 0 })
+}
+
+fn ship_aggregated(mut input: Input, mut shipment: Shipment) -> Outcome<Report> {
+    let mut aggregate = Aggregate::new(&mut fastrand::Rng::with_seed(crate::inputs::SEED));
+    let mut random = fastrand::Rng::with_seed(crate::inputs::SEED);
+    let mut ship = |aggregate: &mut Aggregate, shipment: &mut Shipment| {
+        if shipment.body.payload + aggregate.size() > KINESIS_CALL_BYTES {
+            shipment.send()?;
+        }
+        let key = aggregate.key().to_owned();
+        shipment.body.push_keyed(aggregate.seal(), &key);
+        aggregate.begin(&mut random);
+        Outcome::Ok(())
+    };
+    loop {
+        input.fill(LINE_READ_BYTES)?;
+        let lines = input.whole_lines();
+        if lines.is_empty() {
+            break;
+        }
+        let mut start = 0;
+        for newline in memchr::memchr_iter(b'\n', lines) {
+            let line = &lines[start..=newline];
+            start = newline + 1;
+            if aggregate.size_with(line) > AGGREGATE_BYTES {
+                ship(&mut aggregate, &mut shipment)?;
+            }
+            aggregate.push(line);
+        }
+    }
+    ship(&mut aggregate, &mut shipment)?;
     shipment.send()?;
     Ok(Report { read: input.read, calls: shipment.calls, compressed: 0 })
 }

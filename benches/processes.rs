@@ -136,7 +136,6 @@ impl Agent {
     pub(crate) fn start(&self) -> Outcome<Program> {
         let mut flow = serde_json::json!({
             "filePattern": self.pattern,
-            "deliveryStream": crate::STREAM,
             "initialPosition": "START_OF_FILE",
             "maxBufferAgeMillis": 1000,
         });
@@ -145,10 +144,14 @@ impl Agent {
             if members.contains_key("mqtt") {
                 members.retain(|key, _| key != "filePattern" && key != "initialPosition");
             }
+            if !members.contains_key("kinesisStream") {
+                members.insert("deliveryStream".to_owned(), crate::STREAM.into());
+            }
         }
         let configuration = serde_json::json!({
             "stateDirectory": self.folder.join("state"),
             "firehose.endpoint": self.endpoint,
+            "kinesis.endpoint": self.endpoint,
             "awsAccessKeyId": crate::ACCESS_KEY,
             "awsSecretAccessKey": crate::SECRET_KEY,
             "region": crate::REGION,

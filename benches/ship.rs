@@ -36,6 +36,7 @@ const ROWS: [Row; 10] = [
     ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
+    ("kinesis", rows::bulk::kinesis),
     ("gzip", rows::gzip::against_compressing_alone),
     ("idle", rows::idle::ten_thousand),
     ("latency", rows::latency::beyond_age),

@@ -2,12 +2,16 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
+use crate::batch::Form;
+use crate::batch::kinesis::RECORD_BYTES;
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
-use crate::config::Plan;
 use crate::config::plan::set_aside;
+use crate::config::{FlowPlan, Plan};
+use crate::deliver::Destination;
 use crate::deliver::firehose::Firehose;
-use crate::deliver::session::{self, SessionError};
+use crate::deliver::kinesis::Kinesis;
+use crate::deliver::session::{self, SessionError, Target};
 use crate::exit::Exit;
 use crate::flow::budget::Budget;
 use crate::flow::{Flow, Standing};
@@ -106,7 +110,9 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     // sends some 600 MiB a second, two orders of magnitude above what a delivery stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
-        let running = Running::build(plan, service(plan).await?, remembered, &keeper)?;
+        let destinations = destinations(plan).await?;
+        let flows = fitted(plan, &destinations).await;
+        let running = Running::build(plan, &flows, destinations, remembered, &keeper)?;
         let until = watch(running.looks.clone());
         Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, until).await)
     })?;
@@ -121,12 +127,77 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     })
 }
 
-/// The service that the plan's calls go to.
+/// Firehose as the plan says; connections are made by calls.
 ///
 /// # Errors
 /// When no endpoint can be made out of the plan and the environment.
-pub async fn service(plan: &Plan) -> Result<Firehose, SessionError> {
-    Ok(Firehose::new(session::connect(&plan.session).await?))
+pub async fn firehose(plan: &Plan) -> Result<Firehose, SessionError> {
+    Ok(Firehose::new(session::connect(&plan.session, Target::Firehose).await?))
+}
+
+/// Kinesis Data Streams as the plan says.
+///
+/// # Errors
+/// As [`firehose`].
+pub async fn kinesis(plan: &Plan) -> Result<Kinesis, SessionError> {
+    Ok(Kinesis::new(session::connect(&plan.session, Target::Kinesis).await?))
+}
+
+/// Where the calls of each flow go; flows of one service share its connections.
+async fn destinations(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
+    let (mut to_firehose, mut to_kinesis) = (None, None);
+    let mut destinations = Vec::with_capacity(plan.flows.len());
+    for flow in &plan.flows {
+        destinations.push(match &flow.batch.form {
+            Form::Firehose => {
+                let firehose = match to_firehose.take() {
+                    Some(connected) => connected,
+                    None => firehose(plan).await?,
+                };
+                Destination::Firehose(to_firehose.insert(firehose).clone())
+            }
+            Form::Kinesis(settings) => {
+                let kinesis = match to_kinesis.take() {
+                    Some(connected) => connected,
+                    None => kinesis(plan).await?,
+                };
+                let kinesis = to_kinesis.insert(kinesis);
+                Destination::Kinesis(if settings.kpl {
+                    kinesis.aggregating(&flow.batch.stream)
+                } else {
+                    kinesis.clone()
+                })
+            }
+        });
+    }
+    Ok(destinations)
+}
+
+/// The flows as their streams allow them: larger records than usual only where the stream says that it takes them.
+async fn fitted(plan: &Plan, destinations: &[Destination]) -> Vec<FlowPlan> {
+    let mut flows = Vec::with_capacity(plan.flows.len());
+    for (flow, destination) in plan.flows.iter().zip(destinations) {
+        let flow = flow.clone();
+        flows.push(match destination {
+            Destination::Kinesis(kinesis) if flow.batch.form.record_bytes() > RECORD_BYTES => {
+                let asked = flow.batch.form.record_bytes();
+                let taken = kinesis.largest_record(&flow.batch.stream).await.unwrap_or(RECORD_BYTES);
+                if taken < asked {
+                    let (stream, flow) = (&flow.batch.stream, &flow.name);
+                    tracing::warn!(
+                        flow,
+                        stream,
+                        asked,
+                        taken,
+                        "the stream takes smaller records; longer lines are cut"
+                    );
+                }
+                flow.within(taken)
+            }
+            _ => flow,
+        });
+    }
+    flows
 }
 
 /// The parts, running.
@@ -178,12 +249,12 @@ impl Look {
 impl Running {
     fn build(
         plan: &Plan,
-        service: Firehose,
+        planned: &[FlowPlan],
+        destinations: Vec<Destination>,
         remembered: crate::record::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
-        let budget = Budget::new(plan.max_memory.as_u64(), set_aside(&plan.flows));
-        let service = Arc::new(service);
+        let budget = Budget::new(plan.max_memory.as_u64(), set_aside(planned));
         let (stop, stopped) = watch::channel(false);
         // Spools are mended before anyone reads them.
         let receivers = Receivers::start(plan)?;
@@ -194,7 +265,7 @@ impl Running {
             background.spawn(sources.keep_learning(learned, stays_true));
         }
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
-        for flow in &plan.flows {
+        for flow in planned {
             let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
             let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
             inputs.push(file::Input {
@@ -212,7 +283,7 @@ impl Running {
         let save = Box::new(move |update| poster.post(update));
         let tailer = Tailer::start(inputs, remembered, pool, save, &tokio::runtime::Handle::current())?;
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
-        for (flow, arrivals, books, watermarks) in parts {
+        for ((flow, arrivals, books, watermarks), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
             let messages = receivers.counters(&flow.name);
             looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone(), messages });
@@ -223,7 +294,7 @@ impl Running {
                     core: flows::core(flow, &budget)?,
                     arrivals,
                     watermarks,
-                    service: service.clone(),
+                    service: Arc::new(destination),
                     keep: flows::keep(plan, flow),
                     wake: tailer.waker(),
                     books,

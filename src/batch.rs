@@ -2,50 +2,34 @@
 //! Promises that no record and no call is ever over the service's limits, and that no record splits a line.
 //! Leaves when to send, and what to do with the answer, to the flow core.
 
+/// The JSON of a call, written once.
+mod body;
 /// The bytes of a full record made smaller; the choice of compressor stays in this one file.
 mod compress;
 /// The wire form of `PutRecordBatch` and its limits.
 pub mod firehose;
+/// Where a record's partition key comes from.
+mod key;
+/// The limits of `PutRecords`, and what only its records have: keys, aggregates, order within a key.
+pub mod kinesis;
+/// Many records in one, as the Kinesis Producer Library writes them.
+mod kpl;
+/// The packer's side of records with partition keys.
+mod keyed;
 /// A call that is sealed: its records, their claims, and how it is taken apart again.
 mod sealed;
+/// What the configuration says about batches.
+mod settings;
 
+pub use key::PartitionKey;
 pub use sealed::{Claim, Record, Sealed};
+pub use settings::{Compression, Form, Settings};
 
+use body::Body;
 use compress::Compressor;
-use firehose::Body;
-use std::time::{Duration, Instant};
-
-/// When a record and a batch are complete.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Name of the delivery stream.
-    pub stream: String,
-    /// A batch is sealed when its oldest byte is this old.
-    pub max_age: Duration,
-    /// Bytes of a batch before base64, at most [`firehose::CALL_BYTES`].
-    pub max_bytes: usize,
-    /// Records of a batch, at most [`firehose::CALL_RECORDS`].
-    pub max_records: usize,
-    /// Lines are packed into records of at most so many bytes; `None` is one line a record.
-    pub aggregated_record_bytes: Option<usize>,
-    /// And of at most so many lines, for streams that split records again.
-    pub max_lines_per_record: Option<u32>,
-    /// What is done with the bytes of a full record.
-    pub compression: Compression,
-}
-
-/// What is done with the bytes of a full record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// They are sent as they are.
-    #[default]
-    None,
-    /// They are sent as one gzip member; the level is 1 (fast) to 12 (small).
-    Gzip {
-        /// 1 to 12.
-        level: u8,
-    },
-}
+use kinesis::Keyed;
+use std::path::Path;
+use std::time::Instant;
 
 /// How much the open record still takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +51,14 @@ pub struct Lines<'a> {
     pub count: usize,
     /// When they were read.
     pub read_at: Instant,
+    /// The partition key of their file, where keys come from paths: [`Packer::key_of_path`].
+    pub key: Option<&'a str>,
 }
 
 /// The open batch and, in it, the open record.
 ///
 /// Invariants: `payload + open.bytes <= settings.max_bytes` (without compression), `count <= settings.max_records`,
-/// and each record of the service is at most [`firehose::RECORD_BYTES`].
+/// and each record of the service is at most [`Form::record_bytes`].
 #[derive(Debug)]
 pub struct Packer {
     settings: Settings,
@@ -88,6 +74,8 @@ pub struct Packer {
     oldest: Option<Instant>,
     open: Open,
     compressor: Option<Compressor>,
+    /// Keys and aggregates, for Kinesis.
+    keyed: Option<Keyed>,
 }
 
 /// The record being filled.
@@ -103,49 +91,37 @@ struct Open {
     raw: Vec<u8>,
 }
 
-impl Settings {
-    /// The longest line, in bytes, that is sure to fit into a record and a call under these settings.
-    #[must_use]
-    pub fn longest_line(&self) -> usize {
-        match self.compression {
-            Compression::None => firehose::RECORD_BYTES.min(self.max_bytes),
-            Compression::Gzip { .. } => compress::LONGEST_LINE.min(compress::raw_limit(self.max_bytes)),
-        }
-    }
-
-    /// The least memory, in bytes, with which a flow gets on under these settings: one longest line in its wire form
-    /// (a buffer may be twice as large as what is in it), and what the compressor needs for it.
-    #[must_use]
-    pub fn memory_floor(&self) -> u64 {
-        let times = match self.compression {
-            Compression::None => 3,
-            Compression::Gzip { .. } => 6,
-        };
-        times * self.longest_line() as u64 + 64 * 1024
-    }
-}
-
 impl Packer {
-    /// An empty batch.
+    /// An empty batch; `random` draws the partition keys.
     ///
     /// # Panics
     /// When the settings exceed the service's limits: the plan has checked them.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        assert!(settings.max_bytes <= firehose::CALL_BYTES && settings.max_records <= firehose::CALL_RECORDS);
+    pub fn new(settings: Settings, random: fastrand::Rng) -> Self {
+        let form = &settings.form;
+        assert!(settings.max_bytes <= form.call_bytes() && settings.max_records <= form.call_records());
         assert!(settings.max_records > 0 && settings.longest_line() > 1, "a batch must hold a line");
-        assert!(settings.aggregated_record_bytes.is_none_or(|bytes| (1..=firehose::RECORD_BYTES).contains(&bytes)));
+        assert!(settings.aggregated_record_bytes.is_none_or(|bytes| (1..=form.record_bytes()).contains(&bytes)));
         let compressor = match settings.compression {
             Compression::None => None,
             Compression::Gzip { level } => Some(Compressor::new(level)),
         };
-        let record_limit = settings.aggregated_record_bytes.unwrap_or(firehose::RECORD_BYTES).min(settings.max_bytes);
+        let limit = form.body_bytes(settings.max_bytes, settings.max_records);
+        let (keyed, body) = match form {
+            Form::Firehose => (None, Body::new(firehose::opening(&settings.stream), firehose::RECORD_CLOSE, limit)),
+            Form::Kinesis(only) => {
+                assert!(compressor.is_none() && (!only.kpl || settings.aggregated_record_bytes.is_some()));
+                let body = Body::new(kinesis::opening(&settings.stream), kinesis::USUAL_CLOSE, limit);
+                (Some(Keyed::new(only.clone(), random)), body)
+            }
+        };
+        let most = form.record_bytes().min(settings.max_bytes);
+        let record_limit = settings.aggregated_record_bytes.unwrap_or(most).min(most);
         let line_limit = match (settings.aggregated_record_bytes, settings.max_lines_per_record) {
             (None, _) => 1,
             (Some(_), None) => usize::MAX,
             (Some(_), Some(lines)) => lines.max(1) as usize,
         };
-        let body = Body::new(&settings.stream, firehose::body_bytes(settings.max_bytes, settings.max_records));
         Self {
             settings,
             record_limit,
@@ -158,12 +134,22 @@ impl Packer {
             oldest: None,
             open: Open::default(),
             compressor,
+            keyed,
         }
+    }
+
+    /// The partition key of all lines of a file, where keys come from paths; to be given back with its lines.
+    #[must_use]
+    pub fn key_of_path(&self, path: &Path) -> Option<String> {
+        self.keyed.as_ref().and_then(|keyed| keyed.key_of_path(path))
     }
 
     /// What the open record still takes. An empty batch takes any line of [`Settings::longest_line`].
     #[must_use]
     pub fn space(&self) -> Space {
+        if self.keyed.is_some() {
+            return self.keyed_space(false);
+        }
         if self.count >= self.settings.max_records {
             return Space { bytes: 0, lines: 1 };
         }
@@ -186,6 +172,9 @@ impl Packer {
     /// single long line may fill a record beyond its usual size.
     #[must_use]
     pub fn packing_space(&self) -> Space {
+        if self.keyed.is_some() {
+            return self.keyed_space(true);
+        }
         let space = self.space();
         match &self.compressor {
             Some(compressor) => {
@@ -196,14 +185,25 @@ impl Packer {
         }
     }
 
-    /// Adds lines to the open record. `claim` is asked to let the open record's newest claim stand for these bytes
-    /// too (and then returns `None`), or to make another.
+    /// Adds lines to the open record, or where their partition key is another to one after it. `claim` is asked to let
+    /// the open record's newest claim stand for these bytes too (and then returns `None`), or to make another. A batch
+    /// that had to be completed before, because it holds the key already, is returned.
     ///
     /// # Panics
     /// When there is no space for them.
-    pub fn append(&mut self, lines: Lines<'_>, claim: impl FnOnce(Option<&mut Claim>) -> Option<Claim>) {
-        assert!(lines.bytes.len() <= self.space().bytes && !lines.bytes.is_empty(), "lines were put where no space is");
-        if self.compressor.is_some() {
+    #[must_use]
+    pub fn append(
+        &mut self,
+        lines: Lines<'_>,
+        claim: impl FnOnce(Option<&mut Claim>) -> Option<Claim>,
+    ) -> Option<Sealed> {
+        assert!(self.takes(&lines) && !lines.bytes.is_empty(), "lines were put where no space is");
+        let mut before = None;
+        let mut size = self.open.bytes + lines.bytes.len();
+        if self.keyed.is_some() {
+            before = self.append_keyed(&lines);
+            size = self.open.bytes;
+        } else if self.compressor.is_some() {
             let capacity = self.raw_capacity_with(lines.bytes.len());
             self.open.raw.reserve_exact(capacity - self.open.raw.len());
             self.open.raw.extend_from_slice(lines.bytes);
@@ -215,7 +215,7 @@ impl Packer {
             }
             self.body.write(lines.bytes);
         }
-        self.open.bytes += lines.bytes.len();
+        self.open.bytes = size;
         self.open.lines += lines.count;
         self.open.input += lines.input;
         self.open.read_at = self.open.read_at.or(Some(lines.read_at));
@@ -224,6 +224,7 @@ impl Packer {
         if let Some(claim) = claim(newest) {
             self.claims.push(Some(claim));
         }
+        before
     }
 
     /// Whether the open record has as many lines as a record may have.
@@ -241,8 +242,18 @@ impl Packer {
         if self.compressor.is_some() {
             return self.seal_compressed();
         }
-        let wire = if self.line_limit == 1 { self.body.last_record() } else { self.body.end_record() };
-        self.close_record(wire, 1, self.open.bytes);
+        let mut payload = self.open.bytes;
+        if let Some(keyed) = &mut self.keyed {
+            if keyed.settings().kpl {
+                let aggregate = keyed.end();
+                payload = aggregate.len();
+                self.body.whole_record(aggregate);
+            }
+            payload += keyed.close();
+        }
+        let whole = self.line_limit == 1 || self.keyed.as_ref().is_some_and(|keyed| keyed.settings().kpl);
+        let wire = if whole { self.body.last_record() } else { self.body.end_record() };
+        self.close_record(wire, 1, payload);
         None
     }
 
@@ -307,12 +318,17 @@ impl Packer {
     /// Memory that it holds, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.body.memory() + self.open.raw.capacity() + self.compressor.as_ref().map_or(0, Compressor::memory)
+        let aggregate = self.keyed.as_ref().map_or(0, Keyed::memory);
+        let compressor = self.compressor.as_ref().map_or(0, Compressor::memory);
+        self.body.memory() + self.open.raw.capacity() + aggregate + compressor
     }
 
     /// Memory that it can come to hold, in bytes, when so many bytes more are appended.
     #[must_use]
     pub fn memory_with(&self, bytes: usize) -> usize {
+        if let Some(keyed) = &self.keyed {
+            return self.memory_keyed_with(keyed, bytes);
+        }
         let records = if self.line_limit == 1 { bytes.min(self.settings.max_records) } else { 2 };
         match &self.compressor {
             None => self.body.memory_with(bytes, records) + self.open.raw.capacity(),
@@ -337,6 +353,11 @@ impl Packer {
         }
         if let Some(compressor) = &mut self.compressor {
             compressor.rest();
+        }
+        if let Some(keyed) = &mut self.keyed
+            && self.open.bytes == 0
+        {
+            keyed.rest();
         }
     }
 
@@ -370,11 +391,13 @@ impl Packer {
         let open = std::mem::replace(&mut self.open, Open { raw, claims_from: self.claims.len(), ..Open::default() });
         self.count += parts;
         self.payload += payload;
+        let step = self.settings.form.billing_step();
         self.records.push(Record {
             wire_start: wire.start,
             wire_end: wire.end,
             parts,
             payload,
+            billed: (payload.div_ceil(step) * step) as u64,
             input: open.input,
             lines: open.lines,
             attempts: 0,
@@ -399,6 +422,9 @@ impl Packer {
     fn take_batch(&mut self) -> Option<Sealed> {
         let oldest = self.oldest.take()?;
         let records = std::mem::take(&mut self.records);
+        if let Some(keyed) = &mut self.keyed {
+            keyed.forget();
+        }
         self.open.claims_from = 0;
         let (body, memory) = self.body.finish();
         let sealed = Sealed {

@@ -14,6 +14,7 @@ pub mod quarantine;
 /// What options could not work on, processed once more.
 pub mod reprocess;
 
+use crate::deliver::session::SessionError;
 use crate::exit::Exit;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 /// Where the configuration lies unless said otherwise.
 const CONFIGURATION: &str = "/etc/datalake/agent.json";
 
-/// Tails log files and streams them into Amazon Data Firehose, losing nothing.
+/// Tails log files and streams them into Amazon Data Firehose and Kinesis Data Streams, losing nothing.
 #[derive(Debug, Parser)]
 #[command(name = "datalake-agent", version, disable_help_subcommand = true)]
 struct Arguments {
@@ -81,7 +82,7 @@ enum QuarantineAct {
         /// The configuration, for the state folder.
         #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
         config: PathBuf,
-        /// Only those for this delivery stream.
+        /// Only those for this stream.
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
     },
@@ -90,7 +91,7 @@ enum QuarantineAct {
         /// The configuration, for the state folder, the endpoint and the credentials.
         #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
         config: PathBuf,
-        /// Only those for this delivery stream.
+        /// Only those for this stream.
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
         /// Sends records that an option could not work on as they came in, instead of processing them once more.
@@ -178,8 +179,11 @@ fn quarantine(act: QuarantineAct) -> Exit {
                 }
             };
             runtime.block_on(async {
-                let service = app::service(&plan).await.map_err(|error| std::io::Error::other(error.to_string()))?;
-                quarantine::replay(&plan.state_directory, stream.as_deref(), &mut reprocess, &service, &mut out)
+                let failed = |error: SessionError| std::io::Error::other(error.to_string());
+                let firehose = app::firehose(&plan).await.map_err(failed)?;
+                let kinesis = app::kinesis(&plan).await.map_err(failed)?;
+                let services = (&firehose, &kinesis);
+                quarantine::replay(&plan.state_directory, stream.as_deref(), &mut reprocess, services, &mut out)
                     .await
                     .map(|_replayed| ())
             })

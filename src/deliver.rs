@@ -2,12 +2,16 @@
 //! Promises that every failure has one of five meanings, and that each says whether it could have happened.
 //! Leaves sending to `firehose`, waiting to the flow's shell and deciding to the flow core.
 
+/// One call and its answer, for both services.
+mod caller;
 /// What each failure means, and what the operator can do about it.
 mod fault;
 /// PutRecordBatch with the SDK's credentials, signature and connections.
 pub mod firehose;
 /// The credentials in use.
 mod identity;
+/// PutRecords with the same.
+pub mod kinesis;
 /// How fast a stream may be fed: fixed limits, and one that follows the service's complaints.
 pub mod pace;
 /// Files of records that were given up on purpose.
@@ -102,6 +106,8 @@ impl Meaning {
 pub struct GivenUp {
     /// Its bytes before base64.
     pub payload: Vec<u8>,
+    /// Its partition key, if it was for Kinesis Data Streams.
+    pub partition_key: Option<String>,
     /// Lines in it.
     pub lines: usize,
     /// Where its bytes come from: file, begin, end.
@@ -112,8 +118,26 @@ pub struct GivenUp {
     pub unprocessed: bool,
 }
 
-/// Whoever takes calls. The real one is [`firehose::Firehose`]; tests script their own.
+/// Whoever takes calls. The real one is [`Destination`]; tests script their own.
 pub trait Service: Send + Sync + 'static {
     /// Sends one call and waits for its answer; never retries, never panics, always ends (it has timeouts).
     fn put(&self, call: Call) -> impl Future<Output = Answer> + Send;
+}
+
+/// The service that a flow's stream is of.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Firehose.
+    Firehose(firehose::Firehose),
+    /// Kinesis Data Streams.
+    Kinesis(kinesis::Kinesis),
+}
+
+impl Service for Destination {
+    async fn put(&self, call: Call) -> Answer {
+        match self {
+            Self::Firehose(firehose) => firehose.put(call).await,
+            Self::Kinesis(kinesis) => kinesis.put(call).await,
+        }
+    }
 }

@@ -154,12 +154,12 @@ impl<S: Service> Flow<S> {
         match notice {
             Notice::Changed(condition) => {
                 match &condition {
-                    Condition::Flowing => tracing::info!(flow, stream, "the delivery stream accepts records again"),
+                    Condition::Flowing => tracing::info!(flow, stream, "the stream accepts records again"),
                     Condition::Throttled { reason } => tracing::warn!(
                         flow,
                         stream,
                         reason,
-                        "the delivery stream is throttled; sending more slowly, nothing is lost; ask for a higher \
+                        "the stream is throttled; sending more slowly, nothing is lost; ask for a higher \
                          quota if this stays"
                     ),
                     Condition::Failing { reason } => {

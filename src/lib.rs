@@ -1,4 +1,4 @@
-//! `datalake-agent`: tails log files and streams them into Amazon Data Firehose, losing nothing.
+//! `datalake-agent`: tails log files and streams them into Amazon Data Firehose and Kinesis Data Streams, losing nothing.
 //!
 //! The modules, in the order in which a byte meets them:
 

@@ -7,7 +7,7 @@
 //! the books balance after every step, poison records end up in the quarantine and nothing else does; the same seed
 //! gives the same history. `SIMULATION_SEED=n` runs one world again, `SIMULATION_WORLDS=n` runs more of them.
 
-use datalake_agent::batch::{self, Compression};
+use datalake_agent::batch::{self, Compression, Form, PartitionKey, kinesis};
 use datalake_agent::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, pace};
 use datalake_agent::flow::budget::{Budget, Lease};
 use datalake_agent::flow::core::{Action, BatchId, Core, Input, Settings};
@@ -70,6 +70,13 @@ struct File {
     ended: bool,
 }
 
+/// A record as it was sent.
+#[derive(Clone)]
+struct Sent {
+    key: String,
+    data: Vec<u8>,
+}
+
 struct World {
     random: fastrand::Rng,
     settings: Settings,
@@ -78,12 +85,14 @@ struct World {
     core: Core,
     files: Vec<File>,
     next_origin: u64,
-    calls: BTreeMap<BatchId, Vec<Vec<u8>>>,
+    calls: BTreeMap<BatchId, Vec<Sent>>,
     quarantining: BTreeMap<BatchId, Vec<GivenUp>>,
     /// Every line that the service accepted or the quarantine kept, per file: number -> how often.
     accepted: Vec<BTreeMap<u64, u32>>,
     quarantined: BTreeSet<(usize, u64)>,
     arrival_order: Vec<(usize, u64)>,
+    /// The same with the partition key that each line came under; empty for Firehose.
+    keyed_order: Vec<(String, usize, u64)>,
     memory_limit: usize,
     faults: bool,
     crashes: u32,
@@ -91,16 +100,43 @@ struct World {
     history: DefaultHasher,
 }
 
+/// `F<file>:…` in a JSON line with a key, where keys come from the lines.
+const FIELD: &str = "k";
+
+/// A service, and for Kinesis keys of every kind; packed: whether lines can be aggregated.
+fn form(random: &mut fastrand::Rng, packed: bool) -> Form {
+    if random.bool() {
+        return Form::Firehose;
+    }
+    let partition_key = match random.u8(..4) {
+        0 => PartitionKey::Random,
+        1 if !packed => PartitionKey::Deterministic,
+        2 => PartitionKey::Path(regex::Regex::new("/world/[0-9]*([0-9])$").expect("a good pattern")),
+        _ => PartitionKey::Field(FIELD.to_owned()),
+    };
+    let can_order = matches!(partition_key, PartitionKey::Path(_) | PartitionKey::Field(_));
+    let (kpl, ordered) = (packed && random.bool(), can_order && random.bool());
+    Form::Kinesis(kinesis::Settings { partition_key, kpl, ordered, record_bytes: kinesis::RECORD_BYTES })
+}
+
 fn settings(random: &mut fastrand::Rng) -> Settings {
-    let join = random.u8(..4) == 0;
+    let aggregated_record_bytes = random.bool().then(|| random.usize(100..5_000));
+    let form = form(random, aggregated_record_bytes.is_some());
+    let is_firehose = matches!(form, Form::Firehose);
+    let from_lines =
+        matches!(&form, Form::Kinesis(settings) if matches!(settings.partition_key, PartitionKey::Field(_)));
+    let join = random.u8(..4) == 0 && !from_lines;
+    let gzip = is_firehose && random.u8(..4) == 0;
+    let max_concurrent_requests = if form.is_ordered() { 1 } else { random.usize(1..4) };
     let batch = batch::Settings {
         stream: "simulated".to_owned(),
+        form,
         max_age: Duration::from_millis(random.u64(10..2_000)),
-        max_bytes: random.usize(2_000..40_000),
+        max_bytes: random.usize(if is_firehose { 2_000 } else { 4_000 }..40_000),
         max_records: random.usize(1..40),
-        aggregated_record_bytes: random.bool().then(|| random.usize(100..5_000)),
+        aggregated_record_bytes,
         max_lines_per_record: random.bool().then(|| random.u32(1..30)),
-        compression: if random.u8(..4) == 0 { Compression::Gzip { level: 1 } } else { Compression::None },
+        compression: if gzip { Compression::Gzip { level: 1 } } else { Compression::None },
     };
     let framing = framing::Settings {
         max_line_bytes: batch.longest_line().min(700),
@@ -112,7 +148,6 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
             timeout: Duration::from_millis(random.u64(10..500)),
         }),
     };
-    let max_concurrent_requests = random.usize(1..4);
     Settings { framing, batch, pace: pace::Settings::default(), max_concurrent_requests }
 }
 
@@ -120,7 +155,10 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let settings = settings(&mut random);
-        let processing = processing(&mut random);
+        // With keys from the lines, lines must stay the objects that they are.
+        let from_lines =
+            matches!(&settings.batch.form, Form::Kinesis(only) if matches!(only.partition_key, PartitionKey::Field(_)));
+        let processing = if from_lines { None } else { processing(&mut random) };
         let now = Instant::now();
         let floor = settings.batch.memory_floor();
         let memory_limit = floor as usize + random.usize(0..200_000);
@@ -138,6 +176,7 @@ impl World {
             accepted: Vec::new(),
             quarantined: BTreeSet::new(),
             arrival_order: Vec::new(),
+            keyed_order: Vec::new(),
             memory_limit,
             faults: true,
             crashes: 0,
@@ -194,7 +233,12 @@ impl World {
         for _ in 0..self.random.usize(1..60) {
             let number = bytecount::count(&self.files[index].content, b'\n');
             let poison = self.random.u16(..600) == 0;
-            let mut line = format!("F{index}:{number}:").into_bytes();
+            let mut line = match &self.settings.batch.form {
+                Form::Kinesis(settings) if matches!(settings.partition_key, PartitionKey::Field(_)) => {
+                    format!("{{\"{FIELD}\":{},\"l\":\"F{index}:{number}:\"}}", self.random.u8(..4)).into_bytes()
+                }
+                _ => format!("F{index}:{number}:").into_bytes(),
+            };
             if poison {
                 line.extend_from_slice(POISON);
             }
@@ -259,7 +303,7 @@ impl World {
         let ids: Vec<BatchId> = self.calls.keys().copied().collect();
         let id = ids[self.random.usize(..ids.len())];
         let records = self.calls.remove(&id).expect("taken from the keys");
-        let holds_poison = |record: &Vec<u8>| memchr::memmem::find(record, POISON).is_some();
+        let holds_poison = |record: &Sent| memchr::memmem::find(&record.data, POISON).is_some();
         let fault =
             |meaning, code: &str| Answer::Failed(Fault { meaning, code: code.to_owned(), message: String::new() });
         let answer = if records.iter().any(holds_poison) {
@@ -283,7 +327,7 @@ impl World {
                         }
                     };
                     let outcomes: Vec<Outcome> = records.iter().map(|_| outcome(&mut self.random)).collect();
-                    let taken: Vec<Vec<u8>> = records
+                    let taken: Vec<Sent> = records
                         .iter()
                         .zip(&outcomes)
                         .filter(|(_, outcome)| **outcome == Outcome::Delivered)
@@ -321,6 +365,9 @@ impl World {
     }
 
     fn inflate(&self, record: &[u8]) -> Vec<u8> {
+        if let Some(message) = record.strip_prefix(&[0xF3, 0x89, 0x9A, 0xC2]) {
+            return taken_apart(&message[..message.len() - 16]);
+        }
         if self.settings.batch.compression == Compression::None {
             return record.to_vec();
         }
@@ -329,13 +376,14 @@ impl World {
         text
     }
 
-    fn accept(&mut self, records: &[Vec<u8>]) {
+    fn accept(&mut self, records: &[Sent]) {
         for record in records {
-            let text = self.inflate(record);
+            let text = self.inflate(&record.data);
             assert!(text.ends_with(b"\n"), "a record splits a line");
             for (file, number) in lines_of(&text) {
                 *self.accepted[file].entry(number).or_default() += 1;
                 self.arrival_order.push((file, number));
+                self.keyed_order.push((record.key.clone(), file, number));
                 (file, number).hash(&mut self.history);
             }
         }
@@ -375,7 +423,8 @@ impl World {
                     let records = decode(&body);
                     assert_eq!(records.len(), count);
                     assert!(count <= self.settings.batch.max_records);
-                    assert!(records.iter().map(Vec::len).sum::<usize>() <= self.settings.batch.max_bytes);
+                    let size = |record: &Sent| record.data.len() + record.key.len();
+                    assert!(records.iter().map(size).sum::<usize>() <= self.settings.batch.max_bytes);
                     count.hash(&mut self.history);
                     self.calls.insert(id, records);
                 }
@@ -395,7 +444,8 @@ impl World {
         let next = self.core.next_deadline(self.now);
         assert!(next.is_none_or(|next| next > self.now), "the shell would spin: a deadline lies in the past");
         // Records that are sent again are copied once more before their first batch is given back.
-        let copies = batch::firehose::body_bytes(self.settings.batch.max_bytes, self.settings.batch.max_records);
+        let copies =
+            self.settings.batch.form.body_bytes(self.settings.batch.max_bytes, self.settings.batch.max_records);
         let limit = self.memory_limit + copies + 32 * 1024;
         assert!(self.core.memory() <= limit, "{} of {limit} bytes", self.core.memory());
         let tally = self.core.tally();
@@ -500,11 +550,38 @@ impl Fate {
     }
 }
 
-fn decode(body: &[u8]) -> Vec<Vec<u8>> {
+/// The lines of an aggregate, one after the other.
+fn taken_apart(mut message: &[u8]) -> Vec<u8> {
+    fn value<'a>(message: &mut &'a [u8]) -> &'a [u8] {
+        let (mut length, mut at) = (0, 1);
+        loop {
+            length |= usize::from(message[at] & 0x7F) << (7 * (at - 1));
+            at += 1;
+            if message[at - 1] < 0x80 {
+                break;
+            }
+        }
+        let (value, rest) = message[at..].split_at(length);
+        *message = rest;
+        value
+    }
+    let mut lines = Vec::new();
+    while let Some(tag) = message.first().copied() {
+        let mut value_of_tag = value(&mut message);
+        if tag == 0x1A {
+            value_of_tag = &value_of_tag[2..];
+            lines.extend_from_slice(value(&mut value_of_tag));
+        }
+    }
+    lines
+}
+
+fn decode(body: &[u8]) -> Vec<Sent> {
     let body: serde_json::Value = serde_json::from_slice(body).expect("a body is JSON");
     let records = body["Records"].as_array().expect("a body has records");
-    let decode = |record: &serde_json::Value| {
-        base64_simd::STANDARD.decode_to_vec(record["Data"].as_str().expect("data")).expect("data is base64")
+    let decode = |record: &serde_json::Value| Sent {
+        key: record["PartitionKey"].as_str().unwrap_or_default().to_owned(),
+        data: base64_simd::STANDARD.decode_to_vec(record["Data"].as_str().expect("data")).expect("data is base64"),
     };
     records.iter().map(decode).collect()
 }
@@ -512,13 +589,29 @@ fn decode(body: &[u8]) -> Vec<Vec<u8>> {
 fn lines_of(text: &[u8]) -> Vec<(usize, u64)> {
     let parse = |line: &[u8]| {
         let line = std::str::from_utf8(line).expect("lines are text");
-        // Processed, it is the first field of an object.
-        let line = line.strip_prefix("{\"line\":\"").unwrap_or(line);
+        // Processed, or with a key, it is a field of an object.
+        let line = line.strip_prefix("{\"").map_or(line, |json| &json[json.find('F').expect("a line was torn")..]);
         let mut parts = line.strip_prefix('F').expect("a line was torn").split(':');
         let file = parts.next().and_then(|file| file.parse().ok()).expect("a line names its file");
         (file, parts.next().and_then(|number| number.parse().ok()).expect("a line has a number"))
     };
     text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n').map(parse).collect()
+}
+
+/// In an ordered flow a line of a key is never seen for the first time after a later one of the same key and file.
+fn check_order(world: &World) {
+    if !world.settings.batch.form.is_ordered() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    let mut newest = BTreeMap::new();
+    for line in &world.keyed_order {
+        if seen.insert(line.clone()) {
+            let (key, file, number) = line;
+            let before = newest.insert((key, file), number);
+            assert!(before.is_none_or(|before| before < number), "line {number} of file {file} came after {before:?}");
+        }
+    }
 }
 
 /// Lives one world and returns a hash of its history.
@@ -528,6 +621,7 @@ fn live(seed: u64) -> u64 {
         world.act();
     }
     world.settle_down();
+    check_order(&world);
     world.history.finish()
 }
 
@@ -552,6 +646,18 @@ fn the_same_seed_gives_the_same_history() {
     for seed in seeds().into_iter().take(20) {
         assert_eq!(live(seed), live(seed), "seed {seed}");
     }
+}
+
+#[test]
+fn the_worlds_have_ordered_flows_of_every_kind_among_them() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..200 {
+        if let Form::Kinesis(kinesis) = settings(&mut fastrand::Rng::with_seed(seed)).batch.form {
+            seen.insert((format!("{:?}", kinesis.partition_key), kinesis.kpl, kinesis.ordered));
+        }
+    }
+    // Four kinds of keys; drawn and hashed ones cannot be ordered, hashed ones not be aggregated.
+    assert_eq!(seen.len(), 2 + 1 + 4 + 4, "{seen:?}");
 }
 
 #[test]

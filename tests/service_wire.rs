@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datalake_agent::deliver::firehose::Firehose;
-use datalake_agent::deliver::session::{Settings, connect};
+use datalake_agent::deliver::session::{Settings, Target, connect};
 use datalake_agent::deliver::{Answer, Call, Meaning, Outcome, Service};
 use local_lake::{Fault, FaultPlan, Lake, Mode};
 
@@ -23,11 +23,12 @@ fn settings(endpoint: &str, secret: &str) -> Settings {
         region: Some("eu-west-1".to_owned()),
         firehose_endpoint: Some(endpoint.to_owned()),
         access_key: Some((KEY.0.to_owned(), secret.to_owned())),
+        ..Settings::default()
     }
 }
 
 async fn firehose(lake: &Lake) -> Firehose {
-    let session = connect(&settings(&lake.endpoint(), KEY.1)).await.unwrap();
+    let session = connect(&settings(&lake.endpoint(), KEY.1), Target::Firehose).await.unwrap();
     Firehose::with_patience(session, Duration::from_millis(700))
 }
 
@@ -158,7 +159,7 @@ async fn a_record_over_the_limit_is_poison() {
 #[tokio::test]
 async fn a_wrong_secret_holds_and_says_so() {
     let lake = lake().await;
-    let firehose = Firehose::new(connect(&settings(&lake.endpoint(), "wrong")).await.unwrap());
+    let firehose = Firehose::new(connect(&settings(&lake.endpoint(), "wrong"), Target::Firehose).await.unwrap());
     match firehose.put(call(&[b"x"])).await {
         Answer::Failed(fault) => {
             assert_eq!(fault.meaning, Meaning::Hold, "{fault}");
@@ -222,7 +223,7 @@ async fn a_certificate_in_the_environment_is_trusted() {
 #[ignore = "started by the test above, with an environment of its own"]
 async fn with_a_certificate_in_the_environment() {
     let endpoint = std::env::var("LAKE_ENDPOINT").unwrap();
-    let firehose = Firehose::new(connect(&settings(&endpoint, KEY.1)).await.unwrap());
+    let firehose = Firehose::new(connect(&settings(&endpoint, KEY.1), Target::Firehose).await.unwrap());
     assert_eq!(firehose.put(call(&[b"over tls"])).await, Answer::Accepted);
 }
 
@@ -245,7 +246,7 @@ async fn keys_and_region_in_the_environment_are_found() {
 #[tokio::test]
 #[ignore = "started by the test above, with an environment of its own"]
 async fn with_keys_in_the_environment() {
-    let session = connect(&Settings::default()).await.unwrap();
+    let session = connect(&Settings::default(), Target::Firehose).await.unwrap();
     assert_eq!(session.region(), "eu-north-1");
     assert_eq!(Firehose::new(session).put(call(&[b"by environment"])).await, Answer::Accepted);
 }
@@ -271,7 +272,7 @@ async fn without_keys_a_call_holds() {
 async fn with_no_keys_in_the_environment() {
     let endpoint = std::env::var("LAKE_ENDPOINT").unwrap();
     let settings = Settings { access_key: None, ..settings(&endpoint, "") };
-    match Firehose::new(connect(&settings).await.unwrap()).put(call(&[b"x"])).await {
+    match Firehose::new(connect(&settings, Target::Firehose).await.unwrap()).put(call(&[b"x"])).await {
         Answer::Failed(fault) => {
             assert_eq!((fault.meaning, fault.code.as_str()), (Meaning::Hold, "credentials"), "{fault}");
             assert!(fault.message.contains("awsAccessKeyId"), "{fault}");

@@ -710,6 +710,41 @@ fn a_file_that_was_renamed_beyond_a_wildcard_before_anybody_knew_it_is_read_all_
     world.assert_once(&expected);
 }
 
+/// It was shipped from where both had been equal last, which was in the middle of a line: half a line arrived.
+#[test]
+fn a_file_that_begins_like_one_that_is_lost_is_shipped_from_where_a_line_begins() {
+    for packing in [None, Some("gz")] {
+        let mut world = World::new(&["app.log*"]);
+        let log = world.path("app.log");
+        let begun = "the same beginning, ".repeat(60);
+        world.start();
+        append(&log, &format!("first\n{begun}"));
+        let in_the_line = format!("first\n{begun}").len() as u64;
+        world.until("the begun line", |world| {
+            world.running.as_ref().unwrap().contents.values().any(|content| content.end == in_the_line)
+        });
+        append(&log, &format!("and its end\n{}", text(&lines("more", 0..100))));
+        world.until_lines(&lines("more", 0..100));
+        // Everything that was read is gone, and something comes to light that is shorter and begins like it.
+        OpenOptions::new().write(true).truncate(true).open(&log).unwrap();
+        append(&log, "anew\n");
+        world.until_lines(&["anew".to_owned()]);
+        let other = world.folder.with_file_name("other");
+        append(&other, &format!("first\n{begun}and another end\n"));
+        match packing {
+            None => std::fs::rename(&other, world.path("app.log.1")).unwrap(),
+            Some(kind) => {
+                let packed = world.folder.with_file_name(format!("other.{kind}"));
+                pack(&other, &packed);
+                std::fs::rename(&packed, world.path(&format!("app.log.1.{kind}"))).unwrap();
+            }
+        }
+        world.until("the other line", |world| world.count(&format!("{begun}and another end")) == 1);
+        world.stop();
+        assert!(world.lines.iter().all(|(_, line)| !line.starts_with("and another")), "{packing:?}: half a line");
+    }
+}
+
 #[test]
 fn a_file_that_is_deleted_while_its_flow_has_no_room_is_read_to_its_end() {
     let mut world = World::new(&["*.log"]);

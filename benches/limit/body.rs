@@ -7,7 +7,7 @@ use base64_simd::{AsOut, STANDARD};
 /// Room kept before the body for the request's head.
 const HEAD_BYTES: usize = 1024;
 
-/// One call: `{"DeliveryStreamName":"…","Records":[{"Data":"…"},…]}`.
+/// One call: `{"DeliveryStreamName":"…","Records":[{"Data":"…"},…]}`, or that of Kinesis with a partition key a record.
 pub(crate) struct Body {
     /// Zeroed once; grows to the largest call and stays.
     bytes: Vec<u8>,
@@ -21,10 +21,11 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(stream: &str, call_bytes: usize, call_records: usize) -> Self {
-        let prefix = format!("{{\"DeliveryStreamName\":\"{stream}\",\"Records\":[");
-        // Per record: `{"Data":"` + padding + `"},`.
-        let most = HEAD_BYTES + prefix.len() + call_bytes.div_ceil(3) * 4 + call_records * 16 + 2;
+    /// `member` is what names the stream.
+    pub(crate) fn new(member: &str, stream: &str, call_bytes: usize, call_records: usize) -> Self {
+        let prefix = format!("{{\"{member}\":\"{stream}\",\"Records\":[");
+        // Per record: `{"Data":"` + padding + `"},`, and a key of up to 32 bytes.
+        let most = HEAD_BYTES + prefix.len() + call_bytes.div_ceil(3) * 4 + call_records * 80 + 2;
         let mut bytes = vec![0; most];
         let records_start = HEAD_BYTES + prefix.len();
         bytes[HEAD_BYTES..records_start].copy_from_slice(prefix.as_bytes());
@@ -42,6 +43,16 @@ impl Body {
         self.write(b"\"}");
         self.records += 1;
         self.payload += data.len();
+    }
+
+    /// One more record of Kinesis.
+    pub(crate) fn push_keyed(&mut self, data: &[u8], key: &str) {
+        self.push(data);
+        self.end -= 1;
+        self.write(b",\"PartitionKey\":\"");
+        self.write(key.as_bytes());
+        self.write(b"\"}");
+        self.payload += key.len();
     }
 
     /// Ends the body and hands it out for hashing.

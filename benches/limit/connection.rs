@@ -2,7 +2,7 @@
 //! Promises that a call's answer was read to its last byte and accepted every record.
 //! Leaves reconnecting and retrying out: nothing fails at the limit.
 
-use super::signing::{CONTENT_TYPE, TARGET};
+use super::signing::{CONTENT_TYPE, Operation};
 use crate::Outcome;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -19,6 +19,7 @@ enum Socket {
 
 /// The connection and the memory for its answers.
 pub(crate) struct Connection {
+    operation: Operation,
     socket: Socket,
     /// Value of the `host` header.
     pub(crate) host: String,
@@ -27,7 +28,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects to `http://host:port` or `https://host:port`; the latter must show a certificate signed by `authority`.
-    pub(crate) fn open(endpoint: &str, authority: Option<&Path>) -> Outcome<Self> {
+    pub(crate) fn open(operation: Operation, endpoint: &str, authority: Option<&Path>) -> Outcome<Self> {
         let (scheme, host) = endpoint.split_once("://").ok_or("the endpoint has no scheme")?;
         let tcp = TcpStream::connect(host)?;
         tcp.set_nodelay(true)?;
@@ -45,15 +46,15 @@ impl Connection {
             ("http", _) => Socket::Plain(tcp),
             _ => return Err("an endpoint with TLS needs a certificate file".into()),
         };
-        Ok(Self { socket, host: host.to_owned(), answer: vec![0; 256 * 1024] })
+        Ok(Self { operation, socket, host: host.to_owned(), answer: vec![0; 256 * 1024] })
     }
 
     /// The head of a request.
     pub(crate) fn head(&self, date: &str, authorization: &str, body_bytes: usize) -> String {
         format!(
             "POST / HTTP/1.1\r\nhost: {}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {body_bytes}\r\n\
-             x-amz-date: {date}\r\nx-amz-target: {TARGET}\r\nauthorization: {authorization}\r\n\r\n",
-            self.host
+             x-amz-date: {date}\r\nx-amz-target: {}\r\nauthorization: {authorization}\r\n\r\n",
+            self.host, self.operation.target
         )
     }
 
@@ -84,9 +85,10 @@ impl Connection {
             filled += self.receive(filled)?;
         }
         let body = &self.answer[body_start..body_start + length];
+        let failed = self.operation.failed.as_bytes();
         let accepted = head.starts_with("http/1.1 200")
-            && (memchr::memmem::find(body, b"\"FailedPutCount\":0").is_some()
-                || memchr::memmem::find(body, b"\"FailedPutCount\": 0").is_some());
+            && memchr::memmem::find(body, failed)
+                .is_some_and(|at| body[at + failed.len()..].trim_ascii_start().starts_with(b"0"));
         if !accepted {
             let shown = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
             return Err(format!("not accepted: {} {shown}", head.lines().next().unwrap_or_default()).into());

@@ -8,12 +8,24 @@ use sha2::{Digest, Sha256};
 const SIGNED: &str = "content-type;host;x-amz-date;x-amz-target";
 /// Content type of every call.
 pub(crate) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-/// Operation of every call.
-pub(crate) const TARGET: &str = "Firehose_20150804.PutRecordBatch";
-const SERVICE: &str = "firehose";
+
+/// The operation that is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    service: &'static str,
+    pub(crate) target: &'static str,
+    /// What says in an answer that nothing failed, without the 0.
+    pub(crate) failed: &'static str,
+}
+
+pub(crate) const FIREHOSE: Operation =
+    Operation { service: "firehose", target: "Firehose_20150804.PutRecordBatch", failed: "\"FailedPutCount\":" };
+pub(crate) const KINESIS: Operation =
+    Operation { service: "kinesis", target: "Kinesis_20131202.PutRecords", failed: "\"FailedRecordCount\":" };
 
 /// A key bound to a region and a host.
 pub(crate) struct Signer {
+    operation: Operation,
     access_key: String,
     secret_key: String,
     region: String,
@@ -31,8 +43,9 @@ pub(crate) struct Signature {
 }
 
 impl Signer {
-    pub(crate) fn new(access_key: &str, secret_key: &str, region: &str, host: &str) -> Self {
+    pub(crate) fn new(operation: Operation, access_key: &str, secret_key: &str, region: &str, host: &str) -> Self {
         Self {
+            operation,
             access_key: access_key.to_owned(),
             secret_key: secret_key.to_owned(),
             region: region.to_owned(),
@@ -45,9 +58,10 @@ impl Signer {
     pub(crate) fn sign(&mut self, body_hash: [u8; 32], now: u64) -> Signature {
         let date = basic_format(now);
         let day = date[..8].to_owned();
-        let scope = format!("{day}/{}/{SERVICE}/aws4_request", self.region);
+        let Operation { service, target, .. } = self.operation;
+        let scope = format!("{day}/{}/{service}/aws4_request", self.region);
         let canonical = format!(
-            "POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{}\nx-amz-date:{date}\nx-amz-target:{TARGET}\n\n{SIGNED}\n{}",
+            "POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{}\nx-amz-date:{date}\nx-amz-target:{target}\n\n{SIGNED}\n{}",
             self.host,
             hex(&body_hash)
         );
@@ -70,7 +84,7 @@ impl Signer {
         }
         let of_day = hmac(format!("AWS4{}", self.secret_key).as_bytes(), day.as_bytes());
         let of_region = hmac(&of_day, self.region.as_bytes());
-        let of_service = hmac(&of_region, SERVICE.as_bytes());
+        let of_service = hmac(&of_region, self.operation.service.as_bytes());
         let key = hmac(&of_service, b"aws4_request");
         self.day_key = Some((day.to_owned(), key));
         key

@@ -19,8 +19,9 @@ use crate::faults::{FaultPlan, Faults};
 use crate::limits::{self, CountedBytes};
 use crate::objects::{Objects, PassThrough, Settings};
 use crate::prefix::Prefix;
-use crate::protocol::RecordIds;
+use crate::protocol::{RecordIds, Service};
 use crate::server::{self, Shared, Stop};
+use crate::shards::{self, Shards};
 use crate::signature::{Credentials, Signatures};
 use crate::stats::Tally;
 use crate::store::{Mode, SinkLogs, Store};
@@ -41,6 +42,7 @@ pub struct Builder {
     credentials: Option<Credentials>,
     streams: Option<BTreeSet<String>>,
     counted: CountedBytes,
+    shards: shards::Settings,
     count_lines: bool,
     flush_bytes: usize,
     flush_interval: Duration,
@@ -62,6 +64,7 @@ impl Default for Builder {
             credentials: None,
             streams: None,
             counted: CountedBytes::Raw,
+            shards: shards::Settings::default(),
             count_lines: false,
             flush_bytes: 5 * 1024 * 1024,
             flush_interval: Duration::from_secs(5),
@@ -138,6 +141,35 @@ impl Builder {
         self
     }
 
+    /// Shards of every stream of Kinesis, 1 to 10,000; 4 unless told otherwise.
+    #[must_use]
+    pub fn shards(mut self, count: u32) -> Self {
+        self.shards.count = count;
+        self
+    }
+
+    /// Whether a shard takes no more than the service's 1 MiB and 1,000 records a second; it takes all unless told so.
+    #[must_use]
+    pub fn shard_limits(mut self, on: bool) -> Self {
+        self.shards.limited = on;
+        self
+    }
+
+    /// Most bytes of a record of Kinesis, its partition key included: 1 MiB unless told otherwise, up to 10 MiB. Above 1 MiB
+    /// a call may have 10 MiB in place of 5.
+    #[must_use]
+    pub fn largest_kinesis_record(mut self, bytes: usize) -> Self {
+        self.shards.largest_record = bytes;
+        self
+    }
+
+    /// Whether streams of Kinesis say that they distribute records by themselves (AUTO). Keys still decide here.
+    #[must_use]
+    pub fn distributes_itself(mut self, on: bool) -> Self {
+        self.shards.distributes_itself = on;
+        self
+    }
+
     /// In [`Mode::Count`] count newlines too, which needs decoding and costs accordingly. The other modes always do.
     #[must_use]
     pub fn count_lines(mut self, on: bool) -> Self {
@@ -204,6 +236,9 @@ impl Builder {
         let faults = Faults::default();
         let seed = self.faults.seed;
         faults.set(self.faults.clone()).map_err(invalid)?;
+        if !(1..=10_000).contains(&self.shards.count) || !(1 << 20..=10 << 20).contains(&self.shards.largest_record) {
+            return Err(invalid("a stream has 1 to 10,000 shards and takes records of 1 to 10 MiB"));
+        }
         let store = self.store()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port))?;
         listener.set_nonblocking(true)?;
@@ -214,6 +249,7 @@ impl Builder {
             faults,
             signatures: Signatures { credentials: self.credentials },
             counted: self.counted,
+            shards: Shards::new(self.shards),
             streams: self.streams,
             scan_only: self.mode == Mode::Count && !self.count_lines,
             ids: RecordIds::new(&mut fastrand::Rng::with_seed(seed)),
@@ -243,7 +279,9 @@ impl Builder {
             Some(name) => TimeZone::get(name).map_err(invalid)?,
             None => TimeZone::UTC,
         };
-        if let Some(name) = self.streams.iter().flatten().find(|name| limits::check_stream_name(name).is_err()) {
+        if let Some(name) =
+            self.streams.iter().flatten().find(|name| limits::check_stream_name(name, Service::Kinesis).is_err())
+        {
             return Err(invalid(format!("'{name}' cannot be the name of a stream")));
         }
         Ok(match self.mode {

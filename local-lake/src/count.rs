@@ -22,6 +22,7 @@ enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Member {
     Data,
+    Key,
     Stream,
     Other,
 }
@@ -33,6 +34,8 @@ pub(crate) struct Counted {
     pub(crate) stream: String,
     /// Bytes of each record before base64.
     pub(crate) sizes: Vec<usize>,
+    /// Bytes of each partition key.
+    pub(crate) key_sizes: Vec<usize>,
 }
 
 /// A scanner over one body, fed piece by piece; keeps `KEPT` bytes and one number a record.
@@ -50,6 +53,7 @@ pub(crate) struct Scanner {
     tail: [u8; 2],
     stream: Option<String>,
     sizes: Vec<usize>,
+    key_sizes: Vec<usize>,
     /// What was wrong first.
     wrong: Option<&'static str>,
 }
@@ -66,6 +70,7 @@ impl Scanner {
             tail: [0; 2],
             stream: None,
             sizes: Vec::new(),
+            key_sizes: Vec::new(),
             wrong: None,
         }
     }
@@ -123,7 +128,12 @@ impl Scanner {
         if operation == Operation::PutRecord && self.sizes.len() != 1 {
             return Err(Refusal::serialization("PutRecord takes one record"));
         }
-        Ok(Counted { stream, sizes: self.sizes })
+        if operation == Operation::PutRecords && self.key_sizes.len() != self.sizes.len() {
+            return Err(Refusal::validation(
+                "Value null at 'records.1.member.partitionKey' failed to satisfy constraint",
+            ));
+        }
+        Ok(Counted { stream, sizes: self.sizes, key_sizes: self.key_sizes })
     }
 
     /// Outside a string, up to the next quote.
@@ -163,7 +173,8 @@ impl Scanner {
         if !self.value {
             self.member = match kept {
                 b"Data" => Member::Data,
-                b"DeliveryStreamName" => Member::Stream,
+                b"PartitionKey" => Member::Key,
+                b"DeliveryStreamName" | b"StreamName" => Member::Stream,
                 _ => Member::Other,
             };
             return;
@@ -180,6 +191,7 @@ impl Scanner {
                 self.sizes.push(self.length / 4 * 3 - padding);
             }
             Member::Data => self.wrong = self.wrong.or(Some("Data is not base64")),
+            Member::Key => self.key_sizes.push(self.length),
             Member::Stream => self.stream = Some(String::from_utf8_lossy(kept).into_owned()),
             Member::Other => {}
         }
@@ -229,7 +241,7 @@ mod tests {
     #[test]
     fn a_member_that_is_no_string_does_not_lend_its_colon_to_the_next() {
         let body = br#"{"Other":1,"Data":{"Records":[]},"DeliveryStreamName":"s","Records":[{"Data":"YQ=="}]}"#;
-        assert_eq!(scan(body, 5).unwrap(), Counted { stream: "s".into(), sizes: vec![1] });
+        assert_eq!(scan(body, 5).unwrap(), Counted { stream: "s".into(), sizes: vec![1], key_sizes: Vec::new() });
     }
 
     #[test]

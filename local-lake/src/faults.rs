@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub use plan::{BadPlan, FaultPlan};
 
 use crate::limits::{Buckets, RateLimit};
-use crate::protocol::{RecordFailure, Refusal};
+use crate::protocol::{RecordFailure, Refusal, Service};
 
 /// What is done to one call.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,12 +66,23 @@ pub enum Fault {
 
 impl Fault {
     /// The refusal of the whole call, for the faults that are one.
-    pub(crate) fn refusal(&self, stream: &str) -> Option<Refusal> {
+    pub(crate) fn refusal(&self, stream: &str, service: Service) -> Option<Refusal> {
         let refusal = match self {
+            Self::Throttle if service == Service::Kinesis => {
+                Refusal::new(400, "ProvisionedThroughputExceededException", "Rate exceeded for the stream")
+            }
             Self::Throttle => Refusal::new(500, "ServiceUnavailableException", "Slow down."),
+            Self::InternalFailure if service == Service::Kinesis => {
+                Refusal::new(500, "InternalFailureException", "Internal Service Failure")
+            }
             Self::InternalFailure => Refusal::new(500, "InternalFailure", "Internal Service Failure"),
             Self::BadGateway => Refusal::new(502, "", "Bad Gateway"),
             Self::Unavailable => Refusal::new(503, "", "Service Unavailable"),
+            Self::AccessDenied if service == Service::Kinesis => Refusal::new(
+                400,
+                "AccessDeniedException",
+                format!("User: arn:aws:iam::123456789012:user/local is not authorized on resource: stream/{stream}"),
+            ),
             Self::AccessDenied => Refusal::new(
                 400,
                 "AccessDeniedException",
@@ -81,9 +92,12 @@ impl Fault {
                      policy allows the firehose:PutRecordBatch action"
                 ),
             ),
-            Self::ResourceNotFound => not_found(stream),
+            Self::ResourceNotFound => not_found(stream, service),
             Self::ExpiredToken => {
                 Refusal::new(400, "ExpiredTokenException", "The security token included in the request is expired")
+            }
+            Self::InvalidKms if service == Service::Kinesis => {
+                Refusal::new(400, "KMSDisabledException", "The KMS key of the stream is disabled.")
             }
             Self::InvalidKms => {
                 Refusal::new(400, "InvalidKMSResourceException", "The KMS key of the stream is disabled.")
@@ -130,8 +144,9 @@ fn mark(failures: &mut [Option<RecordFailure>], indices: &[usize], with: RecordF
 }
 
 /// The refusal for a stream that does not exist.
-pub(crate) fn not_found(stream: &str) -> Refusal {
-    Refusal::new(400, "ResourceNotFoundException", format!("Firehose {stream} under account 123456789012 not found."))
+pub(crate) fn not_found(stream: &str, service: Service) -> Refusal {
+    let kind = if service == Service::Kinesis { "Stream" } else { "Firehose" };
+    Refusal::new(400, "ResourceNotFoundException", format!("{kind} {stream} under account 123456789012 not found."))
 }
 
 /// What was decided for one call before it is read.
@@ -162,6 +177,7 @@ struct State {
     calls: u64,
     script: VecDeque<Fault>,
     standing: Option<Fault>,
+    describing: Option<Fault>,
     by_stream: HashMap<String, Fault>,
     buckets: HashMap<String, Buckets>,
 }
@@ -210,6 +226,17 @@ impl Faults {
             Some(fault) => drop(by_stream.insert(stream.to_owned(), fault)),
             None => drop(by_stream.remove(stream)),
         }
+    }
+
+    /// What happens to every `DescribeStreamSummary`, until `None` takes it back; only a refusal of the whole call can.
+    /// Nothing else here happens to it.
+    pub fn describing(&self, fault: Option<Fault>) {
+        self.lock().describing = fault;
+    }
+
+    /// The fault of the next `DescribeStreamSummary`.
+    pub(crate) fn of_description(&self) -> Option<Fault> {
+        self.lock().describing.clone()
     }
 
     /// No faults any more: no chances, nothing dictated, nothing standing. The seed stays.

@@ -1,5 +1,5 @@
-//! A Firehose endpoint on loopback: takes `PutRecord` and `PutRecordBatch` as the service does and writes the S3 layout
-//! to a folder, or keeps, logs or counts what it is sent; can be told to fail in every way the service and the network do.
+//! A Firehose and Kinesis Data Streams endpoint on loopback: takes `PutRecord`, `PutRecordBatch` and `PutRecords` as the
+//! services do and writes the S3 layout to a folder, or keeps, logs or counts what it is sent; can be told to fail in every way the service and the network do.
 //! Leaves out what README.md lists; above all there are no identities and no policies here.
 //!
 //! ```no_run
@@ -21,6 +21,8 @@ mod builder;
 mod count;
 /// What goes wrong on purpose.
 mod faults;
+/// What only Kinesis Data Streams has.
+mod kinesis;
 /// The limits of the service.
 mod limits;
 /// Records into objects.
@@ -31,6 +33,8 @@ mod prefix;
 mod protocol;
 /// The socket.
 mod server;
+/// Where records of Kinesis go.
+mod shards;
 /// Signature version 4.
 mod signature;
 /// What was seen.
@@ -135,6 +139,15 @@ impl Lake {
     pub fn arrived(&self, stream: &str) -> Vec<Arrived> {
         let mut store = self.shared.store();
         store.collected().and_then(|streams| streams.get(stream)).cloned().unwrap_or_default()
+    }
+
+    /// The records collected of one shard of a stream of Kinesis, in the order of their sequence numbers.
+    #[must_use]
+    pub fn shard(&self, stream: &str, shard: u32) -> Vec<Arrived> {
+        let mut arrived = self.arrived(stream);
+        arrived.retain(|arrived| arrived.shard == Some(shard));
+        arrived.sort_by(|one, other| one.sequence_number.cmp(&other.sequence_number));
+        arrived
     }
 
     /// The bytes of a stream's collected records, end to end.

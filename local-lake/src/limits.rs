@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::protocol::Refusal;
+use crate::kinesis;
+use crate::protocol::{Refusal, Service};
 
 /// Most records of one call.
 pub const CALL_RECORDS: usize = 500;
@@ -16,8 +17,6 @@ pub const CALL_BYTES: usize = 4 * 1024 * 1024;
 pub const BILLING_STEP: u64 = 5 * 1024;
 /// A request body longer than this is not read at all.
 pub(crate) const BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Longest name of a stream.
-const STREAM_NAME: usize = 64;
 
 /// Which bytes the limit of a call counts. The service's documents leave it open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,31 +28,55 @@ pub enum CountedBytes {
     Encoded,
 }
 
-/// Bytes that are billed for one record of `bytes`.
-pub(crate) fn billed(bytes: usize) -> u64 {
-    (bytes as u64).div_ceil(BILLING_STEP) * BILLING_STEP
+/// Bytes that the service bills for one record of `bytes`.
+pub(crate) fn billed(bytes: usize, service: Service) -> u64 {
+    let step = match service {
+        Service::Firehose => BILLING_STEP,
+        Service::Kinesis => kinesis::BILLING_STEP,
+    };
+    (bytes as u64).div_ceil(step) * step
 }
 
-/// Whether the stream's name is one the service could have given: 1 to 64 of letters, digits, `_`, `.`, `-`.
+/// Whether the stream's name is one the service could have given: 1 to 64 (Kinesis: 128) of letters, digits, `_`, `.`, `-`.
 /// The names `.` and `..` keep the rule but could not be a folder, so they are refused here.
 ///
 /// # Errors
 /// `ValidationException` in the service's words.
-pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn check_stream_name(name: &str, service: Service) -> Result<(), Refusal> {
+    let (longest, member) = match service {
+        Service::Firehose => (64, "deliveryStreamName"),
+        Service::Kinesis => (128, "streamName"),
+    };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     let constraint = if name.is_empty() {
-        "Member must have length greater than or equal to 1"
-    } else if name.len() > STREAM_NAME {
-        "Member must have length less than or equal to 64"
+        "Member must have length greater than or equal to 1".to_owned()
+    } else if name.len() > longest {
+        format!("Member must have length less than or equal to {longest}")
     } else if !name.bytes().all(allowed) || name == "." || name == ".." {
-        "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
+        "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+".to_owned()
     } else {
         return Ok(());
     };
-    let shown: String = name.chars().take(STREAM_NAME + 1).collect();
-    Err(Refusal::validation(format!(
-        "Value '{shown}' at 'deliveryStreamName' failed to satisfy constraint: {constraint}"
-    )))
+    let shown: String = name.chars().take(longest + 1).collect();
+    Err(Refusal::validation(format!("Value '{shown}' at '{member}' failed to satisfy constraint: {constraint}")))
+}
+
+/// Whether a call may hold so many records.
+///
+/// # Errors
+/// `ValidationException`.
+pub(crate) fn check_count(records: usize) -> Result<(), Refusal> {
+    if records == 0 {
+        return Err(Refusal::validation(
+            "Value '[]' at 'records' failed to satisfy constraint: Member must have length greater than or equal to 1",
+        ));
+    }
+    if records > CALL_RECORDS {
+        return Err(Refusal::validation(
+            "Value at 'records' failed to satisfy constraint: Member must have length less than or equal to 500",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a call of records of these sizes (bytes before base64) is within the limits.
@@ -61,16 +84,7 @@ pub(crate) fn check_stream_name(name: &str) -> Result<(), Refusal> {
 /// # Errors
 /// `ValidationException` for the number of records or the size of one, `InvalidArgumentException` for the sum.
 pub(crate) fn check_sizes(sizes: &[usize], counted: CountedBytes) -> Result<(), Refusal> {
-    if sizes.is_empty() {
-        return Err(Refusal::validation(
-            "Value '[]' at 'records' failed to satisfy constraint: Member must have length greater than or equal to 1",
-        ));
-    }
-    if sizes.len() > CALL_RECORDS {
-        return Err(Refusal::validation(
-            "Value at 'records' failed to satisfy constraint: Member must have length less than or equal to 500",
-        ));
-    }
+    check_count(sizes.len())?;
     if let Some((index, size)) = sizes.iter().enumerate().find(|(_, size)| **size > RECORD_BYTES) {
         return Err(Refusal::validation(format!(
             "Value 'java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]' at 'records.{}.member.data' failed to satisfy \
@@ -166,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_record_is_billed_in_steps_of_five_kib() {
-        assert_eq!([billed(0), billed(1), billed(5120), billed(5121)], [0, 5120, 5120, 10240]);
+        assert_eq!([0, 1, 5120, 5121].map(|bytes| billed(bytes, Service::Firehose)), [0, 5120, 5120, 10240]);
     }
 
     #[test]
@@ -188,10 +202,10 @@ mod tests {
     #[test]
     fn a_stream_name_is_what_the_service_allows_and_never_a_path() {
         for good in ["a", "logs-1_x.y", &"n".repeat(64)] {
-            assert!(check_stream_name(good).is_ok(), "{good}");
+            assert!(check_stream_name(good, Service::Firehose).is_ok(), "{good}");
         }
         for bad in ["", "a/b", "..", ".", "ä", "a b", &"n".repeat(65)] {
-            assert!(check_stream_name(bad).is_err(), "{bad}");
+            assert!(check_stream_name(bad, Service::Firehose).is_err(), "{bad}");
         }
     }
 

@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 use local_lake::{CountedBytes, FaultPlan, Lake, Mode, PassThrough, RateLimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A Firehose endpoint on loopback that writes the S3 layout to a folder.
+/// A Firehose and Kinesis Data Streams endpoint on loopback that writes the S3 layout to a folder.
 #[derive(Debug, Parser)]
 #[command(name = "local-lake", version)]
 struct Options {
@@ -45,6 +45,12 @@ struct Options {
     /// Let the 4 MiB of a call count bytes after base64
     #[arg(long)]
     count_encoded: bool,
+    /// Shards of every stream of Kinesis
+    #[arg(long, default_value_t = 4, value_name = "NUMBER")]
+    shards: u32,
+    /// Let a shard take no more than 1 MiB and 1,000 records a second
+    #[arg(long)]
+    shard_limits: bool,
     /// HTTPS with a certificate made at start
     #[arg(long)]
     tls: bool,
@@ -264,6 +270,8 @@ async fn start(options: &Options, plan: FaultPlan) -> io::Result<Lake> {
         .port(options.port)
         .count_lines(options.count_lines)
         .counted_bytes(if options.count_encoded { CountedBytes::Encoded } else { CountedBytes::Raw })
+        .shards(options.shards)
+        .shard_limits(options.shard_limits)
         .tls(options.tls)
         .prefix(&options.objects.prefix)
         .time_zone(&options.objects.time_zone)

@@ -7,14 +7,37 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use crate::kinesis::{self, Key};
+use crate::shards::Place;
+
 /// Content type of requests and answers.
 pub(crate) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-/// What every target begins with.
-const TARGET: &str = "Firehose_20150804.";
+/// What every target begins with, by service.
+const TARGETS: [(Service, &str); 2] =
+    [(Service::Firehose, "Firehose_20150804."), (Service::Kinesis, "Kinesis_20131202.")];
 /// Length of a record id; the service's are about so long, and a client pays for reading them.
 const RECORD_ID: usize = 224;
 /// Digits at the end of a record id that make it unique: 16 for the call, 4 for the record.
 const RECORD_ID_SERIAL: usize = 20;
+
+/// The services that are imitated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Firehose.
+    Firehose,
+    /// Kinesis Data Streams.
+    Kinesis,
+}
+
+impl Service {
+    /// As signatures have it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Firehose => "firehose",
+            Self::Kinesis => "kinesis",
+        }
+    }
+}
 
 /// The operations that are imitated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +46,10 @@ pub(crate) enum Operation {
     PutRecordBatch,
     /// One record.
     PutRecord,
+    /// Many records of Kinesis.
+    PutRecords,
+    /// What a stream of Kinesis is like.
+    DescribeStreamSummary,
 }
 
 impl Operation {
@@ -31,10 +58,22 @@ impl Operation {
     /// # Errors
     /// `UnknownOperationException` for every other target, or none.
     pub(crate) fn of(target: Option<&str>) -> Result<Self, Refusal> {
-        match target.and_then(|target| target.strip_prefix(TARGET)) {
-            Some("PutRecordBatch") => Ok(Self::PutRecordBatch),
-            Some("PutRecord") => Ok(Self::PutRecord),
+        let target = target.unwrap_or_default();
+        let named = TARGETS.into_iter().find_map(|(service, prefix)| Some((service, target.strip_prefix(prefix)?)));
+        match named {
+            Some((Service::Firehose, "PutRecordBatch")) => Ok(Self::PutRecordBatch),
+            Some((Service::Firehose, "PutRecord")) => Ok(Self::PutRecord),
+            Some((Service::Kinesis, "PutRecords")) => Ok(Self::PutRecords),
+            Some((Service::Kinesis, "DescribeStreamSummary")) => Ok(Self::DescribeStreamSummary),
             _ => Err(Refusal::new(400, "UnknownOperationException", "")),
+        }
+    }
+
+    /// The service it is of.
+    pub(crate) const fn service(self) -> Service {
+        match self {
+            Self::PutRecordBatch | Self::PutRecord => Service::Firehose,
+            Self::PutRecords | Self::DescribeStreamSummary => Service::Kinesis,
         }
     }
 }
@@ -93,6 +132,12 @@ pub(crate) struct Put {
     pub(crate) payload: Vec<u8>,
     /// Bytes of each record. `sum(sizes) == payload.len()`
     pub(crate) sizes: Vec<usize>,
+    /// Bytes of each record's partition key; empty for Firehose.
+    pub(crate) key_sizes: Vec<usize>,
+    /// The partition keys; empty for Firehose, and where a body is only scanned.
+    pub(crate) keys: Vec<Key>,
+    /// Where each record goes, as long as `keys`.
+    pub(crate) places: Vec<Place>,
 }
 
 impl Put {
@@ -109,7 +154,7 @@ impl Put {
 /// The body as it is written; unknown members are passed over, as the service does.
 #[derive(Deserialize)]
 struct Written<'a> {
-    #[serde(rename = "DeliveryStreamName", borrow)]
+    #[serde(rename = "DeliveryStreamName", alias = "StreamName", borrow)]
     stream: Cow<'a, str>,
     #[serde(rename = "Records", borrow)]
     records: Option<Vec<WrittenRecord<'a>>>,
@@ -122,6 +167,10 @@ struct Written<'a> {
 struct WrittenRecord<'a> {
     #[serde(rename = "Data", borrow)]
     data: Cow<'a, str>,
+    #[serde(rename = "PartitionKey", borrow)]
+    partition_key: Option<Cow<'a, str>>,
+    #[serde(rename = "ExplicitHashKey", borrow)]
+    explicit_hash_key: Option<Cow<'a, str>>,
 }
 
 /// Reads a body; `payload` is a buffer to decode into, whose memory is used again.
@@ -132,10 +181,10 @@ pub(crate) fn parse(operation: Operation, body: &[u8], mut payload: Vec<u8>) -> 
     let written: Written<'_> =
         serde_json::from_slice(body).map_err(|error| Refusal::serialization(error.to_string()))?;
     let records = match (operation, written.records, written.record) {
-        (Operation::PutRecordBatch, Some(records), _) => records,
+        (Operation::PutRecordBatch | Operation::PutRecords, Some(records), _) => records,
         (Operation::PutRecord, _, Some(record)) => vec![record],
-        (Operation::PutRecordBatch, None, _) => return Err(missing("records")),
-        (Operation::PutRecord, _, None) => return Err(missing("record")),
+        (Operation::PutRecordBatch | Operation::PutRecords, None, _) => return Err(missing("records")),
+        (Operation::PutRecord | Operation::DescribeStreamSummary, ..) => return Err(missing("record")),
     };
     payload.clear();
     payload.reserve(records.iter().map(|record| record.data.len() / 4 * 3).sum());
@@ -148,18 +197,25 @@ pub(crate) fn parse(operation: Operation, body: &[u8], mut payload: Vec<u8>) -> 
         sizes.push(payload.len() - before);
     }
     debug_assert_eq!(sizes.iter().sum::<usize>(), payload.len());
-    Ok(Put { stream: written.stream.into_owned(), payload, sizes })
+    let mut keys = Vec::new();
+    if operation == Operation::PutRecords {
+        for (index, record) in records.iter().enumerate() {
+            keys.push(kinesis::key(index, record.partition_key.as_deref(), record.explicit_hash_key.as_deref())?);
+        }
+    }
+    let key_sizes = keys.iter().map(|key| key.partition_key.len()).collect();
+    Ok(Put { stream: written.stream.into_owned(), payload, sizes, key_sizes, keys, places: Vec::new() })
 }
 
 /// A member that must be there and is not.
-fn missing(member: &str) -> Refusal {
+pub(crate) fn missing(member: &str) -> Refusal {
     Refusal::validation(format!("Value null at '{member}' failed to satisfy constraint: Member must not be null"))
 }
 
-/// Why one record of an answered call failed; the only two codes the service documents.
+/// Why one record of an answered call failed; each service documents two codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordFailure {
-    /// `ServiceUnavailableException`: over the stream's rate.
+    /// `ServiceUnavailableException`: over the stream's rate; for Kinesis `ProvisionedThroughputExceededException`.
     Throttled,
     /// `InternalFailure`.
     Internal,
@@ -167,8 +223,11 @@ pub(crate) enum RecordFailure {
 
 impl RecordFailure {
     /// Code and message of the entry.
-    pub(crate) fn words(self) -> (&'static str, &'static str) {
+    pub(crate) fn words(self, service: Service) -> (&'static str, &'static str) {
         match self {
+            Self::Throttled if service == Service::Kinesis => {
+                ("ProvisionedThroughputExceededException", "Rate exceeded for shard")
+            }
             Self::Throttled => ("ServiceUnavailableException", "Slow down."),
             Self::Internal => ("InternalFailure", "Internal Service Failure"),
         }
@@ -214,7 +273,7 @@ impl RecordIds {
                     body.push_str("\"}");
                 }
                 Some(failure) => {
-                    let (code, message) = failure.words();
+                    let (code, message) = failure.words(Service::Firehose);
                     body.push_str("{\"ErrorCode\":\"");
                     body.push_str(code);
                     body.push_str("\",\"ErrorMessage\":\"");
@@ -309,9 +368,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_two_puts_are_known() {
+    fn only_what_is_imitated_is_known() {
         assert_eq!(Operation::of(Some("Firehose_20150804.PutRecord")), Ok(Operation::PutRecord));
         assert_eq!(Operation::of(Some("Firehose_20150804.PutRecordBatch")), Ok(Operation::PutRecordBatch));
+        assert_eq!(Operation::of(Some("Kinesis_20131202.PutRecords")), Ok(Operation::PutRecords));
+        assert_eq!(Operation::of(Some("Kinesis_20131202.PutRecord")).unwrap_err().code, "UnknownOperationException");
         for other in [None, Some("Firehose_20150804.DescribeDeliveryStream"), Some("PutRecord"), Some("")] {
             assert_eq!(Operation::of(other).unwrap_err().code, "UnknownOperationException");
         }

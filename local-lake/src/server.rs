@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::faults::Faults;
 use crate::limits::CountedBytes;
 use crate::protocol::RecordIds;
+use crate::shards::Shards;
 use crate::signature::Signatures;
 use crate::stats::{Stats, Tally};
 use crate::store::Store;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) faults: Faults,
     pub(crate) signatures: Signatures,
     pub(crate) counted: CountedBytes,
+    pub(crate) shards: Shards,
     /// The streams that exist; `None` makes every stream exist.
     pub(crate) streams: Option<BTreeSet<String>>,
     /// Bodies are scanned as they pass, never held.

@@ -9,7 +9,7 @@ use hyper::http::HeaderMap;
 use hyper::http::request::Parts;
 use sha2::{Digest, Sha256};
 
-use crate::protocol::Refusal;
+use crate::protocol::{Refusal, Service};
 
 /// How far the client's clock may be off.
 const SKEW_SECONDS: i64 = 300;
@@ -44,6 +44,7 @@ struct Claim<'a> {
     /// yyyymmdd
     day: &'a str,
     region: &'a str,
+    service: &'a str,
     signed_headers: &'a str,
     signature: &'a str,
     /// yyyymmddThhmmssZ
@@ -55,8 +56,12 @@ impl Signatures {
     ///
     /// # Errors
     /// The refusals of the service: unsigned, incomplete, skewed, scoped to something else, unknown key.
-    pub(crate) fn check_head(&self, headers: &HeaderMap, now: i64) -> Result<(), Refusal> {
+    pub(crate) fn check_head(&self, headers: &HeaderMap, now: i64, service: Service) -> Result<(), Refusal> {
         let claim = claim(headers)?;
+        if service.name() != claim.service {
+            let reason = format!("Credential should be scoped to correct service: '{}'.", service.name());
+            return Err(invalid(reason));
+        }
         let moment = unix_seconds(claim.moment)
             .ok_or_else(|| incomplete("Date must be in ISO-8601 'basic format'. Got something else."))?;
         if (now - moment).abs() > SKEW_SECONDS {
@@ -89,10 +94,10 @@ impl Signatures {
         let Some(credentials) = &self.credentials else { return Ok(()) };
         let claim = claim(&head.headers)?;
         let canonical = canonical_request(head, claim.signed_headers, body)?;
-        let scope = format!("{}/{}/firehose/aws4_request", claim.day, claim.region);
+        let scope = format!("{}/{}/{}/aws4_request", claim.day, claim.region, claim.service);
         let to_sign = format!("{ALGORITHM}\n{}\n{scope}\n{}", claim.moment, hex(&Sha256::digest(canonical.as_bytes())));
         let mut key = format!("AWS4{}", credentials.secret).into_bytes();
-        for part in [claim.day, claim.region, "firehose", "aws4_request"] {
+        for part in [claim.day, claim.region, claim.service, "aws4_request"] {
             key = authenticated(&key, part.as_bytes()).finalize().into_bytes().to_vec();
         }
         let claimed = unhex(claim.signature).ok_or_else(|| incomplete("Signature is not hexadecimal."))?;
@@ -143,9 +148,6 @@ fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Refusal> {
     if access_key_id.is_empty() || region.is_empty() {
         return Err(incomplete("Credential must name an access key and a region."));
     }
-    if service != "firehose" {
-        return Err(invalid("Credential should be scoped to correct service: 'firehose'.".to_owned()));
-    }
     if terminator != "aws4_request" {
         return Err(invalid("Credential should be scoped with a valid terminator: 'aws4_request'.".to_owned()));
     }
@@ -163,7 +165,7 @@ fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Refusal> {
             return Err(invalid(format!("'{required}' must be a signed header in the AWS authentication.")));
         }
     }
-    Ok(Claim { access_key_id, day, region, signed_headers, signature, moment })
+    Ok(Claim { access_key_id, day, region, service, signed_headers, signature, moment })
 }
 
 /// The request in the form that is signed.
@@ -277,7 +279,7 @@ mod tests {
 
     fn check(signatures: &Signatures, head: &Parts, body: &[u8], now: i64) -> Result<(), &'static str> {
         signatures
-            .check_head(&head.headers, now)
+            .check_head(&head.headers, now, Service::Firehose)
             .and_then(|()| signatures.check_body(head, body))
             .map_err(|refusal| refusal.code)
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::limits;
-use crate::protocol::RecordFailure;
+use crate::protocol::{Put, RecordFailure, Service};
 
 /// How many calls are remembered one by one.
 const CALLS_KEPT: usize = 4096;
@@ -28,7 +28,7 @@ pub struct Stats {
     pub records: u64,
     /// Bytes of the stored records, before base64.
     pub bytes: u64,
-    /// The same, each record rounded up to 5 KiB.
+    /// The same, each record rounded up to 5 KiB (Kinesis: with its key, to 1 KiB).
     pub billed_bytes: u64,
     /// Newlines in the stored records; 0 where they are not counted.
     pub lines: u64,
@@ -61,7 +61,7 @@ pub struct StreamStats {
     pub records: u64,
     /// Bytes of the stored records, before base64.
     pub bytes: u64,
-    /// The same, each record rounded up to 5 KiB.
+    /// The same, each record rounded up to 5 KiB (Kinesis: with its key, to 1 KiB).
     pub billed_bytes: u64,
     /// Newlines in the stored records; 0 where they are not counted.
     pub lines: u64,
@@ -107,19 +107,21 @@ impl Tally {
     }
 
     /// Counts a call whose records were looked at one by one.
-    pub(crate) fn stored(&mut self, stream: &str, sizes: &[usize], failures: &[Option<RecordFailure>], lines: u64) {
+    pub(crate) fn stored(&mut self, put: &Put, failures: &[Option<RecordFailure>], lines: u64, service: Service) {
+        let (stream, sizes) = (put.stream.as_str(), &put.sizes);
         if !self.stats.streams.contains_key(stream) {
             self.stats.streams.insert(stream.to_owned(), StreamStats::default());
         }
         let Some(by_stream) = self.stats.streams.get_mut(stream) else { return };
         let mut seen = StreamStats { calls: 1, lines, ..StreamStats::default() };
-        for (size, failure) in sizes.iter().zip(failures) {
+        let keys = put.key_sizes.iter().copied().chain(std::iter::repeat(0));
+        for ((size, key), failure) in sizes.iter().zip(keys).zip(failures) {
             if failure.is_some() {
                 seen.failed_records += 1;
             } else {
                 seen.records += 1;
                 seen.bytes += *size as u64;
-                seen.billed_bytes += limits::billed(*size);
+                seen.billed_bytes += limits::billed(*size + key, service);
             }
         }
         debug_assert_eq!((seen.records + seen.failed_records) as usize, sizes.len());
@@ -149,8 +151,11 @@ mod tests {
     #[test]
     fn stored_and_failed_records_are_counted_apart_and_by_stream() {
         let mut tally = Tally::default();
-        tally.stored("a", &[10, 6000, 1], &[None, None, Some(RecordFailure::Internal)], 4);
-        tally.stored("b", &[5], &[None], 1);
+        let put =
+            |stream: &str, sizes: &[usize]| Put { stream: stream.to_owned(), sizes: sizes.to_vec(), ..Put::default() };
+        let failures = [None, None, Some(RecordFailure::Internal)];
+        tally.stored(&put("a", &[10, 6000, 1]), &failures, 4, Service::Firehose);
+        tally.stored(&put("b", &[5]), &[None], 1, Service::Firehose);
         let stats = &tally.stats;
         assert_eq!((stats.records, stats.failed_records, stats.bytes, stats.lines), (3, 1, 6015, 5));
         assert_eq!(stats.billed_bytes, 5120 + 10240 + 5120);

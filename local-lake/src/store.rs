@@ -40,6 +40,12 @@ pub struct Arrived {
     pub call: u64,
     /// Number of the connection it came on, from 1.
     pub connection: u64,
+    /// Its partition key, if it came by `PutRecords`.
+    pub partition_key: Option<String>,
+    /// The shard it went to, from 0, if it has one.
+    pub shard: Option<u32>,
+    /// Its number in the shard as the service writes it, 56 digits, which only grow.
+    pub sequence_number: Option<String>,
 }
 
 /// When and how a call came in.
@@ -86,8 +92,8 @@ impl Store {
         failures: &[Option<RecordFailure>],
         arrival: Arrival,
     ) -> io::Result<u64> {
-        let taken: Vec<_> =
-            put.ranges().zip(failures).filter(|(_, failure)| failure.is_none()).map(|(range, _)| range).collect();
+        let whole = put.ranges().enumerate().zip(failures).filter(|(_, failure)| failure.is_none());
+        let (indexes, taken): (Vec<_>, Vec<_>) = whole.map(|(record, _)| record).unzip();
         if put.payload.is_empty() && !matches!(self, Self::Collect(_)) {
             return Ok(0);
         }
@@ -96,12 +102,16 @@ impl Store {
             Self::Count => {}
             Self::Collect(streams) => {
                 let payload = Bytes::from(mem::take(&mut put.payload));
-                streams.entry(put.stream.clone()).or_default().extend(taken.into_iter().map(|range| Arrived {
+                let records = indexes.into_iter().zip(taken).map(|(index, range)| Arrived {
                     data: payload.slice(range),
                     at: arrival.at,
                     call: arrival.call,
                     connection: arrival.connection,
-                }));
+                    partition_key: put.keys.get(index).map(|key| key.partition_key.clone()),
+                    shard: put.places.get(index).map(|place| place.shard),
+                    sequence_number: put.places.get(index).map(|place| place.sequence_number()),
+                });
+                streams.entry(put.stream.clone()).or_default().extend(records);
             }
             Self::SinkLog(logs) => {
                 // One write for the whole call, whatever failed in it.
@@ -181,6 +191,7 @@ mod tests {
             stream: "s".to_owned(),
             payload: records.concat(),
             sizes: records.iter().map(|record| record.len()).collect(),
+            ..Put::default()
         }
     }
 

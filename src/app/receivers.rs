@@ -93,5 +93,6 @@ fn given_up(refused: &RefusedPayload) -> GivenUp {
         fault: Fault { meaning: Meaning::Poison, code: "payload".to_owned(), message: reason.clone() },
         // As it came over the wire; no option has seen it.
         unprocessed: true,
+        partition_key: None,
     }
 }

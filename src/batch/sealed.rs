@@ -2,7 +2,6 @@
 //! Promises that every claim leaves it exactly once.
 //! Leaves what an answer means for a record to the flow core.
 
-use super::firehose::BILLING_STEP;
 use crate::record::{Origin, Position};
 use bytes::Bytes;
 use std::time::Instant;
@@ -34,8 +33,10 @@ pub struct Record {
     /// Records of the service that it is: 1, or more where a compressed record had to be cut. It is delivered
     /// when all of them are.
     pub parts: usize,
-    /// Bytes before base64.
+    /// Bytes before base64, its partition key included.
     pub payload: usize,
+    /// What the service bills for it, in bytes.
+    pub billed: u64,
     /// Bytes of input it stands for.
     pub input: u64,
     /// Lines in it.
@@ -45,12 +46,12 @@ pub struct Record {
     pub(super) claims_end: usize,
 }
 
-impl Record {
-    /// What the service bills for it, in bytes.
-    #[must_use]
-    pub const fn billed(&self) -> u64 {
-        (self.payload.div_ceil(BILLING_STEP) * BILLING_STEP) as u64
-    }
+/// One record of the service as it stands in a body.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Wire {
+    data: String,
+    partition_key: Option<String>,
 }
 
 /// A batch in its wire form, with the records it is made of.
@@ -119,15 +120,19 @@ impl Sealed {
     /// The bytes of one record, decoded again.
     #[must_use]
     pub fn payload_of(&self, index: usize) -> Vec<u8> {
-        #[derive(serde::Deserialize)]
-        struct Wire {
-            #[serde(rename = "Data")]
-            data: String,
-        }
-        let parts = [b"[", self.wire(index), b"]"].concat();
-        let parts: Vec<Wire> = serde_json::from_slice(&parts).expect("the body was written here");
         let decode = |part: Wire| base64_simd::STANDARD.decode_to_vec(part.data).expect("the body was written here");
-        parts.into_iter().flat_map(decode).collect()
+        self.parts(index).into_iter().flat_map(decode).collect()
+    }
+
+    /// The partition key of one record, where it has one.
+    #[must_use]
+    pub fn partition_key_of(&self, index: usize) -> Option<String> {
+        self.parts(index).into_iter().find_map(|part| part.partition_key)
+    }
+
+    fn parts(&self, index: usize) -> Vec<Wire> {
+        let parts = [b"[", self.wire(index), b"]"].concat();
+        serde_json::from_slice(&parts).expect("the body was written here")
     }
 
     /// The claims of one record; the caller settles them. Empty when they were taken before.
@@ -150,6 +155,43 @@ impl Sealed {
     /// Notes that the record was sent and not accepted.
     pub fn count_attempt(&mut self, index: usize) {
         self.records[index].attempts = self.records[index].attempts.saturating_add(1);
+    }
+
+    /// A batch of these records alone, in order. The claims of the others must have been taken.
+    ///
+    /// # Panics
+    /// When there are none.
+    #[must_use]
+    pub fn only(mut self, indexes: &[usize]) -> Self {
+        let opening = self.records[0].wire_start;
+        let length: usize = indexes.iter().map(|index| self.wire(*index).len() + 1).sum();
+        let mut body = Vec::with_capacity(opening + length + 2);
+        body.extend_from_slice(&self.body[..opening]);
+        let (mut records, mut claims) = (Vec::with_capacity(indexes.len()), Vec::new());
+        for index in indexes {
+            if !records.is_empty() {
+                body.push(b',');
+            }
+            let wire_start = body.len();
+            body.extend_from_slice(self.wire(*index));
+            claims.extend(self.take_claims(*index).into_iter().map(Some));
+            let (wire_end, claims_end) = (body.len(), claims.len());
+            records.push(Record { wire_start, wire_end, claims_end, ..self.records[*index] });
+        }
+        assert!(
+            !records.is_empty() && self.claims.iter().all(Option::is_none),
+            "a record was left out with its claims"
+        );
+        body.extend_from_slice(b"]}");
+        Self {
+            memory: body.capacity(),
+            body: Bytes::from(body),
+            claims,
+            count: records.iter().map(|record| record.parts).sum(),
+            payload: records.iter().map(|record| record.payload).sum(),
+            oldest: self.oldest,
+            records,
+        }
     }
 
     /// Two batches with half of the records each, in order.

@@ -4,10 +4,12 @@ use super::*;
 use crate::record::{Origin, Position, Receipt};
 use proptest::prelude::*;
 use std::io::Read as _;
+use std::time::Duration;
 
 fn settings() -> Settings {
     Settings {
         stream: "s".to_owned(),
+        form: Form::Firehose,
         max_age: Duration::from_secs(60),
         max_bytes: firehose::CALL_BYTES,
         max_records: 500,
@@ -15,6 +17,10 @@ fn settings() -> Settings {
         max_lines_per_record: None,
         compression: Compression::None,
     }
+}
+
+fn packer(settings: Settings) -> Packer {
+    Packer::new(settings, fastrand::Rng::with_seed(5))
 }
 
 /// Feeds one origin's bytes as the core does and returns the sealed batches.
@@ -29,9 +35,10 @@ fn pack(packer: &mut Packer, lines: &[Vec<u8>], now: Instant) -> Vec<Sealed> {
         if line.len() > packer.space().bytes {
             sealed.extend(packer.seal().into_iter().flatten());
         }
-        packer.append(Lines { bytes: line, input: line.len() as u64, count: 1, read_at: now }, |_| {
+        let lines = Lines { bytes: line, input: line.len() as u64, count: 1, read_at: now, key: Some("path") };
+        sealed.extend(packer.append(lines, |_| {
             Some(Claim { receipt: Receipt::new(Origin::new(1), serial as u64), start: position, end })
-        });
+        }));
         position = end;
         if packer.record_is_full() {
             sealed.extend(packer.seal_record());
@@ -73,13 +80,13 @@ fn line(length: usize, byte: u8) -> Vec<u8> {
 #[test]
 fn full_records_are_just_below_the_record_limit_and_a_full_call_holds_four_of_them() {
     let lines: Vec<_> = (0..90_000).map(|_| line(113, b'x')).collect();
-    let sealed = pack(&mut Packer::new(settings()), &lines, Instant::now());
+    let sealed = pack(&mut packer(settings()), &lines, Instant::now());
     let first = &sealed[0];
     assert_eq!(
         first.records().iter().map(|record| record.payload / 113).collect::<Vec<_>>(),
         [9061, 9061, 9061, 9061, 864]
     );
-    let billed: u64 = first.records().iter().map(Record::billed).sum();
+    let billed: u64 = first.records().iter().map(|record| record.billed).sum();
     assert!((billed as f64) < first.payload() as f64 * 1.005, "{billed} billed for {}", first.payload());
 }
 
@@ -87,17 +94,19 @@ fn full_records_are_just_below_the_record_limit_and_a_full_call_holds_four_of_th
 fn one_line_a_record_seals_at_five_hundred_records() {
     let one = Settings { aggregated_record_bytes: None, ..settings() };
     let lines: Vec<_> = (0..1001).map(|_| line(20, b'x')).collect();
-    let sealed = pack(&mut Packer::new(one), &lines, Instant::now());
+    let sealed = pack(&mut packer(one), &lines, Instant::now());
     assert_eq!(sealed.iter().map(Sealed::count).collect::<Vec<_>>(), [500, 500, 1]);
 }
 
 #[test]
 fn a_batch_is_due_when_its_oldest_byte_is_as_old_as_allowed() {
     let now = Instant::now();
-    let mut packer = Packer::new(settings());
+    let mut packer = packer(settings());
     assert_eq!(packer.due(), None);
-    packer.append(Lines { bytes: b"a\n", input: 2, count: 1, read_at: now }, |_| None);
-    packer.append(Lines { bytes: b"b\n", input: 2, count: 1, read_at: now + Duration::from_secs(9) }, |_| None);
+    for (bytes, read_at) in [(b"a\n", now), (b"b\n", now + Duration::from_secs(9))] {
+        let before = packer.append(Lines { bytes, input: 2, count: 1, read_at, key: None }, |_| None);
+        assert!(before.is_none());
+    }
     assert_eq!(packer.due(), Some(now + Duration::from_secs(60)));
 }
 
@@ -112,7 +121,7 @@ fn bytes_that_do_not_compress_are_cut_between_lines_to_stay_within_the_record_li
             line
         })
         .collect();
-    let sealed = pack(&mut Packer::new(gzip.clone()), &noise, Instant::now());
+    let sealed = pack(&mut packer(gzip.clone()), &noise, Instant::now());
     let mut output = Vec::new();
     for batch in &sealed {
         check_limits(batch, &gzip);
@@ -123,8 +132,191 @@ fn bytes_that_do_not_compress_are_cut_between_lines_to_stay_within_the_record_li
     assert!(output == noise.concat());
 }
 
+/// A record of Kinesis as a consumer sees it: its key and the bytes of the lines in it, aggregates taken apart.
+fn consumed(body: &[u8]) -> Vec<(String, usize, Vec<Vec<u8>>)> {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    assert_eq!(body["StreamName"], "s");
+    let record = |record: &serde_json::Value| {
+        let data = base64_simd::STANDARD.decode_to_vec(record["Data"].as_str().unwrap()).unwrap();
+        let key = record["PartitionKey"].as_str().unwrap().to_owned();
+        let size = data.len() + key.len();
+        let records = match data.strip_prefix(&[0xF3, 0x89, 0x9A, 0xC2]) {
+            Some(message) => taken_apart(&message[..message.len() - 16], &key),
+            None => vec![data],
+        };
+        (key, size, records)
+    };
+    body["Records"].as_array().unwrap().iter().map(record).collect()
+}
+
+/// The records of an aggregate; all of its one key.
+fn taken_apart(mut message: &[u8], key: &str) -> Vec<Vec<u8>> {
+    fn field<'a>(message: &mut &'a [u8], tag: u8) -> &'a [u8] {
+        assert_eq!(message[0], tag);
+        let (mut length, mut at) = (0, 1);
+        loop {
+            length |= usize::from(message[at] & 0x7F) << (7 * (at - 1));
+            at += 1;
+            if message[at - 1] < 0x80 {
+                break;
+            }
+        }
+        let (value, rest) = message[at..].split_at(length);
+        *message = rest;
+        value
+    }
+    assert_eq!(field(&mut message, 0x0A), key.as_bytes());
+    let mut records = Vec::new();
+    while !message.is_empty() {
+        let mut record = field(&mut message, 0x1A);
+        assert_eq!(record[..2], [0x08, 0]);
+        record = &record[2..];
+        records.push(field(&mut record, 0x1A).to_vec());
+        assert!(record.is_empty());
+    }
+    records
+}
+
+fn kinesis_settings(partition_key: PartitionKey, packed: Option<usize>, kpl: bool, ordered: bool) -> Settings {
+    Settings {
+        form: Form::Kinesis(kinesis::Settings { partition_key, kpl, ordered, record_bytes: kinesis::RECORD_BYTES }),
+        max_bytes: kinesis::CALL_BYTES,
+        aggregated_record_bytes: packed,
+        ..settings()
+    }
+}
+
+#[test]
+fn aggregates_are_two_payload_units_and_a_full_call_is_full_of_them() {
+    let lines: Vec<_> = (0..90_000).map(|_| line(113, b'x')).collect();
+    let settings = kinesis_settings(PartitionKey::Random, Some(kinesis::AGGREGATE_BYTES), true, false);
+    let sealed = pack(&mut packer(settings), &lines, Instant::now());
+    let first = consumed(&sealed[0].body());
+    assert!(first[..first.len() - 1].iter().all(|(_, size, _)| (51_200 - 128..=51_200).contains(size)));
+    assert!(sealed[0].payload() > kinesis::CALL_BYTES - 52_000, "{}", sealed[0].payload());
+    let keys: std::collections::BTreeSet<_> = first.iter().map(|(key, ..)| key).collect();
+    assert_eq!(keys.len(), first.len(), "each aggregate has a key of its own");
+    let billed: u64 = sealed[0].records().iter().map(|record| record.billed).sum();
+    assert!((billed as f64) < sealed[0].payload() as f64 * 1.02);
+}
+
+#[test]
+fn the_longest_line_of_each_form_is_a_record_at_the_limit() {
+    for (key, packed, kpl) in [
+        (PartitionKey::Random, None, false),
+        (PartitionKey::Random, Some(100), true),
+        (PartitionKey::Field("f".to_owned()), Some(51_200), true),
+        (PartitionKey::Deterministic, None, false),
+    ] {
+        let settings = kinesis_settings(key, packed, kpl, false);
+        let longest = settings.longest_line();
+        let lines = [line(longest, b'x'), line(5, b'x'), line(longest, b'x')];
+        let sealed = pack(&mut packer(settings), &lines, Instant::now());
+        let records: Vec<_> = sealed.iter().flat_map(|batch| consumed(&batch.body())).collect();
+        assert_eq!(records.iter().flat_map(|(.., records)| records.clone()).collect::<Vec<_>>(), lines);
+        assert!(records.iter().all(|(_, size, _)| *size <= kinesis::RECORD_BYTES));
+    }
+}
+
+#[test]
+fn an_aggregate_ends_where_the_key_changes_and_lines_without_one_share_a_drawn_key() {
+    let settings = kinesis_settings(PartitionKey::Field("u".to_owned()), Some(51_200), true, false);
+    let lines: Vec<Vec<u8>> =
+        ["{\"u\":1}\n", "{\"u\":1}\n", "none\n", "none\n", "{\"u\":\"\\u0000\"}\n", "{\"u\":1}\n"]
+            .map(|line| line.as_bytes().to_vec())
+            .to_vec();
+    let sealed = pack(&mut packer(settings), &lines, Instant::now());
+    let records = consumed(&sealed[0].body());
+    let shape: Vec<_> = records.iter().map(|(key, _, records)| (key.as_str(), records.len())).collect();
+    assert_eq!((shape[0], shape[2], shape[3]), (("1", 2), ("\0", 1), ("1", 1)));
+    assert_eq!((shape[1].0.len(), shape[1].1, shape.len()), (16, 2, 4));
+    assert_eq!(sealed[0].partition_key_of(2).as_deref(), Some("\0"));
+}
+
+#[test]
+fn in_an_ordered_batch_no_key_stands_twice() {
+    let settings = kinesis_settings(PartitionKey::Field("u".to_owned()), None, false, true);
+    let lines: Vec<Vec<u8>> = [1, 2, 1, 3, 3, 2].map(|key| format!("{{\"u\":{key}}}\n").into_bytes()).to_vec();
+    let sealed = pack(&mut packer(settings), &lines, Instant::now());
+    let keys: Vec<Vec<String>> =
+        sealed.iter().map(|batch| consumed(&batch.body()).into_iter().map(|(key, ..)| key).collect()).collect();
+    assert_eq!(keys, [vec!["1", "2"], vec!["1", "3"], vec!["3", "2"]]);
+}
+
+#[test]
+fn a_batch_of_some_records_alone_keeps_their_order_keys_and_claims() {
+    let settings = kinesis_settings(PartitionKey::Deterministic, None, false, false);
+    let lines: Vec<_> = (0..5).map(|number| line(10 + number, b'a')).collect();
+    let mut sealed = pack(&mut packer(settings), &lines, Instant::now()).remove(0);
+    let whole = consumed(&sealed.body());
+    for index in [0, 2, 4] {
+        assert_eq!(sealed.take_claims(index).len(), 1);
+    }
+    let mut some = sealed.only(&[1, 3]);
+    assert_eq!(consumed(&some.body()), [whole[1].clone(), whole[3].clone()]);
+    assert_eq!((some.count(), some.take_all_claims().count()), (2, 2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn what_a_consumer_of_kinesis_takes_apart_is_what_was_put_in_and_within_every_limit(
+        lengths in prop::collection::vec((1..400_usize, 0..4_u8), 1..300),
+        max_bytes in 3_000..30_000_usize,
+        max_records in 1..20_usize,
+        packed in prop::option::of(1..5_000_usize),
+        max_lines in prop::option::of(1..10_u32),
+        option in 0..4_u8,
+        kpl: bool,
+        ordered: bool,
+    ) {
+        let partition_key = match option {
+            0 => PartitionKey::Random,
+            1 => PartitionKey::Deterministic,
+            2 => PartitionKey::Field("k".to_owned()),
+            _ => PartitionKey::Path(regex::Regex::new(".*").unwrap()),
+        };
+        let settings = Settings {
+            max_bytes,
+            max_records,
+            max_lines_per_record: max_lines,
+            ..kinesis_settings(partition_key, packed, kpl && packed.is_some(), ordered)
+        };
+        let longest = settings.longest_line();
+        let lines: Vec<_> = lengths
+            .iter()
+            .map(|(length, key)| {
+                let mut text = if *key > 0 { format!("{{\"k\":{key}}}").into_bytes() } else { Vec::new() };
+                text.resize((*length).max(text.len() + 1).min(longest) - 1, b' ');
+                text.push(b'\n');
+                text
+            })
+            .collect();
+        let mut packer = packer(settings.clone());
+        let mut arrived = Vec::new();
+        for mut batch in pack(&mut packer, &lines, Instant::now()) {
+            let records = consumed(&batch.body());
+            prop_assert_eq!(records.len(), batch.count());
+            prop_assert!(records.len() <= max_records);
+            let sizes: usize = records.iter().map(|(_, size, _)| size).sum();
+            prop_assert_eq!(sizes, batch.payload());
+            prop_assert!(sizes <= max_bytes);
+            if ordered {
+                let keys: std::collections::BTreeSet<_> = records.iter().map(|(key, ..)| key).collect();
+                prop_assert_eq!(keys.len(), records.len());
+            }
+            for (key, size, lines) in records {
+                prop_assert!(lines.len() == 1 || packed.is_some_and(|packed| size <= packed) || !kpl);
+                if option == 3 {
+                    prop_assert_eq!(&key, "path");
+                }
+                arrived.extend(lines);
+            }
+            prop_assert!(batch.take_all_claims().count() > 0);
+        }
+        prop_assert_eq!(arrived.concat(), lines.concat());
+    }
 
     #[test]
     fn what_the_service_decodes_is_what_was_put_in_and_within_every_limit(
@@ -146,7 +338,7 @@ proptest! {
         };
         let longest = settings.longest_line();
         let lines: Vec<_> = lengths.iter().map(|(length, byte)| line(*length.min(&longest), *byte)).collect();
-        let mut packer = Packer::new(settings.clone());
+        let mut packer = packer(settings.clone());
         let mut output = Vec::new();
         let inflate = |records: Vec<Vec<u8>>, output: &mut Vec<u8>| {
             for record in records {

@@ -2,7 +2,7 @@
 //! Promises to touch nothing but the files it reads, and to say the same as a start would.
 //! Leaves the judgement to `config`.
 
-use crate::batch::Compression;
+use crate::batch::{Compression, Form};
 use crate::config::{self, FlowPlan, Plan};
 use crate::exit::Exit;
 use crate::units::ByteSize;
@@ -28,7 +28,7 @@ fn describe(plan: &Plan) -> String {
     let most: u64 = plan.flows.iter().map(|flow| flow.most_memory().as_u64()).sum();
     let rows = [
         ("state", plan.state_directory.display().to_string()),
-        ("endpoint", plan.session.firehose_endpoint.clone().unwrap_or_else(|| "the region's own".to_owned())),
+        ("endpoint", endpoints(plan)),
         ("region", plan.session.region.clone().unwrap_or_else(|| "from the environment".to_owned())),
         ("memory", memory(most, plan.max_memory)),
     ];
@@ -42,6 +42,22 @@ fn describe(plan: &Plan) -> String {
         }
     }
     text
+}
+
+/// Where the calls go, of each service that is used.
+fn endpoints(plan: &Plan) -> String {
+    let own = || "the region's own".to_owned();
+    let is_to_firehose = |flow: &FlowPlan| matches!(flow.batch.form, Form::Firehose);
+    let firehose = plan.flows.iter().any(is_to_firehose);
+    let kinesis = !plan.flows.iter().all(is_to_firehose);
+    let of = |endpoint: &Option<String>| endpoint.clone().unwrap_or_else(own);
+    match (firehose, kinesis) {
+        (true, true) => {
+            format!("{}; for Kinesis, {}", of(&plan.session.firehose_endpoint), of(&plan.session.kinesis_endpoint))
+        }
+        (false, true) => of(&plan.session.kinesis_endpoint),
+        _ => of(&plan.session.firehose_endpoint),
+    }
 }
 
 /// Writing to a text cannot fail.
@@ -81,8 +97,15 @@ fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
     if !flow.source.exclude.is_empty() {
         rows.push(("but not", patterns(&flow.source.exclude)));
     }
-    rows.push(("stream", flow.batch.stream.clone()));
+    let (service, kpl, ordered) = match &flow.batch.form {
+        Form::Firehose => ("", false, false),
+        Form::Kinesis(settings) => (" (Kinesis Data Streams)", settings.kpl, settings.ordered),
+    };
+    rows.push(("stream", format!("{}{service}", flow.batch.stream)));
     let packing = match flow.batch.aggregated_record_bytes {
+        Some(bytes) if kpl => {
+            format!("lines packed into records of up to {bytes} bytes in the form of the Kinesis Producer Library")
+        }
         Some(bytes) => format!("lines packed into records of up to {bytes} bytes"),
         None => "each line a record".to_owned(),
     };
@@ -97,7 +120,8 @@ fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
             rows.push(("reads", format!("{} from the environment of the agent", variables.join(", "))));
         }
     }
-    rows.push(("records", packing + &compression));
+    let order = if ordered { "; in order within each partition key" } else { "" };
+    rows.push(("records", packing + &compression + order));
     let batch = &flow.batch;
     rows.push((
         "calls",

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::reprocess::{Prepared, Reprocess};
 use crate::deliver::quarantine::{self, Entry, LineState, QuarantineError, QuarantineFile};
+use crate::deliver::session::Target;
 use crate::deliver::{Answer, Call, Fault, Meaning, Outcome, Service, retry};
 
 /// Attempts at one record before a replay gives way to what mends itself later.
@@ -45,7 +46,7 @@ pub struct Replayed {
     pub in_use: usize,
 }
 
-/// Prints a table of all records that wait; `stream` narrows it to one delivery stream.
+/// Prints a table of all records that wait; `stream` narrows it to one stream.
 ///
 /// # Errors
 /// When a file cannot be read or the output cannot be written.
@@ -97,8 +98,9 @@ fn row(path: &Path, number: usize, entry: &Entry) -> String {
     cells.map(|cell| cell.replace(['\t', '\n', '\r'], " ")).join("\t")
 }
 
-/// Sends the records that wait, one at a time, and removes those that the service accepts. Records that an option could
-/// not work on go through the options of now first.
+/// Sends the records that wait, one at a time, to the service that each was for (the first is Firehose, the second
+/// Kinesis Data Streams), and removes those that it accepts. Records that an option could not work on go through the
+/// options of now first.
 ///
 /// # Errors
 /// When the service takes nothing at all, or a file or the output fails; what was delivered until then stays delivered.
@@ -106,7 +108,7 @@ pub async fn replay(
     state_directory: &Path,
     stream: Option<&str>,
     reprocess: &mut Reprocess,
-    service: &impl Service,
+    services: (&impl Service, &impl Service),
     out: &mut (dyn Write + Send),
 ) -> Result<Replayed, CommandError> {
     let mut replayed = Replayed::default();
@@ -117,7 +119,7 @@ pub async fn replay(
             continue;
         };
         let before = replayed.delivered + replayed.dropped;
-        let ended = replay_file(&file, stream, reprocess, service, out, &mut replayed).await;
+        let ended = replay_file(&file, stream, reprocess, services, out, &mut replayed).await;
         if replayed.delivered + replayed.dropped > before {
             file.compact()?;
         }
@@ -135,7 +137,7 @@ async fn replay_file(
     file: &QuarantineFile,
     stream: Option<&str>,
     reprocess: &mut Reprocess,
-    service: &impl Service,
+    (firehose, kinesis): (&impl Service, &impl Service),
     out: &mut (dyn Write + Send),
     replayed: &mut Replayed,
 ) -> Result<(), CommandError> {
@@ -144,8 +146,8 @@ async fn replay_file(
         let place = format!("{}, record {}", file.path().display(), line.number);
         match &line.state {
             LineState::Waiting(entry) if stream.is_none_or(|stream| stream == entry.stream) => {
-                let call = match prepare(entry, reprocess)? {
-                    Prepared::Call(call) => call,
+                let (call, destination) = match prepare(entry, reprocess)? {
+                    Prepared::Call(call, destination) => (call, destination),
                     Prepared::Dropped(reason) => {
                         file.mark_delivered(&line)?;
                         replayed.dropped += 1;
@@ -158,7 +160,11 @@ async fn replay_file(
                         continue;
                     }
                 };
-                match send(&call, service).await? {
+                let sent = match destination {
+                    Target::Firehose => send(&call, firehose).await?,
+                    Target::Kinesis => send(&call, kinesis).await?,
+                };
+                match sent {
                     Sent::Delivered => {
                         file.mark_delivered(&line)?;
                         replayed.delivered += 1;
@@ -227,14 +233,22 @@ fn prepare(entry: &Entry, reprocess: &mut Reprocess) -> Result<Prepared, Command
     if entry.unprocessed {
         return Ok(reprocess.prepare(entry));
     }
-    Ok(Prepared::Call(Call { body: body(entry)?, records: 1 }))
+    // A record that has a key was for Kinesis.
+    let destination = if entry.partition_key.is_some() { Target::Kinesis } else { Target::Firehose };
+    Ok(Prepared::Call(Call { body: body(entry)?, records: 1 }, destination))
 }
 
 /// The call for one record; its data is already in base64.
 fn body(entry: &Entry) -> Result<Bytes, CommandError> {
     let quoted = |text: &str| serde_json::to_string(text).map_err(io::Error::from);
     let (stream, data) = (quoted(&entry.stream)?, quoted(&entry.data)?);
-    Ok(Bytes::from(format!("{{\"DeliveryStreamName\":{stream},\"Records\":[{{\"Data\":{data}}}]}}")))
+    Ok(Bytes::from(match &entry.partition_key {
+        None => format!("{{\"DeliveryStreamName\":{stream},\"Records\":[{{\"Data\":{data}}}]}}"),
+        Some(key) => {
+            let key = quoted(key)?;
+            format!("{{\"StreamName\":{stream},\"Records\":[{{\"Data\":{data},\"PartitionKey\":{key}}}]}}")
+        }
+    }))
 }
 
 #[cfg(test)]
@@ -277,6 +291,7 @@ mod tests {
             let info = OriginInfo::new(PathBuf::from("/var/log/a\tb.log"), FileKey::default());
             let given_up = GivenUp {
                 payload: payload.as_bytes().to_vec(),
+                partition_key: None,
                 lines: 1,
                 extents: vec![(Arc::new(info), Position(5), Position(9))],
                 fault: fault(Meaning::Poison),
@@ -316,7 +331,8 @@ mod tests {
         let state = state(&[("logs", "one"), ("logs", "bad"), ("other", "two")]);
         let service = Scripted::default();
         let mut out = Vec::new();
-        let replayed = replay(state.path(), None, &mut Reprocess::default(), &service, &mut out).await.unwrap();
+        let replayed =
+            replay(state.path(), None, &mut Reprocess::default(), (&service, &service), &mut out).await.unwrap();
         assert_eq!(replayed, Replayed { delivered: 2, refused: 1, ..Replayed::default() });
         assert_eq!(*service.seen.lock().unwrap(), ["logs:one", "logs:bad", "other:two"]);
         assert!(String::from_utf8(out).unwrap().contains("2 delivered, 1 refused again"));
@@ -330,7 +346,8 @@ mod tests {
         let again = Answer::PerRecord(vec![Outcome::Again { throttled: false, code: "InternalFailure".into() }]);
         let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::SlowDown)), again]);
         let service = Scripted { failures, ..Scripted::default() };
-        let replayed = replay(state.path(), None, &mut Reprocess::default(), &service, &mut Vec::new()).await.unwrap();
+        let replayed =
+            replay(state.path(), None, &mut Reprocess::default(), (&service, &service), &mut Vec::new()).await.unwrap();
         assert_eq!(replayed.delivered, 1);
     }
 
@@ -339,7 +356,9 @@ mod tests {
         let state = state(&[("logs", "one"), ("logs", "two")]);
         let failures = Mutex::new(vec![Answer::Failed(fault(Meaning::Hold))]);
         let service = Scripted { failures, ..Scripted::default() };
-        let error = replay(state.path(), None, &mut Reprocess::default(), &service, &mut Vec::new()).await.unwrap_err();
+        let error = replay(state.path(), None, &mut Reprocess::default(), (&service, &service), &mut Vec::new())
+            .await
+            .unwrap_err();
         assert!(matches!(error, CommandError::Unavailable(_)), "{error}");
         assert_eq!(listed(state.path()).lines().count(), 3);
     }
@@ -356,6 +375,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let info = Arc::new(OriginInfo::new(PathBuf::from("/var/log/a.log"), FileKey::default()));
         let given_up = |payload: &&str| GivenUp {
+            partition_key: None,
             payload: payload.as_bytes().to_vec(),
             lines: 1,
             extents: vec![(info.clone(), Position(5), Position(9))],
@@ -374,12 +394,15 @@ mod tests {
         let keys = r#""dataProcessingOptions": [{"optionName": "FILTER", "exclude": "^drop"},
             {"optionName": "LOGTOJSON", "logFormat": "SYSLOG", "matchPattern": "(\\w+)", "customFieldNames": ["w"]}]"#;
         let (service, mut out) = (Scripted::default(), Vec::new());
-        let replayed = replay(state.path(), None, &mut reprocess(keys, false), &service, &mut out).await.unwrap();
+        let replayed =
+            replay(state.path(), None, &mut reprocess(keys, false), (&service, &service), &mut out).await.unwrap();
         assert_eq!(replayed, Replayed { delivered: 1, refused: 1, dropped: 1, ..Replayed::default() });
         assert_eq!(*service.seen.lock().unwrap(), ["logs:{\"w\":\"one\"}\n"]);
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("record 2: fails again: step 2: the line does not match"), "{out}");
-        let replayed = replay(state.path(), None, &mut reprocess(keys, true), &service, &mut Vec::new()).await.unwrap();
+        let replayed = replay(state.path(), None, &mut reprocess(keys, true), (&service, &service), &mut Vec::new())
+            .await
+            .unwrap();
         assert_eq!(replayed.delivered, 1, "as it is, when that is asked for");
         assert_eq!(service.seen.lock().unwrap()[1], "logs:two words\n");
     }
@@ -388,7 +411,8 @@ mod tests {
     async fn what_options_failed_on_stays_where_its_flow_is_gone() {
         let state = unprocessed(&["one\n"]);
         let (service, mut out) = (Scripted::default(), Vec::new());
-        let replayed = replay(state.path(), None, &mut Reprocess::default(), &service, &mut out).await.unwrap();
+        let replayed =
+            replay(state.path(), None, &mut Reprocess::default(), (&service, &service), &mut out).await.unwrap();
         assert_eq!(replayed, Replayed { refused: 1, ..Replayed::default() });
         assert!(String::from_utf8(out).unwrap().contains("no flow `flow` any more"));
         assert_eq!(listed(state.path()).lines().count(), 2);

@@ -2,10 +2,11 @@
 //! Promises the same verdict and the same form of the call as the running flow would have, under the configuration of now.
 //! Leaves sending, and the files of the quarantine, to replay.
 
-use crate::batch::{self, Lines, Packer};
+use crate::batch::{self, Form, Lines, Packer};
 use crate::config::FlowPlan;
 use crate::deliver::Call;
 use crate::deliver::quarantine::{Entry, EntryOrigin};
+use crate::deliver::session::Target;
 use crate::machine::Sources;
 use crate::process::{Instance, NotReady, Place, Processor, Settings, Verdict};
 use crate::record::{FileKey, Position};
@@ -13,15 +14,15 @@ use crate::telemetry::clock;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// What a record has become.
 #[derive(Debug)]
 pub enum Prepared {
-    /// It can be sent.
-    Call(Call),
+    /// It can be sent, to this service.
+    Call(Call, Target),
     /// The options drop it now.
     Dropped(String),
     /// It cannot be sent; why, and what would do.
@@ -92,27 +93,34 @@ impl Reprocess {
             Verdict::Kept | Verdict::KeptRaw(_) if out.is_empty() => {
                 Prepared::Dropped("the options leave nothing of it".to_owned())
             }
-            Verdict::Kept | Verdict::KeptRaw(_) => Self::call(batch, &entry.stream, &out),
+            Verdict::Kept | Verdict::KeptRaw(_) => Self::call(batch, &entry.stream, &path, &out),
             Verdict::Dropped(reason) => Prepared::Dropped(reason.to_string()),
             Verdict::Failed(reason) => Prepared::Failed(reason.to_string()),
         }
     }
 
     /// The call of one record in the form that the flow has.
-    fn call(batch: &batch::Settings, stream: &str, out: &[u8]) -> Prepared {
-        let mut packer = Packer::new(batch::Settings { stream: stream.to_owned(), ..batch.clone() });
+    fn call(batch: &batch::Settings, stream: &str, path: &Path, out: &[u8]) -> Prepared {
+        let settings = batch::Settings { stream: stream.to_owned(), ..batch.clone() };
+        let mut packer = Packer::new(settings, fastrand::Rng::new());
+        let key = packer.key_of_path(path);
         if packer.space().bytes < out.len() {
             return Prepared::Failed(format!(
                 "with {} bytes it is longer than a record of this flow may be now; give `maxBufferSizeBytes` more",
                 out.len()
             ));
         }
-        let lines = Lines { bytes: out, input: 0, count: 1, read_at: Instant::now() };
+        let lines = Lines { bytes: out, input: 0, count: 1, read_at: Instant::now(), key: key.as_deref() };
         // Its bytes are no part of a running flow: nobody holds a receipt for them.
-        packer.append(lines, |_| None);
+        let before = packer.append(lines, |_| None);
+        assert!(before.is_none(), "there was no batch before");
         let [first, last] = packer.seal();
         let sealed = last.or(first).expect("a batch that holds a record can be sealed");
-        Prepared::Call(Call { body: sealed.body(), records: sealed.count() })
+        let destination = match batch.form {
+            Form::Firehose => Target::Firehose,
+            Form::Kinesis(_) => Target::Kinesis,
+        };
+        Prepared::Call(Call { body: sealed.body(), records: sealed.count() }, destination)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) static TOP: &[Foreign] = &[
     later("userDefinedCredentialsProvider.classname", JAVA),
     later("userDefinedCredentialsProvider.location", JAVA),
     later("sts.endpoint", LATER_CREDENTIALS),
-    later("kinesis.region", "the region of Firehose is `region`; this version does not send to Kinesis Data Streams"),
+    renamed("kinesis.region", "use `region`, which holds for both services; it is also read out of `kinesis.endpoint`"),
     renamed(
         "checkpointFile",
         "name a folder with `stateDirectory`; the saved positions of the Kinesis Agent are not read",
@@ -88,8 +88,6 @@ pub(super) static TOP: &[Foreign] = &[
 
 /// In a flow.
 pub(super) static FLOW: &[Foreign] = &[
-    later("kinesisStream", "this version sends to Firehose only; name a delivery stream with `deliveryStream`"),
-    later("partitionKeyOption", "it belongs to Kinesis Data Streams, and this version sends to Firehose only"),
     later("fileFooterPattern", "the end of a file is found by its identity, not by a footer; remove the key"),
     renamed("compressionLevel", "write \"compression\": {\"type\": \"gzip\", \"level\": 6}"),
     renamed("excludePattern", "use `exclude`"),

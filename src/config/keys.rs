@@ -2,7 +2,7 @@
 //! Promises that a key which is not in these tables is refused, and that each default lies in its own range.
 //! Leaves decoding to `section` and what values mean together to `plan`.
 
-use crate::batch::firehose;
+use crate::batch::{firehose, kinesis};
 use crate::units::ByteSize;
 
 /// One key.
@@ -49,6 +49,8 @@ pub enum Kind {
     Mqtt,
     /// A text, an object with the keys of [`TOPIC_KEYS`], or a list of both.
     Topics,
+    /// `"RANDOM"`, `"DETERMINISTIC"`, or an object with one of the keys of [`PARTITION_KEY_KEYS`].
+    PartitionKey,
     /// A list of objects as docs/processing.md describes them.
     Options,
     /// A list of objects with the keys of [`FLOW_KEYS`].
@@ -102,11 +104,11 @@ tables! {
         STATE_DIRECTORY "stateDirectory" Kind::Text, Default::Text("/var/lib/datalake-agent"),
             "Folder of the checkpoint, the lock and the quarantine; an absolute path.";
         REGION "region" Kind::Text, Default::Unset("from the environment, the AWS profile or the instance"),
-            "AWS region of the delivery streams, such as `eu-central-1`.";
+            "AWS region of the streams, such as `eu-central-1`.";
         FIREHOSE_ENDPOINT "firehose.endpoint" Kind::Text, Default::Unset("the region's own"),
             "Another endpoint for Firehose, such as a VPC endpoint; `https://` is assumed. `http://` is meant for tests on the same machine.";
         KINESIS_ENDPOINT "kinesis.endpoint" Kind::Text, Default::Unset("the region's own"),
-            "Another endpoint for Kinesis Data Streams. Accepted and kept; this version does not send to Kinesis Data Streams.";
+            "The same for Kinesis Data Streams.";
         ACCESS_KEY_ID "awsAccessKeyId" Kind::Text, Default::Unset("the AWS credential chain"),
             "Access key, together with `awsSecretAccessKey`. The credential chain (environment, profile, role of the instance) is the better place.";
         SECRET_ACCESS_KEY "awsSecretAccessKey" Kind::Text, Default::Unset("the AWS credential chain"),
@@ -128,20 +130,30 @@ tables! {
             "MQTT topics to receive, in place of `filePattern`. See [mqtt](mqtt.md).";
         EXCLUDE "exclude" Kind::Texts, Default::Unset("nothing is excluded"),
             "Files not to read although `filePattern` matches.";
-        DELIVERY_STREAM "deliveryStream" Kind::Text, Default::Required,
-            "Name of the Firehose delivery stream: 1 to 64 of `a-z A-Z 0-9 _ . -`.";
+        DELIVERY_STREAM "deliveryStream" Kind::Text, Default::Unset("the flow has `kinesisStream`"),
+            "Name of the Firehose delivery stream: 1 to 64 of `a-z A-Z 0-9 _ . -`. A flow has either this key or `kinesisStream`.";
+        KINESIS_STREAM "kinesisStream" Kind::Text, Default::Unset("the flow has `deliveryStream`"),
+            "Name of the stream of Kinesis Data Streams: 1 to 128 of the same characters.";
+        PARTITION_KEY_OPTION "partitionKeyOption" Kind::PartitionKey, Default::Text("RANDOM"),
+            "Where partition keys come from, for Kinesis: `\"RANDOM\"` draws one for each record, `\"DETERMINISTIC\"` is a hash of the record, `{\"field\": \"user\"}` is the value of a top-level field of a JSON line, `{\"path\": \"/apps/([^/]+)/\"}` is what the group matches in the path of the file.";
+        AGGREGATION "aggregation" Kind::Choice(&["kpl", "lines", "none"]), Default::Unset("`\"kpl\"`; `\"none\"` where each line can have a partition key of its own"),
+            "How lines become records, for Kinesis: `kpl` packs them as the Kinesis Producer Library does, for consumers that take that apart (KCL, Firehose, Flink; Lambda with a library), `lines` packs them one after the other, `none` sends each line as a record of its own.";
+        ORDERED "ordered" Kind::Boolean, Default::Boolean(false),
+            "Whether lines of one partition key keep their order in Kinesis whatever is refused and sent again. It needs keys from a field or the path, and costs throughput: a call has each key once, and nothing passes a refused record.";
         NAME "name" Kind::Text, Default::Unset("the name of the stream, with a number if several flows feed it"),
             "Name of the flow in logs and status; unique, of the same characters as a stream name.";
         INITIAL_POSITION "initialPosition" Kind::Choice(&["START_OF_FILE", "END_OF_FILE"]), Default::Text("END_OF_FILE"),
             "Where to begin in files that exist when the flow is started for the very first time. Later files are read from their beginning.";
         MAX_BUFFER_AGE "maxBufferAgeMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(60_000),
             "A batch is sent when its oldest line is this old.";
-        MAX_BUFFER_SIZE "maxBufferSizeBytes" Kind::Size { min: 1, max: 4 << 20 }, Default::Number(firehose::CALL_BYTES as u64),
-            "A batch is sent when it holds so many bytes, before base64. The service takes 4 MiB; calls stay 1 KiB below that.";
+        MAX_BUFFER_SIZE "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis (10 MiB with larger records)"),
+            "A batch is sent when it holds so many bytes, before base64. Firehose takes 4 MiB, of which calls stay 1 KiB below; Kinesis takes 5 MiB, or 10 MiB with larger records, partition keys included.";
         MAX_BUFFER_RECORDS "maxBufferSizeRecords" Kind::Integer { min: 1, max: firehose::CALL_RECORDS as u64 }, Default::Number(firehose::CALL_RECORDS as u64),
             "A batch is sent when it holds so many records.";
-        AGGREGATED_SIZE "aggregatedRecordSizeBytes" Kind::Size { min: 0, max: firehose::RECORD_BYTES as u64 }, Default::Number(firehose::RECORD_BYTES as u64),
-            "Lines are packed into records of at most so many bytes, because Firehose bills each record rounded up to 5 KiB. 0 sends each line as a record of its own.";
+        MAX_RECORD_SIZE "maxRecordSizeBytes" Kind::Size { min: kinesis::RECORD_BYTES as u64, max: kinesis::LARGEST_RECORD_BYTES as u64 }, Default::Number(kinesis::RECORD_BYTES as u64),
+            "The largest record, its partition key included, for Kinesis streams that are set to take more than 1 MiB. At the start the stream is asked what it takes; what it does not say it takes is not sent.";
+        AGGREGATED_SIZE "aggregatedRecordSizeBytes" Kind::Size { min: 0, max: kinesis::LARGEST_RECORD_BYTES as u64 }, Default::Unset("1,024,000 for Firehose, which is the most there; 51,200 for Kinesis"),
+            "Lines are packed into records of at most so many bytes, because each record is billed rounded up: to 5 KiB by Firehose, to 1 KiB or 25 KiB by Kinesis. 0 sends each line as a record of its own.";
         MAX_LINES_PER_RECORD "maxLinesPerRecord" Kind::Integer { min: 1, max: u32::MAX as u64 }, Default::Unset("no limit"),
             "Lines are packed into records of at most so many lines; 500 for streams that split records again.";
         COMPRESSION "compression" Kind::Compression, Default::Text("none"),
@@ -228,6 +240,13 @@ tables! {
         COMPRESSION_LEVEL "level" Kind::Integer { min: 1, max: 12 }, Default::Number(1),
             "1 is fast, 12 is small.";
     }
+    /// The keys of `partitionKeyOption` when it is an object: one of them.
+    PARTITION_KEY_KEYS {
+        KEY_FIELD "field" Kind::Text, Default::Unset("the key is from `path`"),
+            "Name of a top-level field of each line, which must be a JSON object on one line. Its text, number or truth value is the key; a line without it gets a drawn one.";
+        KEY_PATH "path" Kind::Text, Default::Unset("the key is from `field`"),
+            "Regular expression (Rust dialect) for the path of the file. What its first group matches is the key, or the whole match where it has no group; a path that does not match is the key itself.";
+    }
 }
 
 #[cfg(test)]
@@ -236,14 +255,16 @@ mod tests {
 
     #[test]
     fn every_default_lies_in_its_own_range() {
-        for key in TOP_KEYS.iter().chain(FLOW_KEYS).chain(COMPRESSION_KEYS).chain(MQTT_KEYS).chain(TOPIC_KEYS) {
+        let tables = [TOP_KEYS, FLOW_KEYS, COMPRESSION_KEYS, PARTITION_KEY_KEYS, MQTT_KEYS, TOPIC_KEYS].concat();
+        for key in tables {
             let good = match (&key.kind, &key.default) {
                 (_, Default::Required | Default::Unset(_)) => true,
                 (Kind::Integer { min, max } | Kind::Size { min, max }, Default::Number(number)) => {
                     (min..=max).contains(&number)
                 }
                 (Kind::Choice(choices), Default::Text(text)) => choices.contains(text),
-                (Kind::Text | Kind::Compression, Default::Text(_)) | (Kind::Boolean, Default::Boolean(_)) => true,
+                (Kind::Text | Kind::Compression | Kind::PartitionKey, Default::Text(_))
+                | (Kind::Boolean, Default::Boolean(_)) => true,
                 _ => false,
             };
             assert!(good, "{key:?}");
@@ -253,8 +274,8 @@ mod tests {
     #[test]
     fn no_name_stands_in_two_tables() {
         // What one topic is told has the name of what all of them are told.
-        let tables = TOP_KEYS.iter().chain(FLOW_KEYS).chain(COMPRESSION_KEYS).chain(MQTT_KEYS);
-        let mut names: Vec<_> = tables.map(|key| key.name).collect();
+        let tables = [TOP_KEYS, FLOW_KEYS, COMPRESSION_KEYS, PARTITION_KEY_KEYS, MQTT_KEYS].concat();
+        let mut names: Vec<_> = tables.iter().map(|key| key.name).collect();
         names.sort_unstable();
         let all = names.len();
         names.dedup();

@@ -4,6 +4,8 @@
 
 /// The flows, one by one and against each other.
 mod flows;
+/// What only a flow to Kinesis Data Streams may say.
+mod kinesis;
 
 pub(super) use flows::prove_flows;
 
@@ -11,7 +13,7 @@ use super::endpoint;
 use super::report::{Kind, Report, quoted};
 use super::section::Placed;
 use super::written::Written;
-use crate::batch::{self, Compression, firehose};
+use crate::batch::{self, Compression};
 use crate::units::ByteSize;
 use crate::{deliver, framing, process, source};
 use std::path::{Path, PathBuf};
@@ -30,8 +32,6 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// Accepted from the start, used later.
     pub emit_metrics: bool,
-    /// Accepted from the start, used later; with scheme.
-    pub kinesis_endpoint: Option<String>,
     /// At least one.
     pub flows: Vec<FlowPlan>,
     /// What is allowed but perhaps not meant; worth one line each in the log.
@@ -68,12 +68,20 @@ const GZIP_BUFFERS: ByteSize = ByteSize::mib(8);
 impl FlowPlan {
     /// One full batch in its wire form.
     fn call_bytes(&self) -> u64 {
-        let body = firehose::body_bytes(self.batch.max_bytes, self.batch.max_records) as u64;
+        let body = self.batch.form.body_bytes(self.batch.max_bytes, self.batch.max_records) as u64;
         let compressor = match self.batch.compression {
             Compression::None => 0,
             Compression::Gzip { .. } => GZIP_BUFFERS.as_u64(),
         };
         body + compressor
+    }
+
+    /// The same for a stream of Kinesis that takes records of at most so many bytes; it never needs more memory.
+    #[must_use]
+    pub fn within(mut self, record_bytes: usize) -> Self {
+        self.batch = self.batch.within(record_bytes);
+        self.framing.max_line_bytes = self.framing.max_line_bytes.min(self.batch.longest_line());
+        self
     }
 
     /// The longest record that may come out of processing, in bytes: the longest that is sure to fit into a call.
@@ -113,6 +121,7 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
     let session = deliver::session::Settings {
         region: written.region.as_ref().and_then(|region| prove_region(region, report)),
         firehose_endpoint,
+        kinesis_endpoint,
         access_key: prove_access_key(&written, world_readable, report),
     };
     let max_memory = prove_memory(written.max_memory.as_ref(), &flows, report);
@@ -124,7 +133,6 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
         max_memory,
         shutdown_timeout: Duration::from_millis(written.shutdown_timeout_millis),
         emit_metrics: written.emit_metrics,
-        kinesis_endpoint,
         flows,
         warnings: Report::default(),
     }

@@ -2,7 +2,9 @@
 //! Promises that both name every key with the type, range and default that reading really uses.
 //! Leaves writing them to files to whoever asks.
 
-use super::keys::{COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, MQTT_KEYS, TOP_KEYS, TOPIC_KEYS};
+use super::keys::{
+    COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, MQTT_KEYS, PARTITION_KEY_KEYS, TOP_KEYS, TOPIC_KEYS,
+};
 use super::report::quoted;
 use crate::process;
 use crate::units::ByteSize;
@@ -18,6 +20,7 @@ pub fn markdown() -> String {
         ("Keys of `mqtt`", MQTT_KEYS),
         ("Keys of a topic as an object", TOPIC_KEYS),
         ("Keys of `compression` as an object", COMPRESSION_KEYS),
+        ("Keys of `partitionKeyOption` as an object", PARTITION_KEY_KEYS),
     ] {
         text.push_str(&format!("### {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"));
         for key in keys {
@@ -54,6 +57,7 @@ fn kind_in_words(kind: &Kind) -> String {
         Kind::Compression => "`\"none\"`, `\"gzip\"` or an object".to_owned(),
         Kind::Mqtt => "object".to_owned(),
         Kind::Topics => "text, object or a list of them".to_owned(),
+        Kind::PartitionKey => "`\"RANDOM\"`, `\"DETERMINISTIC\"` or an object".to_owned(),
         Kind::Options => "list of objects".to_owned(),
         Kind::Flows => "list of flows".to_owned(),
     }
@@ -90,6 +94,10 @@ pub fn schema() -> String {
                 "type": "object",
                 "additionalProperties": false,
                 "required": required(FLOW_KEYS),
+                "allOf": [
+                    {"oneOf": [{"required": ["filePattern"]}, {"required": ["mqtt"]}]},
+                    {"oneOf": [{"required": ["deliveryStream"]}, {"required": ["kinesisStream"]}]},
+                ],
                 "properties": properties(FLOW_KEYS),
             },
         },
@@ -129,6 +137,13 @@ fn property(key: &Key) -> Value {
             "additionalProperties": false,
             "required": required(COMPRESSION_KEYS),
             "properties": properties(COMPRESSION_KEYS),
+        }]}),
+        Kind::PartitionKey => json!({"anyOf": [{"enum": ["RANDOM", "DETERMINISTIC"]}, {
+            "type": "object",
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "properties": properties(PARTITION_KEY_KEYS),
         }]}),
         Kind::Options => json!({"type": "array", "items": {
             "type": "object",

@@ -26,6 +26,7 @@ pub(super) enum Level {
     Compression,
     Mqtt,
     Topic,
+    PartitionKey,
 }
 
 impl Level {
@@ -36,6 +37,7 @@ impl Level {
             Self::Compression => keys::COMPRESSION_KEYS,
             Self::Mqtt => keys::MQTT_KEYS,
             Self::Topic => keys::TOPIC_KEYS,
+            Self::PartitionKey => keys::PARTITION_KEY_KEYS,
         }
     }
 
@@ -43,7 +45,7 @@ impl Level {
         match self {
             Self::Main | Self::Fragment => foreign::TOP,
             Self::Flow => foreign::FLOW,
-            Self::Compression | Self::Mqtt | Self::Topic => &[],
+            Self::Compression | Self::PartitionKey | Self::Mqtt | Self::Topic => &[],
         }
     }
 
@@ -55,6 +57,7 @@ impl Level {
             Self::Compression => "`compression`",
             Self::Mqtt => "`mqtt`",
             Self::Topic => "a topic",
+            Self::PartitionKey => "`partitionKeyOption`",
         }
     }
 }
@@ -183,6 +186,16 @@ impl<'a> Section<'a> {
         self.decode(key, report, values::choice).map_or(fallback, |choice| choice.value)
     }
 
+    /// The same, only if it is there.
+    pub(super) fn given_choice(&self, key: &'static Key, report: &mut Report) -> Option<Placed<&'static str>> {
+        self.decode(key, report, values::choice)
+    }
+
+    /// True or false, only if it is there.
+    pub(super) fn given_boolean(&self, key: &'static Key, report: &mut Report) -> Option<Placed<bool>> {
+        self.decode(key, report, values::boolean)
+    }
+
     /// True or false; its default when it is left out or faulty.
     pub(super) fn boolean(&self, key: &'static Key, report: &mut Report) -> bool {
         // Where it depends on others what holds without the key, whoever asks looks whether it is there.
@@ -210,7 +223,7 @@ fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
     let elsewhere = match level {
         Level::Main | Level::Fragment => Level::Flow,
         Level::Flow => Level::Main,
-        Level::Compression | Level::Mqtt => Level::Flow,
+        Level::Compression | Level::PartitionKey | Level::Mqtt => Level::Flow,
         Level::Topic => Level::Mqtt,
     };
     let names = |level: Level| level.table().iter().map(|key| key.name).chain(level.foreign().iter().map(|f| f.name));
@@ -221,7 +234,7 @@ fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
             Level::Topic => "move it out of the topic, beside `topics`",
             Level::Flow if keys::MQTT_KEYS.iter().any(|key| key.name == known) => "move it into `mqtt`",
             Level::Flow => "move it to the top level of the main file; it holds for all flows",
-            Level::Compression => "move it out of the braces, beside `compression`",
+            Level::Compression | Level::PartitionKey => "move it out of the braces, into the flow",
         };
         let message = format!("`{known}` is a key of {}, not of {}", elsewhere.words(), level.words());
         return report.add(Kind::WrongPlace, at, message, help);

@@ -37,15 +37,25 @@ pub(super) struct WrittenFlow {
     /// Keys that mean something for files only, where they are given.
     pub(super) of_files: Vec<At>,
     pub(super) exclude: Vec<Placed<String>>,
+    /// Its opening brace, for faults about what is not there.
+    pub(super) at: At,
+    /// Whether it has a key for a stream, with whatever value.
+    pub(super) names_a_stream: bool,
     pub(super) delivery_stream: Option<Placed<String>>,
+    pub(super) kinesis_stream: Option<Placed<String>>,
+    pub(super) partition_key: Option<Placed<WrittenKey>>,
+    pub(super) aggregation: Option<Placed<&'static str>>,
+    pub(super) ordered: Option<Placed<bool>>,
+    pub(super) max_record_size: Option<Placed<u64>>,
     pub(super) name: Option<Placed<String>>,
     pub(super) from_start: bool,
     pub(super) max_buffer_age_millis: u64,
-    pub(super) max_buffer_size: Placed<u64>,
+    pub(super) max_buffer_size: Option<Placed<u64>>,
     pub(super) max_buffer_records: u64,
-    pub(super) aggregated_size: Placed<u64>,
+    pub(super) aggregated_size: Option<Placed<u64>>,
     pub(super) max_lines_per_record: Option<Placed<u64>>,
     pub(super) compression: Compression,
+    pub(super) compression_at: At,
     pub(super) multi_line_start: Option<Placed<String>>,
     pub(super) multi_line_timeout: Option<Placed<u64>>,
     pub(super) multi_line_timeout_millis: u64,
@@ -56,10 +66,31 @@ pub(super) struct WrittenFlow {
     pub(super) on_failure: OnFailure,
     /// Where that is written, if it is.
     pub(super) on_failure_at: Option<At>,
-    pub(super) max_concurrent_requests: u64,
+    pub(super) max_concurrent_requests: Placed<u64>,
     pub(super) max_bytes_per_second: Option<u64>,
     pub(super) max_records_per_second: Option<u64>,
     pub(super) max_requests_per_second: Option<u64>,
+}
+
+/// Where partition keys come from.
+#[derive(Debug)]
+pub(super) enum WrittenKey {
+    Random,
+    Deterministic,
+    Field(String),
+    Path(Placed<String>),
+}
+
+impl WrittenFlow {
+    /// The name of its stream, whichever service it is of.
+    pub(super) fn stream(&self) -> Option<&Placed<String>> {
+        self.delivery_stream.as_ref().or(self.kinesis_stream.as_ref())
+    }
+
+    /// Whether that is Kinesis Data Streams.
+    pub(super) fn is_to_kinesis(&self) -> bool {
+        self.delivery_stream.is_none() && self.kinesis_stream.is_some()
+    }
 }
 
 /// Decodes the main file; its flows come beside it.
@@ -124,15 +155,23 @@ fn flow(value: &Value, path: &str, report: &mut Report) -> Option<WrittenFlow> {
         of_files: of_files.into_iter().filter_map(|key| section.value(key).map(|_| section.key_at(key))).collect(),
         file_pattern,
         exclude: section.texts(&keys::EXCLUDE, report).unwrap_or_default(),
+        at: section.at.clone(),
+        names_a_stream: [&keys::DELIVERY_STREAM, &keys::KINESIS_STREAM].iter().any(|key| section.value(key).is_some()),
         delivery_stream: section.text(&keys::DELIVERY_STREAM, report),
+        kinesis_stream: section.text(&keys::KINESIS_STREAM, report),
+        partition_key: partition_key(&section, report),
+        aggregation: section.given_choice(&keys::AGGREGATION, report),
+        ordered: section.given_boolean(&keys::ORDERED, report),
+        max_record_size: section.number(&keys::MAX_RECORD_SIZE, report),
         name: section.text(&keys::NAME, report),
         from_start: section.choice(&keys::INITIAL_POSITION, report) == "START_OF_FILE",
         max_buffer_age_millis: section.number_or_default(&keys::MAX_BUFFER_AGE, report).value,
-        max_buffer_size: section.number_or_default(&keys::MAX_BUFFER_SIZE, report),
+        max_buffer_size: section.number(&keys::MAX_BUFFER_SIZE, report),
         max_buffer_records: section.number_or_default(&keys::MAX_BUFFER_RECORDS, report).value,
-        aggregated_size: section.number_or_default(&keys::AGGREGATED_SIZE, report),
+        aggregated_size: section.number(&keys::AGGREGATED_SIZE, report),
         max_lines_per_record: section.number(&keys::MAX_LINES_PER_RECORD, report),
         compression: compression(&section, report),
+        compression_at: section.value(&keys::COMPRESSION).map_or_else(|| section.at.clone(), |(_, at)| at),
         multi_line_start: section.nonempty_text(&keys::MULTI_LINE_START, report),
         multi_line_timeout_millis: multi_line_timeout.value,
         multi_line_timeout: given.then_some(multi_line_timeout),
@@ -142,7 +181,7 @@ fn flow(value: &Value, path: &str, report: &mut Report) -> Option<WrittenFlow> {
         processing: section.value(&keys::DATA_PROCESSING).map(|(value, at)| Placed { value: value.clone(), at }),
         on_failure: OnFailure::from_word(section.choice(&keys::ON_FAILURE, report)).unwrap_or_default(),
         on_failure_at: section.value(&keys::ON_FAILURE).map(|_| section.key_at(&keys::ON_FAILURE)),
-        max_concurrent_requests: section.number_or_default(&keys::MAX_CONCURRENT_REQUESTS, report).value,
+        max_concurrent_requests: section.number_or_default(&keys::MAX_CONCURRENT_REQUESTS, report),
         max_bytes_per_second: section.number(&keys::MAX_BYTES_PER_SECOND, report).map(|limit| limit.value),
         max_records_per_second: section.number(&keys::MAX_RECORDS_PER_SECOND, report).map(|limit| limit.value),
         max_requests_per_second: section.number(&keys::MAX_REQUESTS_PER_SECOND, report).map(|limit| limit.value),
@@ -193,4 +232,43 @@ fn compression(section: &Section<'_>, report: &mut Report) -> Compression {
             Compression::None
         }
     }
+}
+
+/// `"RANDOM"`, `"DETERMINISTIC"`, or an object with a field or a pattern for the path.
+fn partition_key(section: &Section<'_>, report: &mut Report) -> Option<Placed<WrittenKey>> {
+    const HELP: &str = "write \"RANDOM\", \"DETERMINISTIC\", {\"field\": \"name\"} or {\"path\": \"/apps/([^/]+)/\"}";
+    let (value, at) = section.value(&keys::PARTITION_KEY_OPTION)?;
+    let key = match &value.node {
+        Node::Object(_) => {
+            let inner = Section::open(Level::PartitionKey, value, &at.path, report)?;
+            let field = inner.nonempty_text(&keys::KEY_FIELD, report);
+            let path = inner.nonempty_text(&keys::KEY_PATH, report);
+            match (field, path) {
+                (Some(field), None) => WrittenKey::Field(field.value),
+                (None, Some(path)) => WrittenKey::Path(path),
+                (None, None) => {
+                    report.add(Kind::Missing, &at, format!("`{}` names neither a field nor a path", at.path), HELP);
+                    return None;
+                }
+                (Some(_), Some(path)) => {
+                    let message = format!("`{}` stands beside `field`", path.at.path);
+                    report.add(Kind::Conflict, &path.at, message, "keep one of the two");
+                    return None;
+                }
+            }
+        }
+        Node::Text(text) if text == "RANDOM" => WrittenKey::Random,
+        Node::Text(text) if text == "DETERMINISTIC" => WrittenKey::Deterministic,
+        Node::Text(_) => {
+            let message = format!("`{}` is {}, which is no kind of key", at.path, values::describe(value));
+            report.add(Kind::UnknownChoice, &at, message, HELP);
+            return None;
+        }
+        _ => {
+            let message = format!("`{}` is {}, not a kind of key", at.path, values::describe(value));
+            values::wrong_type(value, &at, message, HELP, report);
+            return None;
+        }
+    };
+    Some(Placed { value: key, at })
 }

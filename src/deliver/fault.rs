@@ -10,7 +10,39 @@ pub(super) struct Place<'a> {
     pub(super) endpoint: &'a str,
     pub(super) region: &'a str,
     pub(super) stream: &'a str,
+    pub(super) words: &'static Words,
 }
+
+/// What a service and its things are called.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// The service.
+    pub(super) service: &'static str,
+    /// A stream of it.
+    pub(super) stream: &'static str,
+    /// The configuration's key for a stream.
+    pub(super) key: &'static str,
+    /// The configuration's key for another endpoint.
+    pub(super) endpoint_key: &'static str,
+    /// What must be allowed.
+    pub(super) action: &'static str,
+}
+
+pub(super) static FIREHOSE: Words = Words {
+    service: "Firehose",
+    stream: "delivery stream",
+    key: "deliveryStream",
+    endpoint_key: "firehose.endpoint",
+    action: "firehose:PutRecordBatch",
+};
+
+pub(super) static KINESIS: Words = Words {
+    service: "Kinesis Data Streams",
+    stream: "stream",
+    key: "kinesisStream",
+    endpoint_key: "kinesis.endpoint",
+    action: "kinesis:PutRecords",
+};
 
 /// Codes that say: too fast. The service's own, and those the SDK knows for all of AWS.
 const SLOW_DOWN: [&str; 18] = [
@@ -117,21 +149,22 @@ fn meaning(status: u16, code: &str, said: &str) -> Meaning {
 /// The same code refuses a bad record and a bad stream name or state; no record can be blamed for the latter.
 fn is_about_the_stream(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
-    said.contains("deliverystreamname")
+    said.contains("streamname")
         || ((said.contains("stream") || said.contains("firehose"))
             && (said.contains("active") || said.contains("state")))
 }
 
 fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String {
-    let Place { endpoint, region, stream } = place;
+    let Place { endpoint, region, stream, words } = place;
+    let Words { service, stream: kind, key, endpoint_key, action } = words;
     match code {
         "ResourceNotFoundException" => format!(
-            "no delivery stream `{stream}` in region {region} at {endpoint} for this account: create it, or correct \
-             `deliveryStream`, `region` or `firehose.endpoint`"
+            "no {kind} `{stream}` in region {region} at {endpoint} for this account: create it, or correct `{key}`, \
+             `region` or `{endpoint_key}`"
         ),
-        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnauthorizedOperation" => format!(
-            "allow `firehose:PutRecordBatch` on delivery stream `{stream}` (region {region}) to the agent's role or user"
-        ),
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnauthorizedOperation" => {
+            format!("allow `{action}` on {kind} `{stream}` (region {region}) to the agent's role or user")
+        }
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
             "the credentials have expired: renew them; they are read again before the next attempt".to_owned()
         }
@@ -150,23 +183,25 @@ fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String
             )
         }
         "InvalidSourceException" => format!(
-            "delivery stream `{stream}` only takes CloudWatch Logs data (decompression is on): turn it off or use another stream"
+            "{kind} `{stream}` only takes CloudWatch Logs data (decompression is on): turn it off or use another stream"
         ),
         "UnknownOperationException" => {
-            format!("{endpoint} is no Firehose endpoint: correct `firehose.endpoint`")
+            format!("{endpoint} is no {service} endpoint: correct `{endpoint_key}`")
         }
         _ if code.starts_with("InvalidKMS") || code.starts_with("KMS") => {
-            format!("the KMS key of delivery stream `{stream}` cannot be used: enable it and its grant for Firehose")
+            format!(
+                "the KMS key of {kind} `{stream}` cannot be used: enable it, and its grant for {service} and the agent"
+            )
         }
         _ => match meaning {
             Meaning::SlowDown => {
-                format!("sending slower; raise the limits of delivery stream `{stream}` if this goes on")
+                format!("sending slower; raise the limits of {kind} `{stream}` if this goes on")
             }
             Meaning::Unknown | Meaning::NotSent => "trying again".to_owned(),
             Meaning::Poison => "looking for the record that is refused".to_owned(),
             Meaning::Hold if status == 407 => "the proxy wants credentials: put them into HTTPS_PROXY".to_owned(),
             Meaning::Hold => format!(
-                "check delivery stream `{stream}`, region {region}, endpoint {endpoint} and any proxy between; holding until it is accepted"
+                "check {kind} `{stream}`, region {region}, endpoint {endpoint} and any proxy between; holding until it is accepted"
             ),
         },
     }
@@ -238,7 +273,7 @@ pub(super) fn of_credentials(reason: &str) -> Fault {
 mod tests {
     use super::*;
 
-    const PLACE: Place<'_> = Place { endpoint: "https://e/", region: "eu-west-1", stream: "logs" };
+    const PLACE: Place<'_> = Place { endpoint: "https://e/", region: "eu-west-1", stream: "logs", words: &FIREHOSE };
 
     fn meaning_of(status: u16, code: &str, said: &str) -> Meaning {
         of_response(status, code, said, PLACE).meaning
@@ -278,6 +313,14 @@ mod tests {
             (301, "", "", Hold),
             (404, "", "", Hold),
             (407, "", "", Hold),
+            (400, "KMSThrottlingException", "", SlowDown),
+            (400, "KMSDisabledException", "", Hold),
+            (400, "KMSInvalidStateException", "", Hold),
+            (400, "KMSAccessDeniedException", "", Hold),
+            (400, "KMSNotFoundException", "", Hold),
+            (400, "KMSOptInRequired", "", Hold),
+            (500, "InternalFailureException", "", Unknown),
+            (400, "ValidationException", "Value 'a b' at 'streamName' failed to satisfy constraint", Hold),
             (400, "InvalidArgumentException", "Record 3 is too large", Poison),
             (400, "ValidationException", "1 validation error detected", Poison),
             (400, "SerializationException", "", Poison),
@@ -349,6 +392,15 @@ mod tests {
             (407, "", ["proxy", "HTTPS_PROXY"]),
         ] {
             let message = of_response(status, code, "", PLACE).message;
+            assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
+        }
+        let place = Place { words: &KINESIS, ..PLACE };
+        for (code, words) in [
+            ("AccessDeniedException", ["kinesis:PutRecords", "stream `logs`"]),
+            ("ResourceNotFoundException", ["`kinesisStream`", "`kinesis.endpoint`"]),
+            ("KMSDisabledException", ["KMS", "Kinesis Data Streams"]),
+        ] {
+            let message = of_response(400, code, "", place).message;
             assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
         }
         assert!(of_credentials("none").message.contains("awsAccessKeyId"));

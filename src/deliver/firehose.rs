@@ -1,44 +1,26 @@
-//! PutRecordBatch: the body goes out as it stands, the answer comes back as outcomes.
-//! Promises one attempt a call, an end to every call, and no copy of the body left behind once it is answered.
-//! Leaves the envelope to `session`, the signature to `wire`, meanings to `fault`, and retrying to the flow.
+//! PutRecordBatch of Firehose.
+//! Promises one attempt a call and an end to every call.
+//! Leaves the exchange to `caller`, which is that of Kinesis too.
 
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use bytes::Buf;
-use http_body_util::BodyExt;
 use memchr::memmem::Finder;
-use serde::Deserialize;
 
-use super::fault::{self, Place};
+use super::caller::{Caller, Dialect, PATIENCE};
+use super::fault;
 use super::session::Session;
-use super::wire::{self, NoAnswer, Skew};
-use super::{Answer, Call, Fault, Meaning, Outcome, Service};
-use crate::telemetry::clock;
+use super::{Answer, Call, Service};
 
-/// How long an answer may take, beside the time for sending the body.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The slowest link that a call is given time for, in bytes a second: 5.6 MB in 85 s.
-const SLOWEST_LINK: u64 = 64 * 1024;
-/// Largest answer that is kept: 500 outcomes are about 128 KiB.
-const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
-/// What says that nothing failed. It cannot stand inside a JSON string, where its quotes would be escaped.
-static NONE_FAILED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"FailedPutCount\":0"));
+static DIALECT: Dialect = Dialect {
+    stream_name: "\"DeliveryStreamName\":\"",
+    none_failed: LazyLock::new(|| Finder::new("\"FailedPutCount\":0")),
+    words: &fault::FIREHOSE,
+};
 
 /// Sends calls to Firehose. Cheap to clone; all clones share connections and credentials.
 #[derive(Clone, Debug)]
-pub struct Firehose {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    session: Session,
-    skew: Skew,
-    patience: Duration,
-}
+pub struct Firehose(Caller);
 
 impl Firehose {
     /// A service that calls through this session.
@@ -50,187 +32,26 @@ impl Firehose {
     /// The same with another time to wait for an answer, beside the time for sending the body; 30 s else.
     #[must_use]
     pub fn with_patience(session: Session, patience: Duration) -> Self {
-        Self { shared: Arc::new(Shared { session, skew: Skew::default(), patience }) }
+        Self(Caller::new(session, &DIALECT, patience))
     }
 }
 
 impl Service for Firehose {
     async fn put(&self, call: Call) -> Answer {
-        self.shared.put(call).await
+        self.0.put(call).await
     }
-}
-
-impl Shared {
-    async fn put(&self, call: Call) -> Answer {
-        // Only a failure needs the name of the stream, and by then the body itself is gone.
-        let head = call.body.slice(..call.body.len().min(256));
-        let watch = CaptureSmithyConnection::new();
-        let limit = self.patience + Duration::from_secs(call.body.len() as u64 / SLOWEST_LINK);
-        let now = now();
-        let credentials = match self.session.keys.credentials(now).await {
-            Ok(credentials) => credentials,
-            Err(error) => return Answer::Failed(fault::of_credentials(&wire::causes(&error))),
-        };
-        let exchange = async {
-            let mut response = wire::post(&self.session, &credentials, &self.skew, now, call.body, &watch).await?;
-            let body = read(&mut response).await?;
-            Ok((response, body))
-        };
-        let exchanged = match tokio::time::timeout(limit, exchange).await {
-            Ok(exchanged) => exchanged,
-            Err(_) => Err(NoAnswer { reason: format!("no answer within {} s", limit.as_secs()), timeout: true }),
-        };
-        if let Ok((_, AnswerBody::NoneFailed)) = exchanged {
-            return Answer::Accepted;
-        }
-        let stream = stream_of(&head);
-        let place = Place { endpoint: self.session.endpoint(), region: self.session.region(), stream: &stream };
-        match exchanged {
-            Err(lost) => {
-                let connected = watch.get().is_some();
-                Answer::Failed(fault::of_connection(&lost.reason, lost.timeout, connected, place))
-            }
-            Ok((_, AnswerBody::NoneFailed)) => Answer::Accepted,
-            Ok((response, AnswerBody::Whole(body))) if response.status().is_success() => {
-                outcomes(&body, call.records).unwrap_or_else(|reason| Answer::Failed(misunderstood(&reason)))
-            }
-            Ok((response, AnswerBody::Whole(body))) => Answer::Failed(self.refusal(&response, &body, now, place).await),
-        }
-    }
-
-    /// The fault behind an answer that is no success; learns from it what the next attempt needs.
-    async fn refusal(&self, response: &HttpResponse, body: &[u8], now: SystemTime, place: Place<'_>) -> Fault {
-        let said: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
-        let code = response.headers().get("x-amzn-errortype").or(said.kind.as_deref()).or(said.code.as_deref());
-        let code = bare_code(code.unwrap_or_default());
-        if fault::is_about_credentials(code) {
-            let date = response.headers().get("date").unwrap_or_default();
-            if let Some(seconds) = self.skew.learn(date, now) {
-                return fault::of_clock(code, seconds);
-            }
-            self.session.keys.distrust().await;
-        }
-        fault::of_response(response.status().as_u16(), code, said.message.as_deref().unwrap_or_default(), place)
-    }
-}
-
-/// A signature carries the time of sending.
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_ms())
-}
-
-/// The stream that a body names, for words to the operator.
-fn stream_of(head: &[u8]) -> String {
-    const NAME: &[u8] = b"\"DeliveryStreamName\":\"";
-    let name = memchr::memmem::find(head, NAME).map(|at| &head[at + NAME.len()..]).unwrap_or_default();
-    let end = memchr::memchr(b'"', name).unwrap_or(0);
-    String::from_utf8_lossy(&name[..end]).into_owned()
-}
-
-/// An answer's body, as far as it is of interest.
-enum AnswerBody {
-    /// A success in which no record failed; the 500 record ids are not kept.
-    NoneFailed,
-    /// All of it.
-    Whole(Vec<u8>),
-}
-
-/// Reads the body to its end, so that the connection can be used again.
-async fn read(response: &mut HttpResponse) -> Result<AnswerBody, NoAnswer> {
-    let lost = |reason: String| NoAnswer { reason, timeout: false };
-    let success = response.status().as_u16() == 200;
-    let mut body = response.take_body();
-    let mut kept = Vec::new();
-    let mut none_failed = false;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| lost(wire::causes(error.as_ref())))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if none_failed {
-            continue;
-        }
-        // The service puts the count before the record ids: it stands in the first piece.
-        if kept.is_empty() && success && says_none_failed(data.chunk()) {
-            none_failed = true;
-        } else if kept.len() + data.len() > LARGEST_ANSWER {
-            return Err(lost(format!("the answer is longer than {LARGEST_ANSWER} bytes")));
-        } else {
-            kept.extend_from_slice(&data);
-        }
-    }
-    Ok(if none_failed { AnswerBody::NoneFailed } else { AnswerBody::Whole(kept) })
-}
-
-/// Whether the beginning of an answer already says that every record was accepted.
-fn says_none_failed(beginning: &[u8]) -> bool {
-    let head = &beginning[..beginning.len().min(256)];
-    NONE_FAILED
-        .find(head)
-        .and_then(|at| head.get(at + NONE_FAILED.needle().len()))
-        .is_some_and(|next| matches!(next, b',' | b'}'))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct BatchAnswer {
-    #[serde(default)]
-    request_responses: Vec<RecordAnswer>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RecordAnswer {
-    error_code: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct ErrorBody {
-    #[serde(rename = "__type")]
-    kind: Option<String>,
-    code: Option<String>,
-    #[serde(alias = "Message", alias = "errorMessage")]
-    message: Option<String>,
-}
-
-/// One outcome per record, or why the answer cannot be trusted.
-fn outcomes(body: &[u8], records: usize) -> Result<Answer, String> {
-    let answer: BatchAnswer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    if answer.request_responses.len() != records {
-        return Err(format!("{} outcomes for {records} records", answer.request_responses.len()));
-    }
-    if answer.request_responses.iter().all(|record| record.error_code.is_none()) {
-        return Ok(Answer::Accepted);
-    }
-    let outcome = |record: RecordAnswer| match record.error_code {
-        None => Outcome::Delivered,
-        Some(code) => Outcome::Again { throttled: fault::is_throttle(&code), code },
-    };
-    Ok(Answer::PerRecord(answer.request_responses.into_iter().map(outcome).collect()))
-}
-
-fn misunderstood(reason: &str) -> Fault {
-    Fault {
-        meaning: Meaning::Unknown,
-        code: "answer".to_owned(),
-        message: format!(
-            "the answer to an accepted call is not understood ({reason}); check what stands at the endpoint"
-        ),
-    }
-}
-
-/// `com.amazonaws.firehose#Code:http://…` is `Code`.
-fn bare_code(code: &str) -> &str {
-    let code = code.split(':').next().unwrap_or_default();
-    code.rsplit('#').next().unwrap_or_default().trim()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::session::{Settings, connect};
+    use crate::deliver::caller::says_none_failed;
+    use crate::deliver::session::{Settings, Target, connect};
+    use crate::deliver::{Meaning, Outcome};
     use bytes::{Bytes, BytesMut};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     /// What the scripted server does with one request.
     enum Act {
@@ -307,8 +128,9 @@ mod tests {
             region: Some("eu-west-1".into()),
             firehose_endpoint: Some(endpoint.to_owned()),
             access_key: Some(("AKIDEXAMPLE".into(), "secret".into())),
+            ..Settings::default()
         };
-        Firehose::with_patience(connect(&settings).await.unwrap(), Duration::from_millis(500))
+        Firehose::with_patience(connect(&settings, Target::Firehose).await.unwrap(), Duration::from_millis(500))
     }
 
     fn call(records: usize) -> Call {
@@ -412,9 +234,10 @@ mod tests {
     async fn a_count_that_only_begins_with_zero_or_comes_late_is_read_with_care() {
         let late = r#"{"RequestResponses":[{"RecordId":"a"}],"FailedPutCount" : 0}"#;
         assert_eq!(answer(Act::Say("200 OK", "", late.to_owned()), 1).await, Answer::Accepted);
-        assert!(!says_none_failed(b"{\"FailedPutCount\":07"));
-        assert!(!says_none_failed(b"{\"FailedPutCount\":10,"));
-        assert!(!says_none_failed(b"{\"m\":\"\\\"FailedPutCount\\\":0,\""));
+        let finder = &*DIALECT.none_failed;
+        assert!(!says_none_failed(b"{\"FailedPutCount\":07", finder));
+        assert!(!says_none_failed(b"{\"FailedPutCount\":10,", finder));
+        assert!(!says_none_failed(b"{\"m\":\"\\\"FailedPutCount\\\":0,\"", finder));
     }
 
     #[tokio::test]

@@ -12,8 +12,6 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_firehose::primitives::Blob;
-use aws_sdk_firehose::types::Record;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -42,6 +40,8 @@ pub struct Settings {
     pub region: Option<String>,
     /// Another endpoint than the region's own; `https` where no scheme is written.
     pub firehose_endpoint: Option<String>,
+    /// The same for Kinesis Data Streams.
+    pub kinesis_endpoint: Option<String>,
     /// Access key id and secret from the configuration file.
     pub access_key: Option<(String, String)>,
 }
@@ -53,6 +53,7 @@ impl std::fmt::Debug for Settings {
             .debug_struct("Settings")
             .field("region", &self.region)
             .field("firehose_endpoint", &self.firehose_endpoint)
+            .field("kinesis_endpoint", &self.kinesis_endpoint)
             .field("access_key", &self.access_key.as_ref().map(|(id, _)| id))
             .finish()
     }
@@ -62,8 +63,10 @@ impl std::fmt::Debug for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The SDK found no address to send to.
-    #[error("no endpoint for Firehose in region `{region}`: {reason}")]
+    #[error("no endpoint for {service} in region `{region}`: {reason}")]
     Endpoint {
+        /// The service.
+        service: &'static str,
         /// The region in use.
         region: String,
         /// What the SDK says.
@@ -77,6 +80,32 @@ pub enum SessionError {
         /// Why not.
         reason: String,
     },
+}
+
+/// The service that a session is with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Firehose: `PutRecordBatch`.
+    Firehose,
+    /// Kinesis Data Streams: `PutRecords`.
+    Kinesis,
+}
+
+impl Target {
+    /// As signatures and host names have it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Firehose => "firehose",
+            Self::Kinesis => "kinesis",
+        }
+    }
+
+    fn endpoint(self, settings: &Settings) -> Option<&str> {
+        match self {
+            Self::Firehose => settings.firehose_endpoint.as_deref(),
+            Self::Kinesis => settings.kinesis_endpoint.as_deref(),
+        }
+    }
 }
 
 /// The parts of a request that are the same for every call, as the SDK wrote them.
@@ -93,12 +122,13 @@ pub(super) struct Envelope {
 /// Everything a call needs beside its body.
 #[derive(Debug)]
 pub struct Session {
+    target: Target,
     /// The fixed parts of a request.
     pub(super) envelope: Envelope,
     /// The region that requests are signed for.
     pub(super) region: String,
     /// The credentials, fetched when first asked for.
-    pub(super) keys: Keys,
+    pub(super) keys: Arc<Keys>,
     /// What signs.
     pub(super) signer: Signer,
     /// The SDK's pooled connections.
@@ -117,35 +147,47 @@ impl Session {
     pub fn region(&self) -> &str {
         &self.region
     }
+
+    /// The same for another operation of the service, which shares keys and connections.
+    pub(super) fn aimed_at(&self, operation: &'static str) -> Option<Self> {
+        let mut envelope = self.envelope.clone();
+        envelope.headers.insert("x-amz-target", http::HeaderValue::from_static(operation));
+        let (signer, region) = (signer(self.target, &envelope, &self.region)?, self.region.clone());
+        let (keys, connector) = (self.keys.clone(), self.connector.clone());
+        Some(Self { target: self.target, envelope, region, keys, signer, connector })
+    }
+}
+
+fn signer(target: Target, envelope: &Envelope, region: &str) -> Option<Signer> {
+    let header = |name: &str| envelope.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Signer::new(target.name(), &envelope.uri, region, header("content-type"), header("x-amz-target"))
 }
 
 /// Finds region, endpoint and certificates; sends nothing and does not wait for credentials.
 ///
 /// # Errors
 /// When no endpoint can be made out of the settings and the environment, or the extra certificates cannot be read.
-pub async fn connect(settings: &Settings) -> Result<Session, SessionError> {
-    let region = region(settings).await;
-    let config = sdk_config(settings, &region).await;
-    let envelope = envelope(&config, &region).await?;
-    let keys = keys(settings, &region);
-    let header = |name: &str| envelope.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let signer = Signer::new(&envelope.uri, &region, header("content-type"), header("x-amz-target"));
-    let Some(signer) = signer else {
+pub async fn connect(settings: &Settings, target: Target) -> Result<Session, SessionError> {
+    let region = region(settings, target).await;
+    let config = sdk_config(settings, target, &region).await;
+    let envelope = envelope(&config, target, &region).await?;
+    let keys = keys(settings, target, &region);
+    let Some(signer) = signer(target, &envelope, &region) else {
         let reason = format!("`{}` is an address with a query or an unusual path", envelope.address);
-        return Err(SessionError::Endpoint { region, reason });
+        return Err(SessionError::Endpoint { service: target.name(), region, reason });
     };
     let connector = connector(&envelope.uri)?;
-    Ok(Session { envelope, region, keys, signer, connector })
+    Ok(Session { target, envelope, region, keys: Arc::new(keys), signer, connector })
 }
 
-fn keys(settings: &Settings, region: &str) -> Keys {
+fn keys(settings: &Settings, target: Target, region: &str) -> Keys {
     match &settings.access_key {
         Some((id, secret)) => Keys::fixed(Credentials::new(id, secret, None, None, "configuration file")),
         None => Keys::chain(Arc::new({
             let (settings, region) = (settings.clone(), region.to_owned());
             move || {
                 let (settings, region) = (settings.clone(), region.clone());
-                Box::pin(async move { sdk_config(&settings, &region).await.credentials_provider() })
+                Box::pin(async move { sdk_config(&settings, target, &region).await.credentials_provider() })
             }
         })),
     }
@@ -159,7 +201,8 @@ impl Identity {
     /// Those of the settings and the environment; none is fetched before it is asked for.
     #[must_use]
     pub fn of(settings: &Settings, region: &str) -> Self {
-        Self(keys(settings, region))
+        // The chain of providers is the same whatever is called.
+        Self(keys(settings, Target::Firehose, region))
     }
 
     /// Credentials that are good now.
@@ -178,12 +221,12 @@ impl Identity {
 
 /// The SDK's view of the environment. Its retries are left on for the credentials that it fetches (IMDS, STS); calls to
 /// the stream do not pass its retry loop, so attempts are counted by the flow alone.
-async fn sdk_config(settings: &Settings, region: &str) -> SdkConfig {
+async fn sdk_config(settings: &Settings, target: Target, region: &str) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
     if let Ok(name) = AppName::new("datalake-agent") {
         loader = loader.app_name(name);
     }
-    if let Some(endpoint) = &settings.firehose_endpoint {
+    if let Some(endpoint) = target.endpoint(settings) {
         loader = loader.endpoint_url(with_scheme(endpoint));
     }
     if let Some((id, secret)) = &settings.access_key {
@@ -194,11 +237,11 @@ async fn sdk_config(settings: &Settings, region: &str) -> SdkConfig {
 }
 
 /// The region: as configured, else as the endpoint's name says, else environment and profile, else the instance's own.
-async fn region(settings: &Settings) -> String {
+async fn region(settings: &Settings, target: Target) -> String {
     if let Some(region) = &settings.region {
         return region.clone();
     }
-    if let Some(region) = settings.firehose_endpoint.as_deref().and_then(region_of_endpoint) {
+    if let Some(region) = target.endpoint(settings).and_then(region_of_endpoint) {
         return region.to_owned();
     }
     let environment = EnvironmentVariableRegionProvider::new();
@@ -209,7 +252,7 @@ async fn region(settings: &Settings) -> String {
         return region.as_ref().to_owned();
     }
     // An endpoint that is not AWS's own does not care; only then is the instance worth a question.
-    if settings.firehose_endpoint.is_none()
+    if target.endpoint(settings).is_none()
         && let Ok(Some(region)) =
             tokio::time::timeout(REGION_TIMEOUT, DefaultRegionChain::builder().build().region()).await
     {
@@ -227,7 +270,12 @@ fn region_of_endpoint(endpoint: &str) -> Option<&str> {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let host = host.split(['/', ':']).next()?;
     let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|suffix| host.ends_with(suffix));
-    let mut labels = host.split('.').skip_while(|label| !matches!(*label, "firehose" | "firehose-fips"));
+    let mut labels = host.split('.').skip_while(|label| {
+        !matches!(
+            *label,
+            "firehose" | "firehose-fips" | "kinesis" | "kinesis-fips" | "data-kinesis" | "data-kinesis-fips"
+        )
+    });
     let region = labels.nth(1)?;
     (is_aws && region.contains('-')).then_some(region)
 }
@@ -238,23 +286,27 @@ fn with_scheme(endpoint: &str) -> String {
 }
 
 /// Has the SDK write one request, which is not sent, and keeps its address and headers.
-async fn envelope(config: &SdkConfig, region: &str) -> Result<Envelope, SessionError> {
-    let failed = |reason: String| SessionError::Endpoint { region: region.to_owned(), reason };
+async fn envelope(config: &SdkConfig, target: Target, region: &str) -> Result<Envelope, SessionError> {
+    let service = target.name();
+    let failed = |reason: String| SessionError::Endpoint { service, region: region.to_owned(), reason };
     let capture = Capture::default();
     let connector = SharedHttpConnector::new(capture.clone());
-    let placeholder = Credentials::new("placeholder", "placeholder", None, None, "placeholder");
-    let client = aws_sdk_firehose::Client::from_conf(
-        aws_sdk_firehose::config::Builder::from(config)
-            .credentials_provider(placeholder)
-            .http_client(http_client_fn(move |_, _| connector.clone()))
-            .build(),
-    );
-    let record = Record::builder().data(Blob::new("")).build().map_err(|error| failed(error.to_string()))?;
-    let outcome = client.put_record_batch().delivery_stream_name("placeholder").records(record).send().await;
+    let mut config = config.to_builder();
+    config.set_credentials_provider(Some(SharedCredentialsProvider::new(Credentials::new(
+        "placeholder",
+        "placeholder",
+        None,
+        None,
+        "placeholder",
+    ))));
+    let config = config.http_client(http_client_fn(move |_, _| connector.clone())).build();
+    let refused = match target {
+        Target::Firehose => write_to_firehose(&config).await,
+        Target::Kinesis => write_to_kinesis(&config).await,
+    };
     let captured = capture.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(request) = captured else {
-        let reason = outcome.err().map(|error| super::wire::causes(&error));
-        return Err(failed(reason.unwrap_or_default()));
+        return Err(failed(refused.unwrap_or_default()));
     };
     let request = request.try_into_http1x().map_err(|error| failed(error.to_string()))?;
     let (mut parts, _) = request.into_parts();
@@ -275,6 +327,22 @@ async fn envelope(config: &SdkConfig, region: &str) -> Result<Envelope, SessionE
     }
     let address = parts.uri.to_string();
     Ok(Envelope { uri: parts.uri, address, headers: parts.headers })
+}
+
+/// Makes a call with nothing in it; why the SDK refuses to, if it does.
+async fn write_to_firehose(config: &SdkConfig) -> Option<String> {
+    use aws_sdk_firehose::{Client, primitives::Blob, types::Record};
+    let record = Record::builder().data(Blob::new("")).build().ok()?;
+    let call = Client::new(config).put_record_batch().delivery_stream_name("placeholder").records(record);
+    call.send().await.err().map(|error| super::wire::causes(&error))
+}
+
+/// The same for Kinesis.
+async fn write_to_kinesis(config: &SdkConfig) -> Option<String> {
+    use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
+    let record = PutRecordsRequestEntry::builder().data(Blob::new("")).partition_key("placeholder").build().ok()?;
+    let call = Client::new(config).put_records().stream_name("placeholder").records(record);
+    call.send().await.err().map(|error| super::wire::causes(&error))
 }
 
 /// A connector that keeps the request instead of sending it.
@@ -340,6 +408,8 @@ mod tests {
             ("https://firehose.eu-west-1.example.com", None),
             ("http://127.0.0.1:4573", None),
             ("https://firehose.amazonaws.com", None),
+            ("kinesis.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            ("https://123456789012.data-kinesis.us-east-1.amazonaws.com", Some("us-east-1")),
         ] {
             assert_eq!(region_of_endpoint(endpoint), region, "{endpoint}");
         }
@@ -357,9 +427,10 @@ mod tests {
         let settings = Settings {
             region: Some("eu-west-1".into()),
             firehose_endpoint: Some("http://127.0.0.1:9/base".into()),
+            kinesis_endpoint: Some("http://127.0.0.1:8".into()),
             access_key: Some(("id".into(), "secret".into())),
         };
-        let session = connect(&settings).await.unwrap();
+        let session = connect(&settings, Target::Firehose).await.unwrap();
         let headers = &session.envelope.headers;
         assert_eq!(headers["x-amz-target"], "Firehose_20150804.PutRecordBatch");
         assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
@@ -368,6 +439,10 @@ mod tests {
         assert!(!headers.contains_key("authorization") && !headers.contains_key("x-amz-date"));
         assert_eq!(session.region(), "eu-west-1");
         assert!(session.endpoint().starts_with("http://127.0.0.1:9/base"), "{}", session.endpoint());
+        let session = connect(&settings, Target::Kinesis).await.unwrap();
+        assert_eq!(session.envelope.headers["x-amz-target"], "Kinesis_20131202.PutRecords");
+        assert_eq!(session.envelope.headers["content-type"], "application/x-amz-json-1.1");
+        assert_eq!(session.endpoint(), "http://127.0.0.1:8/");
     }
 
     #[tokio::test]
@@ -377,7 +452,7 @@ mod tests {
             access_key: Some(("id".into(), "secret".into())),
             ..Settings::default()
         };
-        let session = connect(&settings).await.unwrap();
+        let session = connect(&settings, Target::Firehose).await.unwrap();
         assert_eq!(session.endpoint(), "https://firehose.eu-west-1.amazonaws.com/");
         assert_eq!(session.region(), "eu-west-1");
     }

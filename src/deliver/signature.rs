@@ -12,11 +12,10 @@ use aws_smithy_types::date_time::Format;
 use http::Uri;
 use sha2::{Digest, Sha256};
 
-const SERVICE: &str = "firehose";
-
 /// Signs requests to one address with one target.
 #[derive(Debug)]
 pub(super) struct Signer {
+    service: &'static str,
     region: String,
     /// The canonical request up to and with the host.
     before_date: String,
@@ -43,8 +42,14 @@ pub(super) struct Signed {
 }
 
 impl Signer {
-    /// A signer for requests to `uri`; nothing if the address has parts that a service's address does not have.
-    pub(super) fn new(uri: &Uri, region: &str, content_type: &str, target: &str) -> Option<Self> {
+    /// A signer for requests to this service at `uri`; nothing if the address has parts that a service's has not.
+    pub(super) fn new(
+        service: &'static str,
+        uri: &Uri,
+        region: &str,
+        content_type: &str,
+        target: &str,
+    ) -> Option<Self> {
         let path = uri.path();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
         if uri.query().is_some() || !path.bytes().all(plain) || path.contains("//") || path.contains("/.") {
@@ -56,6 +61,7 @@ impl Signer {
             None => uri.host()?.to_owned(),
         };
         Some(Self {
+            service,
             region: region.to_owned(),
             before_date: format!("POST\n{path}\n\ncontent-type:{content_type}\nhost:{host}\nx-amz-date:"),
             after_token: format!("x-amz-target:{target}\n\n"),
@@ -66,7 +72,7 @@ impl Signer {
     /// The headers that sign this body at this time.
     pub(super) fn sign(&self, body: &[u8], credentials: &Credentials, time: SystemTime) -> Signed {
         let date = date(time);
-        let (day, region) = (&date[..8], &self.region);
+        let (day, region, service) = (&date[..8], &self.region, self.service);
         let mut canonical = String::with_capacity(2048);
         canonical.push_str(&self.before_date);
         canonical.push_str(&date);
@@ -84,11 +90,11 @@ impl Signer {
         canonical.push_str(signed_headers);
         canonical.push('\n');
         push_hash(&mut canonical, body);
-        let mut to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/{SERVICE}/aws4_request\n");
+        let mut to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/{service}/aws4_request\n");
         push_hash(&mut to_sign, canonical.as_bytes());
         let signature = self.with_key(day, credentials, time, |key| calculate_signature(key, to_sign.as_bytes()));
         let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={}/{day}/{region}/{SERVICE}/aws4_request, SignedHeaders={signed_headers}, \
+            "AWS4-HMAC-SHA256 Credential={}/{day}/{region}/{service}/aws4_request, SignedHeaders={signed_headers}, \
              Signature={signature}",
             credentials.access_key_id()
         );
@@ -109,7 +115,7 @@ impl Signer {
         {
             return use_it(key);
         }
-        let key = generate_signing_key(with.secret_access_key(), time, &self.region, SERVICE).as_ref().to_vec();
+        let key = generate_signing_key(with.secret_access_key(), time, &self.region, self.service).as_ref().to_vec();
         let signature = use_it(&key);
         *held = Some(DayKey { day: day.to_owned(), credentials: with.clone(), key });
         signature
@@ -151,7 +157,7 @@ mod tests {
         let parameters = SigningParams::builder()
             .identity(&identity)
             .region("eu-west-1")
-            .name(SERVICE)
+            .name("firehose")
             .time(time)
             .settings(SigningSettings::default())
             .build()
@@ -176,7 +182,7 @@ mod tests {
                 "http://127.0.0.1:4573/", "http://localhost:80/base/path", "https://[::1]:8443/", "http://example.com",
             ]),
         ) {
-            let signer = Signer::new(&uri.parse().unwrap(), "eu-west-1", TYPE, TARGET).unwrap();
+            let signer = Signer::new("firehose", &uri.parse().unwrap(), "eu-west-1", TYPE, TARGET).unwrap();
             // Twice each, so that a kept key is used, and in turns, so that it is given up.
             for seconds in seconds.iter().chain(&seconds) {
                 for secret in &secrets {
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn an_address_that_no_service_has_is_refused() {
         for uri in ["http://e/?a=b", "http://e/a%20b", "http://e/a//b", "http://e/../b", "http://e/a+b"] {
-            assert!(Signer::new(&uri.parse().unwrap(), "r", TYPE, TARGET).is_none(), "{uri}");
+            assert!(Signer::new("firehose", &uri.parse().unwrap(), "r", TYPE, TARGET).is_none(), "{uri}");
         }
     }
 }

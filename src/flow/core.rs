@@ -148,6 +148,8 @@ pub struct Core {
 struct Stream {
     info: Arc<OriginInfo>,
     framer: Framer,
+    /// The partition key of its lines, where keys come from paths.
+    key: Option<Arc<str>>,
     /// No more bytes will come, and none are held.
     ended: bool,
 }
@@ -185,13 +187,16 @@ impl Core {
     pub fn new(settings: Settings, lease: Lease, seed: u64, now: Instant) -> Self {
         assert!(settings.max_concurrent_requests > 0, "a flow without calls would never end");
         assert!(settings.framing.max_line_bytes <= settings.batch.longest_line(), "a line must fit into a record");
+        let in_turn = !settings.batch.form.is_ordered() || settings.max_concurrent_requests == 1;
+        assert!(in_turn, "order is kept by one call at a time");
+        let mut random = fastrand::Rng::with_seed(seed);
         Self {
             origins: BTreeMap::new(),
             ledger: Ledger::default(),
             processing: None,
-            packer: Packer::new(settings.batch.clone()),
+            packer: Packer::new(settings.batch.clone(), random.fork()),
             pace: Pace::new(settings.pace, now),
-            random: fastrand::Rng::with_seed(seed),
+            random,
             inbox: None,
             joining: BTreeSet::new(),
             ready: VecDeque::new(),

@@ -92,6 +92,7 @@ impl Host {
         let state = host.state().display().to_string();
         host.top("stateDirectory", json!(state))
             .top("firehose.endpoint", json!(endpoint))
+            .top("kinesis.endpoint", json!(endpoint))
             .top("region", json!("eu-west-1"))
     }
 
@@ -109,6 +110,16 @@ impl Host {
 
     /// A flow as it stands in the configuration, whatever its source.
     pub(crate) fn whole_flow(mut self, flow: Value) -> Self {
+        self.flows.push(flow);
+        self
+    }
+
+    /// A flow like it to a stream of Kinesis.
+    pub(crate) fn flow_to_kinesis(mut self, pattern: &str, stream: &str, more: Value) -> Self {
+        let mut flow = self.flow_json(pattern, stream, more);
+        let keys = flow.as_object_mut().unwrap();
+        keys.remove("deliveryStream");
+        keys.insert("kinesisStream".to_owned(), json!(stream));
         self.flows.push(flow);
         self
     }

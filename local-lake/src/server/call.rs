@@ -12,8 +12,9 @@ use jiff::Timestamp;
 
 use crate::count::Scanner;
 use crate::faults::{self, Decision, Fault};
+use crate::kinesis;
 use crate::limits;
-use crate::protocol::{self, Operation, Put, RecordFailure, Refusal};
+use crate::protocol::{self, Operation, Put, RecordFailure, Refusal, Service};
 use crate::server::Shared;
 use crate::stats::CallSeen;
 use crate::store::Arrival;
@@ -79,7 +80,7 @@ pub(super) async fn call(
     };
     seen.stored = failures.iter().filter(|failure| failure.is_none()).count();
     let mut tally = shared.tally();
-    tally.stored(&put.stream, &put.sizes, &failures, lines);
+    tally.stored(&put, &failures, lines, operation.service());
     if decision.fault == Fault::AnswerLost {
         tally.stats.answers_lost += 1;
         return Answered::Lost;
@@ -87,8 +88,26 @@ pub(super) async fn call(
     drop(tally);
     Answered::Stored(match operation {
         Operation::PutRecordBatch => shared.ids.batch_answer(decision.call, &failures),
+        Operation::PutRecords | Operation::DescribeStreamSummary => kinesis::answer(&put.places, &failures),
         Operation::PutRecord => shared.ids.single_answer(decision.call),
     })
+}
+
+/// What a stream of Kinesis is like; no fault but one of its own happens to this call.
+pub(super) async fn describe(shared: &Shared, head: &Parts, body: Incoming) -> Result<String, Refusal> {
+    let read = read(body, false).await.map_err(|_| Refusal::serialization("the body cannot be read"))?;
+    shared.signatures.check_head(&head.headers, Timestamp::now().as_second(), Service::Kinesis)?;
+    shared.signatures.check_body(head, &read.body)?;
+    let stream = kinesis::asked_about(&read.body)?;
+    limits::check_stream_name(&stream, Service::Kinesis)?;
+    let refused = shared.faults.of_description().and_then(|fault| fault.refusal(&stream, Service::Kinesis));
+    if let Some(refusal) = refused {
+        return Err(refusal);
+    }
+    if shared.streams.as_ref().is_some_and(|streams| !streams.contains(&stream)) {
+        return Err(faults::not_found(&stream, Service::Kinesis));
+    }
+    Ok(kinesis::description(&stream, &shared.shards))
 }
 
 /// The connection ends with a reset.
@@ -108,29 +127,36 @@ fn check(
     seen: &mut CallSeen,
     clock: Timestamp,
 ) -> Result<(Put, Vec<Option<RecordFailure>>), Refusal> {
-    if decision.fault.refusal("").is_some() {
+    let service = operation.service();
+    if decision.fault.refusal("", service).is_some() {
         note_refused(seen, &read, operation);
-        return Err(decision.fault.refusal(&seen.stream).expect("which stream does not change what is refused"));
+        return Err(decision
+            .fault
+            .refusal(&seen.stream, service)
+            .expect("which stream does not change what is refused"));
     }
-    shared.signatures.check_head(&head.headers, clock.as_second())?;
+    shared.signatures.check_head(&head.headers, clock.as_second(), service)?;
     shared.signatures.check_body(head, &read.body)?;
-    let put = match read.scanner {
+    let mut put = match read.scanner {
         Some(scanner) => {
             let counted = scanner.finish(operation)?;
-            Put { stream: counted.stream, payload: Vec::new(), sizes: counted.sizes }
+            Put { stream: counted.stream, sizes: counted.sizes, key_sizes: counted.key_sizes, ..Put::default() }
         }
         None => protocol::parse(operation, &read.body, Vec::new())?,
     };
-    limits::check_stream_name(&put.stream)?;
+    limits::check_stream_name(&put.stream, service)?;
     seen.stream.clone_from(&put.stream);
     seen.records = put.sizes.len();
     seen.bytes = put.sizes.iter().map(|size| *size as u64).sum();
-    limits::check_sizes(&put.sizes, shared.counted)?;
+    match service {
+        Service::Firehose => limits::check_sizes(&put.sizes, shared.counted)?,
+        Service::Kinesis => kinesis::check_sizes(&put.sizes, &put.key_sizes, shared.shards.settings().largest_record)?,
+    }
     if shared.streams.as_ref().is_some_and(|streams| !streams.contains(&put.stream)) {
-        return Err(faults::not_found(&put.stream));
+        return Err(faults::not_found(&put.stream, service));
     }
     if let Some(standing) = shared.faults.standing_for(&put.stream) {
-        if let Some(refusal) = standing.refusal(&put.stream) {
+        if let Some(refusal) = standing.refusal(&put.stream, service) {
             return Err(refusal);
         }
         match standing {
@@ -149,6 +175,9 @@ fn check(
     let single_failed = operation == Operation::PutRecord && failures.iter().any(Option::is_some);
     if single_failed || !shared.store().has_room() {
         return Err(Refusal::new(500, "ServiceUnavailableException", "Slow down."));
+    }
+    if service == Service::Kinesis {
+        shared.shards.place(&mut put, &mut failures, seen.arrived);
     }
     Ok((put, failures))
 }

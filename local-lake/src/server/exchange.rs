@@ -37,6 +37,12 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>, connecti
             return Some(refuse(shared, &refusal));
         }
     };
+    if operation == Operation::DescribeStreamSummary {
+        return Some(match call::describe(shared, &head, body).await {
+            Ok(description) => respond(StatusCode::OK, CONTENT_TYPE, None, description),
+            Err(refusal) => refuse(shared, &refusal),
+        });
+    }
     let mut decision = shared.faults.draw();
     shared.tally().stats.calls += 1;
     let mut seen = CallSeen {

@@ -8,9 +8,10 @@ mod mqtt;
 mod processing;
 
 use super::FlowPlan;
+use super::kinesis;
 use crate::batch::{self, Compression, firehose};
 use crate::config::report::{At, Kind, Report, printable, quoted};
-use crate::config::section::Placed;
+use crate::config::section::{Placed, subject};
 use crate::config::written::WrittenFlow;
 use crate::record::SettledFiles;
 use crate::source::file::discover::{Pattern, PatternError};
@@ -23,6 +24,10 @@ use std::time::Duration;
 const LONGEST_TERMINATOR: usize = 1024;
 /// A byte and a newline.
 const SMALLEST_LINE: usize = 2;
+/// Of a flow or a delivery stream (API reference of Firehose), in bytes.
+const LONGEST_NAME: usize = 64;
+/// Of a stream of Kinesis Data Streams (API reference), in bytes.
+const LONGEST_KINESIS_NAME: usize = 128;
 /// Below this a gzip member is mostly header.
 const SMALLEST_GZIP_BUFFER: usize = 1024;
 
@@ -53,13 +58,13 @@ fn refuse_same_clients(flows: &[FlowPlan], written: &[WrittenFlow], report: &mut
 
 /// The same files to the same stream twice would send every line twice.
 fn refuse_twins(written: &[WrittenFlow], report: &mut Report) {
-    let mut seen: HashMap<(&str, &str), &At> = HashMap::new();
+    let mut seen: HashMap<(bool, &str, &str), &At> = HashMap::new();
     for flow in written {
-        let Some(stream) = &flow.delivery_stream else { continue };
+        let Some(stream) = flow.stream() else { continue };
         for pattern in &flow.file_pattern {
-            match seen.get(&(stream.value.as_str(), pattern.value.as_str())) {
+            match seen.get(&(flow.is_to_kinesis(), stream.value.as_str(), pattern.value.as_str())) {
                 None => {
-                    seen.insert((&stream.value, &pattern.value), &pattern.at);
+                    seen.insert((flow.is_to_kinesis(), &stream.value, &pattern.value), &pattern.at);
                 }
                 Some(first) => {
                     let (path, found, stream) = (&pattern.at.path, quoted(&pattern.value), quoted(&stream.value));
@@ -76,7 +81,7 @@ fn refuse_twins(written: &[WrittenFlow], report: &mut Report) {
 fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
     let mut taken: HashSet<String> = HashSet::new();
     for name in written.iter().filter_map(|flow| flow.name.as_ref()) {
-        prove_name(name, report);
+        prove_name(name, LONGEST_NAME, report);
         if !taken.insert(name.value.clone()) {
             let message = format!("`{}` is {}, as that of another flow", name.at.path, quoted(&name.value));
             report.add(Kind::DuplicateFlow, &name.at, message, "give each flow another name, or none");
@@ -85,7 +90,7 @@ fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
     let mut last: HashMap<&str, usize> = HashMap::new();
     let mut names = Vec::with_capacity(written.len());
     for flow in written {
-        names.push(match (&flow.name, &flow.delivery_stream) {
+        names.push(match (&flow.name, flow.stream()) {
             (Some(name), _) => name.value.clone(),
             (None, None) => String::new(),
             (None, Some(stream)) => loop {
@@ -101,15 +106,15 @@ fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
     names
 }
 
-fn prove_name(name: &Placed<String>, report: &mut Report) -> bool {
+fn prove_name(name: &Placed<String>, longest: usize, report: &mut Report) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    let good = (1..=64).contains(&name.value.len()) && name.value.bytes().all(plain);
+    let good = (1..=longest).contains(&name.value.len()) && name.value.bytes().all(plain);
     if !good {
         let help = match name.value.rsplit_once('/') {
             Some((arn, stream)) if arn.starts_with("arn:") => {
                 format!("write the name alone, not the ARN: {}", quoted(stream))
             }
-            _ => "use 1 to 64 of the characters a-z A-Z 0-9 _ . -".to_owned(),
+            _ => format!("use 1 to {longest} of the characters a-z A-Z 0-9 _ . -"),
         };
         let message = format!("`{}` is {}, which is no name", name.at.path, quoted(&name.value));
         report.add(Kind::BadName, &name.at, message, help);
@@ -132,12 +137,13 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
         }
     }
     let process = processing::prove(written, report);
-    let stream = written.delivery_stream.as_ref().filter(|stream| prove_name(stream, report))?;
+    let stream = prove_stream(written, report)?;
+    let service = if written.is_to_kinesis() { "kinesis" } else { "firehose" };
     let from_start = written.from_start || mqtt.is_some();
     Some(FlowPlan {
         name,
         source: source::file::Settings {
-            stream: format!("firehose:{}", stream.value),
+            stream: format!("{service}:{}", stream.value),
             include,
             exclude,
             initial_position: if from_start { StartOfFile } else { EndOfFile },
@@ -157,30 +163,62 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
             max_records_per_second: written.max_records_per_second,
             max_requests_per_second: written.max_requests_per_second,
         },
-        max_concurrent_requests: usize::try_from(written.max_concurrent_requests).unwrap_or(1),
+        max_concurrent_requests: usize::try_from(written.max_concurrent_requests.value).unwrap_or(1),
     })
 }
 
+/// Either kind of stream, and not both.
+fn prove_stream<'a>(written: &'a WrittenFlow, report: &mut Report) -> Option<&'a Placed<String>> {
+    if let (Some(_), Some(kinesis)) = (&written.delivery_stream, &written.kinesis_stream) {
+        let message = format!("`{}` stands beside `deliveryStream`", kinesis.at.path);
+        report.add(Kind::Conflict, &kinesis.at, message, "keep one of the two; two streams are two flows");
+    }
+    let Some(stream) = written.stream() else {
+        if written.names_a_stream {
+            return None;
+        }
+        let message = format!("{} has no `deliveryStream`", subject(&written.at.path));
+        let help = "add \"deliveryStream\" with the name of a Firehose delivery stream, or \"kinesisStream\"";
+        report.add(Kind::Missing, &written.at, message, help);
+        return None;
+    };
+    let longest = if written.is_to_kinesis() { LONGEST_KINESIS_NAME } else { LONGEST_NAME };
+    prove_name(stream, longest, report).then_some(stream)
+}
+
 fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
-    // The quota of 4 MiB is taken as written; the calls keep a little below it.
-    let max_bytes = size(&written.max_buffer_size).min(firehose::CALL_BYTES);
-    let aggregated = size(&written.aggregated_size).min(max_bytes);
+    let (form, usual) = kinesis::prove_form(written, report);
+    let mut at_most = |given: &Option<Placed<u64>>, most: usize| {
+        let given = given.as_ref()?;
+        if size(given) > most {
+            let message =
+                format!("`{}` is {}, more than {} takes", given.at.path, given.value, kinesis::service(&form));
+            report.add(Kind::OutOfRange, &given.at, message, format!("write at most {most}, or leave the key out"));
+        }
+        Some(size(given).min(most))
+    };
+    // A quota in MiB is taken as written; the calls may keep a little below it.
+    let quota = form.call_bytes().next_multiple_of(1 << 20);
+    let max_bytes = at_most(&written.max_buffer_size, quota).unwrap_or(quota).min(form.call_bytes());
+    let aggregated = at_most(&written.aggregated_size, form.record_bytes());
+    let aggregated = if usual == 0 { 0 } else { aggregated.unwrap_or(usual).min(max_bytes) };
     if let (0, Some(lines)) = (aggregated, &written.max_lines_per_record) {
         let message = format!("`{}` has no effect when each line is a record", lines.at.path);
         report.add(Kind::NoEffect, &lines.at, message, "remove it, or give `aggregatedRecordSizeBytes` more than 0");
     }
     let settings = batch::Settings {
-        stream: written.delivery_stream.as_ref().map_or_else(String::new, |stream| stream.value.clone()),
+        stream: written.stream().map_or_else(String::new, |stream| stream.value.clone()),
         max_age: Duration::from_millis(written.max_buffer_age_millis),
         max_bytes,
         max_records: usize::try_from(written.max_buffer_records).unwrap_or(firehose::CALL_RECORDS),
         aggregated_record_bytes: (aggregated > 0).then_some(aggregated),
         max_lines_per_record: written.max_lines_per_record.as_ref().map(|lines| saturate(lines.value)),
         compression: written.compression,
+        form,
     };
-    let at = &written.max_buffer_size.at;
+    let at = written.max_buffer_size.as_ref().map_or(&written.at, |given| &given.at);
     let smallest = match written.compression {
-        Compression::None => SMALLEST_LINE,
+        Compression::None => SMALLEST_LINE + settings.form.frame(),
         Compression::Gzip { .. } => SMALLEST_GZIP_BUFFER,
     };
     if max_bytes < smallest || settings.longest_line() < SMALLEST_LINE {

@@ -23,7 +23,7 @@ fn what_is_left_out_has_its_documented_default() {
     assert_eq!(plan.state_directory.to_str(), Some("/var/lib/datalake-agent"));
     assert_eq!(plan.max_memory, ByteSize::mib(64));
     assert_eq!(plan.shutdown_timeout, Duration::from_secs(10));
-    assert!(plan.emit_metrics && plan.kinesis_endpoint.is_none());
+    assert!(plan.emit_metrics && plan.session.kinesis_endpoint.is_none());
     assert_eq!(
         (&plan.session.region, &plan.session.firehose_endpoint, &plan.session.access_key),
         (&None, &None, &None)
@@ -73,7 +73,7 @@ fn every_accepted_batch_size_makes_a_batch_that_holds_a_line() {
         assert_eq!(flow.framing.max_line_bytes, flow.batch.longest_line(), "{size}{gzip}");
         assert!(flow.framing.max_line_bytes > flow.framing.terminator.len(), "{size}{gzip}");
         // The packer asserts the rest of what it needs.
-        drop(crate::batch::Packer::new(flow.batch));
+        drop(crate::batch::Packer::new(flow.batch, fastrand::Rng::with_seed(1)));
     }
 }
 
@@ -105,7 +105,7 @@ fn an_endpoint_gets_its_scheme() {
         "flows": [{"filePattern": "/a", "deliveryStream": "a"}]}"#,
     );
     assert_eq!(plan.session.firehose_endpoint.as_deref(), Some("https://localhost:4573"));
-    assert_eq!(plan.kinesis_endpoint.as_deref(), Some("http://127.0.0.1:1"));
+    assert_eq!(plan.session.kinesis_endpoint.as_deref(), Some("http://127.0.0.1:1"));
     assert_eq!(plan.session.region.as_deref(), Some("eu-central-1"));
 }
 

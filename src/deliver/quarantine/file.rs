@@ -24,8 +24,11 @@ const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 pub struct Entry {
     /// When it was given up (RFC 3339, UTC).
     pub time: String,
-    /// The delivery stream it was for.
+    /// The stream it was for.
     pub stream: String,
+    /// Its partition key; a record that has one was for a stream of Kinesis Data Streams, the others for Firehose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_key: Option<String>,
     /// The flow that gave it up.
     pub flow: String,
     /// Where its bytes come from.
@@ -85,6 +88,7 @@ impl Entry {
         Self {
             time: time.to_owned(),
             stream: stream.to_owned(),
+            partition_key: given_up.partition_key.clone(),
             flow: flow.to_owned(),
             origins: origins.collect(),
             code: given_up.fault.code.clone(),

@@ -14,6 +14,7 @@ fn given_up(payload: &[u8]) -> GivenUp {
     let info = OriginInfo::new(PathBuf::from("/var/log/app 1.log"), key);
     GivenUp {
         payload: payload.to_vec(),
+        partition_key: None,
         lines: 2,
         extents: vec![(Arc::new(info), Position(100), Position(100 + payload.len() as u64))],
         fault: Fault {

@@ -140,6 +140,11 @@ impl Core {
         let attempts = refused.iter().map(|index| sealed.records()[*index].attempts).max().unwrap_or(1);
         let meaning = if throttled { Meaning::SlowDown } else { Meaning::Unknown };
         let due = now + retry::delay(meaning, attempts, self.random.u64(..));
+        if self.settings.batch.form.is_ordered() {
+            // Nothing may pass them: whatever has their keys is behind them, and no other call is under way.
+            let (sealed, attempts) = (sealed.only(refused.make_contiguous()), attempts);
+            return self.ready.push_front(Outbound { sealed, attempts, not_before: Some(due) });
+        }
         self.again.push(Again { sealed, indexes: refused, due });
     }
 
@@ -157,7 +162,7 @@ impl Core {
         self.tally.lines += record.lines as u64;
         self.tally.records += record.parts as u64;
         self.tally.payload += record.payload as u64;
-        self.tally.billed += record.billed();
+        self.tally.billed += record.billed;
     }
 
     pub(super) fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {

@@ -106,6 +106,7 @@ impl Held {
         match self {
             Self::Refused(sealed, fault) => vec![GivenUp {
                 payload: sealed.payload_of(0),
+                partition_key: sealed.partition_key_of(0),
                 lines: sealed.records()[0].lines,
                 extents: sealed.claims_of(0).map(extent).collect(),
                 fault: fault.clone(),
@@ -115,6 +116,7 @@ impl Held {
                 .iter()
                 .map(|failure| GivenUp {
                     payload: failure.payload.clone(),
+                    partition_key: None,
                     lines: 1,
                     extents: vec![extent(&failure.claim)],
                     fault: failure.fault(),

@@ -4,10 +4,11 @@
 //! Leaves sending to the core, answers to answers.
 
 use super::{Arrived, Core, Outbound, Stream};
-use crate::batch::{Claim, Lines, Packer};
+use crate::batch::{Claim, Lines, Packer, Sealed};
 use crate::framing::{Framed, Framer, Input as FramerInput, Room, Run};
 use crate::ledger::Track;
 use crate::record::{Arrival, Chunk, Origin, OriginInfo, Position};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Where the next line is tried to be put. A line that does not go into the open record begins the next; one that is
@@ -28,7 +29,8 @@ impl Core {
             Arrival::Opened { origin, info, start } => {
                 let framer = Framer::new(&self.settings.framing, start);
                 self.ledger.open(origin, start);
-                self.origins.insert(origin, Stream { info, framer, ended: false });
+                let key = self.packer.key_of_path(&info.path).map(Arc::from);
+                self.origins.insert(origin, Stream { info, framer, key, ended: false });
             }
             Arrival::Read(chunk) => {
                 self.tally.arrived += chunk.bytes.len() as u64;
@@ -105,7 +107,8 @@ impl Core {
             match stream.framer.next(input, room, now) {
                 Framed::Run(run) => {
                     let track = self.ledger.track(chunk.origin).expect("opened with the origin");
-                    pack(&mut self.packer, track, &run, chunk.read_at);
+                    let before = pack(&mut self.packer, track, &run, stream.key.as_deref(), chunk.read_at);
+                    self.queue(before);
                     self.seal_full();
                     target = Target::OpenRecord;
                 }
@@ -135,7 +138,7 @@ impl Core {
         let mut done = false;
         while !done && self.may_take_a_line() {
             match stream.framer.finish() {
-                Some(run) => self.take_line(origin, &stream.info, &run, now),
+                Some(run) => self.take_line(origin, &stream.info, stream.key.as_ref(), &run, now),
                 None => done = true,
             }
         }
@@ -160,7 +163,7 @@ impl Core {
             }
             let mut stream = self.origins.remove(&origin).expect("a joining origin is open");
             if let Some(run) = stream.framer.overdue(now) {
-                self.take_line(origin, &stream.info, &run, now);
+                self.take_line(origin, &stream.info, stream.key.as_ref(), &run, now);
             }
             if stream.framer.deadline().is_none() {
                 self.joining.remove(&origin);
@@ -178,12 +181,13 @@ impl Core {
     }
 
     /// Takes in a single line. Only while [`Core::may_take_a_line`].
-    fn take_line(&mut self, origin: Origin, info: &OriginInfo, run: &Run<'_>, now: Instant) {
+    fn take_line(&mut self, origin: Origin, info: &OriginInfo, key: Option<&Arc<str>>, run: &Run<'_>, now: Instant) {
         if self.processing.is_some() {
-            return self.process(origin, info, run, now);
+            return self.process(origin, info, key, run, now);
         }
         let track = self.ledger.track(origin).expect("opened with the origin");
-        pack(&mut self.packer, track, run, now);
+        let before = pack(&mut self.packer, track, run, key.map(AsRef::as_ref), now);
+        self.queue(before);
         self.seal_full();
     }
 
@@ -231,9 +235,13 @@ impl Core {
     }
 
     pub(super) fn seal_open_record(&mut self) {
-        if let Some(sealed) = self.packer.seal_record() {
-            self.ready.push_back(Outbound { sealed, attempts: 0, not_before: None });
-        }
+        let overflow = self.packer.seal_record();
+        self.queue(overflow);
+    }
+
+    /// A batch that had to be completed before what comes now.
+    pub(super) fn queue(&mut self, before: Option<Sealed>) {
+        self.ready.extend(before.map(|sealed| Outbound { sealed, attempts: 0, not_before: None }));
     }
 
     pub(super) fn discard(&mut self, origin: Origin, end: Position) {
@@ -254,8 +262,15 @@ impl Core {
 }
 
 /// Packs a run: the ledger lets the open record's newest claim stand for it, or gives another receipt.
-pub(super) fn pack(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_at: Instant) {
-    let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at };
+#[must_use]
+pub(super) fn pack(
+    packer: &mut Packer,
+    track: &mut Track,
+    run: &Run<'_>,
+    key: Option<&str>,
+    read_at: Instant,
+) -> Option<Sealed> {
+    let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at, key };
     let start = track.read();
     packer.append(lines, |newest| {
         if let Some(claim) = newest
@@ -266,5 +281,5 @@ pub(super) fn pack(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_a
             return None;
         }
         Some(Claim { receipt: track.admit(run.end), start, end: run.end })
-    });
+    })
 }

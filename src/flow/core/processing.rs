@@ -41,9 +41,11 @@ pub(super) struct Processing {
 }
 
 /// A processed record that waits for room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     origin: Origin,
+    /// The partition key of its file, where keys come from paths.
+    key: Option<Arc<str>>,
     end: Position,
     input: u64,
     read_at: Instant,
@@ -138,7 +140,9 @@ impl Core {
         let room = Room { bytes: self.settings.framing.max_line_bytes, lines: 1 };
         while self.may_process() {
             match stream.framer.next(input, room, now) {
-                Framed::Run(run) => self.process(chunk.origin, &stream.info, &run, chunk.read_at),
+                Framed::Run(run) => {
+                    self.process(chunk.origin, &stream.info, stream.key.as_ref(), &run, chunk.read_at);
+                }
                 Framed::Filtered { end, bytes } => {
                     self.tally.filtered += bytes;
                     if let Some(end) = end {
@@ -159,7 +163,14 @@ impl Core {
     }
 
     /// Takes one record through the steps. Only while [`Core::may_process`].
-    pub(super) fn process(&mut self, origin: Origin, info: &OriginInfo, run: &Run<'_>, read_at: Instant) {
+    pub(super) fn process(
+        &mut self,
+        origin: Origin,
+        info: &OriginInfo,
+        key: Option<&Arc<str>>,
+        run: &Run<'_>,
+        read_at: Instant,
+    ) {
         let processing = self.processing.as_mut().expect("asked by the caller");
         let track = self.ledger.track(origin).expect("opened with the origin");
         let start = track.read();
@@ -199,7 +210,7 @@ impl Core {
         if processing.out.is_empty() {
             return self.filter(origin, run);
         }
-        processing.waiting = Some(Waiting { origin, end: run.end, input: run.input, read_at });
+        processing.waiting = Some(Waiting { origin, key: key.cloned(), end: run.end, input: run.input, read_at });
         self.pack_waiting();
     }
 
@@ -212,7 +223,7 @@ impl Core {
     pub(super) fn pack_waiting(&mut self) -> bool {
         let Some(processing) = &self.processing else { return true };
         let bytes = processing.out.len();
-        let Some(Waiting { origin, end, input, read_at }) = processing.waiting else { return true };
+        let Some(Waiting { origin, key, end, input, read_at }) = processing.waiting.clone() else { return true };
         if !self.make_room_for_result(bytes) {
             return false;
         }
@@ -220,13 +231,14 @@ impl Core {
         processing.waiting = None;
         let track = self.ledger.track(origin).expect("opened with the origin");
         let run = Run { bytes: &processing.out, input, end, lines: 1 };
-        pack(&mut self.packer, track, &run, read_at);
+        let before = pack(&mut self.packer, track, &run, key.as_deref(), read_at);
         // One huge result must not pin its buffer for as long as the flow lives.
         let usual = self.settings.batch.longest_line();
         if processing.out.capacity() > usual {
             processing.out.clear();
             processing.out.shrink_to(usual);
         }
+        self.queue(before);
         self.seal_full();
         true
     }

@@ -196,7 +196,7 @@ impl Stream {
 }
 
 /// The position after the last newline, the bytes before it and the first bytes, as hashes.
-fn end_of_last_line(file: &File, size: u64) -> io::Result<(u64, Fingerprint, Fingerprint)> {
+pub(super) fn end_of_last_line(file: &File, size: u64) -> io::Result<(u64, Fingerprint, Fingerprint)> {
     let mut end = size;
     let lowest = size.saturating_sub(LONGEST_SEARCH);
     let position = loop {

@@ -2,6 +2,7 @@
 //! Promises that only content decides, that what is in doubt is shipped rather than dropped, and that a copy
 //! still being written is waited for. Leaves unpacking archives for the comparison to `verify`.
 
+use super::begin::end_of_last_line;
 use super::discover::{folder_of, name_of};
 use super::identity;
 use super::names;
@@ -33,7 +34,7 @@ pub(super) enum Verdict {
     Home(Id),
     /// It holds nothing but what this strand reads or has read.
     Copy(Id),
-    /// Up to this boundary it holds what another strand has read; whether the rest was read too cannot be said.
+    /// Up to this end of a line it holds what another strand has read; whether the rest was read too cannot be said.
     From(u64, Fingerprint),
     /// So far it holds nothing but what this strand reads; it may still grow.
     Growing(Id),
@@ -351,7 +352,11 @@ fn compare_with_lost(
     }
     // Shorter than what was read: a copy taken before the last read, or another file that begins alike.
     let older = lost.evidence.iter().rev().copied().find(|boundary| boundary.0 > 0 && holds(*boundary));
-    older.map_or(Verdict::Fresh, |(end, before)| Verdict::From(end, before))
+    // From where a line begins: the other's line may have gone on differently.
+    match older.and_then(|(end, _)| end_of_last_line(file, end).ok()) {
+        Some((start, before, _)) if start > 0 => Verdict::From(start, before),
+        _ => Verdict::Fresh,
+    }
 }
 
 /// Whether it was gone before anything of its content was seen: only family and size can tell it then, and as it

@@ -32,6 +32,8 @@ pub(super) struct Verify {
     head: Vec<u8>,
     /// The newest block, with the bytes before it that fingerprints may reach back to.
     window: Vec<u8>,
+    /// Where the last line before the window ended.
+    line_end: u64,
     boundaries: Vec<Boundary>,
 }
 
@@ -41,6 +43,8 @@ struct Boundary {
     end: u64,
     before: Fingerprint,
     holds: bool,
+    /// Where the last line at or before it ended, and the bytes before that; found when it holds.
+    line: (u64, Fingerprint),
 }
 
 impl Stream {
@@ -58,7 +62,7 @@ impl Stream {
                 Ok((decoder, head)) => {
                     let boundaries = self.boundaries(id, &path, &head);
                     let (at, window) = (head.len() as u64, head.clone());
-                    let mut verify = Verify { id, decoder, _slot: slot, at, head, window, boundaries };
+                    let mut verify = Verify { id, decoder, _slot: slot, at, head, window, line_end: 0, boundaries };
                     verify.check(0);
                     self.verifying.push_back(verify);
                 }
@@ -142,7 +146,10 @@ impl Stream {
                 let all = strand.evidence.iter().copied().chain(strand.evidence.is_empty().then(Default::default));
                 // A boundary without a hash (a finished archive's row) is no evidence.
                 let evident = all.filter(|(end, before)| *end == 0 || before.length > 0);
-                evident.map(|(end, before)| Boundary { strand: *other, end, before, holds: false })
+                evident.map(|(end, before)| {
+                    let line = Default::default();
+                    Boundary { strand: *other, end, before, holds: false, line }
+                })
             })
             .collect();
         boundaries.sort_by_key(|boundary| boundary.end);
@@ -200,7 +207,9 @@ impl Stream {
             .rev()
             .find(|boundary| boundary.holds && boundary.end > 0 && gone(&boundary.strand));
         if let Some(boundary) = shared {
-            return Verdict::From(boundary.end, boundary.before);
+            // From where a line begins: the other's line may have gone on differently.
+            let (start, before) = boundary.line;
+            return if start > 0 { Verdict::From(start, before) } else { Verdict::Fresh };
         }
         let family = self.strands.get(&verify.id).map(|strand| strand.family);
         let unseen = |id: &&Id| {
@@ -225,8 +234,11 @@ fn start(packing: Packing, file: std::fs::File) -> io::Result<(Decoder, Vec<u8>)
 impl Verify {
     /// Unpacks one block. Returns whether there may be more.
     fn step(&mut self) -> io::Result<bool> {
-        let keep = self.window.len().min(Fingerprint::LONGEST);
-        self.window.drain(..self.window.len() - keep);
+        let gone = self.window.len() - self.window.len().min(Fingerprint::LONGEST);
+        if let Some(newline) = memchr::memrchr(b'\n', &self.window[..gone]) {
+            self.line_end = self.at - self.window.len() as u64 + newline as u64 + 1;
+        }
+        self.window.drain(..gone);
         let count = self.decoder.read_into(&mut self.window, TURN)?;
         self.at += count as u64;
         if count > 0 {
@@ -241,12 +253,24 @@ impl Verify {
         let from = if count == 0 { 0 } else { self.at - count as u64 + 1 };
         for boundary in self.boundaries.iter_mut().filter(|boundary| (from..=self.at).contains(&boundary.end)) {
             let window = &self.window[..(boundary.end - start) as usize];
-            let window = &window[window.len().saturating_sub(Fingerprint::LONGEST)..];
-            boundary.holds = identity::ends_with(window, boundary.before);
+            boundary.holds = identity::ends_with(last_of(window), boundary.before);
+            boundary.line = match memchr::memrchr(b'\n', window) {
+                Some(newline) => {
+                    let line = &window[..=newline];
+                    (start + line.len() as u64, Fingerprint::of(last_of(line)))
+                }
+                // The line began before the window: its end is known, the bytes before it are gone.
+                None => (self.line_end, Fingerprint::default()),
+            };
         }
     }
 
     fn tail(&self) -> &[u8] {
-        &self.window[self.window.len().saturating_sub(Fingerprint::LONGEST)..]
+        last_of(&self.window)
     }
+}
+
+/// As many of the last bytes as a fingerprint is taken of.
+fn last_of(bytes: &[u8]) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(Fingerprint::LONGEST)..]
 }
