@@ -268,10 +268,14 @@ impl Receiver {
     fn collect(&mut self) -> bool {
         let Some(spool) = &mut self.spool else { return true };
         let standing = spool.collect();
+        let recovered = self.counters.full.value() == 1 && self.waiting.is_empty() && spool.has_reserve();
         self.counters.spool_bytes.set(standing.bytes);
         self.counters.spool_oldest.set(standing.oldest.unwrap_or(0));
         for (subscription, count) in self.counters.subscriptions.iter().zip(&standing.delivered) {
             subscription.delivered.add(*count);
+        }
+        if recovered {
+            self.stands(None);
         }
         standing.awaits
     }
