@@ -127,46 +127,45 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     })
 }
 
-/// Firehose as the plan says; connections are made by calls.
+/// Firehose as these settings say; connections are made by calls.
 ///
 /// # Errors
-/// When no endpoint can be made out of the plan and the environment.
-pub async fn firehose(plan: &Plan) -> Result<Firehose, SessionError> {
-    Ok(Firehose::new(session::connect(&plan.session, Target::Firehose).await?))
+/// When no endpoint can be made out of the settings and the environment.
+pub async fn firehose(settings: &session::Settings) -> Result<Firehose, SessionError> {
+    Ok(Firehose::new(session::connect(settings, Target::Firehose).await?))
 }
 
-/// Kinesis Data Streams as the plan says.
+/// Kinesis Data Streams as these settings say.
 ///
 /// # Errors
 /// As [`firehose`].
-pub async fn kinesis(plan: &Plan) -> Result<Kinesis, SessionError> {
-    Ok(Kinesis::new(session::connect(&plan.session, Target::Kinesis).await?))
+pub async fn kinesis(settings: &session::Settings) -> Result<Kinesis, SessionError> {
+    Ok(Kinesis::new(session::connect(settings, Target::Kinesis).await?))
 }
 
-/// Where the calls of each flow go; flows of one service share its connections.
+/// Where the calls of each flow go; flows with the same service, region and role share connections and credentials.
 async fn destinations(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
-    let (mut to_firehose, mut to_kinesis) = (None, None);
+    let mut to_firehose: Vec<(session::Settings, Firehose)> = Vec::new();
+    let mut to_kinesis: Vec<(session::Settings, Kinesis)> = Vec::new();
     let mut destinations = Vec::with_capacity(plan.flows.len());
     for flow in &plan.flows {
+        let settings = plan.session_of(flow);
         destinations.push(match &flow.batch.form {
             Form::Firehose => {
-                let firehose = match to_firehose.take() {
-                    Some(connected) => connected,
-                    None => firehose(plan).await?,
-                };
-                Destination::Firehose(to_firehose.insert(firehose).clone())
+                if !to_firehose.iter().any(|(known, _)| *known == settings) {
+                    to_firehose.push((settings.clone(), firehose(&settings).await?));
+                }
+                let connected = to_firehose.iter().find(|(known, _)| *known == settings);
+                Destination::Firehose(connected.expect("it was connected just now").1.clone())
             }
-            Form::Kinesis(settings) => {
-                let kinesis = match to_kinesis.take() {
-                    Some(connected) => connected,
-                    None => kinesis(plan).await?,
-                };
-                let kinesis = to_kinesis.insert(kinesis);
-                Destination::Kinesis(if settings.kpl {
-                    kinesis.aggregating(&flow.batch.stream)
-                } else {
-                    kinesis.clone()
-                })
+            Form::Kinesis(form) => {
+                if !to_kinesis.iter().any(|(known, _)| *known == settings) {
+                    to_kinesis.push((settings.clone(), kinesis(&settings).await?));
+                }
+                let connected = to_kinesis.iter().find(|(known, _)| *known == settings);
+                let kinesis = &connected.expect("it was connected just now").1;
+                let stream = &flow.batch.stream;
+                Destination::Kinesis(if form.kpl { kinesis.aggregating(stream) } else { kinesis.clone() })
             }
         });
     }

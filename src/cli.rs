@@ -5,6 +5,9 @@
 /// Says whether a configuration can run.
 pub mod check;
 
+/// Moves a host of the Kinesis Agent over.
+pub mod migrate;
+
 /// Shows what would be sent of an input, and why the rest would not.
 pub mod preview;
 
@@ -15,12 +18,15 @@ pub mod quarantine;
 pub mod reprocess;
 
 use crate::deliver::session::SessionError;
+use crate::deliver::session::Settings;
 use crate::exit::Exit;
+use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the configuration lies unless said otherwise.
 const CONFIGURATION: &str = "/etc/datalake/agent.json";
@@ -52,6 +58,8 @@ enum Command {
         #[command(subcommand)]
         act: QuarantineAct,
     },
+    /// Moves a host of the Kinesis Agent over: configuration and saved positions. Writes nothing without --write.
+    Migrate(Migrate),
     /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
     Preview {
         /// The configuration; `agent.d/*.json` beside it is read too.
@@ -73,6 +81,37 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
         config: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct Migrate {
+    /// The Kinesis Agent's folder, or its main file; `agent.d` beside that is read too.
+    #[arg(long, value_name = "PATH", default_value = "/etc/aws-kinesis")]
+    from: PathBuf,
+    /// The Kinesis Agent's database of positions, where its configuration does not name it.
+    #[arg(long, value_name = "FILE", conflicts_with = "without_checkpoints")]
+    checkpoints: Option<PathBuf>,
+    /// Moves the configuration alone; `initialPosition` then decides where reading begins.
+    #[arg(long)]
+    without_checkpoints: bool,
+    /// Where the new configuration goes; fragments go into `agent.d` beside it.
+    #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
+    config: PathBuf,
+    /// A state folder other than the usual one.
+    #[arg(long, value_name = "FOLDER")]
+    state_directory: Option<PathBuf>,
+    /// Writes the configuration and the positions.
+    #[arg(long)]
+    write: bool,
+    /// With --write: writes although some flows cannot move; those stay with the Kinesis Agent.
+    #[arg(long, requires = "write")]
+    leave_out: bool,
+    /// Reads beside the running Kinesis Agent and compares positions; sends and writes nothing.
+    #[arg(long, conflicts_with = "write")]
+    shadow: bool,
+    /// How long --shadow reads at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    patience: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,6 +158,7 @@ pub fn main() -> Exit {
             show(&config, request)
         }
         Command::Quarantine { act } => quarantine(act),
+        Command::Migrate(arguments) => moved(arguments),
     }
 }
 
@@ -146,6 +186,37 @@ fn run(config: &std::path::Path, format: LogFormat, level: Option<&str>) -> Exit
             Exit::Configuration
         }
     }
+}
+
+/// What is sent again, and as whom: all at once, or stream by stream where flows have regions or roles of their own.
+fn replays(plan: &config::Plan, only: Option<String>) -> Vec<(Settings, Option<String>)> {
+    if plan.flows.iter().all(|flow| plan.session_of(flow) == plan.session) {
+        return vec![(plan.session.clone(), only)];
+    }
+    let mut replays: Vec<(Settings, Option<String>)> = Vec::new();
+    for flow in plan.flows.iter().filter(|flow| only.as_ref().is_none_or(|only| *only == flow.batch.stream)) {
+        let stream = Some(flow.batch.stream.clone());
+        if !replays.iter().any(|(_, known)| *known == stream) {
+            replays.push((plan.session_of(flow), stream));
+        }
+    }
+    replays
+}
+
+fn moved(arguments: Migrate) -> Exit {
+    let act = migrate::Act {
+        write: arguments.write,
+        leave_out: arguments.leave_out,
+        shadow: arguments.shadow.then(|| Duration::from_secs(arguments.patience.into())),
+    };
+    let request = Request {
+        from: arguments.from,
+        checkpoints: arguments.checkpoints,
+        without_checkpoints: arguments.without_checkpoints,
+        config: arguments.config,
+        state_directory: arguments.state_directory,
+    };
+    migrate::migrate(&request, act, &mut std::io::stdout().lock())
 }
 
 fn quarantine(act: QuarantineAct) -> Exit {
@@ -180,12 +251,14 @@ fn quarantine(act: QuarantineAct) -> Exit {
             };
             runtime.block_on(async {
                 let failed = |error: SessionError| std::io::Error::other(error.to_string());
-                let firehose = app::firehose(&plan).await.map_err(failed)?;
-                let kinesis = app::kinesis(&plan).await.map_err(failed)?;
-                let services = (&firehose, &kinesis);
-                quarantine::replay(&plan.state_directory, stream.as_deref(), &mut reprocess, services, &mut out)
-                    .await
-                    .map(|_replayed| ())
+                for (settings, stream) in replays(&plan, stream) {
+                    let firehose = app::firehose(&settings).await.map_err(failed)?;
+                    let kinesis = app::kinesis(&settings).await.map_err(failed)?;
+                    let services = (&firehose, &kinesis);
+                    let stream = stream.as_deref();
+                    quarantine::replay(&plan.state_directory, stream, &mut reprocess, services, &mut out).await?;
+                }
+                Ok(())
             })
         }
     };

@@ -11,7 +11,7 @@ mod json;
 /// The table of all keys.
 pub mod keys;
 /// Which known word was meant.
-mod nearest;
+pub(crate) mod nearest;
 /// The same, proven runnable.
 pub mod plan;
 /// What is wrong, where, and what would do.

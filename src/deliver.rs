@@ -4,6 +4,8 @@
 
 /// One call and its answer, for both services.
 mod caller;
+/// As whom to call.
+pub mod credentials;
 /// What each failure means, and what the operator can do about it.
 mod fault;
 /// PutRecordBatch with the SDK's credentials, signature and connections.

@@ -9,6 +9,8 @@ pub enum Exit {
     Success,
     /// The command line is wrong.
     Usage,
+    /// What was compared differs.
+    Differs,
     /// A bug of ours; systemd starts the agent again.
     Software,
     /// The state folder cannot be made or used, or another agent holds it.
@@ -26,6 +28,7 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Usage => 64,
+            Self::Differs => 65,
             Self::Software => 70,
             Self::CannotCreate => 73,
             Self::InputOutput => 74,

@@ -32,6 +32,8 @@ pub mod checkpoint;
 pub mod telemetry;
 /// The plan, running: signals, drain, who died.
 pub mod app;
+/// A host of the Kinesis Agent moves over: its configuration and its saved positions.
+pub mod migrate;
 /// The commands.
 pub mod cli;
 /// The exit codes.

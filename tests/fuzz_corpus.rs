@@ -86,6 +86,14 @@ fn a_checkpoint_file_of_any_bytes_opens_to_something_or_is_moved_aside() {
     });
 }
 
+#[test]
+fn a_database_of_the_kinesis_agent_of_any_bytes_is_rows_or_a_message_and_stays_as_it_is() {
+    run("migrate", &corpus(&["fuzz/corpus/migrate"]), 400, |bytes| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        datalake_agent::migrate::checkpoints::fuzz(folder.path(), bytes);
+    });
+}
+
 /// Each parser of the processing stage: its door, with the corpus of its fuzz target.
 fn process(name: &str, rounds: u64) {
     let (_, door) = datalake_agent::process::fuzz::DOORS

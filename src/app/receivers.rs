@@ -1,11 +1,12 @@
 //! The receiving halves of MQTT flows: opened before anyone tails their spools, stopped before reading stops.
 //! Promises that a receiver that ends by itself is noticed. Leaves receiving to the source.
 
+use super::StartError;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::session::Identity;
 use crate::deliver::{Fault, GivenUp, Meaning};
 use crate::record::{FileKey, OriginInfo, Position};
-use crate::source::mqtt::{Counters, Keep, Receiver, RefusedPayload, Settings, Signer, SpoolError};
+use crate::source::mqtt::{Counters, Keep, Receiver, RefusedPayload, Settings, Signer};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -23,8 +24,8 @@ impl Receivers {
     /// Opens the spools and begins to receive.
     ///
     /// # Errors
-    /// When a spool cannot be opened.
-    pub(super) fn start(plan: &Plan) -> Result<Self, SpoolError> {
+    /// When a spool cannot be opened, or credentials not be asked for.
+    pub(super) fn start(plan: &Plan) -> Result<Self, StartError> {
         let (stop, stopped) = watch::channel(false);
         let (mut tasks, mut counters) = (JoinSet::new(), Vec::new());
         for flow in &plan.flows {
@@ -34,7 +35,7 @@ impl Receivers {
                 settings.clone(),
                 &plan.state_directory,
                 settled.clone(),
-                signer(plan, settings),
+                signer(plan, flow, settings)?,
                 keep(plan, flow),
             )?;
             counters.push((flow.name.clone(), receiver.counters()));
@@ -68,13 +69,15 @@ impl Receivers {
 }
 
 /// The agent's AWS credentials for addresses that are signed; asked for only there.
-fn signer(plan: &Plan, settings: &Settings) -> Signer {
-    let region = settings.sign_for.clone().unwrap_or_default();
-    let identity = Arc::new(Identity::of(&plan.session, &region));
-    Arc::new(move || {
+fn signer(plan: &Plan, flow: &FlowPlan, settings: &Settings) -> Result<Signer, StartError> {
+    let Some(region) = &settings.sign_for else {
+        return Ok(Arc::new(|| Box::pin(async { Err("this address is not to be signed".to_owned()) })));
+    };
+    let identity = Arc::new(Identity::of(&plan.session_of(flow), region)?);
+    Ok(Arc::new(move || {
         let identity = identity.clone();
         Box::pin(async move { identity.credentials().await })
-    })
+    }))
 }
 
 /// Keeps payloads that could not be lines in the quarantine of their flow.

@@ -13,7 +13,6 @@ pub(super) struct Foreign {
     pub(super) help: &'static str,
 }
 
-const LATER_CREDENTIALS: &str = "this version takes credentials from the AWS chain or `awsAccessKeyId`; a role can be assumed by an AWS profile (`role_arn`) in the environment of the agent";
 const JAVA: &str =
     "Java classes cannot be loaded; an AWS profile with `credential_process` runs a program of yours instead";
 const METRICS: &str = "this version sends no metrics to CloudWatch; remove the key";
@@ -41,15 +40,11 @@ const fn idle(name: &'static str, help: &'static str) -> Foreign {
 
 /// At the top level.
 pub(super) static TOP: &[Foreign] = &[
-    later("assumeRoleARN", LATER_CREDENTIALS),
-    later("assumeRoleExternalId", LATER_CREDENTIALS),
     later("userDefinedCredentialsProvider.classname", JAVA),
     later("userDefinedCredentialsProvider.location", JAVA),
-    later("sts.endpoint", LATER_CREDENTIALS),
-    renamed("kinesis.region", "use `region`, which holds for both services; it is also read out of `kinesis.endpoint`"),
     renamed(
         "checkpointFile",
-        "name a folder with `stateDirectory`; the saved positions of the Kinesis Agent are not read",
+        "name a folder with `stateDirectory`; `datalake-agent migrate` takes the saved positions of the Kinesis Agent over",
     ),
     renamed("firehose.region", "use `region`"),
     renamed("awsRegion", "use `region`"),

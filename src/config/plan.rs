@@ -2,6 +2,8 @@
 //! Promises that after a plan exists nothing can be misconfigured.
 //! Leaves the rules for patterns and regular expressions to the stages that use them.
 
+/// Where and as whom to call.
+mod access;
 /// The flows, one by one and against each other.
 mod flows;
 /// What only a flow to Kinesis Data Streams may say.
@@ -9,7 +11,6 @@ mod kinesis;
 
 pub(super) use flows::prove_flows;
 
-use super::endpoint;
 use super::report::{Kind, Report, quoted};
 use super::section::Placed;
 use super::written::Written;
@@ -57,6 +58,23 @@ pub struct FlowPlan {
     pub pace: deliver::pace::Settings,
     /// Calls under way at the same time; 1 keeps the order of lines.
     pub max_concurrent_requests: usize,
+    /// The region of its stream, where it is not that of all.
+    pub region: Option<String>,
+    /// The role for its stream, where it is not that of all.
+    pub role: Option<deliver::credentials::Role>,
+}
+
+impl Plan {
+    /// Where and as whom to call for this flow.
+    #[must_use]
+    pub fn session_of(&self, flow: &FlowPlan) -> deliver::session::Settings {
+        let mut session = self.session.clone();
+        if let Some(region) = &flow.region {
+            session = session.in_region(region);
+        }
+        session.role = flow.role.clone().or(session.role);
+        session
+    }
 }
 
 /// The budget where the configuration does not say: enough for a few flows at full speed.
@@ -116,14 +134,7 @@ pub fn set_aside(flows: &[FlowPlan]) -> u64 {
 
 /// Everything but the flows, and what concerns all flows together.
 pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool, report: &mut Report) -> Plan {
-    let firehose_endpoint = written.firehose_endpoint.as_ref().and_then(|given| prove_endpoint(given, report));
-    let kinesis_endpoint = written.kinesis_endpoint.as_ref().and_then(|given| prove_endpoint(given, report));
-    let session = deliver::session::Settings {
-        region: written.region.as_ref().and_then(|region| prove_region(region, report)),
-        firehose_endpoint,
-        kinesis_endpoint,
-        access_key: prove_access_key(&written, world_readable, report),
-    };
+    let session = access::prove(&written, world_readable, report);
     let max_memory = prove_memory(written.max_memory.as_ref(), &flows, report);
     let state_directory = prove_state_directory(&written.state_directory, report);
     let flows = flows.into_iter().map(|flow| prove_spool(flow, &state_directory, &session, &written, report)).collect();
@@ -172,54 +183,6 @@ fn prove_state_directory(given: &Placed<String>, report: &mut Report) -> PathBuf
         report.add(Kind::BadPath, &given.at, message, "remove \\u0000; no path can hold it");
     }
     PathBuf::from(text)
-}
-
-fn prove_endpoint(given: &Placed<String>, report: &mut Report) -> Option<String> {
-    match endpoint::parse(&given.value) {
-        Ok(endpoint) => {
-            if endpoint.exposed {
-                let message =
-                    format!("`{}` is {}: lines cross the network unencrypted", given.at.path, quoted(&given.value));
-                report.add(Kind::PlainHttp, &given.at, message, "use https://, unless this is a test");
-            }
-            Some(endpoint.url)
-        }
-        Err(help) => {
-            let message = format!("`{}` is {}, which is no address of a service", given.at.path, quoted(&given.value));
-            report.add(Kind::BadEndpoint, &given.at, message, help);
-            None
-        }
-    }
-}
-
-fn prove_region(given: &Placed<String>, report: &mut Report) -> Option<String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if given.value.len() <= 64 && given.value.bytes().all(plain) {
-        return Some(given.value.clone());
-    }
-    let message = format!("`{}` is {}, which is no name of a region", given.at.path, quoted(&given.value));
-    report.add(Kind::BadName, &given.at, message, "write it as AWS does, such as \"eu-central-1\"");
-    None
-}
-
-fn prove_access_key(written: &Written, world_readable: bool, report: &mut Report) -> Option<(String, String)> {
-    match (&written.access_key_id, &written.secret_access_key) {
-        (None, None) => None,
-        (Some(id), Some(secret)) => {
-            if world_readable {
-                let message = format!("everybody on this machine can read `{}`", secret.at.path);
-                let help = "run `chmod o-rwx` on the file, or better use the AWS credential chain";
-                report.add(Kind::Exposed, &secret.at, message, help);
-            }
-            Some((id.value.clone(), secret.value.clone()))
-        }
-        (Some(given), None) | (None, Some(given)) => {
-            let missing = if written.access_key_id.is_none() { "awsAccessKeyId" } else { "awsSecretAccessKey" };
-            let message = format!("`{}` is given without `{missing}`", given.at.path);
-            report.add(Kind::Missing, &given.at, message, "give both, or neither to use the AWS credential chain");
-            None
-        }
-    }
 }
 
 /// The budget is shared: at any time the flow with the largest call must be able to fill it while all others hold

@@ -22,6 +22,12 @@ pub(super) struct Written {
     pub(super) region: Option<Placed<String>>,
     pub(super) firehose_endpoint: Option<Placed<String>>,
     pub(super) kinesis_endpoint: Option<Placed<String>>,
+    pub(super) kinesis_region: Option<Placed<String>>,
+    pub(super) sts_endpoint: Option<Placed<String>>,
+    pub(super) fips: bool,
+    pub(super) dual_stack: bool,
+    pub(super) ca_bundle: Option<Placed<String>>,
+    pub(super) role: WrittenRole,
     pub(super) access_key_id: Option<Placed<String>>,
     pub(super) secret_access_key: Option<Placed<String>>,
     pub(super) emit_metrics: bool,
@@ -46,6 +52,8 @@ pub(super) struct WrittenFlow {
     pub(super) partition_key: Option<Placed<WrittenKey>>,
     pub(super) aggregation: Option<Placed<&'static str>>,
     pub(super) ordered: Option<Placed<bool>>,
+    pub(super) region: Option<Placed<String>>,
+    pub(super) role: WrittenRole,
     pub(super) max_record_size: Option<Placed<u64>>,
     pub(super) name: Option<Placed<String>>,
     pub(super) from_start: bool,
@@ -70,6 +78,13 @@ pub(super) struct WrittenFlow {
     pub(super) max_bytes_per_second: Option<u64>,
     pub(super) max_records_per_second: Option<u64>,
     pub(super) max_requests_per_second: Option<u64>,
+}
+
+/// A role to assume.
+#[derive(Debug)]
+pub(super) struct WrittenRole {
+    pub(super) arn: Option<Placed<String>>,
+    pub(super) external_id: Option<Placed<String>>,
 }
 
 /// Where partition keys come from.
@@ -102,6 +117,15 @@ pub(super) fn main(root: &Value, report: &mut Report) -> Option<(Written, Vec<Wr
         region: section.nonempty_text(&keys::REGION, report),
         firehose_endpoint: section.nonempty_text(&keys::FIREHOSE_ENDPOINT, report),
         kinesis_endpoint: section.nonempty_text(&keys::KINESIS_ENDPOINT, report),
+        kinesis_region: section.nonempty_text(&keys::KINESIS_REGION, report),
+        sts_endpoint: section.nonempty_text(&keys::STS_ENDPOINT, report),
+        fips: section.boolean(&keys::FIPS, report),
+        dual_stack: section.boolean(&keys::DUAL_STACK, report),
+        ca_bundle: section.nonempty_text(&keys::CA_BUNDLE, report),
+        role: WrittenRole {
+            arn: section.nonempty_text(&keys::ASSUME_ROLE, report),
+            external_id: section.nonempty_text(&keys::EXTERNAL_ID, report),
+        },
         access_key_id: section
             .nonempty_text(&keys::ACCESS_KEY_ID, report)
             .map(|id| at_its_key(id, &section, &keys::ACCESS_KEY_ID)),
@@ -162,6 +186,11 @@ fn flow(value: &Value, path: &str, report: &mut Report) -> Option<WrittenFlow> {
         partition_key: partition_key(&section, report),
         aggregation: section.given_choice(&keys::AGGREGATION, report),
         ordered: section.given_boolean(&keys::ORDERED, report),
+        region: section.nonempty_text(&keys::FLOW_REGION, report),
+        role: WrittenRole {
+            arn: section.nonempty_text(&keys::FLOW_ROLE, report),
+            external_id: section.nonempty_text(&keys::FLOW_EXTERNAL_ID, report),
+        },
         max_record_size: section.number(&keys::MAX_RECORD_SIZE, report),
         name: section.text(&keys::NAME, report),
         from_start: section.choice(&keys::INITIAL_POSITION, report) == "START_OF_FILE",

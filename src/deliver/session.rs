@@ -2,14 +2,15 @@
 //! Promises a session without waiting for credentials; they are fetched by the first call and refreshed by later ones.
 //! Leaves signing and sending to `wire`, caching of keys to `identity`, and the meaning of answers to `firehose`.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Connector;
@@ -17,12 +18,13 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use http::HeaderMap;
 
+use super::credentials::{self, Role};
 use super::identity::Keys;
 use super::signature::Signer;
 
@@ -34,7 +36,7 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(2);
 const LAST_RESORT_REGION: &str = "us-east-1";
 
 /// Where and as whom to call the service; `None` leaves it to the SDK's chain.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Region of the stream.
     pub region: Option<String>,
@@ -42,8 +44,38 @@ pub struct Settings {
     pub firehose_endpoint: Option<String>,
     /// The same for Kinesis Data Streams.
     pub kinesis_endpoint: Option<String>,
+    /// The region of Kinesis Data Streams, where it is another than `region`.
+    pub kinesis_region: Option<String>,
+    /// Another endpoint than STS's own, for a role.
+    pub sts_endpoint: Option<String>,
     /// Access key id and secret from the configuration file.
     pub access_key: Option<(String, String)>,
+    /// A role to assume with these keys, or with those of the chain.
+    pub role: Option<Role>,
+    /// Endpoints whose cryptography is certified after FIPS 140.
+    pub fips: bool,
+    /// Endpoints that answer on IPv6 too.
+    pub dual_stack: bool,
+    /// Certificates to trust beside the machine's; `None` leaves it to `AWS_CA_BUNDLE`.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The same for a flow with a region of its own: an endpoint that names another region is left for the region's own.
+    #[must_use]
+    pub fn in_region(mut self, region: &str) -> Self {
+        let elsewhere = |endpoint: &String| region_of_endpoint(endpoint).is_some_and(|other| other != region);
+        self.firehose_endpoint = self.firehose_endpoint.filter(|endpoint| !elsewhere(endpoint));
+        self.kinesis_endpoint = self.kinesis_endpoint.filter(|endpoint| !elsewhere(endpoint));
+        self.region = Some(region.to_owned());
+        self.kinesis_region = None;
+        self
+    }
+
+    fn region_for(&self, target: Target) -> Option<&String> {
+        let own = if target == Target::Kinesis { self.kinesis_region.as_ref() } else { None };
+        own.or(self.region.as_ref())
+    }
 }
 
 impl std::fmt::Debug for Settings {
@@ -54,8 +86,10 @@ impl std::fmt::Debug for Settings {
             .field("region", &self.region)
             .field("firehose_endpoint", &self.firehose_endpoint)
             .field("kinesis_endpoint", &self.kinesis_endpoint)
+            .field("kinesis_region", &self.kinesis_region)
             .field("access_key", &self.access_key.as_ref().map(|(id, _)| id))
-            .finish()
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,8 +106,8 @@ pub enum SessionError {
         /// What the SDK says.
         reason: String,
     },
-    /// The file in `AWS_CA_BUNDLE` cannot be used.
-    #[error("the certificates in AWS_CA_BUNDLE (`{path}`) cannot be used: {reason}")]
+    /// The file of `caBundle` or `AWS_CA_BUNDLE` cannot be used.
+    #[error("the certificates in `{path}` cannot be used: {reason}; `caBundle` or AWS_CA_BUNDLE names the file")]
     Certificates {
         /// Its path.
         path: String,
@@ -171,26 +205,13 @@ pub async fn connect(settings: &Settings, target: Target) -> Result<Session, Ses
     let region = region(settings, target).await;
     let config = sdk_config(settings, target, &region).await;
     let envelope = envelope(&config, target, &region).await?;
-    let keys = keys(settings, target, &region);
     let Some(signer) = signer(target, &envelope, &region) else {
         let reason = format!("`{}` is an address with a query or an unusual path", envelope.address);
         return Err(SessionError::Endpoint { service: target.name(), region, reason });
     };
-    let connector = connector(&envelope.uri)?;
+    let keys = credentials::keys(settings, &region, client_for_keys(settings)?);
+    let connector = connector(&envelope.uri, settings)?;
     Ok(Session { target, envelope, region, keys: Arc::new(keys), signer, connector })
-}
-
-fn keys(settings: &Settings, target: Target, region: &str) -> Keys {
-    match &settings.access_key {
-        Some((id, secret)) => Keys::fixed(Credentials::new(id, secret, None, None, "configuration file")),
-        None => Keys::chain(Arc::new({
-            let (settings, region) = (settings.clone(), region.to_owned());
-            move || {
-                let (settings, region) = (settings.clone(), region.clone());
-                Box::pin(async move { sdk_config(&settings, target, &region).await.credentials_provider() })
-            }
-        })),
-    }
 }
 
 /// The agent's AWS credentials, for whoever signs something else than calls to a stream.
@@ -199,10 +220,11 @@ pub struct Identity(Keys);
 
 impl Identity {
     /// Those of the settings and the environment; none is fetched before it is asked for.
-    #[must_use]
-    pub fn of(settings: &Settings, region: &str) -> Self {
-        // The chain of providers is the same whatever is called.
-        Self(keys(settings, Target::Firehose, region))
+    ///
+    /// # Errors
+    /// When the extra certificates cannot be read.
+    pub fn of(settings: &Settings, region: &str) -> Result<Self, SessionError> {
+        Ok(Self(credentials::keys(settings, region, client_for_keys(settings)?)))
     }
 
     /// Credentials that are good now.
@@ -219,26 +241,18 @@ impl Identity {
     }
 }
 
-/// The SDK's view of the environment. Its retries are left on for the credentials that it fetches (IMDS, STS); calls to
-/// the stream do not pass its retry loop, so attempts are counted by the flow alone.
+/// The SDK's view of the environment, for writing calls; nothing is sent through it.
 async fn sdk_config(settings: &Settings, target: Target, region: &str) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
-    if let Ok(name) = AppName::new("datalake-agent") {
-        loader = loader.app_name(name);
-    }
+    let mut loader = credentials::loader(settings, region).no_credentials();
     if let Some(endpoint) = target.endpoint(settings) {
         loader = loader.endpoint_url(with_scheme(endpoint));
-    }
-    if let Some((id, secret)) = &settings.access_key {
-        let keys = Credentials::new(id, secret, None, None, "configuration file");
-        loader = loader.credentials_provider(SharedCredentialsProvider::new(keys));
     }
     loader.load().await
 }
 
 /// The region: as configured, else as the endpoint's name says, else environment and profile, else the instance's own.
 async fn region(settings: &Settings, target: Target) -> String {
-    if let Some(region) = &settings.region {
+    if let Some(region) = settings.region_for(target) {
         return region.clone();
     }
     if let Some(region) = target.endpoint(settings).and_then(region_of_endpoint) {
@@ -364,30 +378,59 @@ fn is_this_machine(uri: &http::Uri) -> bool {
     })
 }
 
-/// The SDK's own HTTP client, with its pool, its TLS and the environment's proxy.
-fn connector(uri: &http::Uri) -> Result<SharedHttpConnector, SessionError> {
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-    let mut builder = Connector::builder().connector_settings(settings);
+/// Whether the environment names a proxy.
+fn has_proxy() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some() || std::env::var_os(name.to_uppercase()).is_some();
-    let proxied = !is_this_machine(uri) && ["http_proxy", "https_proxy", "all_proxy"].into_iter().any(set);
+    ["http_proxy", "https_proxy", "all_proxy"].into_iter().any(set)
+}
+
+/// The SDK's own HTTP client, with its pool, its TLS and the environment's proxy.
+fn connector(uri: &http::Uri, settings: &Settings) -> Result<SharedHttpConnector, SessionError> {
+    let proxied = !is_this_machine(uri) && has_proxy();
+    // Reading the machine's certificates costs time and memory that plain HTTP does not need.
+    if !proxied && uri.scheme_str() == Some("http") {
+        return Ok(plain_connector());
+    }
+    let mut builder = Connector::builder().connector_settings(connector_settings());
     if proxied {
         builder = builder.proxy_config(ProxyConfig::from_env());
     }
-    // Reading the machine's certificates costs time and memory that plain HTTP does not need.
-    if !proxied && uri.scheme_str() == Some("http") {
-        return Ok(SharedHttpConnector::new(builder.build_http()));
-    }
-    let builder = builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls_context()?);
+    let builder = builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls_context(settings)?);
     Ok(SharedHttpConnector::new(builder.build()))
 }
 
-/// The machine's certificates, and those in `AWS_CA_BUNDLE`.
-fn tls_context() -> Result<TlsContext, SessionError> {
+fn plain_connector() -> SharedHttpConnector {
+    SharedHttpConnector::new(Connector::builder().connector_settings(connector_settings()).build_http())
+}
+
+fn connector_settings() -> HttpConnectorSettings {
+    HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build()
+}
+
+/// The client for what fetches credentials, where a proxy or certificates of the operator's own lie on its way.
+fn client_for_keys(settings: &Settings) -> Result<Option<SharedHttpClient>, SessionError> {
+    if !has_proxy() && ca_bundle(settings).is_none() {
+        return Ok(None);
+    }
+    let secure = connector(&http::Uri::from_static("https://sts.amazonaws.com"), settings)?;
+    Ok(Some(credentials::client(secure, plain_connector())))
+}
+
+fn ca_bundle(settings: &Settings) -> Option<PathBuf> {
+    let environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    settings.ca_bundle.clone().or_else(environment)
+}
+
+/// The machine's certificates, and those that the operator adds.
+fn tls_context(settings: &Settings) -> Result<TlsContext, SessionError> {
     let mut store = TrustStore::default();
-    let path = std::env::var("AWS_CA_BUNDLE").unwrap_or_default();
-    let failed = |reason: String| SessionError::Certificates { path: path.clone(), reason };
-    if !path.is_empty() {
-        store.add_pem_certificate(std::fs::read(&path).map_err(|error| failed(error.to_string()))?);
+    let path = ca_bundle(settings);
+    let failed = |reason: String| SessionError::Certificates {
+        path: path.as_deref().map(|path| path.display().to_string()).unwrap_or_default(),
+        reason,
+    };
+    if let Some(path) = &path {
+        store.add_pem_certificate(std::fs::read(path).map_err(|error| failed(error.to_string()))?);
     }
     TlsContext::builder().with_trust_store(store).build().map_err(|error| failed(error.to_string()))
 }
@@ -429,13 +472,14 @@ mod tests {
             firehose_endpoint: Some("http://127.0.0.1:9/base".into()),
             kinesis_endpoint: Some("http://127.0.0.1:8".into()),
             access_key: Some(("id".into(), "secret".into())),
+            ..Settings::default()
         };
         let session = connect(&settings, Target::Firehose).await.unwrap();
         let headers = &session.envelope.headers;
         assert_eq!(headers["x-amz-target"], "Firehose_20150804.PutRecordBatch");
         assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
         let agent = headers["user-agent"].to_str().unwrap();
-        assert!(agent.contains("app/datalake-agent"), "{agent}");
+        assert!(agent.contains(concat!("app/datalake-agent-", env!("CARGO_PKG_VERSION"))), "{agent}");
         assert!(!headers.contains_key("authorization") && !headers.contains_key("x-amz-date"));
         assert_eq!(session.region(), "eu-west-1");
         assert!(session.endpoint().starts_with("http://127.0.0.1:9/base"), "{}", session.endpoint());
@@ -455,5 +499,30 @@ mod tests {
         let session = connect(&settings, Target::Firehose).await.unwrap();
         assert_eq!(session.endpoint(), "https://firehose.eu-west-1.amazonaws.com/");
         assert_eq!(session.region(), "eu-west-1");
+    }
+
+    #[tokio::test]
+    async fn endpoints_after_fips_and_on_ipv6_are_those_of_the_region() {
+        let access_key = Some(("id".into(), "secret".into()));
+        let settings = Settings { region: Some("us-east-2".into()), access_key, ..Settings::default() };
+        let fips = connect(&Settings { fips: true, ..settings.clone() }, Target::Firehose).await.unwrap();
+        assert_eq!(fips.endpoint(), "https://firehose-fips.us-east-2.amazonaws.com/");
+        let dual = connect(&Settings { dual_stack: true, ..settings }, Target::Kinesis).await.unwrap();
+        assert_eq!(dual.endpoint(), "https://kinesis.us-east-2.api.aws/");
+    }
+
+    #[test]
+    fn a_flow_with_a_region_of_its_own_leaves_an_endpoint_of_another_region() {
+        let settings = Settings {
+            region: Some("eu-west-1".into()),
+            firehose_endpoint: Some("https://firehose.eu-west-1.amazonaws.com".into()),
+            kinesis_endpoint: Some("http://127.0.0.1:1".into()),
+            kinesis_region: Some("eu-west-2".into()),
+            ..Settings::default()
+        };
+        assert_eq!(settings.region_for(Target::Kinesis).map(String::as_str), Some("eu-west-2"));
+        let moved = settings.in_region("us-east-1");
+        assert_eq!((moved.firehose_endpoint.as_ref(), moved.kinesis_endpoint.is_some()), (None, true));
+        assert_eq!(moved.region_for(Target::Kinesis).map(String::as_str), Some("us-east-1"));
     }
 }

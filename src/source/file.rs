@@ -4,6 +4,8 @@
 
 /// Patterns, and what they match on disk now.
 pub mod discover;
+/// Positions that another agent has saved.
+pub mod import;
 
 mod archive;
 mod begin;

@@ -7,8 +7,8 @@ mod mqtt;
 /// What is done with each record.
 mod processing;
 
-use super::FlowPlan;
 use super::kinesis;
+use super::{FlowPlan, access};
 use crate::batch::{self, Compression, firehose};
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::{Placed, subject};
@@ -36,7 +36,7 @@ pub(in crate::config) fn prove_flows(written: &[WrittenFlow], report: &mut Repor
     refuse_twins(written, report);
     let names = names(written, report);
     let each = written.iter().zip(names);
-    let flows: Vec<FlowPlan> = each.filter_map(|(flow, name)| prove_flow(flow, name, report)).collect();
+    let flows: Vec<FlowPlan> = each.filter_map(|(flow, name)| prove_flow(flow, written, name, report)).collect();
     refuse_same_clients(&flows, written, report);
     flows
 }
@@ -58,13 +58,14 @@ fn refuse_same_clients(flows: &[FlowPlan], written: &[WrittenFlow], report: &mut
 
 /// The same files to the same stream twice would send every line twice.
 fn refuse_twins(written: &[WrittenFlow], report: &mut Report) {
-    let mut seen: HashMap<(bool, &str, &str), &At> = HashMap::new();
+    let mut seen: HashMap<(bool, &str, String, &str), &At> = HashMap::new();
     for flow in written {
         let Some(stream) = flow.stream() else { continue };
         for pattern in &flow.file_pattern {
-            match seen.get(&(flow.is_to_kinesis(), stream.value.as_str(), pattern.value.as_str())) {
+            let key = (flow.is_to_kinesis(), stream.value.as_str(), whereabouts(flow), pattern.value.as_str());
+            match seen.get(&key) {
                 None => {
-                    seen.insert((flow.is_to_kinesis(), &stream.value, &pattern.value), &pattern.at);
+                    seen.insert(key, &pattern.at);
                 }
                 Some(first) => {
                     let (path, found, stream) = (&pattern.at.path, quoted(&pattern.value), quoted(&stream.value));
@@ -122,7 +123,7 @@ fn prove_name(name: &Placed<String>, longest: usize, report: &mut Report) -> boo
     good
 }
 
-fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Option<FlowPlan> {
+fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: &mut Report) -> Option<FlowPlan> {
     use source::file::InitialPosition::{EndOfFile, StartOfFile};
     let include = patterns(&written.file_pattern, report);
     let exclude = patterns(&written.exclude, report);
@@ -140,10 +141,12 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
     let stream = prove_stream(written, report)?;
     let service = if written.is_to_kinesis() { "kinesis" } else { "firehose" };
     let from_start = written.from_start || mqtt.is_some();
+    let region = written.region.as_ref().and_then(|region| access::prove_region(region, report));
+    let role = access::prove_role(&written.role, report);
     Some(FlowPlan {
         name,
         source: source::file::Settings {
-            stream: format!("{service}:{}", stream.value),
+            stream: format!("{service}:{}{}", stream.value, elsewhere(written, all)),
             include,
             exclude,
             initial_position: if from_start { StartOfFile } else { EndOfFile },
@@ -164,7 +167,22 @@ fn prove_flow(written: &WrittenFlow, name: String, report: &mut Report) -> Optio
             max_requests_per_second: written.max_requests_per_second,
         },
         max_concurrent_requests: usize::try_from(written.max_concurrent_requests.value).unwrap_or(1),
+        region,
+        role,
     })
+}
+
+/// What is added to a stream's name where another flow has one of the same name elsewhere: positions belong to one.
+fn elsewhere(written: &WrittenFlow, all: &[WrittenFlow]) -> String {
+    let name = |flow: &WrittenFlow| flow.stream().map(|stream| (flow.is_to_kinesis(), stream.value.clone()));
+    let same = |other: &&WrittenFlow| name(other) == name(written) && whereabouts(other) != whereabouts(written);
+    if all.iter().any(|other| same(&other)) { whereabouts(written) } else { String::new() }
+}
+
+/// Region and role of a flow, where it has its own.
+fn whereabouts(written: &WrittenFlow) -> String {
+    let given = [&written.region, &written.role.arn].into_iter().flatten();
+    given.map(|given| format!("@{}", given.value)).collect()
 }
 
 /// Either kind of stream, and not both.

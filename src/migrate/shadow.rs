@@ -1,0 +1,221 @@
+//! Both agents side by side: ours reads what it would send, sends nothing, and is compared with what theirs has saved.
+//! Promises to write nothing, and to compare with the real reading: files found, followed and framed as in a run.
+//! Leaves what the comparison is good for to the operator.
+
+use super::checkpoints;
+use super::positions::Positions;
+use crate::books::Books;
+use crate::config::{FlowPlan, Plan};
+use crate::framing::{Framed, Framer, Input, Room};
+use crate::record::{Arrival, CheckpointUpdate, ChunkPool, FileKey, Origin, Remembered, SavedPosition, Watermarks};
+use crate::source::file::{self, Tailer, import};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// How often the Kinesis Agent's database is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Where both agents are in the file that the Kinesis Agent saved last for a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The flow's name there.
+    pub flow: String,
+    /// The file, as the Kinesis Agent knows it.
+    pub path: PathBuf,
+    /// What was accepted there.
+    pub theirs: u64,
+    /// What we would have sent; `None` when we do not read that file.
+    pub ours: Option<u64>,
+    /// Whether the Kinesis Agent has saved something since the comparison began.
+    pub moved: bool,
+    /// Whether a line ends at their position.
+    pub line_ends: bool,
+}
+
+impl Standing {
+    /// Whether both are at the same position.
+    #[must_use]
+    pub fn same(&self) -> bool {
+        self.ours == Some(self.theirs)
+    }
+
+    /// Whether nothing speaks against it: they are where we have been, at the end of a line.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.same() || (self.line_ends && self.ours.is_some_and(|ours| ours > self.theirs))
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.ours {
+            None => "DIFFERS: this agent would not read the file".to_owned(),
+            Some(_) if self.same() => "the same".to_owned(),
+            Some(ours) if self.agrees() => {
+                format!("agrees; {} bytes are on their way to being accepted there", ours - self.theirs)
+            }
+            Some(ours) if ours < self.theirs => {
+                format!("DIFFERS: this agent would be {} bytes behind", self.theirs - ours)
+            }
+            Some(_) => "DIFFERS: no line ends at the Kinesis Agent's position".to_owned(),
+        }
+    }
+}
+
+/// What was saved so far, by stream and file.
+type Saved = Arc<Mutex<BTreeMap<(String, FileKey), SavedPosition>>>;
+
+/// Reads side by side until each flow has moved and all are at the same position, or the time is over.
+///
+/// # Errors
+/// When the system gives no threads, or the Kinesis Agent's database can no longer be read.
+pub fn run(plan: &Plan, positions: &Positions, database: &Path, patience: Duration) -> Result<Vec<Standing>, String> {
+    let saved = Saved::default();
+    for row in &positions.update.positions {
+        lock(&saved).insert((row.stream.clone(), row.file), row.clone());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(async {
+        let (tailer, mut flows) = start(plan, positions, &saved).map_err(|error| format!("cannot start: {error}"))?;
+        let deadline = Instant::now() + patience;
+        let standings = loop {
+            tokio::time::sleep(LOOK_EVERY.min(patience)).await;
+            let standings = compare(positions, database, &saved)?;
+            let done = standings.iter().all(|standing| standing.moved && standing.same());
+            if (done && !standings.is_empty()) || Instant::now() >= deadline {
+                break standings;
+            }
+        };
+        tailer.stop_reading();
+        flows.shutdown().await;
+        tailer.finish().await.map_err(|died| died.to_string())?;
+        Ok(standings)
+    })
+}
+
+fn lock(saved: &Saved) -> std::sync::MutexGuard<'_, BTreeMap<(String, FileKey), SavedPosition>> {
+    saved.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(plan: &Plan, positions: &Positions, saved: &Saved) -> std::io::Result<(Tailer, JoinSet<()>)> {
+    let (mut inputs, mut parts) = (Vec::new(), Vec::new());
+    for flow in &plan.flows {
+        let (to_flow, arrivals) = mpsc::channel(1);
+        let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
+        inputs.push(file::Input {
+            flow: flow.name.clone(),
+            settings: flow.source.clone(),
+            arrivals: to_flow,
+            watermarks: watermarks.clone(),
+            books,
+        });
+        parts.push((flow.clone(), arrivals, watermarks));
+    }
+    let remembered =
+        Remembered { positions: positions.update.positions.clone(), started: positions.update.started.clone() };
+    let keep = saved.clone();
+    let save = move |update: CheckpointUpdate| {
+        let mut saved = lock(&keep);
+        for row in update.positions {
+            saved.insert((row.stream.clone(), row.file), row);
+        }
+        for key in update.forgotten {
+            saved.remove(&key);
+        }
+    };
+    // A thread of its own: comparing reads a database and would hold it up.
+    let tailer = Tailer::start_thread(inputs, remembered, ChunkPool::new(plan.flows.len() * 2 + 1), Box::new(save))?;
+    let mut flows = JoinSet::new();
+    for (flow, arrivals, watermarks) in parts {
+        flows.spawn(follow(flow, arrivals, watermarks, tailer.waker()));
+    }
+    Ok((tailer, flows))
+}
+
+/// Frames what arrives and settles it at once.
+async fn follow(
+    flow: FlowPlan,
+    mut arrivals: mpsc::Receiver<Arrival>,
+    watermarks: Watermarks,
+    wake: Arc<dyn Fn() + Send + Sync>,
+) {
+    let mut framers: HashMap<Origin, Framer> = HashMap::new();
+    loop {
+        let next = framers.values().filter_map(Framer::deadline).min();
+        let overdue = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            arrival = arrivals.recv() => match arrival {
+                None => return,
+                Some(arrival) => take(&flow, arrival, &mut framers, &watermarks),
+            },
+            () = overdue => {
+                for (origin, framer) in &mut framers {
+                    while let Some(run) = framer.overdue(Instant::now()) {
+                        watermarks.post(*origin, run.end);
+                    }
+                }
+            }
+        }
+        wake();
+    }
+}
+
+fn take(flow: &FlowPlan, arrival: Arrival, framers: &mut HashMap<Origin, Framer>, watermarks: &Watermarks) {
+    match arrival {
+        Arrival::Opened { origin, start, .. } => {
+            framers.insert(origin, Framer::new(&flow.framing, start));
+        }
+        Arrival::Read(chunk) => {
+            let Some(framer) = framers.get_mut(&chunk.origin) else { return };
+            // Twice the longest line: there is always room for one.
+            let room = Room { bytes: 2 * flow.framing.max_line_bytes, lines: usize::MAX };
+            let mut input = Input { bytes: &chunk.bytes, position: chunk.start };
+            loop {
+                match framer.next(&mut input, room, chunk.read_at) {
+                    Framed::Run(run) => watermarks.post(chunk.origin, run.end),
+                    Framed::Filtered { end: Some(end), .. } => watermarks.post(chunk.origin, end),
+                    Framed::Filtered { end: None, .. } => {}
+                    Framed::NoRoom | Framed::NeedMore => break,
+                }
+            }
+        }
+        Arrival::Ended { origin } => {
+            let Some(mut framer) = framers.remove(&origin) else { return };
+            while let Some(run) = framer.finish() {
+                watermarks.post(origin, run.end);
+            }
+        }
+    }
+}
+
+/// Where both are now.
+fn compare(positions: &Positions, database: &Path, saved: &Saved) -> Result<Vec<Standing>, String> {
+    let rows = checkpoints::read(database).map_err(|error| error.to_string())?.rows;
+    let saved = lock(saved).clone();
+    let mut standings = Vec::new();
+    for flow in &positions.flows {
+        let Some(row) = rows.iter().filter(|row| row.flow == flow.id).max_by_key(|row| row.updated) else { continue };
+        let ours =
+            saved.iter().find(|((stream, key), _)| *stream == flow.stream && row.file == Some((key.device, key.inode)));
+        let line_ends = ours.is_some_and(|(_, ours)| import::ends_line(&ours.path, row.offset).unwrap_or(false));
+        standings.push(Standing {
+            flow: flow.id.clone(),
+            path: row.path.clone(),
+            theirs: row.offset,
+            ours: ours.map(|(_, ours)| ours.position.0),
+            moved: flow.newest.as_ref() != Some(row),
+            line_ends,
+        });
+    }
+    Ok(standings)
+}
