@@ -32,7 +32,7 @@ pub(crate) const STREAM: &str = "bench";
 /// A name to choose rows by, and the rows.
 type Row = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
