@@ -141,6 +141,9 @@ impl Agent {
         });
         if let Some(members) = flow.as_object_mut() {
             members.extend(self.flow.clone());
+            if members.contains_key("mqtt") {
+                members.retain(|key, _| key != "filePattern" && key != "initialPosition");
+            }
             if !members.contains_key("kinesisStream") {
                 members.insert("deliveryStream".to_owned(), crate::STREAM.into());
             }

@@ -7,6 +7,7 @@ pub(crate) mod exact;
 pub(crate) mod gzip;
 pub(crate) mod idle;
 pub(crate) mod latency;
+pub(crate) mod mqtt;
 mod pairs;
 pub(crate) mod yardstick;
 

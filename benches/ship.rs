@@ -32,7 +32,7 @@ pub(crate) const STREAM: &str = "bench";
 /// A name to choose rows by, and the rows.
 type Row = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
@@ -40,6 +40,7 @@ const ROWS: [Row; 10] = [
     ("gzip", rows::gzip::against_compressing_alone),
     ("idle", rows::idle::ten_thousand),
     ("latency", rows::latency::beyond_age),
+    ("mqtt", rows::mqtt::messages),
     ("exact", rows::exact::bytes_and_price),
     ("order", rows::exact::order),
     ("size", rows::binary_size),

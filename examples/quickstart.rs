@@ -2,6 +2,8 @@
 //! Promises the agent's own parts and the real SDK between the files and a Firehose endpoint on loopback, and that
 //! running it again sends only what is new. Leaves the given files as they are; it writes in `quickstart-data/` only.
 
+#[path = "quickstart/devices.rs"]
+mod devices;
 #[path = "quickstart/inputs.rs"]
 mod inputs;
 #[path = "quickstart/objects.rs"]
@@ -17,11 +19,13 @@ use datalake_agent::app::{self, Look};
 use datalake_agent::config::{self, Plan};
 use datalake_agent::exit::Exit;
 use datalake_agent::telemetry::{self, LogFormat};
+use devices::Devices;
 use inputs::Inputs;
 use local_lake::{Lake, Mode, Stats};
 use objects::Listing;
 use progress::{Goal, Totals};
 use samples::Samples;
+use serde_json::{Value, json};
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::Write;
@@ -41,10 +45,12 @@ const SAMPLES_GROW: Duration = Duration::from_secs(20);
 const USAGE: &str = "\
 Ships log files through the agent into a data lake in a folder; no AWS account, no network.
 
-usage: cargo run --release --example quickstart -- [FILES…]
+usage: cargo run --release --example quickstart -- [FILES… | --mqtt]
 
   FILES   logs to ship, such as /var/log/dpkg.log /var/log/*.log
           none: sample logs that grow and are rotated for 20 s
+  --mqtt  simulated devices that report over MQTT for 20 s, through the mosquitto of this machine
+          or, where there is none, a small broker in this program
 
 Objects go to quickstart-data/lake, positions to quickstart-data/state. Ctrl-C stops at any time;
 running it again goes on where it stopped.
@@ -67,7 +73,11 @@ fn quickstart(arguments: &[OsString]) -> Outcome<()> {
         return Ok(());
     }
     telemetry::init(LogFormat::Text, Some("warn"))?;
-    if arguments.is_empty() { grow_samples() } else { ship_files(arguments) }
+    match arguments {
+        [] => grow_samples(),
+        [only] if only == "--mqtt" => receive_messages(),
+        files => ship_files(files),
+    }
 }
 
 /// Ships the files that were named, and ends when they are delivered.
@@ -78,7 +88,7 @@ fn ship_files(arguments: &[OsString]) -> Outcome<()> {
     }
     let data = Data::prepare("quickstart")?;
     say(format_args!("shipping {} to {DATA}/lake", count(inputs.files.len() as u64, "file")));
-    let run = data.run(&inputs.patterns(), &Goal::Delivered(&inputs))?;
+    let run = data.run(&json!({"filePattern": inputs.patterns()}), &Goal::Delivered(&inputs))?;
     run.tell();
     data.show(&run)
 }
@@ -89,11 +99,32 @@ fn grow_samples() -> Outcome<()> {
     say(format_args!("shipping sample logs that grow and are rotated, {DATA}/logs, to {DATA}/lake; Ctrl-C stops"));
     let folder = data.root.join("logs");
     let pattern = format!("{}/*.log", inputs::pattern(&folder)?);
-    let seconds = std::env::var("QUICKSTART_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     let samples = Samples::start(&folder)?;
-    let run = data.run(&[pattern], &Goal::Grown(&samples, seconds.map_or(SAMPLES_GROW, Duration::from_secs)))?;
+    let run = data.run(&json!({"filePattern": pattern}), &Goal::Grown(&samples, how_long()))?;
     let written = samples.finish()?;
     say(format_args!("written {}, rotated {}", count(written.lines, "line"), count(written.rotations, "time")));
+    run.tell();
+    data.show(&run)
+}
+
+fn how_long() -> Duration {
+    let seconds = std::env::var("QUICKSTART_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(SAMPLES_GROW, Duration::from_secs)
+}
+
+/// Receives what simulated devices publish, and ends after a while.
+fn receive_messages() -> Outcome<()> {
+    let data = Data::prepare("deviceping")?;
+    let devices = Devices::start(&data.root.join("broker"))?;
+    say(format_args!("devices publish to devices/…/ping; their messages go to {DATA}/lake; Ctrl-C stops"));
+    let mqtt = json!({
+        "broker": format!("mqtt://127.0.0.1:{}", devices.port),
+        "topics": "devices/{device_id}/ping",
+        "clientId": "quickstart",
+    });
+    let run = data.run(&json!({"mqtt": mqtt}), &Goal::Published(&devices, how_long()))?;
+    let published = devices.finish()?;
+    say(format_args!("published {}", count(published, "message")));
     run.tell();
     data.show(&run)
 }
@@ -132,12 +163,12 @@ impl Data {
     }
 
     /// Runs lake and agent until the goal is reached or a signal comes.
-    fn run(&self, patterns: &[String], goal: &Goal<'_>) -> Outcome<Run> {
+    fn run(&self, source: &Value, goal: &Goal<'_>) -> Outcome<Run> {
         let root = self.root.join("lake");
         let before = Listing::of(&root)?;
         let lake = Lake::builder().mode(Mode::Lake).root(&root).start_blocking();
         let lake = lake.map_err(|error| format!("cannot start the lake in {}: {error}", root.display()))?;
-        let plan = self.plan(patterns, &lake)?;
+        let plan = self.plan(source, &lake)?;
         let (begun, looks, reached) = (Instant::now(), OnceCell::new(), RefCell::new(None));
         let exit = app::run_until(&plan, |flows: Vec<Look>| {
             let flows = looks.get_or_init(|| flows);
@@ -158,21 +189,23 @@ impl Data {
     }
 
     /// The plan as the daemon would make it out of its configuration file.
-    fn plan(&self, patterns: &[String], lake: &Lake) -> Outcome<Plan> {
+    fn plan(&self, source: &Value, lake: &Lake) -> Outcome<Plan> {
         let state = self.root.join("state");
         let state = state.to_str().ok_or("the name of this folder is not UTF-8; start it in another one")?;
-        let text = serde_json::json!({
+        let mut flow = json!({"deliveryStream": self.stream, "maxBufferAgeMillis": 500});
+        for (key, value) in source.as_object().into_iter().flatten() {
+            flow[key] = value.clone();
+        }
+        if flow["mqtt"].is_null() {
+            flow["initialPosition"] = json!("START_OF_FILE");
+        }
+        let text = json!({
             "stateDirectory": state,
             "region": "us-east-1",
             "firehose.endpoint": lake.endpoint(),
             "awsAccessKeyId": "quickstart",
             "awsSecretAccessKey": "any will do, the lake knows nobody",
-            "flows": [{
-                "filePattern": patterns,
-                "deliveryStream": self.stream,
-                "initialPosition": "START_OF_FILE",
-                "maxBufferAgeMillis": 500,
-            }],
+            "flows": [flow],
         });
         Ok(config::from_text(&[("quickstart.json", &text.to_string())]).map_err(|report| report.to_string())?)
     }
@@ -192,6 +225,7 @@ impl Data {
         say("");
         say("try next");
         say(format_args!("  {this} -- /var/log/*.log   logs of this machine"));
+        say(format_args!("  {this} -- --mqtt           messages of simulated devices"));
         say("  the same command again: it resumes, and sends only what is new");
         say("  the real thing: agent.json.example has every key, docs/configuration.md explains them;");
         say("  `datalake-agent check --config agent.json` says what the agent would do, `run` does it");

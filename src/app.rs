@@ -19,7 +19,9 @@ use crate::machine::Sources;
 use crate::process::NotReady;
 use crate::record::{ChunkPool, Watermarks};
 use crate::source::file::{self, Tailer};
+use crate::source::mqtt::{Counters, SpoolError};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
+use receivers::Receivers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,6 +33,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 mod flows;
 /// When freed memory goes back to the system.
 mod memory;
+/// The receiving halves of MQTT flows.
+mod receivers;
 
 pub use flows::surroundings;
 
@@ -38,6 +42,8 @@ pub use flows::surroundings;
 const CHUNKS_WAITING: usize = 1;
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What was received is synced and acknowledged within this, however short the time to send it: else it comes twice.
+const LEAST_FAREWELL: Duration = Duration::from_secs(10);
 /// How often to ask whether everything has begun.
 const BEGUN_EVERY: Duration = Duration::from_millis(2);
 
@@ -50,6 +56,8 @@ enum StartError {
     System(#[from] std::io::Error),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("cannot start: {0}; messages that wait for delivery are in it, so mend the folder rather than remove it")]
+    Spool(#[from] SpoolError),
     #[error("the options of flow `{flow}` cannot run here: {error}")]
     NotReady { flow: String, error: NotReady },
 }
@@ -57,7 +65,7 @@ enum StartError {
 impl StartError {
     const fn exit(&self) -> Exit {
         match self {
-            Self::State(_) => Exit::CannotCreate,
+            Self::State(_) | Self::Spool(_) => Exit::CannotCreate,
             Self::System(_) => Exit::Software,
             Self::Session(_) | Self::NotReady { .. } => Exit::Configuration,
         }
@@ -194,6 +202,7 @@ async fn fitted(plan: &Plan, destinations: &[Destination]) -> Vec<FlowPlan> {
 /// The parts, running.
 struct Running {
     flows: JoinSet<()>,
+    receivers: Receivers,
     looks: Vec<Look>,
     tailer: Tailer,
     stop: watch::Sender<bool>,
@@ -207,6 +216,7 @@ pub struct Look {
     name: String,
     books: Arc<Books>,
     standing: Standing,
+    messages: Option<Arc<Counters>>,
 }
 
 impl Look {
@@ -225,7 +235,13 @@ impl Look {
     /// Why it waits on purpose, where it does.
     #[must_use]
     pub fn holding(&self) -> Option<String> {
-        self.standing.reason()
+        self.standing.reason().or_else(|| self.messages.as_ref()?.trouble())
+    }
+
+    /// What messages came, where it receives some.
+    #[must_use]
+    pub fn messages(&self) -> Option<&Counters> {
+        self.messages.as_deref()
     }
 }
 
@@ -239,6 +255,8 @@ impl Running {
     ) -> Result<Self, StartError> {
         let budget = Budget::new(plan.max_memory.as_u64(), set_aside(planned));
         let (stop, stopped) = watch::channel(false);
+        // Spools are mended before anyone reads them.
+        let receivers = Receivers::start(plan)?;
         let (learned, instance) = watch::channel(None);
         let mut background = JoinSet::new();
         if let Some(stays_true) = plan.flows.iter().filter_map(|flow| flow.process.instance()).min() {
@@ -266,7 +284,8 @@ impl Running {
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
         for ((flow, arrivals, books, watermarks), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
-            looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone() });
+            let messages = receivers.counters(&flow.name);
+            looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone(), messages });
             flows.spawn(
                 Flow {
                     name: flow.name.clone(),
@@ -285,7 +304,7 @@ impl Running {
                 .run(),
             );
         }
-        Ok(Self { flows, looks, tailer, stop, _background: background })
+        Ok(Self { flows, receivers, looks, tailer, stop, _background: background })
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
@@ -309,6 +328,13 @@ impl Running {
                 );
                 Exit::Software
             }
+            died = self.receivers.ended() => {
+                tracing::error!(
+                    reason = died.err().map(|died| died.to_string()),
+                    "a receiver ended by itself, which is a bug; stopping, so that systemd starts the agent again"
+                );
+                Exit::Software
+            }
             died = self.tailer.ended() => {
                 tracing::error!(
                     reason = died.err().map(|died| died.to_string()),
@@ -319,6 +345,10 @@ impl Running {
         };
         notifier.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
+        tokio::select! {
+            _ = tokio::time::timeout(patience.max(LEAST_FAREWELL), self.receivers.stop()) => {}
+            _ = either(&mut terminate, &mut interrupt) => {}
+        }
         self.tailer.stop_reading();
         self.stop.send(true).ok();
         let drained = tokio::select! {
@@ -384,7 +414,7 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let reasons: Vec<Option<String>> = flows.iter().map(|look| look.standing.reason()).collect();
+        let reasons: Vec<Option<String>> = flows.iter().map(Look::holding).collect();
         let looks: Vec<FlowLook<'_>> = flows
             .iter()
             .zip(&reasons)

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Add, Deref};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -265,6 +265,32 @@ impl Watermarks {
     /// All that were posted since the last call.
     #[must_use]
     pub fn take(&self) -> BTreeMap<Origin, Position> {
+        std::mem::take(&mut *self.newest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How far files are settled that belong to the agent itself: the source posts, whoever owns the files takes. Newest wins,
+/// as with [`Watermarks`].
+#[derive(Clone, Debug, Default)]
+pub struct SettledFiles {
+    newest: Arc<Mutex<BTreeMap<PathBuf, Position>>>,
+}
+
+impl SettledFiles {
+    /// Everything before `position` in the file at `path` is settled.
+    pub fn post(&self, path: &Path, position: Position) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match newest.get_mut(path) {
+            Some(known) => *known = (*known).max(position),
+            None => {
+                newest.insert(path.to_owned(), position);
+            }
+        }
+    }
+
+    /// All that were posted since the last call.
+    #[must_use]
+    pub fn take(&self) -> BTreeMap<PathBuf, Position> {
         std::mem::take(&mut *self.newest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

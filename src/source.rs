@@ -3,3 +3,5 @@
 
 /// Log files, tailed by one thread for the whole agent.
 pub mod file;
+/// MQTT topics, received into a spool that is then tailed.
+pub mod mqtt;

@@ -12,7 +12,7 @@ const STAGES: [&str; 7] = ["source", "framing", "process", "batch", "ledger", "d
 /// What everything may name. `telemetry::clock` is the edge at which shells ask what time it is.
 const VOCABULARY: [&str; 4] = ["record", "books", "units", "telemetry::clock"];
 /// Files that decide and do nothing else; a name covers the folder beside the file too.
-const PURE: [&str; 9] = [
+const PURE: [&str; 15] = [
     "ledger",
     "framing",
     "batch",
@@ -22,6 +22,12 @@ const PURE: [&str; 9] = [
     "deliver/pace",
     "source/file/reconcile",
     "source/mqtt/acks",
+    "source/mqtt/envelope",
+    "source/mqtt/group",
+    "source/mqtt/intake",
+    "source/mqtt/packets",
+    "source/mqtt/subscriptions",
+    "source/mqtt/topics",
 ];
 /// What a pure file never names: waiting, files, clocks.
 const IMPURE: [&str; 9] = [
@@ -303,9 +309,7 @@ fn every_arrow_in_the_sources_is_one_that_is_drawn() {
 #[test]
 fn every_file_that_is_called_pure_or_is_a_stage_is_covered_by_a_name_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    // Not built yet; each is struck out here when it comes, so that a renamed file cannot slip out of the rules.
-    let to_come = ["source/mqtt/acks"];
-    for module in PURE.iter().chain(&STAGES).filter(|module| !to_come.contains(module)) {
+    for module in PURE.iter().chain(&STAGES) {
         assert!(root.join(format!("{module}.rs")).exists(), "src/{module}.rs is named in the rules, but is not there");
     }
 }

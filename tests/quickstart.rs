@@ -228,3 +228,36 @@ fn sample_logs_survive_rotation_an_interrupt_and_a_second_run() {
         .sum();
     assert_eq!(shipped, written, "{text}");
 }
+
+#[test]
+fn messages_of_simulated_devices_are_in_the_lake_each_once_with_the_device_as_a_field() {
+    // A mosquitto of this machine where there is one, and what stands in for it.
+    receive("any");
+    receive("embedded");
+}
+
+fn receive(broker: &str) {
+    let house = tempfile::tempdir().unwrap();
+    let output = command(house.path())
+        .arg("--mqtt")
+        .env("QUICKSTART_SECONDS", "2")
+        .env("QUICKSTART_BROKER", broker)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let Output { status, stdout, stderr } = wait(output);
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{status}: {text}");
+    let published = text.lines().find_map(|line| line.strip_prefix("published ")?.split(' ').next());
+    let published: usize = published.unwrap().replace(',', "").parse().unwrap();
+    let lines = lake(house.path());
+    assert!(published > 100 && lines.len() == published, "{} of {published}: {text}", lines.len());
+    for (line, times) in lines {
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(times, 1);
+        assert!(line["device_id"].as_str().unwrap().starts_with("sensor-") && line["payload"]["battery"].is_number());
+    }
+    let objects = objects(&house.path().join("quickstart-data/lake/raw/v0/deviceping"));
+    assert!(!objects.is_empty(), "{text}");
+}

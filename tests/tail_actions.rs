@@ -130,6 +130,7 @@ impl World {
             include: self.patterns(&self.include),
             exclude: self.patterns(&self.exclude),
             initial_position: self.initial,
+            owned: None,
         };
         let input = Input {
             flow: "test".to_owned(),

@@ -3,6 +3,7 @@
 //! Leaves stopping the agent to its caller.
 
 use crate::Outcome;
+use crate::devices::Devices;
 use crate::inputs::Inputs;
 use crate::samples::Samples;
 use crate::words::{amount, count, grouped, say};
@@ -31,6 +32,8 @@ pub(crate) enum Goal<'a> {
     Delivered(&'a Inputs),
     /// The samples grew for so long, and what they hold is delivered.
     Grown(&'a Samples, Duration),
+    /// The devices published for so long, and what they published is delivered.
+    Published(&'a Devices, Duration),
 }
 
 /// The numbers of all flows together.
@@ -108,6 +111,16 @@ pub(crate) async fn follow(flows: &[Look], lake: &Lake, goal: &Goal<'_>) -> Outc
                     samples.stop();
                 }
                 grown && still.is_at_rest(now) && totals.all_delivered()
+            }
+            Goal::Published(devices, during) => {
+                if flows.iter().filter_map(Look::messages).any(|messages| messages.connected() > 0) {
+                    devices.go();
+                }
+                let over = now >= begun + *during && {
+                    let published = devices.stop();
+                    devices.is_over() && totals.lines >= published
+                };
+                over && still.is_at_rest(now) && totals.all_delivered()
             }
         };
         if done {

@@ -79,7 +79,21 @@ fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
     let patterns = |patterns: &[crate::source::file::discover::Pattern]| {
         patterns.iter().map(|pattern| pattern.as_str().escape_debug().to_string()).collect::<Vec<_>>().join(", ")
     };
-    rows.push(("files", patterns(&flow.source.include)));
+    match &flow.mqtt {
+        None => rows.push(("files", patterns(&flow.source.include))),
+        Some(mqtt) => {
+            let topics: Vec<&str> = mqtt.topics.iter().map(|topic| topic.written.as_str()).collect();
+            rows.push(("messages", format!("{} of {}", topics.join(", ").escape_debug(), mqtt.broker)));
+            rows.push((
+                "session",
+                format!("{} over {} connection(s)", mqtt.client_id.escape_debug(), mqtt.connections),
+            ));
+            rows.push((
+                "spool",
+                format!("up to {}, synced within {} ms", mqtt.max_spool, mqtt.sync_interval.as_millis()),
+            ));
+        }
+    }
     if !flow.source.exclude.is_empty() {
         rows.push(("but not", patterns(&flow.source.exclude)));
     }

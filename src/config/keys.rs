@@ -45,6 +45,10 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// `"none"`, `"gzip"`, or an object with the keys of [`COMPRESSION_KEYS`].
     Compression,
+    /// An object with the keys of [`MQTT_KEYS`].
+    Mqtt,
+    /// A text, an object with the keys of [`TOPIC_KEYS`], or a list of both.
+    Topics,
     /// `"RANDOM"`, `"DETERMINISTIC"`, or an object with one of the keys of [`PARTITION_KEY_KEYS`].
     PartitionKey,
     /// A list of objects as docs/processing.md describes them.
@@ -134,8 +138,10 @@ tables! {
     }
     /// The keys of a flow.
     FLOW_KEYS {
-        FILE_PATTERN "filePattern" Kind::Texts, Default::Required,
+        FILE_PATTERN "filePattern" Kind::Texts, Default::Unset("**required**, unless there is `mqtt`"),
             "Files to read, as absolute paths: `*`, `?`, `[a-z]`, `{a,b}`, and `**` across folders. Every file that matches is read.";
+        MQTT "mqtt" Kind::Mqtt, Default::Unset("the flow reads files"),
+            "MQTT topics to receive, in place of `filePattern`. See [mqtt](mqtt.md).";
         EXCLUDE "exclude" Kind::Texts, Default::Unset("nothing is excluded"),
             "Files not to read although `filePattern` matches.";
         DELIVERY_STREAM "deliveryStream" Kind::Text, Default::Unset("the flow has `kinesisStream`"),
@@ -185,7 +191,7 @@ tables! {
         DATA_PROCESSING "dataProcessingOptions" Kind::Options, Default::Unset("records are sent as they are"),
             "What is done with each record before it is packed: a list of options, each on what the one before it left. See [processing](processing.md).";
         ON_FAILURE "onFailure" Kind::Choice(&["quarantine", "raw", "drop"]), Default::Text("quarantine"),
-            "What becomes of a record that an option cannot work on, unless the option has an `onFailure` of its own: kept in the quarantine, sent as it is, or dropped and counted.";
+            "What becomes of a record that an option cannot work on, or of an MQTT payload that cannot be a line, unless the option has an `onFailure` of its own: kept in the quarantine, sent as it is, or dropped and counted.";
         MAX_CONCURRENT_REQUESTS "maxConcurrentRequests" Kind::Integer { min: 1, max: 64 }, Default::Number(1),
             "Calls under way at the same time. 1 keeps the order of lines.";
         MAX_BYTES_PER_SECOND "maxBytesPerSecond" Kind::Size { min: 1, max: u64::MAX }, Default::Unset("no limit"),
@@ -194,6 +200,58 @@ tables! {
             "Upper limit of records sent.";
         MAX_REQUESTS_PER_SECOND "maxRequestsPerSecond" Kind::Integer { min: 1, max: u64::MAX }, Default::Unset("no limit"),
             "Upper limit of calls.";
+    }
+    /// The keys of `mqtt`.
+    MQTT_KEYS {
+        MQTT_BROKER "broker" Kind::Text, Default::Required,
+            "Address of the broker: `mqtt://`, `mqtts://` (TLS), `ws://` or `wss://` (WebSocket), host and port.";
+        MQTT_TOPICS "topics" Kind::Topics, Default::Required,
+            "Topic filters, such as `devices/+/ping`; `devices/{device_id}/ping` makes a field of a level, `$share/GROUP/FILTER` shares messages with others.";
+        MQTT_QOS "qos" Kind::Integer { min: 0, max: 2 }, Default::Number(1),
+            "Quality of service asked for where a topic does not say. With 0, messages may be lost on the way.";
+        MQTT_VERSION "version" Kind::Choice(&["5", "3.1.1"]), Default::Text("5"),
+            "Version of the protocol.";
+        MQTT_CLIENT_ID "clientId" Kind::Text, Default::Unset("`datalake-agent-HOST-FLOW`"),
+            "Name of the agent's session at the broker. It must stay the same, and nobody else may use it. Further connections add `-2`, `-3` and so on.";
+        MQTT_SESSION_EXPIRY "sessionExpirySeconds" Kind::Integer { min: 0, max: u32::MAX as u64 }, Default::Number(604_800),
+            "How long the broker keeps messages while the agent is away; it may allow less. 0 keeps none. 3.1.1 knows only none or for ever.";
+        MQTT_KEEP_ALIVE "keepAliveSeconds" Kind::Integer { min: 1, max: 65_535 }, Default::Number(60),
+            "The longest silence on a connection. AWS IoT Core takes 30 to 1,200.";
+        MQTT_USERNAME "username" Kind::Text, Default::Unset("none"),
+            "User name. `{token}` in it stands for the content of `tokenFile`, as a custom authorizer of AWS IoT Core wants it.";
+        MQTT_PASSWORD_FILE "passwordFile" Kind::Text, Default::Unset("no password"),
+            "File with the password, read at each connection; a bare name is a systemd credential (`LoadCredential=`).";
+        MQTT_TOKEN_FILE "tokenFile" Kind::Text, Default::Unset("none"),
+            "File with the token for `username`; as `passwordFile`.";
+        MQTT_CA_FILE "caFile" Kind::Text, Default::Unset("the system's certificates"),
+            "Certificates in PEM form that the broker's must go back to.";
+        MQTT_CERTIFICATE_FILE "certificateFile" Kind::Text, Default::Unset("none"),
+            "Client certificate in PEM form, its own first, then those between it and the authority.";
+        MQTT_PRIVATE_KEY_FILE "privateKeyFile" Kind::Text, Default::Unset("none"),
+            "Private key of the client certificate in PEM form; as `passwordFile`.";
+        MQTT_ALPN "alpn" Kind::Text, Default::Unset("what AWS IoT Core wants on port 443, else none"),
+            "Protocol asked for during the TLS handshake, such as `x-amzn-mqtt-ca`.";
+        MQTT_SIGN "awsSigV4" Kind::Boolean, Default::Unset("true for `wss://` to AWS IoT Core without user name and certificate"),
+            "Whether the address of the WebSocket is signed with the agent's AWS credentials.";
+        MQTT_CONNECTIONS "connections" Kind::Integer { min: 1, max: 64 }, Default::Number(1),
+            "Connections at the same time. More than one needs topics that begin with `$share/GROUP/`, or each message comes as often.";
+        MQTT_MAX_PACKET "maxPacketBytes" Kind::Size { min: 1024, max: 64 << 20 }, Default::Number(1 << 20),
+            "Larger packets are refused: acknowledged, counted, and not kept.";
+        MQTT_SYNC_INTERVAL "syncIntervalMillis" Kind::Integer { min: 0, max: 1_000 }, Default::Number(10),
+            "How long a message waits for others at most, so that one sync to disk serves them all. Only then are they acknowledged.";
+        MQTT_MAX_SPOOL "maxSpoolBytes" Kind::Size { min: 16 << 20, max: u64::MAX }, Default::Number(1 << 30),
+            "Room on disk for messages that are not delivered yet. When it is used up nothing is acknowledged, and the broker keeps the rest.";
+        MQTT_PAYLOAD_FORMAT "payloadFormat" Kind::Choice(&["auto", "raw"]), Default::Text("auto"),
+            "`auto` takes JSON as JSON and wraps text and bytes; `raw` sends the payload's bytes as a line.";
+        MQTT_ENVELOPE "envelope" Kind::Boolean, Default::Unset("true, unless `payloadFormat` is `raw`"),
+            "Whether a line tells topic, quality of service, time of receipt and so on, with the message as `payload`.";
+    }
+    /// The keys of a topic when it is an object.
+    TOPIC_KEYS {
+        TOPIC_FILTER "filter" Kind::Text, Default::Required,
+            "The topic filter.";
+        TOPIC_QOS "qos" Kind::Integer { min: 0, max: 2 }, Default::Unset("that of `mqtt`"),
+            "Quality of service asked for.";
     }
     /// The keys of `compression` when it is an object.
     COMPRESSION_KEYS {
@@ -217,7 +275,8 @@ mod tests {
 
     #[test]
     fn every_default_lies_in_its_own_range() {
-        for key in TOP_KEYS.iter().chain(FLOW_KEYS).chain(COMPRESSION_KEYS).chain(PARTITION_KEY_KEYS) {
+        let tables = [TOP_KEYS, FLOW_KEYS, COMPRESSION_KEYS, PARTITION_KEY_KEYS, MQTT_KEYS, TOPIC_KEYS].concat();
+        for key in tables {
             let good = match (&key.kind, &key.default) {
                 (_, Default::Required | Default::Unset(_)) => true,
                 (Kind::Integer { min, max } | Kind::Size { min, max }, Default::Number(number)) => {
@@ -234,7 +293,7 @@ mod tests {
 
     #[test]
     fn no_name_stands_twice_in_a_table() {
-        for table in [TOP_KEYS, FLOW_KEYS, COMPRESSION_KEYS, PARTITION_KEY_KEYS] {
+        for table in [TOP_KEYS, FLOW_KEYS, COMPRESSION_KEYS, PARTITION_KEY_KEYS, MQTT_KEYS, TOPIC_KEYS] {
             let mut names: Vec<_> = table.iter().map(|key| key.name).collect();
             names.sort_unstable();
             let all = names.len();

@@ -17,7 +17,7 @@ use super::written::Written;
 use crate::batch::{self, Compression};
 use crate::units::ByteSize;
 use crate::{deliver, framing, process, source};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything the agent needs to run. After this exists nothing can be misconfigured.
@@ -46,6 +46,8 @@ pub struct FlowPlan {
     pub name: String,
     /// What is read.
     pub source: source::file::Settings,
+    /// What is received, where the source is a spool of messages.
+    pub mqtt: Option<source::mqtt::Settings>,
     /// How bytes become lines.
     pub framing: framing::Settings,
     /// What is done with each of them.
@@ -134,8 +136,10 @@ pub fn set_aside(flows: &[FlowPlan]) -> u64 {
 pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool, report: &mut Report) -> Plan {
     let session = access::prove(&written, world_readable, report);
     let max_memory = prove_memory(written.max_memory.as_ref(), &flows, report);
+    let state_directory = prove_state_directory(&written.state_directory, report);
+    let flows = flows.into_iter().map(|flow| prove_spool(flow, &state_directory, &session, &written, report)).collect();
     Plan {
-        state_directory: prove_state_directory(&written.state_directory, report),
+        state_directory,
         session,
         max_memory,
         shutdown_timeout: Duration::from_millis(written.shutdown_timeout_millis),
@@ -143,6 +147,30 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
         flows,
         warnings: Report::default(),
     }
+}
+
+/// What an MQTT flow takes from outside of it: the folder of its spool, and the region that its address is signed for.
+fn prove_spool(
+    mut flow: FlowPlan,
+    state_directory: &Path,
+    session: &deliver::session::Settings,
+    written: &Written,
+    report: &mut Report,
+) -> FlowPlan {
+    let Some(mqtt) = &mut flow.mqtt else { return flow };
+    let pattern = source::mqtt::pattern(state_directory, &flow.name);
+    flow.source.include = source::file::discover::Pattern::parse(&pattern).into_iter().collect();
+    if let Some(region) = mqtt.sign_for.as_mut().filter(|region| region.is_empty()) {
+        match &session.region {
+            Some(known) => region.clone_from(known),
+            None => {
+                let message =
+                    format!("the address of the broker of flow `{}` is to be signed, for no known region", flow.name);
+                report.add(Kind::Missing, &written.at, message, "add \"region\", such as \"eu-central-1\"");
+            }
+        }
+    }
+    flow
 }
 
 fn prove_state_directory(given: &Placed<String>, report: &mut Report) -> PathBuf {

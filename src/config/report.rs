@@ -86,7 +86,7 @@ impl Report {
     }
 
     /// Never show this part of the file.
-    pub(super) fn hide(&mut self, place: Place) {
+    pub(in crate::config) fn hide(&mut self, place: Place) {
         self.sources[place.file].secrets.push((place.start, place.end));
     }
 

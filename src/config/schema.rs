@@ -2,7 +2,9 @@
 //! Promises that both name every key with the type, range and default that reading really uses.
 //! Leaves writing them to files to whoever asks.
 
-use super::keys::{COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, PARTITION_KEY_KEYS, TOP_KEYS};
+use super::keys::{
+    COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, MQTT_KEYS, PARTITION_KEY_KEYS, TOP_KEYS, TOPIC_KEYS,
+};
 use super::report::quoted;
 use crate::process;
 use crate::units::ByteSize;
@@ -15,6 +17,8 @@ pub fn markdown() -> String {
     for (title, keys) in [
         ("Keys of the main file", TOP_KEYS),
         ("Keys of a flow", FLOW_KEYS),
+        ("Keys of `mqtt`", MQTT_KEYS),
+        ("Keys of a topic as an object", TOPIC_KEYS),
         ("Keys of `compression` as an object", COMPRESSION_KEYS),
         ("Keys of `partitionKeyOption` as an object", PARTITION_KEY_KEYS),
     ] {
@@ -51,6 +55,8 @@ fn kind_in_words(kind: &Kind) -> String {
             choices.iter().map(|choice| format!("`{}`", quoted(choice))).collect::<Vec<_>>().join(" or ")
         }
         Kind::Compression => "`\"none\"`, `\"gzip\"` or an object".to_owned(),
+        Kind::Mqtt => "object".to_owned(),
+        Kind::Topics => "text, object or a list of them".to_owned(),
         Kind::PartitionKey => "`\"RANDOM\"`, `\"DETERMINISTIC\"` or an object".to_owned(),
         Kind::Options => "list of objects".to_owned(),
         Kind::Flows => "list of flows".to_owned(),
@@ -88,7 +94,10 @@ pub fn schema() -> String {
                 "type": "object",
                 "additionalProperties": false,
                 "required": required(FLOW_KEYS),
-                "oneOf": [{"required": ["deliveryStream"]}, {"required": ["kinesisStream"]}],
+                "allOf": [
+                    {"oneOf": [{"required": ["filePattern"]}, {"required": ["mqtt"]}]},
+                    {"oneOf": [{"required": ["deliveryStream"]}, {"required": ["kinesisStream"]}]},
+                ],
                 "properties": properties(FLOW_KEYS),
             },
         },
@@ -118,6 +127,11 @@ fn property(key: &Key) -> Value {
             json!({"anyOf": [integer(*min, *max), {"type": "string", "pattern": "^[0-9]+ *([KkMmGg]([Ii]?[Bb])?|[Bb])?$"}]})
         }
         Kind::Choice(choices) => json!({"enum": choices}),
+        Kind::Mqtt => object(MQTT_KEYS),
+        Kind::Topics => {
+            let topic = json!({"anyOf": [{"type": "string", "minLength": 1}, object(TOPIC_KEYS)]});
+            json!({"anyOf": [topic, {"type": "array", "minItems": 1, "items": topic}]})
+        }
         Kind::Compression => json!({"anyOf": [{"enum": ["none", "gzip"]}, {
             "type": "object",
             "additionalProperties": false,
@@ -149,6 +163,15 @@ fn property(key: &Key) -> Value {
         Default::Boolean(flag) => property["default"] = json!(flag),
     }
     property
+}
+
+fn object(keys: &[&Key]) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required(keys),
+        "properties": properties(keys),
+    })
 }
 
 fn integer(min: u64, max: u64) -> Value {

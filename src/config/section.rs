@@ -24,6 +24,8 @@ pub(super) enum Level {
     Fragment,
     Flow,
     Compression,
+    Mqtt,
+    Topic,
     PartitionKey,
 }
 
@@ -33,6 +35,8 @@ impl Level {
             Self::Main | Self::Fragment => keys::TOP_KEYS,
             Self::Flow => keys::FLOW_KEYS,
             Self::Compression => keys::COMPRESSION_KEYS,
+            Self::Mqtt => keys::MQTT_KEYS,
+            Self::Topic => keys::TOPIC_KEYS,
             Self::PartitionKey => keys::PARTITION_KEY_KEYS,
         }
     }
@@ -41,7 +45,7 @@ impl Level {
         match self {
             Self::Main | Self::Fragment => foreign::TOP,
             Self::Flow => foreign::FLOW,
-            Self::Compression | Self::PartitionKey => &[],
+            Self::Compression | Self::PartitionKey | Self::Mqtt | Self::Topic => &[],
         }
     }
 
@@ -51,6 +55,8 @@ impl Level {
             Self::Fragment => "a fragment",
             Self::Flow => "a flow",
             Self::Compression => "`compression`",
+            Self::Mqtt => "`mqtt`",
+            Self::Topic => "a topic",
             Self::PartitionKey => "`partitionKeyOption`",
         }
     }
@@ -192,7 +198,8 @@ impl<'a> Section<'a> {
 
     /// True or false; its default when it is left out or faulty.
     pub(super) fn boolean(&self, key: &'static Key, report: &mut Report) -> bool {
-        let Default::Boolean(flag) = key.default else { unreachable!("{} has true or false as default", key.name) };
+        // Where it depends on others what holds without the key, whoever asks looks whether it is there.
+        let flag = matches!(key.default, Default::Boolean(true) | Default::Unset(_));
         self.decode(key, report, values::boolean).map_or(flag, |flag| flag.value)
     }
 }
@@ -216,12 +223,16 @@ fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
     let elsewhere = match level {
         Level::Main | Level::Fragment => Level::Flow,
         Level::Flow => Level::Main,
-        Level::Compression | Level::PartitionKey => Level::Flow,
+        Level::Compression | Level::PartitionKey | Level::Mqtt => Level::Flow,
+        Level::Topic => Level::Mqtt,
     };
     let names = |level: Level| level.table().iter().map(|key| key.name).chain(level.foreign().iter().map(|f| f.name));
     if let Some(known) = names(elsewhere).find(|known| known.eq_ignore_ascii_case(name)) {
         let help = match level {
             Level::Main | Level::Fragment => "move it into each flow that needs it; there is no default for all flows",
+            Level::Mqtt => "move it out of the braces, beside `mqtt`",
+            Level::Topic => "move it out of the topic, beside `topics`",
+            Level::Flow if keys::MQTT_KEYS.iter().any(|key| key.name == known) => "move it into `mqtt`",
             Level::Flow => "move it to the top level of the main file; it holds for all flows",
             Level::Compression | Level::PartitionKey => "move it out of the braces, into the flow",
         };

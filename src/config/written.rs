@@ -2,6 +2,9 @@
 //! Promises that each value lies in its own range; what is left out has its default.
 //! Leaves what values mean together, and everything that must compile, to `plan`.
 
+/// The `mqtt` object.
+pub(super) mod mqtt;
+
 use super::json::{Node, Value};
 use super::keys;
 use super::report::{At, Kind, Report};
@@ -36,6 +39,9 @@ pub(super) struct Written {
 #[derive(Debug)]
 pub(super) struct WrittenFlow {
     pub(super) file_pattern: Vec<Placed<String>>,
+    pub(super) mqtt: Option<mqtt::WrittenMqtt>,
+    /// Keys that mean something for files only, where they are given.
+    pub(super) of_files: Vec<At>,
     pub(super) exclude: Vec<Placed<String>>,
     /// Its opening brace, for faults about what is not there.
     pub(super) at: At,
@@ -164,8 +170,14 @@ fn flow(value: &Value, path: &str, report: &mut Report) -> Option<WrittenFlow> {
     let section = Section::open(Level::Flow, value, path, report)?;
     let multi_line_timeout = section.number_or_default(&keys::MULTI_LINE_TIMEOUT, report);
     let given = section.value(&keys::MULTI_LINE_TIMEOUT).is_some();
+    let mqtt_given = section.value(&keys::MQTT);
+    let file_pattern = section.texts(&keys::FILE_PATTERN, report).unwrap_or_default();
+    source_is_one(&section, report);
+    let of_files = [&keys::EXCLUDE, &keys::INITIAL_POSITION, &keys::SKIP_HEADER_LINES, &keys::MULTI_LINE_START];
     Some(WrittenFlow {
-        file_pattern: section.texts(&keys::FILE_PATTERN, report).unwrap_or_default(),
+        mqtt: mqtt_given.and_then(|(value, at)| mqtt::mqtt(value, &at, report)),
+        of_files: of_files.into_iter().filter_map(|key| section.value(key).map(|_| section.key_at(key))).collect(),
+        file_pattern,
         exclude: section.texts(&keys::EXCLUDE, report).unwrap_or_default(),
         at: section.at.clone(),
         names_a_stream: [&keys::DELIVERY_STREAM, &keys::KINESIS_STREAM].iter().any(|key| section.value(key).is_some()),
@@ -203,6 +215,22 @@ fn flow(value: &Value, path: &str, report: &mut Report) -> Option<WrittenFlow> {
         max_records_per_second: section.number(&keys::MAX_RECORDS_PER_SECOND, report).map(|limit| limit.value),
         max_requests_per_second: section.number(&keys::MAX_REQUESTS_PER_SECOND, report).map(|limit| limit.value),
     })
+}
+
+/// A flow reads files or receives topics.
+fn source_is_one(section: &Section<'_>, report: &mut Report) {
+    match (section.value(&keys::FILE_PATTERN), section.value(&keys::MQTT)) {
+        (None, None) => {
+            let message = format!("{} has neither `filePattern` nor `mqtt`", subject(&section.at.path));
+            let help = format!("add \"filePattern\": {}", keys::FILE_PATTERN.meaning);
+            report.add(Kind::Missing, &section.at, message, help);
+        }
+        (Some(_), Some((_, at))) => {
+            let message = format!("`{}` stands beside `filePattern`; a flow has one source", at.path);
+            report.add(Kind::Conflict, &at, message, "make two flows of it: both may feed the same stream");
+        }
+        _ => {}
+    }
 }
 
 /// `"none"`, `"gzip"` or an object with a type and a level.

@@ -214,6 +214,33 @@ pub async fn connect(settings: &Settings, target: Target) -> Result<Session, Ses
     Ok(Session { target, envelope, region, keys: Arc::new(keys), signer, connector })
 }
 
+/// The agent's AWS credentials, for whoever signs something else than calls to a stream.
+#[derive(Debug)]
+pub struct Identity(Keys);
+
+impl Identity {
+    /// Those of the settings and the environment; none is fetched before it is asked for.
+    ///
+    /// # Errors
+    /// When the extra certificates cannot be read.
+    pub fn of(settings: &Settings, region: &str) -> Result<Self, SessionError> {
+        Ok(Self(credentials::keys(settings, region, client_for_keys(settings)?)))
+    }
+
+    /// Credentials that are good now.
+    ///
+    /// # Errors
+    /// In words, when there are none.
+    pub async fn credentials(&self) -> Result<Credentials, String> {
+        let now = std::time::UNIX_EPOCH + Duration::from_millis(crate::telemetry::clock::now_ms());
+        let none = |error: &dyn std::error::Error| {
+            let deeper = error.source().map_or_else(String::new, |source| format!(": {source}"));
+            format!("no AWS credentials: {error}{deeper}")
+        };
+        self.0.credentials(now).await.map_err(|error| none(&error))
+    }
+}
+
 /// The SDK's view of the environment, for writing calls; nothing is sent through it.
 async fn sdk_config(settings: &Settings, target: Target, region: &str) -> SdkConfig {
     let mut loader = credentials::loader(settings, region).no_credentials();

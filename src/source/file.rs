@@ -26,7 +26,7 @@ mod verify;
 mod watch;
 
 use crate::books::Books;
-use crate::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, Watermarks};
+use crate::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, SettledFiles, Watermarks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Handle};
@@ -43,6 +43,9 @@ pub struct Settings {
     pub exclude: Vec<discover::Pattern>,
     /// Where to begin in files that existed when the pattern was first started.
     pub initial_position: InitialPosition,
+    /// Set where the files belong to the agent itself: nobody renames, cuts or copies them, so each is read from its
+    /// beginning without asking whether it is a copy; and how far each is settled is told here, for its owner deletes it.
+    pub owned: Option<SettledFiles>,
 }
 
 /// Where to begin in files that existed at a pattern's very first start; later files are read from byte 0.

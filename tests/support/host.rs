@@ -108,6 +108,12 @@ impl Host {
         self
     }
 
+    /// A flow as it stands in the configuration, whatever its source.
+    pub(crate) fn whole_flow(mut self, flow: Value) -> Self {
+        self.flows.push(flow);
+        self
+    }
+
     /// A flow like it to a stream of Kinesis.
     pub(crate) fn flow_to_kinesis(mut self, pattern: &str, stream: &str, more: Value) -> Self {
         let mut flow = self.flow_json(pattern, stream, more);

@@ -2,6 +2,8 @@
 //! Promises that every flow it returns can run, and that a faulty one is judged to its end.
 //! Leaves what all flows share to `plan`.
 
+/// The `mqtt` object of a flow.
+mod mqtt;
 /// What is done with each record.
 mod processing;
 
@@ -11,6 +13,7 @@ use crate::batch::{self, Compression, firehose};
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::{Placed, subject};
 use crate::config::written::WrittenFlow;
+use crate::record::SettledFiles;
 use crate::source::file::discover::{Pattern, PatternError};
 use crate::units::ByteSize;
 use crate::{deliver, framing, source};
@@ -33,7 +36,24 @@ pub(in crate::config) fn prove_flows(written: &[WrittenFlow], report: &mut Repor
     refuse_twins(written, report);
     let names = names(written, report);
     let each = written.iter().zip(names);
-    each.filter_map(|(flow, name)| prove_flow(flow, written, name, report)).collect()
+    let flows: Vec<FlowPlan> = each.filter_map(|(flow, name)| prove_flow(flow, written, name, report)).collect();
+    refuse_same_clients(&flows, written, report);
+    flows
+}
+
+/// A broker throws out the one when the other comes.
+fn refuse_same_clients(flows: &[FlowPlan], written: &[WrittenFlow], report: &mut Report) {
+    let mut seen = HashSet::new();
+    for mqtt in flows.iter().filter_map(|flow| flow.mqtt.as_ref()) {
+        if seen.insert((&mqtt.broker, &mqtt.client_id)) {
+            continue;
+        }
+        let given = written.iter().filter_map(|flow| flow.mqtt.as_ref()?.client_id.as_ref());
+        if let Some(given) = given.rev().find(|given| given.value == mqtt.client_id) {
+            let message = format!("`{}` is {}, as that of another flow", given.at.path, quoted(&given.value));
+            report.add(Kind::DuplicateFlow, &given.at, message, "give each flow another, or leave it out");
+        }
+    }
 }
 
 /// The same files to the same stream twice would send every line twice.
@@ -110,9 +130,17 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     let batch = prove_batch(written, report);
     // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
     let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
+    let mqtt = written.mqtt.as_ref().map(|mqtt| mqtt::prove(mqtt, &name, written.on_failure, report));
+    if mqtt.is_some() {
+        for at in &written.of_files {
+            let message = format!("`{}` has no effect on messages; it is about files", at.path);
+            report.add(Kind::NoEffect, at, message, "remove it");
+        }
+    }
     let process = processing::prove(written, report);
     let stream = prove_stream(written, report)?;
     let service = if written.is_to_kinesis() { "kinesis" } else { "firehose" };
+    let from_start = written.from_start || mqtt.is_some();
     let region = written.region.as_ref().and_then(|region| access::prove_region(region, report));
     let role = access::prove_role(&written.role, report);
     Some(FlowPlan {
@@ -121,7 +149,14 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             stream: format!("{service}:{}{}", stream.value, elsewhere(written, all)),
             include,
             exclude,
-            initial_position: if written.from_start { StartOfFile } else { EndOfFile },
+            initial_position: if from_start { StartOfFile } else { EndOfFile },
+            owned: mqtt.is_some().then(SettledFiles::default),
+        },
+        mqtt: match mqtt {
+            None => None,
+            // What is wrong was reported.
+            Some(None) => return None,
+            Some(proven) => proven,
         },
         framing,
         process,

@@ -48,7 +48,7 @@ impl Stream {
                 self.truncated(id, status, world);
                 return;
             }
-            if status.size < strand.place.size {
+            if status.size < strand.place.size && self.flows[strand.flow].settings.owned.is_none() {
                 let unread_end_gone = strand.place.size - status.size;
                 self.flows[strand.flow].books.destroyed.add(unread_end_gone);
                 tracing::warn!(

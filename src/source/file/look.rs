@@ -302,6 +302,10 @@ impl Stream {
             }
             let fresh = seen.flow.is_some() || sibling.is_some();
             let id = self.add_candidate(flow, place, family, fresh, world);
+            if self.flows[flow].settings.owned.is_some() {
+                self.make_log(id);
+                continue;
+            }
             if seen.link {
                 self.links.insert(id);
             }

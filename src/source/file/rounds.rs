@@ -136,6 +136,7 @@ impl Rounds {
         for stream in &mut rounds.streams {
             stream.due.clear();
             stream.begin(remembered, &mut rounds.world, &mut update);
+            stream.take_watermarks();
             stream.collect_rows(rounds.world.wall, &mut update);
         }
         rounds.send(update);

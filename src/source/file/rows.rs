@@ -8,7 +8,7 @@ use super::identity;
 use super::strand::{Id, Role, Source, Standing, Strand};
 use super::stream::{SEEK_FOR, Stream, World};
 use super::verify;
-use crate::record::{Arrival, CheckpointUpdate};
+use crate::record::{Arrival, CheckpointUpdate, Position};
 use std::time::Duration;
 
 /// A file read to its end and quiet for so long is closed.
@@ -43,6 +43,18 @@ impl Stream {
         }
         for flow in &self.flows {
             flow.books.unsettled.set(flow.lag);
+        }
+        if self.flows.iter().any(|flow| flow.settings.owned.is_some()) {
+            self.tell_owners();
+        }
+    }
+
+    /// Tells how far files are settled that belong to the agent itself, once their content is known to be theirs.
+    fn tell_owners(&self) {
+        for strand in self.strands.values().filter(|strand| strand.confirmed && strand.settled > 0) {
+            if let Some(owner) = &self.flows[strand.flow].settings.owned {
+                owner.post(&strand.place.path, Position(strand.settled));
+            }
         }
     }
 
@@ -193,7 +205,14 @@ impl Stream {
             self.enqueue(id);
             return true;
         }
-        if quiet < if names == 0 { DELETED_ENDS } else { ROTATED_ENDS } || !self.say_ended(id) {
+        let owned = self.flows[self.strands[&id].flow].settings.owned.is_some();
+        let ends = match names {
+            // Its owner deleted it, and knows that nothing more comes.
+            0 if owned => Duration::ZERO,
+            0 => DELETED_ENDS,
+            _ => ROTATED_ENDS,
+        };
+        if quiet < ends || !self.say_ended(id) {
             return true;
         }
         let Some(strand) = self.strands.get_mut(&id) else { return false };
@@ -201,6 +220,11 @@ impl Stream {
             return true;
         }
         strand.source = None;
+        if owned {
+            // There are no copies of it to be known later.
+            self.forgotten.push(strand.place.key);
+            self.remove(id);
+        }
         false
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Number};
 /// What is done with each record; nothing, where the options are faulty.
 pub(super) fn prove(written: &WrittenFlow, report: &mut Report) -> Settings {
     let Some(options) = &written.processing else {
-        if let Some(at) = &written.on_failure_at {
+        if let Some(at) = written.on_failure_at.as_ref().filter(|_| written.mqtt.is_none()) {
             let message = format!("`{}` has no effect without `dataProcessingOptions`", at.path);
             report.add(Kind::NoEffect, at, message, "remove it, or say what is done with each record");
         }

@@ -1,0 +1,243 @@
+//! What the values of an `mqtt` object mean together.
+//! Promises that a flow it returns can connect as far as its settings go, and that a secret is named by file only.
+//! Leaves reading the files to the connection.
+
+use crate::config::report::{At, Kind, Report, printable, quoted};
+use crate::config::section::Placed;
+use crate::config::written::mqtt::{WrittenMqtt, WrittenTopic};
+use crate::process;
+use crate::source::mqtt::{Broker, LineSettings, OnFailure, PayloadFormat, Quality, Scheme, Settings, Topic, Version};
+use crate::units::ByteSize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The longest text that a packet can hold.
+const LONGEST_TEXT: usize = 65_535;
+/// A message may need more room than its packet: in base64, and with an envelope.
+const PACKETS_IN_SPOOL: u64 = 16;
+/// The ALPN protocols of AWS IoT Core on port 443: with a client certificate, and for a custom authorizer.
+const AWS_CERTIFICATE: &str = "x-amzn-mqtt-ca";
+const AWS_AUTHORIZER: &str = "mqtt";
+
+/// Proves the object; `None` when the flow cannot run.
+pub(super) fn prove(
+    written: &WrittenMqtt,
+    flow: &str,
+    on_failure: process::OnFailure,
+    report: &mut Report,
+) -> Option<Settings> {
+    let topics = topics(&written.topics, report);
+    if let Some(alone) = topics.iter().find(|topic| !topic.is_shared()).filter(|_| written.connections > 1) {
+        let message = format!(
+            "each of the {} connections would receive what {} matches",
+            written.connections,
+            quoted(&alone.written)
+        );
+        let help = format!("write \"$share/GROUP/{}\", or leave out `connections`", printable(&alone.written));
+        report.add(Kind::Conflict, &written.at, message, help);
+    }
+    let broker = broker(written, report);
+    let (certificate_file, private_key_file) = certificate(written, report);
+    let envelope = envelope(written, &topics, report);
+    room(written, report);
+    let client_id = client_id(written, flow, report);
+    let username = username(written, report);
+    let broker = broker?;
+    let sign = signs(written, &broker, report);
+    let alpn = written.alpn.as_ref().map(|alpn| alpn.value.clone()).or_else(|| usual_alpn(written, &broker));
+    tls_keys_have_effect(written, &broker, report);
+    (!topics.is_empty()).then_some(())?;
+    Some(Settings {
+        // The region is filled in where it is known what the whole configuration says.
+        sign_for: sign.then(|| broker.aws_region().unwrap_or_default().to_owned()),
+        broker,
+        topics,
+        version: if written.is_v5 { Version::V5 } else { Version::V311 },
+        client_id,
+        session_expiry: Duration::from_secs(written.session_expiry_seconds),
+        keep_alive: Duration::from_secs(written.keep_alive_seconds),
+        username,
+        password_file: path(written.password_file.as_ref(), report),
+        token_file: path(written.token_file.as_ref(), report),
+        ca_file: path(written.ca_file.as_ref(), report),
+        certificate_file,
+        private_key_file,
+        alpn,
+        connections: u16::try_from(written.connections).unwrap_or(1),
+        max_packet: ByteSize::bytes(written.max_packet.value),
+        sync_interval: Duration::from_millis(written.sync_interval_millis),
+        max_spool: ByteSize::bytes(written.max_spool.value),
+        line: LineSettings { format: if written.is_raw { PayloadFormat::Raw } else { PayloadFormat::Auto }, envelope },
+        on_failure: match on_failure {
+            process::OnFailure::Quarantine => OnFailure::Quarantine,
+            process::OnFailure::Raw => OnFailure::Raw,
+            process::OnFailure::Drop => OnFailure::Drop,
+        },
+    })
+}
+
+fn topics(written: &[WrittenTopic], report: &mut Report) -> Vec<Topic> {
+    let mut topics: Vec<Topic> = Vec::with_capacity(written.len());
+    for WrittenTopic { filter, qos } in written {
+        let (path, shown) = (&filter.at.path, quoted(&filter.value));
+        let quality = u8::try_from(*qos).ok().and_then(Quality::from_number).unwrap_or_default();
+        match Topic::parse(&filter.value, quality) {
+            Ok(topic) if topics.iter().any(|other| other.filter == topic.filter) => {
+                let message = format!("`{path}` is {shown}, which is subscribed already");
+                report.add(Kind::DuplicateFlow, &filter.at, message, "remove one of the two");
+            }
+            Ok(topic) => topics.push(topic),
+            Err(error) => {
+                let message = format!("`{path}` is {shown}, which is no topic filter");
+                report.add(Kind::BadName, &filter.at, message, error.to_string());
+            }
+        }
+    }
+    topics
+}
+
+fn broker(written: &WrittenMqtt, report: &mut Report) -> Option<Broker> {
+    let given = written.broker.as_ref()?;
+    match Broker::parse(&given.value) {
+        Ok(broker) => {
+            if !broker.scheme.is_private() && !broker.is_local() {
+                let message = format!(
+                    "`{}` is {}: messages cross the network unencrypted",
+                    given.at.path,
+                    quoted(&broker.to_string())
+                );
+                report.add(
+                    Kind::PlainHttp,
+                    &given.at,
+                    message,
+                    "use mqtts:// or wss://, unless the network is trusted",
+                );
+            }
+            Some(broker)
+        }
+        Err(error) => {
+            // The text may hold a password.
+            report.hide(given.at.place);
+            let message = format!("`{}` is no address of a broker", given.at.path);
+            report.add(Kind::BadEndpoint, &given.at, message, error.to_string());
+            None
+        }
+    }
+}
+
+fn client_id(written: &WrittenMqtt, flow: &str, report: &mut Report) -> String {
+    let Some(given) = &written.client_id else {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        return format!("datalake-agent-{host}-{flow}");
+    };
+    fits(given, report);
+    given.value.clone()
+}
+
+fn username(written: &WrittenMqtt, report: &mut Report) -> Option<String> {
+    let has_place = written.username.as_ref().is_some_and(|name| name.value.contains("{token}"));
+    if let (Some(token), false) = (&written.token_file, has_place) {
+        let message = format!("`{}` has no effect: `username` has no `{{token}}` in it", token.at.path);
+        let help = "write `{token}` into `username` where the token belongs, or remove the key";
+        report.add(Kind::NoEffect, &token.at, message, help);
+    }
+    let given = written.username.as_ref()?;
+    if has_place && written.token_file.is_none() {
+        let message = format!("`{}` holds `{{token}}`, and there is no `tokenFile`", given.at.path);
+        report.add(Kind::Missing, &given.at, message, "name the file that holds the token as `tokenFile`");
+    }
+    fits(given, report);
+    Some(given.value.clone())
+}
+
+fn fits(given: &Placed<String>, report: &mut Report) {
+    if given.value.len() > LONGEST_TEXT || given.value.contains('\0') {
+        let message = format!("`{}` is too long for MQTT, or holds a NUL character", given.at.path);
+        report.add(Kind::BadName, &given.at, message, "write at most 65,535 bytes");
+    }
+}
+
+fn path(given: Option<&Placed<String>>, report: &mut Report) -> Option<PathBuf> {
+    let given = given?;
+    let (path, text) = (&given.at.path, &given.value);
+    let is_credential = !text.contains('/');
+    if text.contains('\0') || !(text.starts_with('/') || is_credential) {
+        let message = format!("`{path}` is {}, which is not an absolute path", quoted(text));
+        let help = "begin with a slash, or write the bare name of a systemd credential";
+        report.add(Kind::BadPath, &given.at, message, help);
+    }
+    Some(PathBuf::from(text))
+}
+
+fn certificate(written: &WrittenMqtt, report: &mut Report) -> (Option<PathBuf>, Option<PathBuf>) {
+    let lonely = match (&written.certificate_file, &written.private_key_file) {
+        (Some(certificate), None) => Some((certificate, "privateKeyFile")),
+        (None, Some(key)) => Some((key, "certificateFile")),
+        _ => None,
+    };
+    if let Some((given, missing)) = lonely {
+        let message = format!("`{}` is given without `{missing}`", given.at.path);
+        report.add(Kind::Missing, &given.at, message, "give both, or neither");
+    }
+    (path(written.certificate_file.as_ref(), report), path(written.private_key_file.as_ref(), report))
+}
+
+/// An envelope is usual; raw payloads have none.
+fn envelope(written: &WrittenMqtt, topics: &[Topic], report: &mut Report) -> bool {
+    if !written.is_raw {
+        return written.envelope.as_ref().is_none_or(|given| given.value);
+    }
+    if let Some(given) = written.envelope.as_ref().filter(|given| given.value) {
+        let message = format!("`{}` has no effect: raw payloads are sent as they are", given.at.path);
+        report.add(Kind::NoEffect, &given.at, message, "remove it, or set \"payloadFormat\": \"auto\"");
+    }
+    if let Some(place) = topics.iter().position(Topic::has_fields)
+        && let Some(given) = written.topics.get(place)
+    {
+        let message =
+            format!("the name in braces in `{}` has no effect: raw payloads get no fields", given.filter.at.path);
+        report.add(Kind::NoEffect, &given.filter.at, message, "write `+`, or set \"payloadFormat\": \"auto\"");
+    }
+    false
+}
+
+fn room(written: &WrittenMqtt, report: &mut Report) {
+    let needed = ByteSize::bytes(written.max_packet.value.saturating_mul(PACKETS_IN_SPOOL));
+    if written.max_spool.value < needed.as_u64() {
+        let path = &written.max_spool.at.path;
+        let message = format!("`{path}` leaves no room for messages as large as `maxPacketBytes` allows");
+        report.add(Kind::Conflict, &written.max_spool.at, message, format!("write at least \"{needed}\""));
+    }
+}
+
+fn signs(written: &WrittenMqtt, broker: &Broker, report: &mut Report) -> bool {
+    let Some(given) = &written.sign else {
+        let otherwise = written.username.is_some() || written.certificate_file.is_some();
+        return broker.scheme == Scheme::Wss && broker.aws_region().is_some() && !otherwise;
+    };
+    if given.value && !broker.scheme.is_web_socket() {
+        let message = format!("`{}` has no effect: only the address of a WebSocket can be signed", given.at.path);
+        report.add(Kind::Conflict, &given.at, message, "begin `broker` with wss://, or remove the key");
+    }
+    given.value && broker.scheme.is_web_socket()
+}
+
+/// On port 443 AWS IoT Core tells MQTT from HTTPS by what is asked for during the TLS handshake.
+fn usual_alpn(written: &WrittenMqtt, broker: &Broker) -> Option<String> {
+    if broker.scheme != Scheme::Mqtts || broker.port != 443 || broker.aws_region().is_none() {
+        return None;
+    }
+    Some(if written.certificate_file.is_some() { AWS_CERTIFICATE } else { AWS_AUTHORIZER }.to_owned())
+}
+
+fn tls_keys_have_effect(written: &WrittenMqtt, broker: &Broker, report: &mut Report) {
+    if broker.scheme.is_private() {
+        return;
+    }
+    let keys = [&written.ca_file, &written.certificate_file, &written.alpn];
+    let ats: Vec<&At> = keys.into_iter().flatten().map(|given| &given.at).collect();
+    for at in ats {
+        let message = format!("`{}` has no effect without TLS", at.path);
+        report.add(Kind::NoEffect, at, message, "begin `broker` with mqtts:// or wss://, or remove the key");
+    }
+}

@@ -1,0 +1,343 @@
+//! MQTT topics: messages are received, made into lines, synced to a spool, and only then acknowledged. The spool's files
+//! are then tailed like any others. Promises that no message is acknowledged that a power failure could take.
+//! Leaves shipping to the flow that tails the spool.
+
+/// Which message may be acknowledged now.
+mod acks;
+/// What came and what became of it.
+mod counters;
+/// One line for each message.
+mod envelope;
+/// When to sync.
+mod group;
+/// From bytes to a batch of lines.
+mod intake;
+/// The packets of MQTT.
+mod packets;
+/// The signed address of a WebSocket.
+mod presign;
+/// One connection to the broker.
+mod session;
+/// What a flow is told.
+mod settings;
+/// Messages on disk until they are shipped.
+mod spool;
+/// What is subscribed on one connection.
+mod subscriptions;
+/// Topic filters.
+mod topics;
+/// Bytes to and from a broker.
+mod transport;
+/// Codes as words.
+mod words;
+
+pub use counters::{Counters, Subscription};
+pub use envelope::{PayloadFormat, Settings as LineSettings};
+pub use intake::RefusedPayload;
+pub use packets::{Quality, Version};
+pub use presign::Signer;
+pub use settings::{Broker, BrokerError, OnFailure, Scheme, Settings};
+pub use spool::SpoolError;
+pub use topics::{Topic, TopicError};
+
+use crate::record::SettledFiles;
+use crate::telemetry::clock;
+use acks::Acks;
+use group::Group;
+use intake::{Batch, Intake};
+use session::Session;
+use spool::Spool;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How often settled files are looked for, while some are to be expected.
+const COLLECT_EVERY: Duration = Duration::from_millis(500);
+/// A disk or a spool that takes nothing is tried again after this.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// How often the log tells what came, while something does.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Keeps payloads that could not be lines; called on a thread that may wait for the disk.
+pub type Keep = Arc<dyn Fn(&[RefusedPayload]) -> Result<(), String> + Send + Sync>;
+
+/// A batch on its way to the spool.
+struct Commit {
+    batch: Batch,
+    /// Told when it is synced; gives the buffer back.
+    done: oneshot::Sender<Vec<u8>>,
+}
+
+/// The folder of a flow's spool.
+#[must_use]
+pub fn folder(state_directory: &Path, flow: &str) -> PathBuf {
+    // A flow may be called `..`.
+    let name = if flow.starts_with('.') { format!("_{flow}") } else { flow.to_owned() };
+    state_directory.join("spool").join(name)
+}
+
+/// The pattern under which the tailing thread finds the files of the spool.
+#[must_use]
+pub fn pattern(state_directory: &Path, flow: &str) -> String {
+    Spool::pattern(&folder(state_directory, flow))
+}
+
+/// The receiving half of an MQTT flow.
+pub struct Receiver {
+    flow: String,
+    settings: Arc<Settings>,
+    folder: PathBuf,
+    signer: Signer,
+    keep: Keep,
+    counters: Arc<Counters>,
+    spool: Option<Spool>,
+    /// Batches that wait for the disk, those in front with their lines appended already.
+    waiting: Vec<Commit>,
+    appended: usize,
+    report: Option<Instant>,
+}
+
+impl Receiver {
+    /// Opens the spool and mends what a crash left; to be called before anyone tails it.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or mended.
+    pub fn open(
+        flow: String,
+        settings: Settings,
+        state_directory: &Path,
+        settled: SettledFiles,
+        signer: Signer,
+        keep: Keep,
+    ) -> Result<Self, SpoolError> {
+        let folder = folder(state_directory, &flow);
+        let spool = Spool::open(&folder, settings.max_spool.as_u64(), settled, clock::now_ms())?;
+        let counters = Arc::new(Counters::new(&settings.topics, settings.connections));
+        let settings = Arc::new(settings);
+        Ok(Self {
+            flow,
+            settings,
+            folder,
+            signer,
+            keep,
+            counters,
+            spool: Some(spool),
+            waiting: Vec::new(),
+            appended: 0,
+            report: None,
+        })
+    }
+
+    /// The numbers that others look at.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Receives until it is told to stop; then syncs and acknowledges what it has, as far as the disk lets it.
+    pub async fn run(mut self, stop: watch::Receiver<bool>) {
+        let (commits, mut arriving) = mpsc::channel(self.settings.connections.into());
+        let mut sessions = self.sessions(&commits, &stop);
+        drop(commits);
+        let mut awaits = self.collect();
+        let mut collect_at = Instant::now() + COLLECT_EVERY;
+        let mut try_again = None;
+        loop {
+            let report = self.report.unwrap_or(collect_at);
+            tokio::select! {
+                commit = arriving.recv(), if self.waiting.is_empty() => match commit {
+                    Some(commit) => {
+                        self.waiting.push(commit);
+                        while let Ok(commit) = arriving.try_recv() {
+                            self.waiting.push(commit);
+                        }
+                        try_again = self.sync().await;
+                        awaits = true;
+                    }
+                    None => break,
+                },
+                () = tokio::time::sleep_until(try_again.unwrap_or(collect_at)), if try_again.is_some() => {
+                    awaits = self.collect();
+                    try_again = self.sync().await;
+                }
+                () = tokio::time::sleep_until(collect_at), if awaits => {
+                    awaits = self.collect();
+                    collect_at = Instant::now() + COLLECT_EVERY;
+                }
+                () = tokio::time::sleep_until(report), if self.report.is_some() => self.tell(),
+                Some(ended) = sessions.join_next() => {
+                    if let Err(died) = ended {
+                        std::panic::resume_unwind(died.into_panic());
+                    }
+                    if sessions.is_empty() && try_again.is_some() {
+                        // What is left cannot be synced and was not acknowledged: the broker has it.
+                        break;
+                    }
+                }
+            }
+        }
+        self.collect();
+    }
+
+    fn sessions(&self, commits: &mpsc::Sender<Commit>, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+        let mut sessions = JoinSet::new();
+        for number in 0..self.settings.connections {
+            let session = Session {
+                flow: self.flow.clone(),
+                number,
+                settings: self.settings.clone(),
+                signer: self.signer.clone(),
+                counters: self.counters.clone(),
+                commits: commits.clone(),
+                memory: self.folder.join(format!("subscriptions-{}.json", number + 1)),
+                stop: stop.clone(),
+                acks: Acks::default(),
+                group: Group::new(self.settings.sync_interval),
+                intake: Intake::new(self.settings.clone(), self.counters.clone(), fastrand::u64(..)),
+                under_way: None,
+                announced: false,
+                spare: Vec::new(),
+            };
+            sessions.spawn(session.run());
+        }
+        sessions
+    }
+
+    /// Appends and syncs what waits, on a thread that may wait for the disk. Returns when to try again, if it must.
+    async fn sync(&mut self) -> Option<Instant> {
+        let mut spool = self.spool.take().expect("it comes back from every sync");
+        let (mut waiting, mut appended, keep) = (std::mem::take(&mut self.waiting), self.appended, self.keep.clone());
+        let job = move || {
+            let outcome = write(&mut spool, &mut waiting, &mut appended, &keep);
+            (spool, waiting, appended, outcome)
+        };
+        let (spool, waiting, appended, outcome) = match tokio::task::spawn_blocking(job).await {
+            Ok(back) => back,
+            Err(died) => std::panic::resume_unwind(died.into_panic()),
+        };
+        self.spool = Some(spool);
+        (self.waiting, self.appended) = (waiting, appended);
+        if self.appended > 0 && outcome.synced {
+            let synced: Vec<Commit> = self.waiting.drain(..self.appended).collect();
+            self.appended = 0;
+            synced.into_iter().for_each(|commit| self.synced(commit));
+            self.report.get_or_insert_with(|| Instant::now() + REPORT_EVERY);
+        }
+        // While it empties it has room now and then; it is well again once there is some in reserve.
+        let recovering = outcome.error.is_none() && self.counters.full.value() == 1;
+        if !recovering || self.spool.as_ref().is_some_and(Spool::has_reserve) {
+            self.stands(outcome.error.as_deref());
+        }
+        outcome.error.map(|_| Instant::now() + TRY_AGAIN)
+    }
+
+    fn synced(&self, commit: Commit) {
+        let Commit { batch, done } = commit;
+        self.counters.syncs.add(1);
+        for (subscription, count) in self.counters.subscriptions.iter().zip(&batch.counts) {
+            subscription.spooled.add(*count);
+        }
+        let mut lines = batch.lines;
+        lines.clear();
+        // Whoever is no longer there needs no answer.
+        done.send(lines).ok();
+    }
+
+    /// One line for each change.
+    fn stands(&self, trouble: Option<&str>) {
+        let counters = &self.counters;
+        counters.full.set(trouble.is_some().into());
+        if !counters.stands(counters.spool_place(), false, trouble) {
+            return;
+        }
+        let flow = self.flow.as_str();
+        match trouble {
+            Some(reason) => tracing::warn!(
+                flow,
+                reason,
+                "messages cannot be spooled; nothing is acknowledged meanwhile, and the broker keeps the rest"
+            ),
+            None => tracing::info!(flow, "messages are spooled and acknowledged again"),
+        }
+    }
+
+    /// Deletes what is settled. Returns whether more is to be expected.
+    fn collect(&mut self) -> bool {
+        let Some(spool) = &mut self.spool else { return true };
+        let standing = spool.collect();
+        let recovered = self.counters.full.value() == 1 && self.waiting.is_empty() && spool.has_reserve();
+        self.counters.spool_bytes.set(standing.bytes);
+        self.counters.spool_oldest.set(standing.oldest.unwrap_or(0));
+        for (subscription, count) in self.counters.subscriptions.iter().zip(&standing.delivered) {
+            subscription.delivered.add(*count);
+        }
+        if recovered {
+            self.stands(None);
+        }
+        standing.awaits
+    }
+
+    /// One line a subscription about what came, once a minute while something does.
+    fn tell(&mut self) {
+        self.report = None;
+        for subscription in &self.counters.subscriptions {
+            let Subscription { topic, received, redelivered, spooled, acknowledged, delivered, refused, dropped } =
+                subscription;
+            if received.value() == 0 {
+                continue;
+            }
+            tracing::info!(
+                flow = self.flow,
+                topic,
+                received = received.value(),
+                redelivered = redelivered.value(),
+                spooled = spooled.value(),
+                acknowledged = acknowledged.value(),
+                delivered = delivered.value(),
+                refused = refused.value(),
+                dropped = dropped.value(),
+                "messages since the start"
+            );
+        }
+    }
+}
+
+/// How a sync went.
+struct Outcome {
+    /// Whether what was appended is safe.
+    synced: bool,
+    error: Option<String>,
+}
+
+/// Appends as much as the disk takes, and syncs that.
+fn write(spool: &mut Spool, waiting: &mut [Commit], appended: &mut usize, keep: &Keep) -> Outcome {
+    let mut error = None;
+    while let Some(commit) = waiting.get_mut(*appended) {
+        let batch = &mut commit.batch;
+        if !batch.refused.is_empty() {
+            if let Err(reason) = keep(&batch.refused) {
+                error = Some(format!("a refused payload cannot be kept in the quarantine: {reason}"));
+                break;
+            }
+            batch.refused.clear();
+        }
+        if let Err(failed) = spool.append(&batch.lines, &batch.counts, clock::now_ms()) {
+            error = Some(failed.to_string());
+            break;
+        }
+        *appended += 1;
+    }
+    if *appended == 0 {
+        return Outcome { synced: false, error };
+    }
+    match spool.sync() {
+        Ok(()) => Outcome { synced: true, error },
+        Err(failed) => {
+            *appended = 0;
+            Outcome { synced: false, error: Some(failed.to_string()) }
+        }
+    }
+}

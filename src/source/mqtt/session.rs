@@ -1,0 +1,283 @@
+//! One connection to the broker, again and again: sign in, subscribe, receive, answer what is synced, ping.
+//! Promises that it never stops pinging while the pipeline is full, that nothing is answered before it is synced, and that
+//! it comes back by itself after any failure. Leaves decisions about answers to `acks`, and disks to the spool.
+
+/// One connection, from its first word to its last.
+mod conversation;
+
+use super::Commit;
+use super::acks::{Acks, Mark};
+use super::counters::Counters;
+use super::group::Group;
+use super::intake::Intake;
+use super::packets::{self, Malformed, Version};
+use super::presign::{Signer, encoded};
+use super::settings::Settings;
+use super::transport::{Transport, TransportError, secret};
+use bytes::BytesMut;
+use conversation::{Conversation, Ended};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// Connecting, TLS and signing in together may take this long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The first wait before another attempt is at most this; it doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A connection that stood for so long was a good one: the next failure waits briefly again.
+const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// A stop waits this long for the last sync and the last answers.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Messages that a broker may send before the first is answered; many take fewer for their own limit.
+const RECEIVE_MAXIMUM: u16 = 4096;
+
+/// Why a connection is not there, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    #[error("the broker closed the connection")]
+    Closed,
+    #[error("the broker does not answer: it was asked {asked:?} ago and said nothing")]
+    Silent { asked: Duration },
+    #[error("signing in took more than {CONNECT_TIMEOUT:?}")]
+    Timeout,
+    #[error("{0}")]
+    Told(String),
+    #[error("the broker breaks the protocol: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("the broker breaks the protocol: it answers what was not asked")]
+    Unasked,
+}
+
+/// One of the connections of a flow.
+pub(super) struct Session {
+    pub(super) flow: String,
+    /// From 0 on.
+    pub(super) number: u16,
+    pub(super) settings: Arc<Settings>,
+    pub(super) signer: Signer,
+    pub(super) counters: Arc<Counters>,
+    pub(super) commits: mpsc::Sender<Commit>,
+    /// Where it is remembered what was subscribed in the session that the broker keeps.
+    pub(super) memory: PathBuf,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) acks: Acks,
+    pub(super) group: Group,
+    pub(super) intake: Intake,
+    /// What is being synced, and up to where that is all this connection received.
+    pub(super) under_way: Option<(Mark, oneshot::Receiver<Vec<u8>>)>,
+    /// Whether the log was told that messages come.
+    pub(super) announced: bool,
+    /// A buffer to be used again.
+    pub(super) spare: Vec<u8>,
+}
+
+impl Session {
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self) {
+        let mut failures = 0;
+        while !*self.stop.borrow() {
+            let begun = Instant::now();
+            let mut stop = self.stop.clone();
+            let connected = tokio::select! {
+                connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()) => connected,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let ended = match connected {
+                Err(_) => Ended::Failed(SessionError::Timeout),
+                Ok(Err(error)) => Ended::Failed(error),
+                Ok(Ok((transport, buffer, welcome))) => {
+                    Conversation::new(&mut self, transport, buffer, welcome).hold().await
+                }
+            };
+            match ended {
+                Ended::Stopped => return,
+                Ended::Failed(error) => self.lost(&error),
+            }
+            failures = if begun.elapsed() >= GOOD_AFTER { 0 } else { failures + 1 };
+            self.wait(wait_before(failures, fastrand::f64())).await;
+        }
+        self.rescue(Instant::now() + FAREWELL).await;
+    }
+
+    /// A connection, signed in; with it what came after the broker's welcome.
+    async fn connect(&self) -> Result<(Transport, BytesMut, Welcome), SessionError> {
+        let mut transport = Transport::connect(&self.settings, &self.signer).await?;
+        let Identity { client_id, username, password } = self.identity()?;
+        let mut out = Vec::new();
+        let settings = &self.settings;
+        packets::connect(
+            &packets::Connect {
+                version: settings.version,
+                client_id: &client_id,
+                keep_alive_seconds: u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX),
+                session_expiry_seconds: u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX),
+                receive_maximum: RECEIVE_MAXIMUM,
+                username: username.as_deref(),
+                password: password.as_deref(),
+            },
+            &mut out,
+        );
+        transport.write(&out).await.map_err(SessionError::Broken)?;
+        let mut buffer = BytesMut::new();
+        loop {
+            match packets::read(&buffer, settings.version, settings.max_packet.as_usize())? {
+                packets::Read::Whole(packets::Packet::Connected { session_present, code, properties }, length) => {
+                    if code != 0 {
+                        let reason =
+                            properties.text(packets::REASON).map_or_else(String::new, |why| format!(" ({why})"));
+                        return Err(SessionError::Told(super::words::refused(settings.version, code) + &reason));
+                    }
+                    let keep_alive = properties.number(packets::SERVER_KEEP_ALIVE);
+                    let keep_alive =
+                        keep_alive.map_or(settings.keep_alive, |seconds| Duration::from_secs(seconds.into()));
+                    bytes::Buf::advance(&mut buffer, length);
+                    return Ok((transport, buffer, Welcome { session_present, keep_alive, client_id }));
+                }
+                packets::Read::Whole(..) | packets::Read::TooLarge(..) => return Err(SessionError::Unasked),
+                packets::Read::Partial(_) => {
+                    if transport.read(&mut buffer).await.map_err(SessionError::Broken)? == 0 {
+                        return Err(SessionError::Closed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Client id, user name and password, the secrets read anew.
+    fn identity(&self) -> Result<Identity, SessionError> {
+        let settings = &self.settings;
+        let client_id = match self.number {
+            0 => settings.client_id.clone(),
+            number => format!("{}-{}", settings.client_id, number + 1),
+        };
+        let line = |what, path| -> Result<Vec<u8>, TransportError> {
+            let mut bytes = secret(what, path)?;
+            // Editors and `echo` end a file with a line break, which is no part of a secret.
+            while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+                bytes.pop();
+            }
+            bytes.truncate(u16::MAX.into());
+            Ok(bytes)
+        };
+        let password = settings.password_file.as_ref().map(|path| line("passwordFile", path)).transpose()?;
+        let token = settings.token_file.as_ref().map(|path| line("tokenFile", path)).transpose()?;
+        let username = settings.username.as_ref().map(|name| match &token {
+            Some(token) => name.replace("{token}", &encoded(&String::from_utf8_lossy(token))),
+            None => name.clone(),
+        });
+        // In 3.1.1 a password must not come without a name.
+        let lonely = settings.version == Version::V311 && password.is_some();
+        let username = username.or_else(|| lonely.then(String::new));
+        Ok(Identity { client_id, username, password })
+    }
+
+    /// One line for each change.
+    fn lost(&self, error: &SessionError) {
+        let (flow, connection) = (self.flow.as_str(), self.number + 1);
+        let reason = error.to_string();
+        if self.counters.stands(self.number.into(), false, Some(&reason)) {
+            tracing::warn!(
+                flow, connection, broker = %self.settings.broker, reason,
+                "no connection to the broker; trying again, and what was not acknowledged comes again"
+            );
+        }
+    }
+
+    /// Waits, and hands over meanwhile what was received before the connection was lost: it is kept although nobody can
+    /// be answered, for a broker that lost its session does not send it again.
+    async fn wait(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        self.group.reset();
+        loop {
+            self.hand_over().await;
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = Self::synced(&mut self.under_way, &mut self.acks, &mut self.spare) => {}
+            }
+        }
+    }
+
+    /// Syncs what is left, as far as that can be done in time.
+    async fn rescue(&mut self, deadline: Instant) {
+        while self.under_way.is_some() || self.intake.batch.is_due {
+            self.hand_over().await;
+            let synced = Self::synced(&mut self.under_way, &mut self.acks, &mut self.spare);
+            if tokio::time::timeout_at(deadline, synced).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Hands the batch over for syncing, unless one is under way.
+    async fn hand_over(&mut self) {
+        if self.under_way.is_some() {
+            return;
+        }
+        self.group.taken(self.acks.owed(), Instant::now().into_std());
+        if !self.intake.batch.is_due {
+            return;
+        }
+        let batch = std::mem::take(&mut self.intake.batch);
+        self.intake.batch.lines = std::mem::take(&mut self.spare);
+        let (done, synced) = oneshot::channel();
+        self.under_way = Some((self.acks.mark(), synced));
+        // There is a place for each connection, and each has one batch under way; without a spool the flow is ending.
+        self.commits.send(Commit { batch, done }).await.ok();
+    }
+
+    /// Waits until what is under way is synced; for ever when nothing is.
+    async fn synced(under_way: &mut Option<(Mark, oneshot::Receiver<Vec<u8>>)>, acks: &mut Acks, spare: &mut Vec<u8>) {
+        let Some((mark, synced)) = under_way else { return std::future::pending().await };
+        let synced = synced.await;
+        if let Ok(buffer) = synced {
+            acks.synced(*mark);
+            *spare = buffer;
+        }
+        *under_way = None;
+    }
+}
+
+/// As whom to sign in.
+struct Identity {
+    client_id: String,
+    username: Option<String>,
+    password: Option<Vec<u8>>,
+}
+
+/// What the broker said when it let us in.
+pub(super) struct Welcome {
+    session_present: bool,
+    keep_alive: Duration,
+    client_id: String,
+}
+
+/// How long to wait after so many failures in a row; `chance` is from 0 to 1.
+fn wait_before(failures: u32, chance: f64) -> Duration {
+    let most = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
+    // Many agents that lost one broker must not come back at the same moment; and none at once.
+    most.div_f64(10.0) + most.mul_f64(0.9 * chance.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_grows_to_a_limit_and_is_never_none() {
+        for (failures, least, most) in [(0, 50, 500), (1, 50, 500), (2, 100, 1000), (4, 400, 4000), (50, 3000, 30_000)]
+        {
+            let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
+            assert_eq!((wait_before(failures, 0.0), wait_before(failures, 1.0)), (least, most));
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! One connection from the broker's welcome to its end: a loop that reads, hands over, answers, pings.
+//! Promises to wait for several things at once and lose none: only a read that takes nothing when given up, a sync,
+//! a timer and the switch stand in its select. Leaves coming back to the session.
+
+use super::{FAREWELL, Session, SessionError, Transport, Welcome};
+use crate::source::mqtt::intake::Taken;
+use crate::source::mqtt::packets::{self, Packet, Read};
+use crate::source::mqtt::subscriptions::{Subscriptions, Verdict, remembered};
+use crate::source::mqtt::words;
+use crate::telemetry::clock;
+use bytes::{Buf, BytesMut};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A broker that does not take what is sent for so long is as good as gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A broker that was told goodbye hangs up within this, having read everything before it. A busy one takes its time, and
+/// answers that it did not read are messages that come twice.
+const HANG_UP: Duration = Duration::from_secs(5);
+
+/// How a conversation ended.
+pub(super) enum Ended {
+    /// As it was told to; everything received is synced and answered, or left to the broker.
+    Stopped,
+    Failed(SessionError),
+}
+
+pub(super) struct Conversation<'a> {
+    session: &'a mut Session,
+    transport: Transport,
+    buffer: BytesMut,
+    /// So many bytes that come are of a message that is stepped over.
+    skip: usize,
+    out: Vec<u8>,
+    subscriptions: Subscriptions,
+    keep_alive: Duration,
+    client_id: String,
+    last_sent: Instant,
+    /// When the broker was pinged, until it says anything.
+    pinged: Option<Instant>,
+    /// Whether there is room for what the next packet holds.
+    room: bool,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(session: &'a mut Session, transport: Transport, buffer: BytesMut, welcome: Welcome) -> Self {
+        session.acks.connected(welcome.session_present);
+        session.group.reset();
+        // The first messages may have come with the welcome.
+        session.intake.read_at(clock::now_ms());
+        let mut conversation = Self {
+            session,
+            transport,
+            buffer,
+            skip: 0,
+            out: Vec::new(),
+            subscriptions: Subscriptions::default(),
+            keep_alive: welcome.keep_alive,
+            client_id: welcome.client_id,
+            last_sent: Instant::now(),
+            pinged: None,
+            room: true,
+        };
+        let before = if welcome.session_present { conversation.recall() } else { None };
+        conversation.subscriptions = Subscriptions::connected(&conversation.session.settings.topics, before.as_deref());
+        if !welcome.session_present {
+            std::fs::remove_file(&conversation.session.memory).ok();
+        }
+        if conversation.subscriptions.is_settled() {
+            conversation.settled(welcome.session_present);
+        }
+        conversation
+    }
+
+    /// Holds it until it ends.
+    pub(super) async fn hold(mut self) -> Ended {
+        let mut stop = self.session.stop.clone();
+        loop {
+            if let Err(error) = self.step().await {
+                return Ended::Failed(error);
+            }
+            let due = self.due();
+            let session = &mut *self.session;
+            let session_synced = Session::synced(&mut session.under_way, &mut session.acks, &mut session.spare);
+            let read = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = session_synced => continue,
+                read = self.transport.read(&mut self.buffer), if self.room => read,
+                () = tokio::time::sleep_until(due) => continue,
+            };
+            match read {
+                Ok(0) => return Ended::Failed(SessionError::Closed),
+                Ok(_) => {
+                    self.pinged = None;
+                    self.session.intake.read_at(clock::now_ms());
+                }
+                Err(error) => return Ended::Failed(SessionError::Broken(error)),
+            }
+        }
+        self.farewell().await
+    }
+
+    /// Everything that can be done without waiting for more than the socket to take what is sent.
+    async fn step(&mut self) -> Result<(), SessionError> {
+        let had_room = self.room;
+        self.take_in()?;
+        if !self.room && self.session.under_way.is_none() {
+            self.session.hand_over().await;
+            self.take_in()?;
+        }
+        let now = Instant::now();
+        if self.room && !had_room {
+            // Its answer may lie unread since long ago.
+            self.pinged = self.pinged.map(|_| now);
+        }
+        self.answer(now);
+        let session = &mut *self.session;
+        if session.group.due(session.acks.owed()).is_some_and(|due| due <= now.into_std()) {
+            session.hand_over().await;
+        }
+        let topics = &self.session.settings.topics;
+        self.subscriptions.write(topics, self.session.settings.version, now.into_std(), &mut self.out);
+        self.ping(now)?;
+        self.flush(now).await
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn due(&self) -> Instant {
+        let session = &*self.session;
+        let ping = match self.pinged {
+            Some(pinged) if self.room => pinged + self.patience(),
+            _ => self.last_sent + self.ping_after(),
+        };
+        let group = session.group.due(session.acks.owed()).filter(|_| session.under_way.is_none());
+        let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std);
+        others.fold(ping, Instant::min)
+    }
+
+    /// Takes in all whole packets for which there is room.
+    fn take_in(&mut self) -> Result<(), SessionError> {
+        let settings = self.session.settings.clone();
+        self.room = true;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut arrived = false;
+        let taken = loop {
+            let stepped = self.skip.min(buffer.len());
+            buffer.advance(stepped);
+            self.skip -= stepped;
+            match packets::read(&buffer, settings.version, settings.max_packet.as_usize()) {
+                Err(error) => break Err(error.into()),
+                Ok(Read::Partial(_)) => break Ok(()),
+                Ok(Read::TooLarge(message, length)) => {
+                    if self.session.intake.refuse_large(&message, &mut self.session.acks) {
+                        tracing::warn!(
+                            flow = self.session.flow, topic = message.topic, bytes = length, limit = %settings.max_packet,
+                            "a message is larger than `maxPacketBytes` and was left out; later ones of this subscription \
+                             are only counted"
+                        );
+                    }
+                    arrived = true;
+                    self.skip = length;
+                }
+                Ok(Read::Whole(Packet::Publish(message), length)) => {
+                    if self.session.intake.take(&message, &mut self.session.acks) == Taken::NoRoom {
+                        self.room = false;
+                        break Ok(());
+                    }
+                    arrived = true;
+                    buffer.advance(length);
+                }
+                Ok(Read::Whole(packet, length)) => {
+                    if let Err(error) = self.hear(packet) {
+                        break Err(error);
+                    }
+                    buffer.advance(length);
+                }
+            }
+        };
+        self.buffer = buffer;
+        if arrived {
+            self.session.group.arrived(Instant::now().into_std());
+        }
+        taken
+    }
+
+    fn hear(&mut self, packet: Packet<'_>) -> Result<(), SessionError> {
+        match packet {
+            Packet::Pong => {}
+            Packet::Release { packet } => {
+                let ack = self.session.acks.released(packet);
+                packets::acknowledge(ack, &mut self.out);
+            }
+            Packet::Subscribed { packet, codes } => {
+                let topics = &self.session.settings.topics;
+                let verdicts = self.subscriptions.subscribed(topics, packet, codes, Instant::now().into_std());
+                let verdicts = verdicts.map_err(|_| SessionError::Unasked)?;
+                self.tell_verdicts(&verdicts);
+                if self.subscriptions.is_settled() {
+                    self.settled(false);
+                }
+            }
+            Packet::Unsubscribed { packet } => {
+                self.subscriptions.unsubscribed(packet).map_err(|_| SessionError::Unasked)?;
+                if self.subscriptions.is_settled() {
+                    self.settled(true);
+                }
+            }
+            Packet::Disconnect { code, properties } => {
+                let reason = properties.text(packets::REASON).map_or_else(String::new, |why| format!(" ({why})"));
+                return Err(SessionError::Told(words::disconnected(code) + &reason));
+            }
+            Packet::Connected { .. } | Packet::Publish(_) => return Err(SessionError::Unasked),
+        }
+        Ok(())
+    }
+
+    fn tell_verdicts(&self, verdicts: &[(usize, Verdict)]) {
+        let flow = self.session.flow.as_str();
+        for (place, verdict) in verdicts {
+            let topic = self.session.settings.topics[*place].written.as_str();
+            match verdict {
+                Verdict::Granted => {}
+                Verdict::Lowered(quality) => tracing::warn!(
+                    flow,
+                    topic,
+                    granted = quality.number(),
+                    "the broker grants a lower quality of service than asked for; with 0, messages may be lost on the way"
+                ),
+                Verdict::Refused(code) => tracing::error!(
+                    flow,
+                    topic,
+                    reason = words::not_subscribed(*code),
+                    "the broker refuses the subscription; it is asked again every minute"
+                ),
+            }
+        }
+    }
+
+    /// Every topic was asked for and answered: remembers that, and tells how it stands.
+    fn settled(&mut self, session_present: bool) {
+        let session = &*self.session;
+        let refused = self.subscriptions.refused();
+        let topics = session.settings.topics.iter().enumerate();
+        let granted: Vec<String> =
+            topics.filter(|(place, _)| !refused.contains(place)).map(|(_, topic)| remembered(topic)).collect();
+        let memory =
+            json!({"clientId": self.client_id, "broker": session.settings.broker.to_string(), "topics": granted});
+        // Without it the next start subscribes anew, which does no harm.
+        std::fs::write(&session.memory, memory.to_string()).ok();
+        let trouble = refused.first().map(|place| {
+            let topic = &session.settings.topics[*place].written;
+            format!("the broker refuses the subscription to {topic}")
+        });
+        let news = session.counters.stands(session.number.into(), true, trouble.as_deref());
+        let first = !std::mem::replace(&mut self.session.announced, true);
+        let session = &*self.session;
+        if news || first || !session_present {
+            tracing::info!(
+                flow = session.flow,
+                connection = session.number + 1,
+                broker = %session.settings.broker,
+                topics = granted.len(),
+                session = if session_present { "continued" } else { "new" },
+                "subscribed"
+            );
+        }
+    }
+
+    /// What was subscribed in the session that goes on.
+    fn recall(&self) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(&self.session.memory).ok()?;
+        let memory: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let same = memory["clientId"] == self.client_id.as_str()
+            && memory["broker"] == self.session.settings.broker.to_string();
+        let topics = memory["topics"].as_array().filter(|_| same)?;
+        Some(topics.iter().filter_map(|topic| topic.as_str().map(str::to_owned)).collect())
+    }
+
+    /// Appends the answers that may be sent.
+    fn answer(&mut self, now: Instant) {
+        let mut answered = false;
+        while let Some((ack, subscription)) = self.session.acks.next() {
+            packets::acknowledge(ack, &mut self.out);
+            self.session.counters.subscriptions[subscription].acknowledged.add(1);
+            answered = true;
+        }
+        if answered {
+            self.session.group.answered(now.into_std());
+        }
+    }
+
+    /// Pings after silence, and finds out that nobody is there.
+    fn ping(&mut self, now: Instant) -> Result<(), SessionError> {
+        match self.pinged {
+            // While there is no room nothing is read, so nothing can be heard.
+            Some(pinged) if now >= pinged + self.patience() && self.room => {
+                Err(SessionError::Silent { asked: now - pinged })
+            }
+            Some(_) if self.room || now < self.last_sent + self.ping_after() => Ok(()),
+            None if now < self.last_sent + self.ping_after() => Ok(()),
+            _ => {
+                packets::ping(&mut self.out);
+                self.pinged = Some(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Well before the keep-alive is over.
+    fn ping_after(&self) -> Duration {
+        if self.keep_alive.is_zero() { Duration::from_secs(3600) } else { self.keep_alive.mul_f64(0.75) }
+    }
+
+    /// How long an answer to a ping may take.
+    fn patience(&self) -> Duration {
+        self.keep_alive.clamp(Duration::from_secs(1), Duration::from_secs(30))
+    }
+
+    async fn flush(&mut self, now: Instant) -> Result<(), SessionError> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let written = tokio::time::timeout(WRITE_TIMEOUT, self.transport.write(&self.out)).await;
+        match written {
+            Err(_) => return Err(SessionError::Silent { asked: WRITE_TIMEOUT }),
+            Ok(written) => written.map_err(SessionError::Broken)?,
+        }
+        self.out.clear();
+        self.last_sent = now;
+        Ok(())
+    }
+
+    /// Syncs and answers what was received, then leaves so that the answers arrive. What was not taken in is the broker's.
+    async fn farewell(mut self) -> Ended {
+        let deadline = Instant::now() + FAREWELL;
+        self.session.rescue(deadline).await;
+        let now = Instant::now();
+        self.answer(now);
+        packets::disconnect(&mut self.out);
+        let leave = async {
+            self.flush(now).await.ok();
+            self.transport.close().await.ok();
+        };
+        tokio::time::timeout(HANG_UP, leave).await.ok();
+        Ended::Stopped
+    }
+}

@@ -1,0 +1,269 @@
+//! Messages on disk until they are shipped: plain segments of lines, appended and synced by one owner, deleted once settled.
+//! Promises that what was synced is there whole after any crash, that a line cut by a crash is gone before anyone reads it,
+//! and that the folder stays within its limit. Leaves shipping to the tailing thread, and when to sync to its caller.
+
+/// One file of the spool, and what is known of its content.
+mod segment;
+
+use crate::record::SettledFiles;
+use crate::units::ByteSize;
+use segment::Segment;
+use std::collections::VecDeque;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A segment is closed at this size, or at a quarter of the spool if that is less: only closed ones can be deleted.
+const SEGMENT_BYTES: u64 = 8 << 20;
+/// How a segment's name ends. No tailing rule takes it for a rotation.
+const ENDING: &str = "ndjson";
+
+/// Why messages cannot be kept now. All of them pass: nothing is acknowledged meanwhile.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// `maxSpoolBytes` is reached.
+    #[error("the spool is full ({limit}, `maxSpoolBytes`); it empties as messages are delivered")]
+    Full {
+        /// How much it may hold.
+        limit: ByteSize,
+    },
+    /// The disk refuses.
+    #[error("cannot {doing} {path}: {error}")]
+    Disk {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl SpoolError {
+    fn disk(doing: &'static str, path: &Path, error: io::Error) -> Self {
+        Self::Disk { doing, path: path.to_owned(), error }
+    }
+}
+
+/// What a group of messages adds to the books: how many of each subscription.
+pub(super) type Counts = Vec<u64>;
+
+/// What became of the spool when settled files were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Bytes that are not settled.
+    pub(super) bytes: u64,
+    /// When the oldest message that is not settled was appended, in milliseconds since 1970.
+    pub(super) oldest: Option<u64>,
+    /// Messages settled since the last look, by subscription.
+    pub(super) delivered: Counts,
+    /// Whether files wait to be settled.
+    pub(super) awaits: bool,
+}
+
+/// See the head of this file. Invariants: numbers ascend; only `active` grows; the sum of all sizes is `bytes`.
+#[derive(Debug)]
+pub(super) struct Spool {
+    folder: PathBuf,
+    limit: u64,
+    settled: SettledFiles,
+    closed: VecDeque<Segment>,
+    active: Option<(Segment, File)>,
+    /// The number of the next segment.
+    next: u64,
+    bytes: u64,
+    /// Of the lines being appended, so many bytes are in the file already: the disk was full, and they go on from there.
+    begun: usize,
+}
+
+impl Spool {
+    /// Opens the folder, makes it if need be, and cuts lines that a crash left unfinished. `now` is in milliseconds since
+    /// 1970 and makes names that were never used, whatever was deleted.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, listed or mended.
+    pub(super) fn open(folder: &Path, limit: u64, settled: SettledFiles, now: u64) -> Result<Self, SpoolError> {
+        let disk = |doing: &'static str| move |error: io::Error| SpoolError::disk(doing, folder, error);
+        DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(disk("make"))?;
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(disk("list"))? {
+            let name = entry.map_err(disk("list"))?.file_name();
+            let number: Option<u64> =
+                name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.')?.parse().ok());
+            numbers.extend(number);
+        }
+        numbers.sort_unstable();
+        let next = numbers.last().map_or(0, |last: &u64| last + 1).max(now);
+        let mut spool = Self {
+            folder: folder.to_owned(),
+            limit,
+            settled,
+            closed: VecDeque::new(),
+            active: None,
+            next,
+            bytes: 0,
+            begun: 0,
+        };
+        for number in numbers {
+            let path = spool.path(number);
+            let segment = Segment::adopt(&path).map_err(|error| SpoolError::disk("mend", &path, error))?;
+            spool.bytes += segment.size;
+            spool.closed.push_back(segment);
+        }
+        Ok(spool)
+    }
+
+    /// The pattern under which the tailing thread finds the segments.
+    pub(super) fn pattern(folder: &Path) -> String {
+        let mut pattern = String::new();
+        for character in folder.to_string_lossy().chars() {
+            if "*?[]{}!,\\".contains(character) {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        format!("{pattern}/*.{ENDING}")
+    }
+
+    /// Appends whole lines, which are safe only after [`Spool::sync`]. After an error the same lines must be given again:
+    /// what the disk took of them stays, and the rest follows.
+    ///
+    /// # Errors
+    /// When the spool or the disk is full, or the disk fails.
+    pub(super) fn append(&mut self, lines: &[u8], counts: &[u64], now: u64) -> Result<(), SpoolError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        if self.begun == 0 {
+            self.make_room(lines.len() as u64)?;
+        }
+        let limit = self.segment_bytes();
+        if self.begun == 0 && self.active.as_ref().is_some_and(|(segment, _)| segment.size >= limit) {
+            // What waits for a sync waits in one file.
+            self.sync()?;
+            self.close();
+        }
+        if self.active.is_none() {
+            self.active = Some(self.create()?);
+        }
+        let (segment, file) = self.active.as_mut().expect("made just now");
+        while self.begun < lines.len() {
+            match write_some(file, &lines[self.begun..]) {
+                Ok(written) => {
+                    self.begun += written;
+                    self.bytes += written as u64;
+                    segment.size += written as u64;
+                }
+                Err(error) => return Err(SpoolError::disk("write to", &segment.path, error)),
+            }
+        }
+        self.begun = 0;
+        segment.note(counts, now);
+        Ok(())
+    }
+
+    /// Makes everything appended safe.
+    ///
+    /// # Errors
+    /// When the disk fails. What it then holds is unknown, so everything since the last sync must be appended again; it
+    /// goes into another file.
+    pub(super) fn sync(&mut self) -> Result<(), SpoolError> {
+        let Some((segment, file)) = &self.active else { return Ok(()) };
+        let synced = file.sync_data().map_err(|error| SpoolError::disk("sync", &segment.path, error));
+        if synced.is_err() {
+            self.close();
+        }
+        synced
+    }
+
+    /// Takes what the tailing thread has settled, and deletes the segments of which nothing is left to do.
+    pub(super) fn collect(&mut self) -> Standing {
+        let mut standing = Standing::default();
+        for (path, position) in self.settled.take() {
+            let active = self.active.iter_mut().map(|(segment, _)| segment);
+            if let Some(segment) = self.closed.iter_mut().chain(active).find(|segment| segment.path == path) {
+                segment.settle(position.0, &mut standing.delivered);
+            }
+        }
+        self.delete_settled();
+        let segments = || self.closed.iter().chain(self.active.iter().map(|(segment, _)| segment));
+        standing.bytes = segments().map(Segment::unsettled).sum();
+        standing.oldest = segments().find_map(Segment::oldest);
+        standing.awaits = standing.bytes > 0 || !self.closed.is_empty();
+        standing
+    }
+
+    fn delete_settled(&mut self) {
+        self.closed.retain(|segment| {
+            if segment.unsettled() > 0 {
+                return true;
+            }
+            match std::fs::remove_file(&segment.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => true,
+                _ => {
+                    self.bytes -= segment.size;
+                    false
+                }
+            }
+        });
+    }
+
+    /// Whether half of the room is free.
+    pub(super) const fn has_reserve(&self) -> bool {
+        self.bytes <= self.limit / 2
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        SEGMENT_BYTES.min(self.limit / 4)
+    }
+
+    fn make_room(&mut self, wanted: u64) -> Result<(), SpoolError> {
+        if self.bytes + wanted > self.limit && self.active.as_ref().is_some_and(|(open, _)| open.unsettled() == 0) {
+            // The room that the open segment takes is needed more than the segment.
+            self.close();
+            self.delete_settled();
+        }
+        if self.bytes + wanted > self.limit {
+            return Err(SpoolError::Full { limit: ByteSize::bytes(self.limit) });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.begun = 0;
+        self.closed.extend(self.active.take().map(|(segment, _)| segment));
+    }
+
+    fn create(&mut self) -> Result<(Segment, File), SpoolError> {
+        let path = self.path(self.next);
+        let failed = |error| SpoolError::disk("make", &path, error);
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path).map_err(failed)?;
+        // The name must survive a power failure as the bytes do.
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        self.next += 1;
+        Ok((Segment::new(path), file))
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number:020}.{ENDING}"))
+    }
+}
+
+/// One call: how much of the bytes the file took.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how much of a short write reached the file must be known, to go on there"
+)]
+fn write_some(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match file.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+use super::*;
+use crate::record::Position;
+use std::fs;
+
+fn lines(folder: &Path) -> Vec<String> {
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let text: String = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(text.is_empty() || text.ends_with('\n'), "a torn line was left");
+    text.lines().map(str::to_owned).collect()
+}
+
+fn open(folder: &Path, limit: u64) -> (Spool, SettledFiles) {
+    let settled = SettledFiles::default();
+    (Spool::open(folder, limit, settled.clone(), 1).unwrap(), settled)
+}
+
+fn path_of_active(spool: &Spool) -> PathBuf {
+    spool.active.as_ref().unwrap().0.path.clone()
+}
+
+/// The folder as a power failure may leave it: everything synced, and any part of what was only written.
+fn after_power_failure(folder: &Path, synced: &[(PathBuf, u64)], kept: u64) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let to = copy.path().join(path.file_name().unwrap());
+        fs::copy(&path, &to).unwrap();
+        let size = fs::metadata(&path).unwrap().len();
+        let safe = synced.iter().rfind(|(known, _)| *known == path).map_or(0, |(_, safe)| *safe);
+        OpenOptions::new().write(true).open(&to).unwrap().set_len((safe + kept).min(size)).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn after_a_crash_at_any_write_all_that_was_synced_is_there_and_nothing_is_torn() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    // Small, so that segments are closed often.
+    let (mut spool, _) = open(folder.path(), 16_000);
+    let (mut written, mut safe, mut synced) = (Vec::new(), 0, Vec::<(PathBuf, u64)>::new());
+    for group in 0..60 {
+        let fresh: Vec<String> =
+            (0..random.usize(1..5)).map(|line| format!("{group}-{line}-{}", "x".repeat(random.usize(0..80)))).collect();
+        let bytes: String = fresh.iter().map(|line| format!("{line}\n")).collect();
+        spool.append(bytes.as_bytes(), &[fresh.len() as u64], group).unwrap();
+        written.extend(fresh);
+        // A closed segment was synced when it was closed.
+        synced.extend(spool.closed.iter().map(|segment| (segment.path.clone(), segment.size)));
+        for _ in 0..4 {
+            let crashed = after_power_failure(folder.path(), &synced, random.u64(0..400));
+            let (mut after, _) = open(crashed.path(), 1 << 20);
+            let found = lines(crashed.path());
+            assert!(found.len() >= safe, "{} lines of {safe}", found.len());
+            assert_eq!(found, written[..found.len()]);
+            // And it goes on, under a name of its own.
+            after.append(b"more\n", &[1], 0).unwrap();
+            after.sync().unwrap();
+            assert_eq!(lines(crashed.path()).last().unwrap(), "more");
+        }
+        if random.bool() {
+            spool.sync().unwrap();
+            safe = written.len();
+            synced = fs::read_dir(folder.path())
+                .unwrap()
+                .map(|entry| entry.unwrap())
+                .map(|entry| (entry.path(), entry.metadata().unwrap().len()))
+                .collect();
+        }
+    }
+}
+
+#[test]
+fn a_segment_is_deleted_when_it_is_closed_and_everything_in_it_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, settled) = open(folder.path(), 400);
+    let line = format!("{}\n", "a".repeat(99));
+    spool.append(line.as_bytes(), &[1, 0], 5).unwrap();
+    let first = path_of_active(&spool);
+    spool.append(line.as_bytes(), &[0, 1], 9).unwrap();
+    assert_ne!(path_of_active(&spool), first);
+    settled.post(&first, Position(99));
+    let standing = spool.collect();
+    assert_eq!((standing.bytes, standing.oldest, standing.delivered), (101, Some(5), vec![]));
+    settled.post(&first, Position(100));
+    let standing = spool.collect();
+    assert_eq!((standing.bytes, standing.oldest, standing.delivered), (100, Some(9), vec![1, 0]));
+    assert!(!first.exists() && standing.awaits);
+    settled.post(&path_of_active(&spool), Position(100));
+    let standing = spool.collect();
+    assert_eq!((standing.bytes, standing.oldest, standing.delivered, standing.awaits), (0, None, vec![0, 1], false));
+    assert!(path_of_active(&spool).exists(), "the open segment stays");
+}
+
+#[test]
+fn a_full_spool_says_so_and_takes_more_once_something_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, settled) = open(folder.path(), 400);
+    let line = format!("{}\n", "a".repeat(149));
+    spool.append(line.as_bytes(), &[1], 0).unwrap();
+    let first = path_of_active(&spool);
+    spool.append(line.as_bytes(), &[1], 0).unwrap();
+    assert!(matches!(spool.append(line.as_bytes(), &[1], 0), Err(SpoolError::Full { .. })));
+    settled.post(&first, Position(150));
+    spool.collect();
+    spool.append(line.as_bytes(), &[1], 0).unwrap();
+    assert_eq!(lines(folder.path()).len(), 2);
+}
+
+#[test]
+fn the_open_segment_makes_way_when_it_is_settled_and_its_room_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, settled) = open(folder.path(), 4000);
+    spool.append(format!("{}\n", "a".repeat(899)).as_bytes(), &[1], 0).unwrap();
+    settled.post(&path_of_active(&spool), Position(900));
+    spool.collect();
+    spool.append(format!("{}\n", "b".repeat(3_500)).as_bytes(), &[1], 0).unwrap();
+    assert_eq!(lines(folder.path()).len(), 1);
+}
+
+#[test]
+fn segments_of_an_earlier_life_are_settled_and_deleted_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(folder.path(), 1 << 20);
+    spool.append(b"one\ntwo\n", &[2], 0).unwrap();
+    let path = path_of_active(&spool);
+    drop(spool);
+    fs::write(&path, "one\ntwo\nthr").unwrap();
+    let (mut spool, settled) = open(folder.path(), 1 << 20);
+    assert_eq!(lines(folder.path()), ["one", "two"]);
+    assert_eq!(spool.collect().bytes, 8);
+    settled.post(&path, Position(8));
+    assert!(!spool.collect().awaits && !path.exists());
+}
+
+#[test]
+fn the_pattern_finds_the_segments_whatever_the_folder_is_called() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("a{b,c}[d]*?\\ e");
+    let (mut spool, _) = open(&folder, 1 << 20);
+    spool.append(b"x\n", &[1], 0).unwrap();
+    let pattern = Spool::pattern(&folder);
+    let mut glob = globset::GlobBuilder::new(&pattern);
+    assert!(
+        glob.literal_separator(true)
+            .backslash_escape(true)
+            .build()
+            .unwrap()
+            .compile_matcher()
+            .is_match(path_of_active(&spool))
+    );
+}

@@ -1,0 +1,390 @@
+//! What a real broker will not do on demand: lost sessions, refused subscriptions, identifiers used again, silence,
+//! nonsense, and the handshakes of AWS IoT Core. The broker's side is written here, byte by byte.
+//! Promises that in each case the agent says what is wrong, loses nothing and comes back by itself.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
+#![expect(clippy::allow_attributes, reason = "the helpers are shared by suites that need different ones")]
+
+#[allow(dead_code, reason = "each suite uses a part")]
+#[path = "support/host.rs"]
+mod host;
+
+#[path = "support/scripted.rs"]
+mod scripted;
+
+use host::{Agent, Host, until};
+use rcgen::{CertificateParams, KeyPair};
+use rustix::process::Signal;
+use scripted::{Heard, Peer, Script};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+const STREAM: &str = "scripted";
+
+fn host(script: &Script, mqtt: Value) -> Host {
+    let mut object = json!({
+        "broker": format!("mqtt://127.0.0.1:{}", script.port), "topics": "t", "clientId": "agent", "envelope": false,
+    });
+    for (key, value) in mqtt.as_object().into_iter().flatten() {
+        object[key] = value.clone();
+    }
+    Host::new().whole_flow(json!({"mqtt": object, "deliveryStream": STREAM, "maxBufferAgeMillis": 10}))
+}
+
+fn lines(host: &Host) -> Vec<String> {
+    String::from_utf8(host.payload(STREAM)).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The agent is told to stop, says goodbye, and the broker hangs up.
+#[track_caller]
+fn leave(agent: &mut Agent, mut peer: Peer) {
+    agent.signal(Signal::TERM);
+    while peer.hear() != Heard::Disconnect {}
+    drop(peer);
+    assert_eq!(agent.exit_code(), 0);
+}
+
+#[track_caller]
+fn arrive(host: &Host, expected: &[&str]) {
+    until(&format!("{expected:?}"), || lines(host).len() >= expected.len());
+    assert_eq!(lines(host), expected);
+}
+
+#[test]
+fn without_a_session_it_subscribes_again_and_with_one_it_does_not() {
+    let script = Script::start();
+    let host = host(&script, json!({}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(1);
+    drop(peer);
+    agent.wait_for("no connection to the broker");
+    let mut peer = script.accept();
+    peer.welcome(true);
+    // Nothing is asked for: the next thing that it says answers a message.
+    peer.publish(1, 9, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(9));
+    drop(peer);
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(1);
+    peer.publish(1, 9, false, "t", b"2");
+    assert_eq!(peer.hear(), Heard::Acknowledged(9));
+    arrive(&host, &["1", "2"]);
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn a_refused_subscription_is_told_and_the_others_go_on() {
+    let script = Script::start();
+    let host = host(&script, json!({"topics": ["t", "forbidden"]}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    let Heard::Subscribe(packet, 2) = peer.hear() else { panic!() };
+    peer.subscribed(packet, &[0, 0x87]);
+    let told = agent.wait_for("the broker refuses the subscription");
+    assert_eq!(told["topic"], "forbidden");
+    assert!(told["reason"].as_str().unwrap().contains("not authorized"), "{told}");
+    assert_eq!(agent.wait_for("grants a lower quality")["topic"], "t");
+    peer.publish(0, 0, false, "t", b"1");
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_new_message_only() {
+    let script = Script::start();
+    // The sync comes late: it serves whatever arrives within a second.
+    let host = host(&script, json!({"syncIntervalMillis": 1000}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(1);
+    peer.publish(1, 5, false, "t", b"\"old\"");
+    // It is read before the connection ends, for what follows it is answered.
+    peer.release(3);
+    assert_eq!(peer.hear(), Heard::Complete(3));
+    drop(peer);
+    let mut peer = script.accept();
+    peer.welcome(true);
+    peer.publish(1, 5, false, "t", b"\"new\"");
+    peer.publish(1, 6, false, "t", b"\"newer\"");
+    assert_eq!([peer.hear(), peer.hear()], [Heard::Acknowledged(5), Heard::Acknowledged(6)]);
+    // At its answer the new message is on disk, so it is there after a kill.
+    agent.kill();
+    agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(true);
+    until("all three", || {
+        ["\"old\"", "\"new\"", "\"newer\""].iter().all(|line| lines(&host).iter().any(|had| had == line))
+    });
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn a_message_exactly_once_that_is_sent_again_after_its_first_answer_is_not_kept_twice() {
+    let script = Script::start();
+    let host = host(&script, json!({"qos": 2}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(2);
+    peer.publish(2, 5, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Received(5));
+    drop(peer);
+    let mut peer = script.accept();
+    peer.welcome(true);
+    peer.publish(2, 5, true, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Received(5));
+    peer.release(5);
+    assert_eq!(peer.hear(), Heard::Complete(5));
+    // The identifier is free again.
+    peer.publish(2, 5, false, "t", b"2");
+    assert_eq!(peer.hear(), Heard::Received(5));
+    arrive(&host, &["1", "2"]);
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
+    for (bytes, words) in [
+        (&[0x36, 4, 0, 1, b't', 0][..], "quality of service"),
+        (&[0x30, 0xff, 0xff, 0xff, 0xff], "longer than MQTT allows"),
+        (&[0x90, 3, 0, 99, 0], "what was not asked"),
+        (&[0xe0, 2, 0x8e, 0], "the same `clientId`"),
+        (&[0xe0, 2, 0x8b, 0], "shuts down"),
+        (&[0x10, 0], "comes only from clients"),
+    ] {
+        let script = Script::start();
+        let host = host(&script, json!({}));
+        let mut agent = host.run();
+        let mut peer = script.accept();
+        peer.welcome(false);
+        peer.grant(1);
+        peer.send(bytes);
+        peer.ends();
+        let told = agent.wait_for("no connection to the broker");
+        assert!(told["reason"].as_str().unwrap().contains(words), "{told}");
+        let mut peer = script.accept();
+        peer.welcome(false);
+        peer.grant(1);
+        peer.publish(1, 1, false, "t", b"1");
+        assert_eq!(peer.hear(), Heard::Acknowledged(1));
+        arrive(&host, &["1"]);
+        leave(&mut agent, peer);
+    }
+}
+
+#[test]
+fn a_refusal_of_the_broker_is_told_in_its_words() {
+    let script = Script::start();
+    let host = host(&script, json!({}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    assert!(matches!(peer.hear(), Heard::Connect(_)));
+    peer.send(&[0x20, 3, 0, 0x87, 0]);
+    peer.ends();
+    let told = agent.wait_for("no connection to the broker");
+    assert!(told["reason"].as_str().unwrap().contains("not authorized"), "{told}");
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn large_messages_arrive_whole_and_those_over_the_limit_are_stepped_over_acknowledged_and_counted() {
+    let script = Script::start();
+    for version in ["5", "3.1.1"] {
+        let host = host(&script, json!({"version": version, "maxPacketBytes": "512KiB"}));
+        let mut agent = host.run();
+        let mut peer = script.accept().speaking(version);
+        peer.welcome(false);
+        peer.grant(1);
+        let large = format!("{{\"x\":\"{}\"}}", "y".repeat(300 << 10));
+        peer.publish(1, 1, false, "t", large.as_bytes());
+        assert_eq!(peer.hear(), Heard::Acknowledged(1));
+        let too_large = vec![b'5'; 3 << 20];
+        peer.publish(1, 2, false, "t", &too_large);
+        peer.publish(1, 3, false, "t", b"2");
+        assert_eq!([peer.hear(), peer.hear()], [Heard::Acknowledged(2), Heard::Acknowledged(3)]);
+        arrive(&host, &[&large, "2"]);
+        assert_eq!(agent.logged("larger than `maxPacketBytes`").len(), 1);
+        leave(&mut agent, peer);
+        assert!(agent.logged("no connection").is_empty());
+    }
+}
+
+#[test]
+fn a_connection_on_which_nobody_answers_is_given_up() {
+    let script = Script::start();
+    let host = host(&script, json!({"keepAliveSeconds": 1}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(1);
+    assert_eq!(peer.hear(), Heard::Ping);
+    peer.send(&[0xd0, 0]);
+    assert_eq!(peer.hear(), Heard::Ping);
+    let told = agent.wait_for("no connection to the broker");
+    assert!(told["reason"].as_str().unwrap().contains("does not answer"), "{told}");
+    let mut again = script.accept();
+    again.welcome(true);
+    leave(&mut agent, again);
+}
+
+#[test]
+fn it_pings_while_the_service_takes_nothing_and_the_spool_is_full() {
+    let script = Script::start();
+    let host = host(&script, json!({"keepAliveSeconds": 1, "maxSpoolBytes": "16MiB"}));
+    host.lake.faults().always(Some(local_lake::Fault::BadGateway));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(1);
+    let large = format!("\"{}\"", "y".repeat(500 << 10));
+    let mut acknowledged = 0;
+    for packet in 1..=40 {
+        peer.publish(1, packet, false, "t", large.as_bytes());
+    }
+    let (mut pings, mut full) = (0, false);
+    while pings < 3 {
+        match peer.hear() {
+            Heard::Acknowledged(packet) => {
+                assert_eq!(packet, acknowledged + 1);
+                acknowledged += 1;
+            }
+            Heard::Ping => {
+                full |= !agent.logged("messages cannot be spooled").is_empty();
+                pings += u16::from(full);
+                peer.send(&[0xd0, 0]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((20..40).contains(&acknowledged), "{acknowledged}");
+    host.lake.faults().always(None);
+    while acknowledged < 40 {
+        match peer.hear() {
+            Heard::Acknowledged(packet) => {
+                assert_eq!(packet, acknowledged + 1);
+                acknowledged += 1;
+            }
+            Heard::Ping => peer.send(&[0xd0, 0]),
+            other => panic!("{other:?}"),
+        }
+    }
+    leave(&mut agent, peer);
+    assert_eq!(lines(&host).len(), 40);
+}
+
+#[test]
+fn payloads_that_are_no_json_go_to_the_quarantine_and_everything_else_is_one_line() {
+    let script = Script::start();
+    let host = host(&script, json!({}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(1);
+    let payloads: [&[u8]; 4] = [b"{\"a\": 1,\n \"b\": 2}", b"{broken", b"21 C\n", &[0xff, 0]];
+    for (packet, payload) in (1..).zip(payloads) {
+        peer.publish(1, packet, false, "t", payload);
+        assert_eq!(peer.hear(), Heard::Acknowledged(packet));
+    }
+    arrive(&host, &["{\"a\":1,\"b\":2}", "{\"payload\":\"21 C\\n\"}", "{\"payload\":\"/wA=\",\"base64\":true}"]);
+    let config = host.configure();
+    let listed = host.program().args(["quarantine", "list", "--config", config.to_str().unwrap()]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("mqtt:t") || listed.contains("payload"), "{listed}");
+    leave(&mut agent, peer);
+}
+
+/// A broker's certificate, and the settings to trust it.
+fn certificate(folder: &std::path::Path) -> (rustls::ServerConfig, String) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let path = folder.join("ca.pem");
+    std::fs::write(&path, certificate.pem()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    (config, path.display().to_string())
+}
+
+#[test]
+fn the_protocol_of_aws_iot_core_is_asked_for_in_the_tls_handshake() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut config, ca) = certificate(folder.path());
+    config.alpn_protocols = vec![b"x-amzn-mqtt-ca".to_vec()];
+    let script = Script::start();
+    let broker = format!("mqtts://localhost:{}", script.port);
+    let host = host(&script, json!({"broker": broker, "caFile": ca, "alpn": "x-amzn-mqtt-ca"}));
+    let mut agent = host.run();
+    let mut peer = script.accept_tls(Arc::new(config));
+    peer.welcome(false);
+    peer.grant(1);
+    assert_eq!(peer.alpn(), Some(b"x-amzn-mqtt-ca".to_vec()));
+    peer.publish(1, 1, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn a_web_socket_is_opened_for_mqtt_and_its_address_signed_with_the_agents_own_credentials() {
+    let script = Script::start();
+    let broker = format!("ws://127.0.0.1:{}/mqtt", script.port);
+    let mut host = host(&script, json!({"broker": broker, "awsSigV4": true}));
+    host.environment.push(("AWS_SESSION_TOKEN".to_owned(), "to/ken".to_owned()));
+    let mut agent = host.run();
+    let asked: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
+    let mut peer = script.accept_web_socket(&asked);
+    peer.welcome(false);
+    peer.grant(1);
+    peer.publish(1, 1, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked["protocol"], "mqtt");
+    let uri = &asked["uri"];
+    let credential = "X-Amz-Credential=AKIDEXAMPLE%2F";
+    for part in [
+        "/mqtt?",
+        credential,
+        "%2Feu-west-1%2Fiotdevicegateway%2F",
+        "X-Amz-Signature=",
+        "&X-Amz-Security-Token=to%2Fken",
+    ] {
+        assert!(uri.contains(part), "{uri} has no {part}");
+    }
+    assert!(!agent.log_text().contains("X-Amz"), "the signed address is in the log");
+}
+
+#[test]
+fn the_token_of_a_custom_authorizer_is_put_into_the_user_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "se&cret\n").unwrap();
+    std::fs::write(folder.path().join("password"), "pass\n").unwrap();
+    let script = Script::start();
+    let host = host(
+        &script,
+        json!({"username": "me?x-amz-customauthorizer-name=lake&t={token}",
+            "tokenFile": folder.path().join("token"), "passwordFile": folder.path().join("password")}),
+    );
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    let Heard::Connect(body) = peer.hear() else { panic!() };
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.contains("me?x-amz-customauthorizer-name=lake&t=se%26cret"), "{text}");
+    assert!(text.ends_with("pass"));
+    peer.send(&[0x20, 3, 0, 0, 0]);
+    peer.grant(1);
+    leave(&mut agent, peer);
+    assert!(!agent.log_text().contains("cret"));
+}

@@ -1,0 +1,183 @@
+//! A real mosquitto in a folder of its own, and somebody who publishes and insists on acknowledgements.
+//! Promises that no broker outlives its test, and that a missing mosquitto is said aloud.
+//! Leaves what the agent does with it to the tests.
+
+use crate::host::{skipped, until};
+use bytes::BytesMut;
+use mqtt5::mqttbytes::v5::{Connect, ConnectAuth, Packet, Publish};
+use mqtt5::mqttbytes::{Error, QoS};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The program, installed by the script beside this file where that can be done.
+fn program() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/mosquitto.sh");
+    Command::new("sh").arg(script).status().ok();
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&folders).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    places.find_map(|folder: PathBuf| Some(folder.join("mosquitto")).filter(|path| path.is_file()))
+}
+
+/// The broker.
+pub(crate) struct Mosquitto {
+    program: PathBuf,
+    folder: tempfile::TempDir,
+    pub(crate) port: u16,
+    child: Option<Child>,
+}
+
+impl Mosquitto {
+    /// Starts one with a listener for anybody and these lines more; `None`, said aloud, where there is no mosquitto.
+    pub(crate) fn start(more: &str) -> Option<Self> {
+        let Some(program) = program() else {
+            skipped("a real broker: there is no mosquitto on this machine, and it cannot be installed");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let store = folder.path().display();
+        // Persistence as it must be for a kill to lose nothing; mosquitto writes its store as another user when it is root.
+        let text = format!(
+            "per_listener_settings true\nuser root\npersistence true\npersistence_location {store}/\n\
+             autosave_interval 1\nautosave_on_changes true\nmax_queued_messages 0\nmax_inflight_messages 200\n\
+             listener {port} 127.0.0.1\nallow_anonymous true\n{more}\n"
+        );
+        std::fs::write(folder.path().join("mosquitto.conf"), text).unwrap();
+        let mut broker = Self { program, folder, port, child: None };
+        broker.go();
+        Some(broker)
+    }
+
+    /// Starts it, again, and waits until it listens.
+    pub(crate) fn go(&mut self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let child = Command::new(&self.program)
+            .arg("-c")
+            .arg(self.folder.path().join("mosquitto.conf"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        let port = self.port;
+        until("mosquitto listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+
+    /// The address of the listener for anybody.
+    pub(crate) fn address(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            crate::host::say(&format!("the broker's log ends with:\n{}", &log[log.len().saturating_sub(2000)..]));
+        }
+    }
+}
+
+/// Publishes at least once, and knows what the broker has acknowledged.
+pub(crate) struct Publisher {
+    port: u16,
+    stream: Option<TcpStream>,
+}
+
+impl Publisher {
+    pub(crate) fn new(port: u16) -> Self {
+        Self { port, stream: None }
+    }
+
+    /// Publishes all of them, and returns once the broker has taken each; tries for ever, as the broker may be killed.
+    pub(crate) fn publish(&mut self, quality: u8, messages: &[(String, Vec<u8>)]) {
+        loop {
+            match self.try_publish(quality, messages) {
+                Ok(()) => return,
+                Err(_) => {
+                    self.stream = None;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
+    }
+
+    fn try_publish(&mut self, quality: u8, messages: &[(String, Vec<u8>)]) -> std::io::Result<()> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(connect(self.port)?),
+        };
+        let qos = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(quality)];
+        for part in messages.chunks(100) {
+            let mut out = BytesMut::new();
+            for (place, (topic, payload)) in part.iter().enumerate() {
+                let mut publish = Publish::new(topic.as_str(), qos, payload.clone(), None);
+                publish.pkid = if quality == 0 { 0 } else { u16::try_from(place + 1).unwrap() };
+                Packet::Publish(publish).write(&mut out, None).unwrap();
+            }
+            stream.write_all(&out)?;
+            let (mut open, mut bytes) = (if quality == 0 { 0 } else { part.len() }, BytesMut::new());
+            while open > 0 {
+                match next(stream, &mut bytes)? {
+                    Packet::PubAck(_) | Packet::PubComp(_) => open -= 1,
+                    Packet::PubRec(received) => {
+                        let mut out = BytesMut::new();
+                        let release = mqtt5::mqttbytes::v5::PubRel::new(received.pkid, None);
+                        Packet::PubRel(release).write(&mut out, None).unwrap();
+                        stream.write_all(&out)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn connect(port: u16) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let connect = Connect { keep_alive: 0, client_id: String::new(), clean_start: true, properties: None };
+    let mut out = BytesMut::new();
+    Packet::Connect(connect, None, ConnectAuth::None).write(&mut out, None).unwrap();
+    stream.write_all(&out)?;
+    let mut bytes = BytesMut::new();
+    match next(&mut stream, &mut bytes)? {
+        Packet::ConnAck(_) => Ok(stream),
+        other => Err(std::io::Error::other(format!("{other:?}"))),
+    }
+}
+
+fn next(stream: &mut TcpStream, bytes: &mut BytesMut) -> std::io::Result<Packet> {
+    loop {
+        match Packet::read(bytes, None) {
+            Ok(packet) => return Ok(packet),
+            Err(Error::InsufficientBytes(_)) => {}
+            Err(error) => return Err(std::io::Error::other(format!("{error:?}"))),
+        }
+        let mut more = [0; 4096];
+        match stream.read(&mut more)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            count => bytes.extend_from_slice(&more[..count]),
+        }
+    }
+}
