@@ -6,7 +6,7 @@
 #![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
 use datalake_agent::checkpoint::{Error, Keeper, Store};
-use datalake_agent::record::{CheckpointUpdate, FileKey, Fingerprint, Position, SavedPosition};
+use datalake_agent::record::{CheckpointUpdate, FileKey, Fingerprint, Position, Remembered, SavedPosition};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ fn update(number: u64) -> CheckpointUpdate {
 
 /// The number of the update that the folder holds; panics when it holds a mixture.
 fn held(folder: &Path) -> u64 {
-    let (_store, remembered) = Store::open(folder, &[], 1).unwrap();
+    let (_store, remembered) = open(folder).unwrap();
     let Some(first) = remembered.positions.first() else { return 0 };
     let number = first.position.0;
     let mut expected: Vec<_> = (0..FILES).map(|inode| row(inode, number)).collect();
@@ -63,7 +63,7 @@ fn held(folder: &Path) -> u64 {
 #[ignore = "only as a child of the next test"]
 fn saving_child() {
     let folder = PathBuf::from(std::env::var_os("FOLDER").unwrap());
-    let (mut store, remembered) = Store::open(&folder, &[], 1).unwrap();
+    let (mut store, remembered) = open(&folder).unwrap();
     let first = remembered.positions.first().map_or(0, |row| row.position.0) + 1;
     let mut out = std::io::stdout();
     for number in first..first + 100_000 {
@@ -163,6 +163,18 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Opens the store. A child that another test of this process is about to start holds a copy of every lock until it has
+/// become another program, so a lock that was just let go may be held for a moment.
+fn open(folder: &Path) -> Result<(Store, Remembered), Error> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match Store::open(folder, &[], 1) {
+            Err(Error::Held { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            opened => return opened,
+        }
+    }
+}
+
 fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
@@ -174,7 +186,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_again() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let keeper = Keeper::start(Store::open(&disk.folder(), &[], 1).unwrap().0).unwrap();
+    let keeper = Keeper::start(open(&disk.folder()).unwrap().0).unwrap();
     keeper.post(update(1));
     until("saved", || keeper.health().unsaved_since.is_none());
     let filler = disk.fill();
@@ -195,7 +207,7 @@ fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_agai
     std::fs::remove_file(filler).unwrap();
     until("recovered", || keeper.health().failing.is_none() && keeper.health().unsaved_since.is_none());
     keeper.finish().unwrap();
-    let (_, remembered) = Store::open(&disk.folder(), &[], 1).unwrap();
+    let (_, remembered) = open(&disk.folder()).unwrap();
     let inodes: Vec<_> = remembered.positions.iter().map(|row| row.file.inode).collect();
     let expected: Vec<u64> = (0..FILES).chain(10_990..11_000).collect();
     assert_eq!(inodes, expected);
@@ -204,9 +216,9 @@ fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_agai
 #[test]
 fn a_full_disk_at_the_start_is_not_taken_for_damage() {
     let Some(disk) = SmallDisk::mount() else { return };
-    Store::open(&disk.folder(), &[], 1).unwrap().0.save(update(1)).unwrap();
+    open(&disk.folder()).unwrap().0.save(update(1)).unwrap();
     let filler = disk.fill();
-    match Store::open(&disk.folder(), &[], 1) {
+    match open(&disk.folder()) {
         // Whether SQLite needs room to read depends on what it finds; that nothing is thrown away does not.
         Ok((_, remembered)) => assert_eq!(remembered.positions.len() as u64, FILES),
         Err(error) => assert!(matches!(error, Error::Database { .. } | Error::Folder { .. }), "{error}"),
@@ -218,9 +230,9 @@ fn a_full_disk_at_the_start_is_not_taken_for_damage() {
 #[test]
 fn a_read_only_disk_is_refused_at_the_start_with_the_reason_and_accepted_once_it_is_writable() {
     let Some(disk) = SmallDisk::mount() else { return };
-    Store::open(&disk.folder(), &[], 1).unwrap().0.save(update(1)).unwrap();
+    open(&disk.folder()).unwrap().0.save(update(1)).unwrap();
     disk.remount("ro");
-    let refusal = Store::open(&disk.folder(), &[], 1).unwrap_err();
+    let refusal = open(&disk.folder()).unwrap_err();
     assert!(matches!(refusal, Error::Folder { .. }), "{refusal}");
     assert!(refusal.to_string().contains("state/lock") && refusal.to_string().contains("ead-only"), "{refusal}");
     disk.remount("rw");
