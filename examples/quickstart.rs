@@ -203,6 +203,7 @@ impl Data {
             "stateDirectory": state,
             "region": "us-east-1",
             "firehose.endpoint": lake.endpoint(),
+            "cloudwatch.emitMetrics": false,
             "awsAccessKeyId": "quickstart",
             "awsSecretAccessKey": "any will do, the lake knows nobody",
             "flows": [flow],

@@ -33,6 +33,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 mod flows;
 /// When freed memory goes back to the system.
 mod memory;
+/// What CloudWatch is told meanwhile.
+mod metrics;
 /// The receiving halves of MQTT flows.
 mod receivers;
 
@@ -206,6 +208,7 @@ struct Running {
     looks: Vec<Look>,
     tailer: Tailer,
     stop: watch::Sender<bool>,
+    telling: metrics::Telling,
     /// What goes on beside the flows and ends with them.
     _background: JoinSet<()>,
 }
@@ -304,7 +307,8 @@ impl Running {
                 .run(),
             );
         }
-        Ok(Self { flows, receivers, looks, tailer, stop, _background: background })
+        let telling = metrics::Telling::start(plan, &looks);
+        Ok(Self { flows, receivers, looks, tailer, stop, telling, _background: background })
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
@@ -351,6 +355,7 @@ impl Running {
         }
         self.tailer.stop_reading();
         self.stop.send(true).ok();
+        let deadline = Instant::now() + patience;
         let drained = tokio::select! {
             drained = tokio::time::timeout(patience, self.drain()) => drained.is_ok(),
             _ = either(&mut terminate, &mut interrupt) => false,
@@ -374,6 +379,10 @@ impl Running {
                 left,
                 "stopped before all was delivered; the rest is read again at the next start"
             );
+        }
+        tokio::select! {
+            () = self.telling.finish(deadline) => {}
+            _ = either(&mut terminate, &mut interrupt) => {}
         }
         exit
     }

@@ -54,6 +54,14 @@ pub struct Books {
     pub records: Gauge,
     /// Calls answered, whatever the answer.
     pub calls: Gauge,
+    /// Calls of those that failed as a whole.
+    pub failed_calls: Gauge,
+    /// Records in the calls answered; one that is sent twice counts twice.
+    pub attempts: Gauge,
+    /// Records that the service refused one by one in calls that it accepted.
+    pub refused: Gauge,
+    /// Records kept in the quarantine.
+    pub quarantined_records: Gauge,
     /// Records that had to be sent again.
     pub retried: Gauge,
     /// Records sent again after an answer that left open whether they had arrived: possible duplicates.

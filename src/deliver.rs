@@ -4,6 +4,8 @@
 
 /// One call and its answer, for both services.
 mod caller;
+/// PutMetricData with the SDK's credentials, signature and connections.
+pub mod cloudwatch;
 /// As whom to call.
 pub mod credentials;
 /// What each failure means, and what the operator can do about it.

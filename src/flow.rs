@@ -224,6 +224,10 @@ impl<S: Service> Flow<S> {
             payload,
             billed,
             calls,
+            failed_calls,
+            attempts,
+            refused,
+            quarantined_records,
             retried,
             ..
         } = self.core.tally();
@@ -237,6 +241,10 @@ impl<S: Service> Flow<S> {
         books.payload.set(payload);
         books.billed.set(billed);
         books.calls.set(calls);
+        books.failed_calls.set(failed_calls);
+        books.attempts.set(attempts);
+        books.refused.set(refused);
+        books.quarantined_records.set(quarantined_records);
         books.retried.set(retried);
         books.possibly_duplicated.set(self.core.tally().possibly_duplicated);
         let age = self.core.oldest().map(|oldest| now().saturating_duration_since(oldest).as_millis() as u64);

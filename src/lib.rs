@@ -30,6 +30,8 @@ pub mod flow;
 pub mod checkpoint;
 /// What the operator sees: journal, counters, status, systemd.
 pub mod telemetry;
+/// What CloudWatch is told about the books: numbers of each period, under the Kinesis Agent's names.
+pub mod metrics;
 /// The plan, running: signals, drain, who died.
 pub mod app;
 /// A host of the Kinesis Agent moves over: its configuration and its saved positions.

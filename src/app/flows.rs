@@ -45,7 +45,7 @@ pub fn surroundings(flow: &FlowPlan, instance: Option<Arc<Instance>>) -> Surroun
 }
 
 /// The name of this machine as the kernel has it.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

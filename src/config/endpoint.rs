@@ -11,6 +11,8 @@ pub(super) struct Endpoint {
     pub(super) url: String,
     /// `http`, and not to this machine.
     pub(super) exposed: bool,
+    /// On this machine.
+    pub(super) local: bool,
 }
 
 /// Reads an address; else what would do.
@@ -43,6 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, &'static str> {
     Ok(Endpoint {
         url: format!("{scheme}://{}{port}", host.to_ascii_lowercase()),
         exposed: scheme == "http" && !loopback,
+        local: loopback,
     })
 }
 

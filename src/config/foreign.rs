@@ -15,7 +15,7 @@ pub(super) struct Foreign {
 
 const JAVA: &str =
     "Java classes cannot be loaded; an AWS profile with `credential_process` runs a program of yours instead";
-const METRICS: &str = "this version sends no metrics to CloudWatch; remove the key";
+const METRICS: &str = "remove the key; what CloudWatch has not taken yet is kept as sums, which need no queue";
 const LOG: &str = "the log goes to the journal or standard error; remove the key";
 const CHECKPOINT: &str = "remove the key; saved positions are kept as long as their files exist";
 const THREADS: &str = "remove the key; `maxConcurrentRequests` of a flow says how many calls run at once";
@@ -49,10 +49,6 @@ pub(super) static TOP: &[Foreign] = &[
     renamed("firehose.region", "use `region`"),
     renamed("awsRegion", "use `region`"),
     renamed("stateDir", "use `stateDirectory`"),
-    idle("cloudwatch.endpoint", METRICS),
-    idle("cloudwatch.tagInstance", METRICS),
-    idle("cloudwatch.namespace", METRICS),
-    idle("cloudwatch.metricsBufferTimeMillis", METRICS),
     idle("cloudwatch.metricsQueueSize", METRICS),
     idle("log.emitMetrics", LOG),
     idle("log.emitInternalMetrics", LOG),

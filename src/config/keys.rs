@@ -128,7 +128,15 @@ tables! {
         EXTERNAL_ID "assumeRoleExternalId" Kind::Text, Default::Unset("none"),
             "The external id that the role asks for.";
         EMIT_METRICS "cloudwatch.emitMetrics" Kind::Boolean, Default::Boolean(true),
-            "Whether metrics go to CloudWatch. Accepted and kept; this version does not send metrics.";
+            "Whether metrics go to CloudWatch (`cloudwatch:PutMetricData`). Where the endpoints of all flows are on this machine they only do with a `cloudwatch.endpoint`.";
+        METRICS_ENDPOINT "cloudwatch.endpoint" Kind::Text, Default::Unset("the region's own"),
+            "Another endpoint for CloudWatch, such as a VPC endpoint; `https://` is assumed.";
+        METRICS_NAMESPACE "cloudwatch.namespace" Kind::Text, Default::Text("AWSKinesisAgent"),
+            "Namespace of the metrics: 1 to 255 printable ASCII characters, not beginning with `AWS/` or a colon.";
+        METRICS_PERIOD "cloudwatch.metricsBufferTimeMillis" Kind::Integer { min: 1_000, max: 3_600_000 }, Default::Number(30_000),
+            "How often metrics are sent.";
+        TAG_INSTANCE "cloudwatch.tagInstance" Kind::Boolean, Default::Boolean(false),
+            "Whether metrics have the dimension `Instance` too: the id of the EC2 instance, elsewhere the host's name.";
         MAX_MEMORY "maxMemoryBytes" Kind::Size { min: 8 << 20, max: u64::MAX }, Default::Unset("64MiB, or what the flows need if that is more"),
             "Memory for the batches of all flows together, whatever the backlog.";
         SHUTDOWN_TIMEOUT "shutdownTimeoutMillis" Kind::Integer { min: 0, max: 600_000 }, Default::Number(10_000),

@@ -8,6 +8,8 @@ mod access;
 mod flows;
 /// What only a flow to Kinesis Data Streams may say.
 mod kinesis;
+/// What CloudWatch is told.
+mod metrics;
 
 pub(super) use flows::prove_flows;
 
@@ -31,8 +33,8 @@ pub struct Plan {
     pub max_memory: ByteSize,
     /// How long a stop may take before what is unsent is left for the next start.
     pub shutdown_timeout: Duration,
-    /// Accepted from the start, used later.
-    pub emit_metrics: bool,
+    /// What CloudWatch is told; nothing where that is switched off, or makes no sense.
+    pub metrics: Option<crate::metrics::Settings>,
     /// At least one.
     pub flows: Vec<FlowPlan>,
     /// What is allowed but perhaps not meant; worth one line each in the log.
@@ -135,6 +137,7 @@ pub fn set_aside(flows: &[FlowPlan]) -> u64 {
 /// Everything but the flows, and what concerns all flows together.
 pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool, report: &mut Report) -> Plan {
     let session = access::prove(&written, world_readable, report);
+    let metrics = metrics::prove(&written, &session, &flows, report);
     let max_memory = prove_memory(written.max_memory.as_ref(), &flows, report);
     let state_directory = prove_state_directory(&written.state_directory, report);
     let flows = flows.into_iter().map(|flow| prove_spool(flow, &state_directory, &session, &written, report)).collect();
@@ -143,7 +146,7 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
         session,
         max_memory,
         shutdown_timeout: Duration::from_millis(written.shutdown_timeout_millis),
-        emit_metrics: written.emit_metrics,
+        metrics,
         flows,
         warnings: Report::default(),
     }

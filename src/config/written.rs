@@ -31,6 +31,10 @@ pub(super) struct Written {
     pub(super) access_key_id: Option<Placed<String>>,
     pub(super) secret_access_key: Option<Placed<String>>,
     pub(super) emit_metrics: bool,
+    pub(super) metrics_endpoint: Option<Placed<String>>,
+    pub(super) metrics_namespace: Placed<String>,
+    pub(super) metrics_period_millis: u64,
+    pub(super) tag_instance: bool,
     pub(super) max_memory: Option<Placed<u64>>,
     pub(super) shutdown_timeout_millis: u64,
 }
@@ -133,6 +137,10 @@ pub(super) fn main(root: &Value, report: &mut Report) -> Option<(Written, Vec<Wr
             .nonempty_text(&keys::SECRET_ACCESS_KEY, report)
             .map(|secret| at_its_key(secret, &section, &keys::SECRET_ACCESS_KEY)),
         emit_metrics: section.boolean(&keys::EMIT_METRICS, report),
+        metrics_endpoint: section.nonempty_text(&keys::METRICS_ENDPOINT, report),
+        metrics_namespace: section.text_or_default(&keys::METRICS_NAMESPACE, report),
+        metrics_period_millis: section.number_or_default(&keys::METRICS_PERIOD, report).value,
+        tag_instance: section.boolean(&keys::TAG_INSTANCE, report),
         max_memory: section.number(&keys::MAX_MEMORY, report),
         shutdown_timeout_millis: section.number_or_default(&keys::SHUTDOWN_TIMEOUT, report).value,
     };

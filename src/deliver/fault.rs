@@ -36,6 +36,14 @@ pub(super) static FIREHOSE: Words = Words {
     action: "firehose:PutRecordBatch",
 };
 
+pub(super) static CLOUDWATCH: Words = Words {
+    service: "CloudWatch",
+    stream: "namespace",
+    key: "cloudwatch.namespace",
+    endpoint_key: "cloudwatch.endpoint",
+    action: "cloudwatch:PutMetricData",
+};
+
 pub(super) static KINESIS: Words = Words {
     service: "Kinesis Data Streams",
     stream: "stream",

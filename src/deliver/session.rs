@@ -202,8 +202,9 @@ fn signer(target: Target, envelope: &Envelope, region: &str) -> Option<Signer> {
 /// # Errors
 /// When no endpoint can be made out of the settings and the environment, or the extra certificates cannot be read.
 pub async fn connect(settings: &Settings, target: Target) -> Result<Session, SessionError> {
-    let region = region(settings, target).await;
-    let config = sdk_config(settings, target, &region).await;
+    let endpoint = target.endpoint(settings);
+    let region = region(settings.region_for(target), endpoint).await;
+    let config = sdk_config(settings, endpoint, &region).await;
     let envelope = envelope(&config, target, &region).await?;
     let Some(signer) = signer(target, &envelope, &region) else {
         let reason = format!("`{}` is an address with a query or an unusual path", envelope.address);
@@ -241,21 +242,21 @@ impl Identity {
     }
 }
 
-/// The SDK's view of the environment, for writing calls; nothing is sent through it.
-async fn sdk_config(settings: &Settings, target: Target, region: &str) -> SdkConfig {
+/// The SDK's view of the environment, for writing calls to a service; nothing is sent through it.
+pub(super) async fn sdk_config(settings: &Settings, endpoint: Option<&str>, region: &str) -> SdkConfig {
     let mut loader = credentials::loader(settings, region).no_credentials();
-    if let Some(endpoint) = target.endpoint(settings) {
+    if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(with_scheme(endpoint));
     }
     loader.load().await
 }
 
 /// The region: as configured, else as the endpoint's name says, else environment and profile, else the instance's own.
-async fn region(settings: &Settings, target: Target) -> String {
-    if let Some(region) = settings.region_for(target) {
+pub(super) async fn region(configured: Option<&String>, endpoint: Option<&str>) -> String {
+    if let Some(region) = configured {
         return region.clone();
     }
-    if let Some(region) = target.endpoint(settings).and_then(region_of_endpoint) {
+    if let Some(region) = endpoint.and_then(region_of_endpoint) {
         return region.to_owned();
     }
     let environment = EnvironmentVariableRegionProvider::new();
@@ -266,7 +267,7 @@ async fn region(settings: &Settings, target: Target) -> String {
         return region.as_ref().to_owned();
     }
     // An endpoint that is not AWS's own does not care; only then is the instance worth a question.
-    if target.endpoint(settings).is_none()
+    if endpoint.is_none()
         && let Ok(Some(region)) =
             tokio::time::timeout(REGION_TIMEOUT, DefaultRegionChain::builder().build().region()).await
     {
@@ -280,14 +281,21 @@ async fn region(settings: &Settings, target: Target) -> String {
 }
 
 /// The region inside an AWS host name (`firehose.eu-west-1.amazonaws.com`, FIPS, dual-stack and private ones too).
-fn region_of_endpoint(endpoint: &str) -> Option<&str> {
+pub(super) fn region_of_endpoint(endpoint: &str) -> Option<&str> {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let host = host.split(['/', ':']).next()?;
     let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|suffix| host.ends_with(suffix));
     let mut labels = host.split('.').skip_while(|label| {
         !matches!(
             *label,
-            "firehose" | "firehose-fips" | "kinesis" | "kinesis-fips" | "data-kinesis" | "data-kinesis-fips"
+            "firehose"
+                | "firehose-fips"
+                | "kinesis"
+                | "kinesis-fips"
+                | "data-kinesis"
+                | "data-kinesis-fips"
+                | "monitoring"
+                | "monitoring-fips"
         )
     });
     let region = labels.nth(1)?;
@@ -385,7 +393,7 @@ fn has_proxy() -> bool {
 }
 
 /// The SDK's own HTTP client, with its pool, its TLS and the environment's proxy.
-fn connector(uri: &http::Uri, settings: &Settings) -> Result<SharedHttpConnector, SessionError> {
+pub(super) fn connector(uri: &http::Uri, settings: &Settings) -> Result<SharedHttpConnector, SessionError> {
     let proxied = !is_this_machine(uri) && has_proxy();
     // Reading the machine's certificates costs time and memory that plain HTTP does not need.
     if !proxied && uri.scheme_str() == Some("http") {
@@ -408,7 +416,7 @@ fn connector_settings() -> HttpConnectorSettings {
 }
 
 /// The client for what fetches credentials, where a proxy or certificates of the operator's own lie on its way.
-fn client_for_keys(settings: &Settings) -> Result<Option<SharedHttpClient>, SessionError> {
+pub(super) fn client_for_keys(settings: &Settings) -> Result<Option<SharedHttpClient>, SessionError> {
     if !has_proxy() && ca_bundle(settings).is_none() {
         return Ok(None);
     }
@@ -448,6 +456,7 @@ mod tests {
             ("https://firehose.eu-central-1.api.aws", Some("eu-central-1")),
             ("https://firehose.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
             ("https://vpce-0a.firehose.eu-west-3.vpce.amazonaws.com", Some("eu-west-3")),
+            ("https://monitoring.eu-west-2.amazonaws.com", Some("eu-west-2")),
             ("https://firehose.eu-west-1.example.com", None),
             ("http://127.0.0.1:4573", None),
             ("https://firehose.amazonaws.com", None),

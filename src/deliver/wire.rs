@@ -25,7 +25,7 @@ pub(super) struct Skew(AtomicI64);
 
 impl Skew {
     /// The time to sign with.
-    fn apply(&self, now: SystemTime) -> SystemTime {
+    pub(super) fn apply(&self, now: SystemTime) -> SystemTime {
         let seconds = self.0.load(Ordering::Relaxed);
         let by = Duration::from_secs(seconds.unsigned_abs());
         if seconds >= 0 { now.checked_add(by) } else { now.checked_sub(by) }.unwrap_or(now)

@@ -102,6 +102,14 @@ pub struct Tally {
     pub billed: u64,
     /// Calls answered.
     pub calls: u64,
+    /// Calls that failed as a whole.
+    pub failed_calls: u64,
+    /// Records in the calls answered.
+    pub attempts: u64,
+    /// Records refused one by one.
+    pub refused: u64,
+    /// Records given up on purpose and kept.
+    pub quarantined_records: u64,
     /// Records sent again.
     pub retried: u64,
     /// Records sent again after an answer that left open whether they had arrived.

@@ -39,7 +39,7 @@ const LOOKING: &str = "the kernel tells when a file changes";
 const RETRYING: &str = "a failed call is retried for ever, with growing pauses, and holds up nothing else";
 const QUEUE: &str = "what cannot be sent waits in the log files; `maxMemoryBytes` bounds what is in memory";
 const LOG: &str = "the log goes to the journal or to standard error";
-const METRICS: &str = "metrics are not sent to CloudWatch by this version";
+const METRICS: &str = "what CloudWatch has not taken yet is kept as sums, which need no queue";
 
 /// At the top level.
 pub(super) static TOP: &[OldKey] = &[
@@ -55,10 +55,10 @@ pub(super) static TOP: &[OldKey] = &[
     read("kinesis.region"),
     read("sts.endpoint"),
     read("cloudwatch.emitMetrics"),
-    gone("cloudwatch.endpoint", METRICS),
-    gone("cloudwatch.tagInstance", METRICS),
-    gone("cloudwatch.namespace", METRICS),
-    gone("cloudwatch.metricsBufferTimeMillis", METRICS),
+    read("cloudwatch.endpoint"),
+    read("cloudwatch.tagInstance"),
+    read("cloudwatch.namespace"),
+    read("cloudwatch.metricsBufferTimeMillis"),
     gone("cloudwatch.metricsQueueSize", METRICS),
     gone("log.emitMetrics", LOG),
     gone("log.emitInternalMetrics", LOG),

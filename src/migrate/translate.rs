@@ -14,6 +14,7 @@ use super::section::{Refused, Section};
 use super::tables;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// A file of the Kinesis Agent's configuration, read.
@@ -175,7 +176,15 @@ fn top(section: &Section<'_>, made: &mut Translation) -> Map<String, Value> {
     let mut ours = Map::new();
     let notes = &mut made.notes;
     let text = |key: &str, notes: &mut Notes| section.text(key, notes).unwrap_or(None);
-    for key in ["firehose.endpoint", "kinesis.endpoint", "sts.endpoint", "assumeRoleARN", "assumeRoleExternalId"] {
+    for key in [
+        "firehose.endpoint",
+        "kinesis.endpoint",
+        "sts.endpoint",
+        "cloudwatch.endpoint",
+        "cloudwatch.namespace",
+        "assumeRoleARN",
+        "assumeRoleExternalId",
+    ] {
         if let Some(text) = text(key, notes) {
             ours.insert(key.to_owned(), text.into());
         }
@@ -198,11 +207,17 @@ fn top(section: &Section<'_>, made: &mut Translation) -> Map<String, Value> {
              profile in the file that AWS_CONFIG_FILE of the agent names; until then the other credentials of the chain are used",
         );
     }
-    if let Ok(Some(emit)) = section.truth("cloudwatch.emitMetrics", notes) {
-        ours.insert("cloudwatch.emitMetrics".to_owned(), emit.into());
+    for key in ["cloudwatch.emitMetrics", "cloudwatch.tagInstance"] {
+        if let Ok(Some(flag)) = section.truth(key, notes) {
+            ours.insert(key.to_owned(), flag.into());
+        }
     }
-    if let Ok(Some(millis)) = shutdown_timeout(section, notes) {
-        ours.insert("shutdownTimeoutMillis".to_owned(), millis.into());
+    for (key, range) in
+        [("cloudwatch.metricsBufferTimeMillis", 1_000..=3_600_000), ("shutdownTimeoutMillis", 0..=600_000)]
+    {
+        if let Ok(Some(millis)) = within(section, key, range, notes) {
+            ours.insert(key.to_owned(), millis.into());
+        }
     }
     if let Some(file) = text("checkpointFile", notes) {
         notes.same(
@@ -214,12 +229,18 @@ fn top(section: &Section<'_>, made: &mut Translation) -> Map<String, Value> {
     ours
 }
 
-fn shutdown_timeout(section: &Section<'_>, notes: &mut Notes) -> Result<Option<i64>, Refused> {
-    const LONGEST: i64 = 600_000;
-    let Some(millis) = section.whole("shutdownTimeoutMillis", i64::MIN..=i64::MAX, notes)? else { return Ok(None) };
-    if !(0..=LONGEST).contains(&millis) {
-        let words = format!("{millis} becomes {}: here it is 0 to {LONGEST}", millis.clamp(0, LONGEST));
-        notes.differs(section.place("shutdownTimeoutMillis"), words);
+/// A number that has another range here, brought into it.
+fn within(
+    section: &Section<'_>,
+    key: &str,
+    range: RangeInclusive<i64>,
+    notes: &mut Notes,
+) -> Result<Option<i64>, Refused> {
+    let Some(number) = section.whole(key, i64::MIN..=i64::MAX, notes)? else { return Ok(None) };
+    let (least, most) = (*range.start(), *range.end());
+    if !range.contains(&number) {
+        let words = format!("{number} becomes {}: here it is {least} to {most}", number.clamp(least, most));
+        notes.differs(section.place(key), words);
     }
-    Ok(Some(millis.clamp(0, LONGEST)))
+    Ok(Some(number.clamp(least, most)))
 }

@@ -94,6 +94,7 @@ impl Host {
             .top("firehose.endpoint", json!(endpoint))
             .top("kinesis.endpoint", json!(endpoint))
             .top("region", json!("eu-west-1"))
+            .top("cloudwatch.emitMetrics", json!(false))
     }
 
     /// Sets a key of the configuration.

@@ -76,7 +76,7 @@ pub(super) fn prove_role(written: &WrittenRole, report: &mut Report) -> Option<R
     Some(Role { arn: arn.value.clone(), external_id: external_id.map(|id| id.value.clone()) })
 }
 
-fn prove_endpoint(given: &Placed<String>, report: &mut Report) -> Option<String> {
+pub(super) fn prove_endpoint(given: &Placed<String>, report: &mut Report) -> Option<String> {
     match endpoint::parse(&given.value) {
         Ok(endpoint) => {
             if endpoint.exposed {

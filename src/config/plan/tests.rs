@@ -23,7 +23,10 @@ fn what_is_left_out_has_its_documented_default() {
     assert_eq!(plan.state_directory.to_str(), Some("/var/lib/datalake-agent"));
     assert_eq!(plan.max_memory, ByteSize::mib(64));
     assert_eq!(plan.shutdown_timeout, Duration::from_secs(10));
-    assert!(plan.emit_metrics && plan.session.kinesis_endpoint.is_none());
+    assert!(plan.session.kinesis_endpoint.is_none());
+    let metrics = plan.metrics.unwrap();
+    assert_eq!((metrics.namespace.as_str(), metrics.every), ("AWSKinesisAgent", Duration::from_secs(30)));
+    assert_eq!((metrics.endpoint, metrics.tag_instance), (None, false));
     assert_eq!(
         (&plan.session.region, &plan.session.firehose_endpoint, &plan.session.access_key),
         (&None, &None, &None)
@@ -40,6 +43,34 @@ fn what_is_left_out_has_its_documented_default() {
     assert!(flow.framing.multi_line.is_none());
     assert_eq!(flow.pace, crate::deliver::pace::Settings::default());
     assert_eq!(flow.max_concurrent_requests, 1);
+}
+
+#[test]
+fn metrics_are_sent_unless_they_are_switched_off_or_the_records_stay_on_this_machine() {
+    let metrics =
+        |keys: &str| plan(&format!(r#"{{{keys} "flows": [{{"filePattern": "/a", "deliveryStream": "a"}}]}}"#)).metrics;
+    for (keys, sent) in [
+        ("", true),
+        (r#""cloudwatch.emitMetrics": false,"#, false),
+        (r#""cloudwatch.emitMetrics": false, "cloudwatch.endpoint": "http://127.0.0.1:1","#, false),
+        (r#""firehose.endpoint": "firehose.eu-west-1.amazonaws.com","#, true),
+        (r#""firehose.endpoint": "http://127.0.0.1:1","#, false),
+        (r#""firehose.endpoint": "https://localhost","#, false),
+        (r#""firehose.endpoint": "http://[::1]:1", "cloudwatch.endpoint": "http://127.0.0.1:2","#, true),
+    ] {
+        assert_eq!(metrics(keys).is_some(), sent, "{keys}");
+    }
+    let written = metrics(
+        r#""cloudwatch.endpoint": "monitoring.eu-west-1.amazonaws.com", "cloudwatch.namespace": "Mine",
+        "cloudwatch.metricsBufferTimeMillis": 60000, "cloudwatch.tagInstance": true,"#,
+    );
+    let expected = crate::metrics::Settings {
+        namespace: "Mine".into(),
+        every: Duration::from_secs(60),
+        endpoint: Some("https://monitoring.eu-west-1.amazonaws.com".into()),
+        tag_instance: true,
+    };
+    assert_eq!(written, Some(expected));
 }
 
 #[test]

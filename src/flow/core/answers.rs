@@ -20,6 +20,7 @@ impl Core {
     pub(super) fn answered(&mut self, id: BatchId, answer: Answer, now: Instant, actions: &mut Vec<Action>) {
         let outbound = self.in_flight.remove(&id).expect("an answer is to a call under way");
         self.tally.calls += 1;
+        self.tally.attempts += outbound.sealed.count() as u64;
         self.last_active = now;
         match answer {
             Answer::Accepted => {
@@ -71,6 +72,7 @@ impl Core {
     }
 
     fn failed(&mut self, mut outbound: Outbound, fault: Fault, now: Instant, actions: &mut Vec<Action>) {
+        self.tally.failed_calls += 1;
         match fault.meaning {
             Meaning::Poison => return self.isolate(outbound, fault, actions),
             Meaning::SlowDown => self.pace.throttled(now),
@@ -104,6 +106,7 @@ impl Core {
     }
 
     fn sort_out(&mut self, mut sealed: Sealed, outcomes: &[Outcome], now: Instant, actions: &mut Vec<Action>) {
+        self.tally.refused += outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Again { .. })).count() as u64;
         let (mut refused, mut first_outcome) = (VecDeque::new(), 0);
         let mut complaint = None;
         let mut throttled = false;

@@ -74,6 +74,7 @@ impl Core {
         let input = sealed.input();
         let lines = sealed.records().iter().map(|record| record.lines).sum();
         self.tally.quarantined += input;
+        self.tally.quarantined_records += 1;
         actions.push(Action::Notice(Notice::Quarantined { reason: fault.to_string(), lines, bytes: input }));
         let claims = sealed.take_all_claims();
         self.settle(claims);

@@ -287,6 +287,7 @@ impl Core {
             processing.keeping = 0;
         }
         self.tally.quarantined += failed.iter().map(|failure| failure.input).sum::<u64>();
+        self.tally.quarantined_records += failed.len() as u64;
         self.settle(failed.into_iter().map(|failure| failure.claim));
     }
 

@@ -44,6 +44,15 @@ pub(super) fn settle(section: &Section<'_>, services: Services, ours: &mut Map<S
         }
         (None, None) => {}
     }
+    let emits = ours.get("cloudwatch.emitMetrics").is_none_or(|emits| *emits == Value::Bool(true));
+    let elsewhere = ours.get("region").is_some_and(|region| region != DEFAULT);
+    if emits && elsewhere && !ours.contains_key("cloudwatch.endpoint") {
+        let words = format!(
+            "without it the Kinesis Agent sent its metrics to {DEFAULT}; here they go to the region of the streams, and with them \
+             must go what looks at them"
+        );
+        notes.differs(section.place("cloudwatch.endpoint"), words);
+    }
 }
 
 /// The region that a host name tells: the label behind that of the service, else the last before `amazonaws.com`.

@@ -1,0 +1,128 @@
+//! CloudWatch: every period the numbers of the books, as the Kinesis Agent names them, and a few that it lacks.
+//! Promises that nothing waits for it: what CloudWatch does not take is added to what it takes next, and said once.
+//! Leaves one signed call to `deliver::cloudwatch`, counting to the books.
+
+/// What was said about failures, and how long to wait after them.
+mod condition;
+/// Books in, data out.
+mod data;
+/// Data in, the form of a call out.
+mod form;
+
+use self::condition::Condition;
+use self::data::{Counters, Lag};
+use crate::books::Books;
+use crate::deliver::cloudwatch::{CloudWatch, NotTaken};
+use crate::telemetry::clock;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Destinations in one call: with 9 data each, less than half of the 1,000 data that a call may hold, and far from 1 MB.
+const DESTINATIONS_PER_CALL: usize = 50;
+
+/// What is sent and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The namespace.
+    pub namespace: String,
+    /// The period.
+    pub every: Duration,
+    /// Another address than the region's own, with scheme.
+    pub endpoint: Option<String>,
+    /// Whether each datum names the machine.
+    pub tag_instance: bool,
+}
+
+/// The numbers of all flows, and what CloudWatch already has of them.
+#[derive(Debug)]
+pub struct Metrics {
+    namespace: String,
+    instance: Option<String>,
+    destinations: Vec<Destination>,
+}
+
+/// A stream; several flows may feed it.
+#[derive(Debug)]
+struct Destination {
+    /// Such as `DeliveryStream:logs`.
+    name: String,
+    books: Vec<Arc<Books>>,
+    /// As they stood when CloudWatch last took them.
+    taken: Counters,
+}
+
+impl Metrics {
+    /// The numbers of these flows: the destination of each, such as `DeliveryStream:logs`, and its books. `instance`
+    /// names the machine in each datum.
+    #[must_use]
+    pub fn new(
+        namespace: &str,
+        instance: Option<String>,
+        flows: impl IntoIterator<Item = (String, Arc<Books>)>,
+    ) -> Self {
+        let mut destinations: Vec<Destination> = Vec::new();
+        for (name, books) in flows {
+            match destinations.iter_mut().find(|destination| destination.name == name) {
+                Some(known) => known.books.push(books),
+                None => destinations.push(Destination { name, books: vec![books], taken: Counters::default() }),
+            }
+        }
+        Self { namespace: namespace.to_owned(), instance, destinations }
+    }
+
+    /// Sends what is new, `every` period and once more when `stop` says so; then ends.
+    pub async fn keep_sending(mut self, to: CloudWatch, every: Duration, mut stop: watch::Receiver<bool>) {
+        let mut condition = Condition::default();
+        loop {
+            let stopping = tokio::select! {
+                () = tokio::time::sleep(condition.pause(every)) => false,
+                _ = stop.wait_for(|stop| *stop) => true,
+            };
+            // A stop is not the time to find out whether it works again.
+            if stopping && condition.is_failing() {
+                return;
+            }
+            match self.send(&to, clock::now_ms()).await {
+                Ok(()) => {
+                    if condition.succeeded() {
+                        tracing::info!("CloudWatch takes metrics again");
+                    }
+                }
+                Err(refusal) => {
+                    if condition.failed(&refusal.code) {
+                        tracing::warn!(
+                            reason = %refusal,
+                            "metrics cannot be sent to CloudWatch; delivery goes on, and they are tried again now and then"
+                        );
+                    }
+                }
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// Sends what is new at `now`, in milliseconds since 1970.
+    async fn send(&mut self, to: &CloudWatch, now: u64) -> Result<(), NotTaken> {
+        let (namespace, instance) = (&self.namespace, self.instance.as_deref());
+        for destinations in self.destinations.chunks_mut(DESTINATIONS_PER_CALL) {
+            let counted: Vec<Counters> = destinations.iter().map(|each| Counters::of(&each.books)).collect();
+            let mut form = form::begin(namespace);
+            let mut number = 0;
+            for (destination, counters) in destinations.iter().zip(&counted) {
+                for datum in data::data(&destination.taken, counters, Lag::of(&destination.books, now)) {
+                    number += 1;
+                    form::add(&mut form, number, &datum, &destination.name, instance);
+                }
+            }
+            to.put(form).await?;
+            // Only now: what was not taken is part of what is sent next.
+            for (destination, counters) in destinations.iter_mut().zip(counted) {
+                destination.taken = counters;
+            }
+        }
+        Ok(())
+    }
+}
