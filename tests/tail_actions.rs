@@ -19,6 +19,10 @@ use tokio::sync::mpsc;
 
 const STREAM: &str = "firehose:test";
 
+/// An event takes a few milliseconds to be seen, on a machine that is busy a hundred. What comes and goes unseen is
+/// nobody's, whatever reads.
+const TIME_TO_SEE: Duration = Duration::from_millis(250);
+
 /// Worlds of generated actions unless `TAIL_SEEDS` says otherwise.
 const USUAL_SEEDS: u64 = 8;
 
@@ -435,14 +439,18 @@ fn every_rotation_while_the_flow_has_no_room_loses_and_repeats_nothing() {
         let mut expected = lines("before", 0..50);
         append(&log, &text(&expected));
         world.start();
+        // Without receiving anything: there is to be no room.
+        while !world.running.as_ref().unwrap().tailer.has_begun() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         for round in 0..3 {
             let new = lines(&format!("round {round}"), 0..50);
             append(&log, &text(&new));
             expected.extend(new);
             // The thread is given the time to see each state, and no room to read.
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::sleep(TIME_TO_SEE);
             rotate(&log, rotation);
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::sleep(TIME_TO_SEE);
         }
         append(&log, "the end\n");
         expected.push("the end".to_owned());
