@@ -823,6 +823,27 @@ fn folders_that_come_later_are_found_and_renamed_ones_are_not_read_again() {
     assert_eq!(world.lines.len(), expected.len(), "{:?}", world.lines);
 }
 
+/// A folder was walked, then watched; what was made in it in between was found by the next sweep, minutes later.
+#[test]
+fn a_folder_that_is_made_while_others_are_being_found_is_found_too() {
+    let mut world = World::new(&["*/today/*.log"]);
+    world.start();
+    let seed = fastrand::u64(..1 << 40);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for (number, line) in lines("in folder", 0..100).into_iter().enumerate() {
+        // This one sets off the search, at a random time before the other comes.
+        std::fs::create_dir_all(world.path(&format!("{number}/yesterday"))).unwrap();
+        std::thread::sleep(Duration::from_micros(random.u64(..4_000)));
+        let folder = world.path(&format!("{number}/today"));
+        std::fs::create_dir_all(&folder).unwrap();
+        append(&folder.join("a.log"), &format!("{line}\n"));
+        world.until_lines(std::slice::from_ref(&line));
+        assert_eq!(world.count(&line), 1);
+    }
+    world.stop();
+}
+
 #[test]
 fn many_files_are_all_read_and_known_again_at_the_next_start() {
     let mut world = World::new(&["*.log"]);

@@ -28,6 +28,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often watermarks are taken, while some are to be expected.
 const ROWS: Duration = Duration::from_millis(500);
 
+/// After something vanished from a folder, the folder itself is looked for after so long.
+const FOLDER_GOES: Duration = Duration::from_millis(100);
+
 /// When some folders could not be walked for want of a descriptor, it is tried again after this.
 const INCOMPLETE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -181,6 +184,10 @@ impl Rounds {
         for (place, folder) in gone {
             self.streams[place].due.insert(folder, self.world.now);
         }
+        // What came into a folder after it was walked and before it was watched, no event tells.
+        if fresh.iter().any(|folder| self.streams.iter().any(|stream| stream.folders.branches.contains(folder))) {
+            self.due.folders = Some(self.world.now);
+        }
         if self.streams.iter().any(|stream| stream.folders.incomplete) {
             self.due.folders.get_or_insert(self.world.now + INCOMPLETE_AGAIN);
         }
@@ -203,8 +210,14 @@ impl Rounds {
                 let known = stream.folders.leaves.contains(&path) || stream.folders.branches.contains(&path);
                 known || (is_folder && stream.folders.branches.contains(folder_of(&path)))
             };
+            self.watch.doubt(&path);
             if self.streams.iter().any(concerns) {
                 let not_before = self.world.now + (self.folders_cost * 10).min(POLL);
+                self.due.folders.get_or_insert(not_before);
+            } else if status.is_none() && self.watch.watches(folder_of(&path)) {
+                // Perhaps the whole folder goes. Its own end is told only when the last of its files is closed, and we
+                // may be the one who has it open.
+                let not_before = self.world.now + (self.folders_cost * 10).clamp(FOLDER_GOES, POLL);
                 self.due.folders.get_or_insert(not_before);
             }
         }

@@ -3,6 +3,7 @@
 //! events is polled until it has them. Leaves finding out what changed to the streams.
 
 use super::identity;
+use crate::record::FileKey;
 use notify::event::EventKind;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -74,8 +75,8 @@ impl Inbox {
 /// One folder under watch.
 #[derive(Debug)]
 struct Watched {
-    /// Device and inode of the folder itself, to notice that another took its place.
-    identity: (u64, u64),
+    /// Which folder it is, to notice that another took its place, perhaps with the same inode.
+    identity: FileKey,
     /// `None` while the kernel reports its changes; otherwise when to try for events again (if ever).
     polled: Option<Option<Instant>>,
 }
@@ -117,10 +118,25 @@ impl Watch {
             }
             let Some(identity) = folder_identity(path) else { continue };
             let polled = self.add(path, now);
+            tracing::debug!(folder = %path.display(), events = polled.is_none(), "the folder is watched");
             self.folders.insert(path.clone(), Watched { identity, polled });
             fresh.push(path.clone());
         }
         fresh
+    }
+
+    /// Whether the folder is under watch.
+    pub(super) fn watches(&self, folder: &Path) -> bool {
+        self.folders.contains_key(folder)
+    }
+
+    /// Something happened to the folder itself. When it was deleted and made again, the report that it was deleted may
+    /// come after the new one was watched, and the watcher, which goes by names, then drops the watch of the new one:
+    /// it is watched anew at the next [`Watch::set`].
+    pub(super) fn doubt(&mut self, folder: &Path) {
+        if let Some(watched) = self.folders.get_mut(folder) {
+            watched.identity = FileKey::default();
+        }
     }
 
     /// The folders that must be looked at because no event would tell.
@@ -189,9 +205,9 @@ impl Watch {
     }
 }
 
-fn folder_identity(path: &Path) -> Option<(u64, u64)> {
+fn folder_identity(path: &Path) -> Option<FileKey> {
     let status = identity::of_path(path).ok()?;
-    (status.kind == identity::Kind::Folder).then_some((status.key.device, status.key.inode))
+    (status.kind == identity::Kind::Folder).then_some(status.key)
 }
 
 /// Filesystems on which others write without our kernel knowing.
@@ -243,6 +259,8 @@ mod tests {
         assert!(watch.set(&wanted, Instant::now()).is_empty());
         std::fs::rename(&folder, root.path().join("logs.old")).unwrap();
         std::fs::create_dir(&folder).unwrap();
-        assert_eq!(watch.set(&wanted, Instant::now()), [folder]);
+        assert_eq!(watch.set(&wanted, Instant::now()), std::slice::from_ref(&folder));
+        watch.doubt(&folder);
+        assert_eq!(watch.set(&wanted, Instant::now()), [folder], "something happened to it");
     }
 }
