@@ -126,7 +126,9 @@ fn what_was_published_while_the_agent_was_away_arrives_and_a_clean_restart_sends
 /// Kills the agent, the broker or both again and again while messages are published.
 ///
 /// mosquitto acknowledges a message and saves it a moment later: what it had acknowledged and not saved when it was
-/// killed is gone, whoever subscribes. So what had not arrived by then is published once more.
+/// killed is gone, whoever subscribes. It shows on a busy machine, as a stretch that ends with the last message that the
+/// publisher was answered for. So what had not arrived by then is published once more; that nothing is lost which a
+/// broker still owes is counted with one that cannot forget, in `mqtt_scripted`.
 fn killed_under_load(kills: &[(bool, bool)]) {
     let Some(mut broker) = Mosquitto::start("") else { return };
     let rounds: u64 = std::env::var("KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(8);

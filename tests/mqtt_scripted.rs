@@ -12,7 +12,11 @@ mod host;
 #[path = "support/scripted.rs"]
 mod scripted;
 
-use host::{Agent, Host, until};
+#[path = "support/durable.rs"]
+mod durable;
+
+use durable::DurableBroker;
+use host::{Agent, Host, holds_within, say, until};
 use rcgen::{CertificateParams, KeyPair};
 use rustix::process::Signal;
 use scripted::{Heard, Peer, Script};
@@ -23,8 +27,12 @@ use std::sync::{Arc, Mutex};
 const STREAM: &str = "scripted";
 
 fn host(script: &Script, mqtt: Value) -> Host {
+    host_for(script.port, mqtt)
+}
+
+fn host_for(port: u16, mqtt: Value) -> Host {
     let mut object = json!({
-        "broker": format!("mqtt://127.0.0.1:{}", script.port), "topics": "t", "clientId": "agent", "envelope": false,
+        "broker": format!("mqtt://127.0.0.1:{port}"), "topics": "t", "clientId": "agent", "envelope": false,
     });
     for (key, value) in mqtt.as_object().into_iter().flatten() {
         object[key] = value.clone();
@@ -146,6 +154,64 @@ fn a_message_exactly_once_that_is_sent_again_after_its_first_answer_is_not_kept_
     assert_eq!(peer.hear(), Heard::Received(5));
     arrive(&host, &["1", "2"]);
     leave(&mut agent, peer);
+}
+
+/// Breaks connections and kills the agent while messages come, counting what the broker was answered, not time.
+///
+/// The broker keeps what it owes over every break, which a real one that is killed does not: mosquitto answers a
+/// publisher before it saves.
+fn nothing_owed_is_lost(quality: u8) {
+    let rounds: u64 = std::env::var("KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(16);
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    say(&format!("SEED={seed} KILL_ROUNDS={rounds} for quality {quality}"));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let count = rounds * 400;
+    let broker = DurableBroker::start(count, quality, random.usize(20..400));
+    let host = host_for(broker.port, json!({"qos": quality}));
+    let mut agent = host.run();
+    for round in 0..rounds {
+        let goal = (broker.answered() + random.u64(0..400)).min(count);
+        let reached = holds_within(host::PATIENCE, || broker.answered() >= goal);
+        assert!(reached && agent.is_running(), "round {round}: {} of {count} answered", broker.answered());
+        // The broker hangs up, the agent is killed, or both in either order.
+        let way = random.u8(0..4);
+        if way != 1 {
+            broker.cut();
+        }
+        if way != 0 {
+            agent.kill();
+            agent = host.start();
+        }
+        if way == 3 {
+            broker.cut();
+        }
+    }
+    let expected = |host: &Host| -> BTreeMap<u64, u64> {
+        let mut arrived = BTreeMap::new();
+        for line in lines(host) {
+            *arrived.entry(line.parse().unwrap()).or_default() += 1;
+        }
+        arrived
+    };
+    let complete = holds_within(host::PATIENCE, || expected(&host).len() as u64 >= count);
+    let arrived = expected(&host);
+    let missing: Vec<u64> = (0..count).filter(|number| !arrived.contains_key(number)).collect();
+    assert!(complete, "answered for or owed, and never came: {missing:?}; still owed: {:?}", broker.owed());
+    assert!(arrived.keys().copied().eq(0..count), "nobody sent these");
+    until("nothing is owed", || broker.owed().is_empty());
+    let twice: u64 = arrived.values().map(|times| times - 1).sum();
+    say(&format!("{count} messages over {} connections, {twice} came again", broker.connections()));
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn nothing_that_the_broker_owes_at_least_once_is_lost_when_connections_break_and_the_agent_is_killed() {
+    nothing_owed_is_lost(1);
+}
+
+#[test]
+fn nothing_that_the_broker_owes_exactly_once_is_lost_when_connections_break_and_the_agent_is_killed() {
+    nothing_owed_is_lost(2);
 }
 
 #[test]
