@@ -5,8 +5,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 #![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
+#[path = "support/disk.rs"]
+mod disk;
+
 use datalake_agent::checkpoint::{Error, Keeper, Store};
 use datalake_agent::record::{CheckpointUpdate, FileKey, Fingerprint, Position, Remembered, SavedPosition};
+use disk::SmallDisk;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -118,51 +122,6 @@ fn after_a_kill_the_checkpoint_is_a_state_that_was_posted_and_none_that_was_save
     assert!(saved > 0, "no child ever saved anything");
 }
 
-/// A small disk of its own, where this process may mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=512k", "datalake-agent-test"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("SKIPPED: mounting a small disk needs root (CAP_SYS_ADMIN)");
-        None
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.0.path().join("state")
-    }
-
-    fn remount(&self, how: &str) {
-        let options = format!("remount,{how}");
-        let status = Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();
-        assert!(status.unwrap().success(), "{options}");
-    }
-
-    /// Takes all room there is.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.path().join("filler");
-        let mut filler = std::fs::File::create(&path).unwrap();
-        for size in [4096, 1] {
-            while filler.write_all(&vec![0; size]).is_ok() {}
-        }
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
-    }
-}
-
 /// Opens the store. A child that another test of this process is about to start holds a copy of every lock until it has
 /// become another program, so a lock that was just let go may be held for a moment.
 fn open(folder: &Path) -> Result<(Store, Remembered), Error> {
@@ -186,7 +145,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_again() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let keeper = Keeper::start(open(&disk.folder()).unwrap().0).unwrap();
+    let keeper = Keeper::start(open(&disk.state()).unwrap().0).unwrap();
     keeper.post(update(1));
     until("saved", || keeper.health().unsaved_since.is_none());
     let filler = disk.fill();
@@ -207,7 +166,7 @@ fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_agai
     std::fs::remove_file(filler).unwrap();
     until("recovered", || keeper.health().failing.is_none() && keeper.health().unsaved_since.is_none());
     keeper.finish().unwrap();
-    let (_, remembered) = open(&disk.folder()).unwrap();
+    let (_, remembered) = open(&disk.state()).unwrap();
     let inodes: Vec<_> = remembered.positions.iter().map(|row| row.file.inode).collect();
     let expected: Vec<u64> = (0..FILES).chain(10_990..11_000).collect();
     assert_eq!(inodes, expected);
@@ -216,25 +175,25 @@ fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_agai
 #[test]
 fn a_full_disk_at_the_start_is_not_taken_for_damage() {
     let Some(disk) = SmallDisk::mount() else { return };
-    open(&disk.folder()).unwrap().0.save(update(1)).unwrap();
+    open(&disk.state()).unwrap().0.save(update(1)).unwrap();
     let filler = disk.fill();
-    match open(&disk.folder()) {
+    match open(&disk.state()) {
         // Whether SQLite needs room to read depends on what it finds; that nothing is thrown away does not.
         Ok((_, remembered)) => assert_eq!(remembered.positions.len() as u64, FILES),
         Err(error) => assert!(matches!(error, Error::Database { .. } | Error::Folder { .. }), "{error}"),
     }
     std::fs::remove_file(filler).unwrap();
-    assert_eq!(held(&disk.folder()), 1);
+    assert_eq!(held(&disk.state()), 1);
 }
 
 #[test]
 fn a_read_only_disk_is_refused_at_the_start_with_the_reason_and_accepted_once_it_is_writable() {
     let Some(disk) = SmallDisk::mount() else { return };
-    open(&disk.folder()).unwrap().0.save(update(1)).unwrap();
+    open(&disk.state()).unwrap().0.save(update(1)).unwrap();
     disk.remount("ro");
-    let refusal = open(&disk.folder()).unwrap_err();
+    let refusal = open(&disk.state()).unwrap_err();
     assert!(matches!(refusal, Error::Folder { .. }), "{refusal}");
     assert!(refusal.to_string().contains("state/lock") && refusal.to_string().contains("ead-only"), "{refusal}");
     disk.remount("rw");
-    assert_eq!(held(&disk.folder()), 1);
+    assert_eq!(held(&disk.state()), 1);
 }

@@ -9,6 +9,11 @@
 #[path = "support/host.rs"]
 mod host;
 
+#[allow(dead_code, reason = "each suite uses a part")]
+#[path = "support/disk.rs"]
+mod disk;
+
+use disk::SmallDisk;
 use host::{Agent, Host, is_root, say, skipped, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
@@ -67,51 +72,16 @@ fn nothing_was_called_destroyed(agent: &Agent) {
     assert!(agent.logged("destroyed").is_empty(), "{:?}", agent.logged("destroyed"));
 }
 
-/// A small disk of its own, where this process may mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=512k", "datalake-agent-test"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(folder));
-        }
-        skipped("a full disk: mounting a small one needs root (CAP_SYS_ADMIN)");
-        None
-    }
-
-    /// A host whose agent keeps its state there.
-    fn host(&self, more: serde_json::Value) -> Host {
-        let state = self.0.path().join("state");
-        Host::new().top("stateDirectory", json!(state.display().to_string())).flow("*.log", STREAM, more)
-    }
-
-    /// Takes all room there is.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.path().join("filler");
-        let mut filler = File::create(&path).unwrap();
-        for size in [4096, 1] {
-            while filler.write_all(&vec![0; size]).is_ok() {}
-        }
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
-    }
+/// A host whose agent keeps its state on the small disk.
+fn host_on(disk: &SmallDisk, more: serde_json::Value) -> Host {
+    let state = disk.state().display().to_string();
+    Host::new().top("stateDirectory", json!(state)).flow("*.log", STREAM, more)
 }
 
 #[test]
 fn on_a_full_disk_delivery_goes_on_and_positions_are_saved_once_there_is_room() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let host = disk.host(json!({}));
+    let host = host_on(&disk, json!({}));
     let mut agent = host.run();
     append(&host.log("a.log"), &line(0));
     all_arrive_once(&host, 1);
@@ -138,7 +108,7 @@ fn on_a_full_disk_delivery_goes_on_and_positions_are_saved_once_there_is_room() 
 #[test]
 fn a_stop_on_a_full_disk_ends_with_74_and_the_next_start_with_room_sends_some_again() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let host = disk.host(json!({}));
+    let host = host_on(&disk, json!({}));
     let mut agent = host.run();
     append(&host.log("a.log"), &line(0));
     all_arrive_once(&host, 1);
@@ -166,7 +136,7 @@ fn a_stop_on_a_full_disk_ends_with_74_and_the_next_start_with_room_sends_some_ag
 #[test]
 fn a_record_that_no_quarantine_has_room_for_is_held_until_one_has() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let host = disk.host(json!({"aggregatedRecordSizeBytes": 0}));
+    let host = host_on(&disk, json!({"aggregatedRecordSizeBytes": 0}));
     let poison = Some(b"poison".to_vec());
     host.lake.faults().set(local_lake::FaultPlan { poison, ..Default::default() }).unwrap();
     let mut agent = host.run();

@@ -13,7 +13,12 @@ mod host;
 #[path = "support/broker.rs"]
 mod broker;
 
+#[allow(dead_code, reason = "each suite uses a part")]
+#[path = "support/disk.rs"]
+mod disk;
+
 use broker::{Mosquitto, Publisher};
+use disk::SmallDisk;
 use host::{Agent, Host, holds_within, say, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -232,6 +237,39 @@ fn a_full_spool_stops_acknowledging_says_so_once_and_goes_on_when_there_is_room(
     let (full, again) = ("messages cannot be spooled", "messages are spooled and acknowledged again");
     until("it is well again", || agent.logged(full).len() == agent.logged(again).len());
     assert!(agent.logged(full).len() <= 3, "{:?}", agent.logged(full));
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_acknowledged_and_nothing_lost_even_if_the_agent_is_killed_there() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(broker) = Mosquitto::start("") else { return };
+    let host = host(&broker.address(), json!({})).top("stateDirectory", json!(disk.state().display().to_string()));
+    let mut agent = host.run();
+    subscribed(&agent);
+    let mut publisher = Publisher::new(broker.port);
+    publisher.publish(1, &messages(0..10));
+    all_arrive_once(&host, 10);
+    for round in 0..4 {
+        let filler = disk.fill();
+        // More than fits into what is left of the spool's last page: some line is torn.
+        publisher.publish(1, &messages(10 + round * 100..110 + round * 100));
+        let full = |agent: &Agent| agent.logged("messages cannot be spooled").pop();
+        until("it says so", || full(&agent).is_some_and(|told| told["reason"].as_str().unwrap().contains("spool")));
+        let told = full(&agent).unwrap();
+        assert!(told["reason"].as_str().unwrap().contains("No space left"), "{told}");
+        if round % 2 == 0 {
+            agent.kill();
+            std::fs::remove_file(filler).unwrap();
+            agent = host.start();
+        } else {
+            std::fs::remove_file(filler).unwrap();
+            agent.wait_for("messages are spooled and acknowledged again");
+        }
+        all_arrive(&host, 110 + round * 100);
+        assert_eq!(agent.stop(), 0);
+        agent = host.run();
+    }
     assert_eq!(agent.stop(), 0);
 }
 
