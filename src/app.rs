@@ -2,16 +2,12 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
-use crate::batch::Form;
-use crate::batch::kinesis::RECORD_BYTES;
 use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
 use crate::config::plan::set_aside;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::Destination;
-use crate::deliver::firehose::Firehose;
-use crate::deliver::kinesis::Kinesis;
-use crate::deliver::session::{self, SessionError, Target};
+use crate::deliver::session::SessionError;
 use crate::exit::Exit;
 use crate::flow::budget::Budget;
 use crate::flow::{Flow, Standing};
@@ -29,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+/// Where calls go.
+mod destinations;
 /// A flow's parts out of its plan.
 mod flows;
 /// When freed memory goes back to the system.
@@ -38,6 +36,7 @@ mod metrics;
 /// The receiving halves of MQTT flows.
 mod receivers;
 
+pub use destinations::{firehose, kinesis};
 pub use flows::surroundings;
 
 /// Chunks that wait between the tailer and a flow.
@@ -108,12 +107,12 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     let (store, remembered) = Store::open(&plan.state_directory, &pairs, clock::now_ms())?;
     let keeper = Keeper::start(store)?;
     // One thread for the tailer and all flows: each waits most of the time, and handing bytes to another core costs more
-    // than it saves. It reads, hashes and
-    // sends some 600 MiB a second, two orders of magnitude above what a delivery stream takes.
+    // than it saves. It reads, hashes and sends some 600 MiB a second, two orders of magnitude above what a delivery
+    // stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
-        let destinations = destinations(plan).await?;
-        let flows = fitted(plan, &destinations).await;
+        let destinations = destinations::connect(plan).await?;
+        let flows = destinations::fitted(plan, &destinations).await;
         let running = Running::build(plan, &flows, destinations, remembered, &keeper)?;
         let until = watch(running.looks.clone());
         Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, until).await)
@@ -127,78 +126,6 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
             if exit == Exit::Success { Exit::InputOutput } else { exit }
         }
     })
-}
-
-/// Firehose as these settings say; connections are made by calls.
-///
-/// # Errors
-/// When no endpoint can be made out of the settings and the environment.
-pub async fn firehose(settings: &session::Settings) -> Result<Firehose, SessionError> {
-    Ok(Firehose::new(session::connect(settings, Target::Firehose).await?))
-}
-
-/// Kinesis Data Streams as these settings say.
-///
-/// # Errors
-/// As [`firehose`].
-pub async fn kinesis(settings: &session::Settings) -> Result<Kinesis, SessionError> {
-    Ok(Kinesis::new(session::connect(settings, Target::Kinesis).await?))
-}
-
-/// Where the calls of each flow go; flows with the same service, region and role share connections and credentials.
-async fn destinations(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
-    let mut to_firehose: Vec<(session::Settings, Firehose)> = Vec::new();
-    let mut to_kinesis: Vec<(session::Settings, Kinesis)> = Vec::new();
-    let mut destinations = Vec::with_capacity(plan.flows.len());
-    for flow in &plan.flows {
-        let settings = plan.session_of(flow);
-        destinations.push(match &flow.batch.form {
-            Form::Firehose => {
-                if !to_firehose.iter().any(|(known, _)| *known == settings) {
-                    to_firehose.push((settings.clone(), firehose(&settings).await?));
-                }
-                let connected = to_firehose.iter().find(|(known, _)| *known == settings);
-                Destination::Firehose(connected.expect("it was connected just now").1.clone())
-            }
-            Form::Kinesis(form) => {
-                if !to_kinesis.iter().any(|(known, _)| *known == settings) {
-                    to_kinesis.push((settings.clone(), kinesis(&settings).await?));
-                }
-                let connected = to_kinesis.iter().find(|(known, _)| *known == settings);
-                let kinesis = &connected.expect("it was connected just now").1;
-                let stream = &flow.batch.stream;
-                Destination::Kinesis(if form.kpl { kinesis.aggregating(stream) } else { kinesis.clone() })
-            }
-        });
-    }
-    Ok(destinations)
-}
-
-/// The flows as their streams allow them: larger records than usual only where the stream says that it takes them.
-async fn fitted(plan: &Plan, destinations: &[Destination]) -> Vec<FlowPlan> {
-    let mut flows = Vec::with_capacity(plan.flows.len());
-    for (flow, destination) in plan.flows.iter().zip(destinations) {
-        let flow = flow.clone();
-        flows.push(match destination {
-            Destination::Kinesis(kinesis) if flow.batch.form.record_bytes() > RECORD_BYTES => {
-                let asked = flow.batch.form.record_bytes();
-                let taken = kinesis.largest_record(&flow.batch.stream).await.unwrap_or(RECORD_BYTES);
-                if taken < asked {
-                    let (stream, flow) = (&flow.batch.stream, &flow.name);
-                    tracing::warn!(
-                        flow,
-                        stream,
-                        asked,
-                        taken,
-                        "the stream takes smaller records; longer lines are cut"
-                    );
-                }
-                flow.within(taken)
-            }
-            _ => flow,
-        });
-    }
-    flows
 }
 
 /// The parts, running.

@@ -1,0 +1,88 @@
+//! Where the calls of each flow go: one connection for all flows with the same service, region and role.
+//! Promises that a service which does not answer holds up the start for no longer than one question may take.
+//! Leaves sessions, credentials and questions to the delivery.
+
+use crate::batch::Form;
+use crate::batch::kinesis::RECORD_BYTES;
+use crate::config::{FlowPlan, Plan};
+use crate::deliver::Destination;
+use crate::deliver::firehose::Firehose;
+use crate::deliver::kinesis::Kinesis;
+use crate::deliver::session::{self, Session, SessionError, Target};
+
+/// Firehose as these settings say; connections are made by calls.
+///
+/// # Errors
+/// When no endpoint can be made out of the settings and the environment.
+pub async fn firehose(settings: &session::Settings) -> Result<Firehose, SessionError> {
+    Ok(Firehose::new(session::connect(settings, Target::Firehose).await?))
+}
+
+/// Kinesis Data Streams as these settings say.
+///
+/// # Errors
+/// As [`firehose`].
+pub async fn kinesis(settings: &session::Settings) -> Result<Kinesis, SessionError> {
+    Ok(Kinesis::new(session::connect(settings, Target::Kinesis).await?))
+}
+
+/// A service under each of the settings it was asked for.
+struct Shared<T> {
+    target: Target,
+    make: fn(Session) -> T,
+    connected: Vec<(session::Settings, T)>,
+}
+
+impl<T: Clone> Shared<T> {
+    const fn new(target: Target, make: fn(Session) -> T) -> Self {
+        Self { target, make, connected: Vec::new() }
+    }
+
+    async fn under(&mut self, settings: session::Settings) -> Result<T, SessionError> {
+        if let Some((_, connected)) = self.connected.iter().find(|(known, _)| *known == settings) {
+            return Ok(connected.clone());
+        }
+        let connected = (self.make)(session::connect(&settings, self.target).await?);
+        self.connected.push((settings, connected.clone()));
+        Ok(connected)
+    }
+}
+
+/// The destination of each flow, in the order of the plan.
+pub(super) async fn connect(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
+    let (mut firehose, mut kinesis) =
+        (Shared::new(Target::Firehose, Firehose::new), Shared::new(Target::Kinesis, Kinesis::new));
+    let mut destinations = Vec::with_capacity(plan.flows.len());
+    for flow in &plan.flows {
+        let settings = plan.session_of(flow);
+        destinations.push(match &flow.batch.form {
+            Form::Firehose => Destination::Firehose(firehose.under(settings).await?),
+            Form::Kinesis(form) => {
+                let kinesis = kinesis.under(settings).await?;
+                Destination::Kinesis(if form.kpl { kinesis.aggregating(&flow.batch.stream) } else { kinesis })
+            }
+        });
+    }
+    Ok(destinations)
+}
+
+/// The flows as their streams allow them, all of them asked at once.
+pub(super) async fn fitted(plan: &Plan, destinations: &[Destination]) -> Vec<FlowPlan> {
+    let flows = plan.flows.iter().zip(destinations);
+    futures_util::future::join_all(flows.map(|(flow, destination)| fit(flow.clone(), destination))).await
+}
+
+/// Larger records than usual only where the stream says that it takes them.
+async fn fit(flow: FlowPlan, destination: &Destination) -> FlowPlan {
+    let asked = flow.batch.form.record_bytes();
+    let Destination::Kinesis(kinesis) = destination else { return flow };
+    if asked <= RECORD_BYTES {
+        return flow;
+    }
+    let taken = kinesis.largest_record(&flow.batch.stream).await.unwrap_or(RECORD_BYTES);
+    if taken < asked {
+        let (stream, flow) = (&flow.batch.stream, &flow.name);
+        tracing::warn!(flow, stream, asked, taken, "the stream takes smaller records; longer lines are cut");
+    }
+    flow.within(taken)
+}
