@@ -22,7 +22,7 @@ mod sealed;
 mod settings;
 
 pub use key::PartitionKey;
-pub use sealed::{Claim, Record, Sealed};
+pub use sealed::{Claim, Extent, Record, Sealed};
 pub use settings::{Compression, Form, Settings};
 
 use body::Body;
@@ -227,6 +227,56 @@ impl Packer {
         before
     }
 
+    /// What it takes of whole lines that are all to be records of their own: for [`Packer::append_each`]. `None` where
+    /// records are not as plain as that.
+    #[must_use]
+    pub fn space_for_each(&self) -> Option<Space> {
+        let plain = self.line_limit == 1 && self.compressor.is_none() && self.keyed.is_none();
+        let (bytes, lines) =
+            (self.settings.max_bytes - self.payload, self.settings.max_records.saturating_sub(self.count));
+        plain.then_some(Space { bytes: if lines > 0 { bytes } else { 0 }, lines: lines.max(1) })
+    }
+
+    /// Adds lines as a record each, all under one claim that has a part for each of them. Every line ends in a newline,
+    /// stands for as many bytes of input as it has, and is not longer than a record may be.
+    ///
+    /// # Panics
+    /// When there is no [`Packer::space_for_each`] of them, or a record is open.
+    pub fn append_each(&mut self, lines: Lines<'_>, claim: Claim) {
+        let space = self.space_for_each().unwrap_or(Space { bytes: 0, lines: 1 });
+        assert!(lines.bytes.len() <= space.bytes && lines.count <= space.lines, "lines were put where no space is");
+        assert!(self.open.bytes == 0 && lines.input == lines.bytes.len() as u64, "not plain lines");
+        assert!(claim.receipt.parts() as usize == lines.count, "each record settles a part");
+        self.claims.push(Some(claim));
+        self.open.claims_from = self.claims.len();
+        self.records.reserve(lines.count);
+        let (claims_end, step) = (self.claims.len(), self.settings.form.billing_step());
+        let mut start = 0;
+        for newline in memchr::memchr_iter(b'\n', lines.bytes) {
+            let line = &lines.bytes[start..=newline];
+            self.body.whole_record(line);
+            let wire = self.body.last_record();
+            self.records.push(Record {
+                wire_start: wire.start,
+                wire_end: wire.end,
+                parts: 1,
+                payload: line.len(),
+                billed: (line.len().div_ceil(step) * step) as u64,
+                input: line.len() as u64,
+                lines: 1,
+                attempts: 0,
+                claims_end,
+                joined: start > 0,
+                taken: false,
+            });
+            self.count += 1;
+            start = newline + 1;
+        }
+        self.payload += start;
+        assert!(start == lines.bytes.len() && self.count <= self.settings.max_records, "miscounted lines");
+        self.age(lines.read_at);
+    }
+
     /// Whether the open record has as many lines as a record may have.
     #[must_use]
     pub fn record_is_full(&self) -> bool {
@@ -282,6 +332,8 @@ impl Packer {
                 wire_end: wire.end,
                 wire_start: wire.start,
                 claims_end: self.claims.len(),
+                joined: false,
+                taken: false,
                 ..record
             });
             self.open.claims_from = self.claims.len();
@@ -402,6 +454,8 @@ impl Packer {
             lines: open.lines,
             attempts: 0,
             claims_end: self.claims.len(),
+            joined: false,
+            taken: false,
         });
         if let Some(read_at) = open.read_at {
             self.age(read_at);

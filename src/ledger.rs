@@ -28,7 +28,8 @@ pub struct Track {
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     end: Position,
-    settled: bool,
+    /// Parts that are not settled.
+    open: u32,
 }
 
 impl Ledger {
@@ -80,10 +81,19 @@ impl Track {
     /// # Panics
     /// When `end` lies before what was read already.
     pub fn admit(&mut self, end: Position) -> Receipt {
+        self.admit_spread(end, 1)
+    }
+
+    /// Claims the bytes up to `end`, which are spread over so many records.
+    ///
+    /// # Panics
+    /// When `end` lies before what was read already, or there are no records.
+    pub fn admit_spread(&mut self, end: Position, records: u32) -> Receipt {
+        assert!(records > 0, "a claim that nothing could settle");
         self.advance(end);
         let serial = self.front + self.claims.len() as u64;
-        self.claims.push_back(Claim { end, settled: false });
-        Receipt::new(self.origin, serial)
+        self.claims.push_back(Claim { end, open: records });
+        Receipt::new(self.origin, serial, records)
     }
 
     /// Lets `receipt` stand for the bytes up to `end` too. Only the newest receipt of an origin can be stretched;
@@ -98,7 +108,7 @@ impl Track {
         }
         self.advance(end);
         if let Some(claim) = self.claims.back_mut() {
-            assert!(!claim.settled, "a settled receipt was stretched");
+            assert!(claim.open > 0, "a settled receipt was stretched");
             claim.end = end;
         }
         true
@@ -112,12 +122,12 @@ impl Track {
     pub fn discard(&mut self, end: Position) -> Option<Position> {
         self.advance(end);
         match self.claims.back_mut() {
-            Some(newest) if !newest.settled => {
+            Some(newest) if newest.open > 0 => {
                 newest.end = end;
                 None
             }
             Some(_) => {
-                self.claims.push_back(Claim { end, settled: true });
+                self.claims.push_back(Claim { end, open: 0 });
                 None
             }
             None => {
@@ -155,10 +165,9 @@ impl Track {
         let index = receipt.serial().checked_sub(self.front).and_then(|index| usize::try_from(index).ok());
         let claim = index.and_then(|index| self.claims.get_mut(index));
         let claim = claim.expect("an unsettled claim is never popped");
-        assert!(!claim.settled, "a receipt was settled twice");
-        claim.settled = true;
+        claim.open = claim.open.checked_sub(receipt.parts()).expect("a receipt is settled once");
         let mut moved = None;
-        while let Some(claim) = self.claims.front().filter(|claim| claim.settled) {
+        while let Some(claim) = self.claims.front().filter(|claim| claim.open == 0) {
             moved = Some(claim.end);
             self.claims.pop_front();
             self.front += 1;
@@ -205,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn a_run_over_many_records_is_settled_when_all_of_them_are() {
+        let mut ledger = ledger();
+        let mut run = ledger.track(FILE).unwrap().admit_spread(Position(30), 3);
+        let next = ledger.track(FILE).unwrap().admit(Position(40));
+        let one = run.split_off(1);
+        assert_eq!((one.parts(), run.parts()), (1, 2));
+        assert_eq!(ledger.settle(next), None);
+        assert_eq!(ledger.settle(run), None);
+        assert_eq!(ledger.settle(one), Some(Position(40)));
+    }
+
+    #[test]
     fn a_discarded_line_moves_the_watermark_only_when_nothing_before_it_is_open() {
         let mut ledger = ledger();
         assert_eq!(ledger.track(FILE).unwrap().discard(Position(5)), Some(Position(5)));
@@ -226,6 +247,8 @@ mod tests {
     enum Act {
         /// A line of a file goes to the open record of a key.
         Line { file: usize, key: usize },
+        /// Three lines of a file go to a record each, under one receipt.
+        Spread { file: usize },
         /// A line of a file is filtered.
         Drop { file: usize },
         /// The open record of a key is sealed and sent.
@@ -239,6 +262,7 @@ mod tests {
     fn act() -> impl Strategy<Value = Act> {
         prop_oneof![
             8 => (0..3_usize, 0..3_usize).prop_map(|(file, key)| Act::Line { file, key }),
+            2 => (0..3_usize).prop_map(|file| Act::Spread { file }),
             1 => (0..3_usize).prop_map(|file| Act::Drop { file }),
             2 => (0..3_usize).prop_map(|key| Act::Seal { key }),
             3 => (0..8_usize, prop::bool::weighted(0.3)).prop_map(|(which, again)| Act::Answer { which, again }),
@@ -305,6 +329,17 @@ mod tests {
                     }
                     record.lines.push((file, self.read[file]));
                     self.read[file] += 1;
+                }
+                Act::Spread { file } => {
+                    let first = self.read[file];
+                    self.read[file] += 3;
+                    let track = self.ledger.track(Self::origin(self.generation, file)).unwrap();
+                    let mut receipt = track.admit_spread(Position(first + 3), 3);
+                    let parts = [receipt.split_off(1), receipt.split_off(1), receipt];
+                    let records = (first..).zip(parts);
+                    self.under_way.extend(
+                        records.map(|(line, part)| ModelRecord { receipts: vec![part], lines: vec![(file, line)] }),
+                    );
                 }
                 Act::Drop { file } => {
                     self.fate[file].insert(self.read[file]);

@@ -57,17 +57,38 @@ impl fmt::Display for Position {
 /// It stands for a *run* of bytes, so the usual cost is one receipt per record and origin, not one per line.
 /// Taking a receipt only when a record is sealed would be cheaper still and wrong: as soon as two records of one
 /// origin are open at the same time, the later one's receipt would cover bytes of the earlier one.
+///
+/// Where a run is spread over many records, one receipt has a part for each of them. The parts can be settled together
+/// or, divided, one by one; the bytes are settled when all parts are.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a receipt that is not settled holds the watermark for ever"]
 pub struct Receipt {
     origin: Origin,
     serial: u64,
+    /// At least 1.
+    parts: u32,
 }
 
 impl Receipt {
-    /// The receipt with this number in its origin's order of reading; only a ledger makes them.
-    pub const fn new(origin: Origin, serial: u64) -> Self {
-        Self { origin, serial }
+    /// The receipt of so many parts with this number in its origin's order of reading; only a ledger makes them.
+    pub const fn new(origin: Origin, serial: u64, parts: u32) -> Self {
+        Self { origin, serial, parts }
+    }
+
+    /// How many parts it has.
+    #[must_use]
+    pub const fn parts(&self) -> u32 {
+        self.parts
+    }
+
+    /// Takes so many of its parts off.
+    ///
+    /// # Panics
+    /// When that leaves either without a part.
+    pub const fn split_off(&mut self, parts: u32) -> Self {
+        assert!(0 < parts && parts < self.parts, "a receipt needs a part");
+        self.parts -= parts;
+        Self { origin: self.origin, serial: self.serial, parts }
     }
 
     /// The origin whose bytes it stands for.

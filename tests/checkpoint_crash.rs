@@ -3,7 +3,6 @@
 //! Leaves power cuts to SQLite's own proof: a killed process cannot show what a disk forgets.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
-#![expect(clippy::print_stderr, reason = "what is skipped is said aloud")]
 
 #[path = "support/disk.rs"]
 mod disk;

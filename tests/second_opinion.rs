@@ -45,7 +45,7 @@ fn packed(lines: &[Vec<u8>], partition_key: PartitionKey, bytes: usize) -> Vec<V
             packer.seal().into_iter().for_each(&mut keep);
         }
         let claim = |_: Option<&mut Claim>| {
-            let receipt = Receipt::new(Origin::new(1), 1);
+            let receipt = Receipt::new(Origin::new(1), 1, 1);
             Some(Claim { receipt, start: Position::START, end: Position::START })
         };
         keep(packer.append(Lines { bytes: line, input: 1, count: 1, read_at: now, key: Some("path") }, claim));

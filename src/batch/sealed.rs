@@ -44,6 +44,21 @@ pub struct Record {
     /// How often it was sent and not accepted.
     pub attempts: u32,
     pub(super) claims_end: usize,
+    /// It has a part of the claim of the record before it, and no claim of its own.
+    pub(super) joined: bool,
+    /// Its claims, or its part of one, were taken.
+    pub(super) taken: bool,
+}
+
+/// Which stretch of which origin a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The origin.
+    pub origin: Origin,
+    /// Where the stretch begins.
+    pub start: Position,
+    /// Where it ends.
+    pub end: Position,
 }
 
 /// One record of the service as it stands in a body.
@@ -59,7 +74,9 @@ struct Wire {
 pub struct Sealed {
     pub(super) body: Bytes,
     pub(super) records: Vec<Record>,
-    /// The claims of record `i` are `claims[records[i - 1].claims_end..records[i].claims_end]`; each is taken once.
+    /// The claims of record `i` are `claims[records[i - 1].claims_end..records[i].claims_end]`; each is taken once. Where
+    /// records share a claim, it has a part for each of those that are not taken: the first of them and all that are
+    /// `joined` behind it, which hold one stretch without a gap.
     pub(super) claims: Vec<Option<Claim>>,
     pub(super) count: usize,
     pub(super) payload: usize,
@@ -137,8 +154,45 @@ impl Sealed {
 
     /// The claims of one record; the caller settles them. Empty when they were taken before.
     pub fn take_claims(&mut self, index: usize) -> Vec<Claim> {
+        if std::mem::replace(&mut self.records[index].taken, true) {
+            return Vec::new();
+        }
+        let held = self.held(index);
+        if !self.shares(index) {
+            return self.claims[held].iter_mut().filter_map(Option::take).collect();
+        }
+        let Extent { start, end, .. } = self.shared_extent(index);
+        let slot = &mut self.claims[held.start];
+        let receipt = match slot {
+            Some(claim) if claim.receipt.parts() > 1 => claim.receipt.split_off(1),
+            _ => slot.take().expect("there is a part for each record that was not taken").receipt,
+        };
+        vec![Claim { receipt, start, end }]
+    }
+
+    /// Where the claims of a record are.
+    fn held(&self, index: usize) -> std::ops::Range<usize> {
+        let end = self.records[index].claims_end;
+        if self.records[index].joined {
+            return end - 1..end;
+        }
         let start = if index == 0 { 0 } else { self.records[index - 1].claims_end };
-        self.claims[start..self.records[index].claims_end].iter_mut().filter_map(Option::take).collect()
+        start..end
+    }
+
+    /// Whether it has a claim together with others.
+    fn shares(&self, index: usize) -> bool {
+        self.records[index].joined || self.records.get(index + 1).is_some_and(|next| next.joined)
+    }
+
+    /// The stretch of a record that shares its claim, which was not taken whole: the records of a claim follow each other
+    /// without a gap.
+    fn shared_extent(&self, index: usize) -> Extent {
+        let first = (0..=index).rfind(|first| !self.records[*first].joined).expect("a batch begins with its own claim");
+        let claim = self.claims[self.held(index).start].as_ref().expect("not taken whole");
+        let before: u64 = self.records[first..index].iter().map(|record| record.input).sum();
+        let start = Position(claim.start.0 + before);
+        Extent { origin: claim.origin(), start, end: Position(start.0 + self.records[index].input) }
     }
 
     /// All claims that are left, in reading order; the caller settles them.
@@ -146,10 +200,17 @@ impl Sealed {
         std::mem::take(&mut self.claims).into_iter().flatten()
     }
 
-    /// The claims of one record without taking them.
-    pub fn claims_of(&self, index: usize) -> impl Iterator<Item = &Claim> {
-        let start = if index == 0 { 0 } else { self.records[index - 1].claims_end };
-        self.claims[start..self.records[index].claims_end].iter().flatten()
+    /// What one record holds, as far as its claims were not taken.
+    #[must_use]
+    pub fn extents_of(&self, index: usize) -> Vec<Extent> {
+        if self.records[index].taken {
+            return Vec::new();
+        }
+        if self.shares(index) {
+            return vec![self.shared_extent(index)];
+        }
+        let claims = self.claims[self.held(index)].iter().flatten();
+        claims.map(|claim| Extent { origin: claim.origin(), start: claim.start, end: claim.end }).collect()
     }
 
     /// Notes that the record was sent and not accepted.
@@ -176,7 +237,8 @@ impl Sealed {
             body.extend_from_slice(self.wire(*index));
             claims.extend(self.take_claims(*index).into_iter().map(Some));
             let (wire_end, claims_end) = (body.len(), claims.len());
-            records.push(Record { wire_start, wire_end, claims_end, ..self.records[*index] });
+            let own = Record { joined: false, taken: false, ..self.records[*index] };
+            records.push(Record { wire_start, wire_end, claims_end, ..own });
         }
         assert!(
             !records.is_empty() && self.claims.iter().all(Option::is_none),
@@ -204,8 +266,17 @@ impl Sealed {
         assert!(middle > 0, "a single record cannot be halved");
         let opening = self.records[0].wire_start;
         let claims_middle = self.records[middle - 1].claims_end;
+        let joined = self.records[middle..].iter().take_while(|record| record.joined).count();
+        let seam = (joined > 0).then(|| self.shared_extent(middle).start);
         let mut first_claims = self.claims;
-        let second_claims = first_claims.split_off(claims_middle);
+        let mut second_claims = first_claims.split_off(claims_middle);
+        if let Some(seam) = seam {
+            // The claim that both halves share is divided.
+            let shared = first_claims.last_mut().and_then(Option::as_mut).expect("no claim was taken");
+            let receipt = shared.receipt.split_off(joined as u32);
+            let end = std::mem::replace(&mut shared.end, seam);
+            second_claims.insert(0, Some(Claim { receipt, start: seam, end }));
+        }
         let part = |records: &[Record], claims: Vec<Option<Claim>>, claims_before: usize| {
             let (start, end) = (records[0].wire_start, records[records.len() - 1].wire_end);
             let body = [&self.body[..opening], &self.body[start..end], b"]}"].concat();
@@ -216,6 +287,8 @@ impl Sealed {
                 claims_end: record.claims_end - claims_before,
                 ..*record
             };
+            let mut records: Vec<Record> = records.iter().map(moved).collect();
+            records[0].joined = false;
             Self {
                 memory: body.len(),
                 body: Bytes::from(body),
@@ -223,11 +296,11 @@ impl Sealed {
                 count: records.iter().map(|record| record.parts).sum(),
                 payload: records.iter().map(|record| record.payload).sum(),
                 oldest: self.oldest,
-                records: records.iter().map(moved).collect(),
+                records,
             }
         };
         let (first, second) = self.records.split_at(middle);
-        (part(first, first_claims, 0), part(second, second_claims, claims_middle))
+        (part(first, first_claims, 0), part(second, second_claims, claims_middle - usize::from(joined > 0)))
     }
 
     /// The buffer of the body, if nobody else holds it any more.

@@ -37,7 +37,7 @@ fn pack(packer: &mut Packer, lines: &[Vec<u8>], now: Instant) -> Vec<Sealed> {
         }
         let lines = Lines { bytes: line, input: line.len() as u64, count: 1, read_at: now, key: Some("path") };
         sealed.extend(packer.append(lines, |_| {
-            Some(Claim { receipt: Receipt::new(Origin::new(1), serial as u64), start: position, end })
+            Some(Claim { receipt: Receipt::new(Origin::new(1), serial as u64, 1), start: position, end })
         }));
         position = end;
         if packer.record_is_full() {
@@ -358,12 +358,12 @@ proptest! {
             // Some records were refused: they move, encoded, into the next batch, with their claims.
             let mut moved = Vec::new();
             for index in (0..batch.records().len()).step_by(adopt_one_of) {
-                let before = batch.claims_of(index).count();
+                let before = batch.extents_of(index).len();
                 if !packer.adopt(&mut batch, index) {
                     moved.extend(packer.seal().into_iter().flatten());
                     prop_assert!(packer.adopt(&mut batch, index));
                 }
-                prop_assert_eq!(batch.claims_of(index).count(), 0);
+                prop_assert_eq!(batch.extents_of(index).len(), 0);
                 claimed += before;
             }
             moved.extend(packer.seal().into_iter().flatten());
@@ -380,5 +380,86 @@ proptest! {
         }
         prop_assert_eq!(&output, &lines.concat());
         prop_assert_eq!((input, claimed), (output.len() as u64, lines.len()));
+    }
+
+    /// Lines in runs under one claim each, then whatever may happen to a batch: every line keeps its own stretch, and the
+    /// ledger's watermark reaches the end exactly when the last record is settled.
+    #[test]
+    fn a_run_under_one_claim_can_be_taken_apart_in_any_way(
+        runs in prop::collection::vec(prop::collection::vec(1..40_usize, 1..12), 1..8),
+        seed: u64,
+    ) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let settings = Settings { aggregated_record_bytes: None, ..settings() };
+        let (mut packer, mut ledger) = (packer(settings), crate::ledger::Ledger::default());
+        let origin = Origin::new(1);
+        ledger.open(origin, Position(7));
+        let mut text = Vec::new();
+        for run in &runs {
+            let from = text.len();
+            run.iter().for_each(|length| text.extend(line(*length, b'a')));
+            let track = ledger.track(origin).unwrap();
+            let (start, end) = (track.read(), Position(7) + text.len());
+            let bytes = &text[from..];
+            let lines =
+                Lines { bytes, input: bytes.len() as u64, count: run.len(), read_at: Instant::now(), key: None };
+            if run.len() == 1 {
+                let claim = Claim { receipt: track.admit(end), start, end };
+                prop_assert!(packer.append(lines, |_| Some(claim)).is_none());
+                prop_assert!(packer.seal_record().is_none());
+            } else {
+                let receipt = track.admit_spread(end, run.len() as u32);
+                packer.append_each(lines, Claim { receipt, start, end });
+            }
+        }
+        let total = runs.iter().map(Vec::len).sum::<usize>();
+        let mut batches: Vec<Sealed> = packer.seal().into_iter().flatten().collect();
+        let (mut settled, mut moved) = (0, None);
+        while !batches.is_empty() {
+            let mut batch = batches.swap_remove(random.usize(..batches.len()));
+            let count = batch.records().len();
+            prop_assert_eq!(decode(&batch.body()).len(), count);
+            for index in 0..count {
+                let [Extent { start, end, .. }] = batch.extents_of(index)[..] else { panic!("not one stretch") };
+                prop_assert_eq!(&batch.payload_of(index), &text[start.0 as usize - 7..end.0 as usize - 7]);
+            }
+            match random.u8(..4) {
+                0 if count > 1 => {
+                    let (first, second) = batch.halve();
+                    batches.extend([first, second]);
+                }
+                1 => {
+                    settled += count;
+                    for claim in batch.take_all_claims() {
+                        moved = ledger.settle(claim.receipt).or(moved);
+                    }
+                }
+                _ => {
+                    let (refused, accepted): (Vec<usize>, Vec<usize>) = (0..count).partition(|_| random.bool());
+                    settled += accepted.len();
+                    for index in accepted {
+                        let extents = batch.extents_of(index);
+                        let claims = batch.take_claims(index);
+                        prop_assert!(batch.take_claims(index).is_empty() && batch.extents_of(index).is_empty());
+                        for (claim, extent) in claims.into_iter().zip(extents) {
+                            prop_assert_eq!((claim.start, claim.end), (extent.start, extent.end));
+                            moved = ledger.settle(claim.receipt).or(moved);
+                        }
+                    }
+                    if refused.is_empty() {
+                        prop_assert!(batch.into_buffer().is_some());
+                    } else if random.bool() {
+                        batches.push(batch.only(&refused));
+                    } else {
+                        prop_assert!(refused.iter().all(|index| packer.adopt(&mut batch, *index)));
+                        prop_assert!(batch.into_buffer().is_some());
+                        batches.extend(packer.seal().into_iter().flatten());
+                    }
+                }
+            }
+            let end = Position(7) + text.len();
+            prop_assert_eq!(settled == total, moved == Some(end));
+        }
+        prop_assert!(ledger.is_settled(origin));
     }
 }

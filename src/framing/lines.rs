@@ -217,10 +217,17 @@ enum Step {
     HandOut,
 }
 
+/// Fewer lines than this are found one after the other rather than counted in the whole run.
+const FEW_LINES: usize = 1000;
+
 /// How many bytes and lines of `run`, which ends in a newline, are at most `most` lines.
 fn fit_lines(run: &[u8], most: usize) -> (usize, usize) {
     if most == 1 {
         return (run.len(), 1);
+    }
+    if most < FEW_LINES {
+        let newlines = memchr::memchr_iter(b'\n', run).take(most);
+        return newlines.fold((0, 0), |(_, lines), newline| (newline + 1, lines + 1));
     }
     let lines = bytecount::count(run, b'\n');
     if lines <= most {

@@ -3,7 +3,7 @@
 //! Leaves finding them to answers and processing, and keeping them to the shell.
 
 use super::{Action, BatchId, Core, Notice, Stream};
-use crate::batch::{Claim, Sealed};
+use crate::batch::{Claim, Extent, Sealed};
 use crate::deliver::{Fault, GivenUp, Meaning, retry};
 use crate::process::Reason;
 use crate::record::Origin;
@@ -103,13 +103,13 @@ impl Held {
 
     /// What the quarantine is to keep.
     pub(super) fn given_up(&self, origins: &BTreeMap<Origin, Stream>) -> Vec<GivenUp> {
-        let extent = |claim: &Claim| (origins[&claim.origin()].info.clone(), claim.start, claim.end);
+        let extent = |held: &Extent| (origins[&held.origin].info.clone(), held.start, held.end);
         match self {
             Self::Refused(sealed, fault) => vec![GivenUp {
                 payload: sealed.payload_of(0),
                 partition_key: sealed.partition_key_of(0),
                 lines: sealed.records()[0].lines,
-                extents: sealed.claims_of(0).map(extent).collect(),
+                extents: sealed.extents_of(0).iter().map(extent).collect(),
                 fault: fault.clone(),
                 unprocessed: false,
             }],
@@ -119,7 +119,7 @@ impl Held {
                     payload: failure.payload.clone(),
                     partition_key: None,
                     lines: 1,
-                    extents: vec![extent(&failure.claim)],
+                    extents: vec![extent(&failure.extent())],
                     fault: failure.fault(),
                     unprocessed: true,
                 })
@@ -129,6 +129,10 @@ impl Held {
 }
 
 impl Failure {
+    const fn extent(&self) -> Extent {
+        Extent { origin: self.claim.origin(), start: self.claim.start, end: self.claim.end }
+    }
+
     fn fault(&self) -> Fault {
         let message = self.reason.to_string();
         Fault { meaning: Meaning::Poison, code: "processing".to_owned(), message }

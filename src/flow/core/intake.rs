@@ -98,8 +98,12 @@ impl Core {
     /// Packs lines; whether the input was used up before a batch was complete.
     fn pack_lines(&mut self, chunk: &Chunk, stream: &mut Stream, input: &mut FramerInput<'_>, now: Instant) -> bool {
         let mut target = Target::OpenRecord;
+        let joins_lines = self.settings.framing.multi_line.is_some();
         while self.ready.is_empty() {
             let room = match target {
+                Target::OpenRecord if !joins_lines => {
+                    self.packer.space_for_each().unwrap_or_else(|| self.packer.packing_space())
+                }
                 Target::OpenRecord | Target::FreshRecord => self.packer.packing_space(),
                 Target::RecordOfItsOwn => self.packer.space(),
             };
@@ -107,8 +111,12 @@ impl Core {
             match stream.framer.next(input, room, now) {
                 Framed::Run(run) => {
                     let track = self.ledger.track(chunk.origin).expect("opened with the origin");
-                    let before = pack(&mut self.packer, track, &run, stream.key.as_deref(), chunk.read_at);
-                    self.queue(before);
+                    if run.lines > 1 && self.packer.space_for_each().is_some() {
+                        pack_each(&mut self.packer, track, &run, chunk.read_at);
+                    } else {
+                        let before = pack(&mut self.packer, track, &run, stream.key.as_deref(), chunk.read_at);
+                        self.queue(before);
+                    }
                     self.seal_full();
                     target = Target::OpenRecord;
                 }
@@ -282,4 +290,12 @@ pub(super) fn pack(
         }
         Some(Claim { receipt: track.admit(run.end), start, end: run.end })
     })
+}
+
+/// Packs each line of a run into a record of its own. One receipt stands for all of them.
+fn pack_each(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_at: Instant) {
+    let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at, key: None };
+    let start = track.read();
+    let receipt = track.admit_spread(run.end, u32::try_from(run.lines).expect("a batch has few records"));
+    packer.append_each(lines, Claim { receipt, start, end: run.end });
 }
