@@ -174,7 +174,7 @@ tables! {
             "Where to begin in files that exist when the flow is started for the very first time. Later files are read from their beginning.";
         MAX_BUFFER_AGE "maxBufferAgeMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(60_000),
             "A batch is sent when its oldest line is this old.";
-        MAX_BUFFER_SIZE "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis (10 MiB with larger records)"),
+        MAX_BUFFER_SIZE "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis (10 MiB with larger records); 2 MiB for messages"),
             "A batch is sent when it holds so many bytes, before base64. Firehose takes 4 MiB, of which calls stay 1 KiB below; Kinesis takes 5 MiB, or 10 MiB with larger records, partition keys included.";
         MAX_BUFFER_RECORDS "maxBufferSizeRecords" Kind::Integer { min: 1, max: firehose::CALL_RECORDS as u64 }, Default::Number(firehose::CALL_RECORDS as u64),
             "A batch is sent when it holds so many records.";

@@ -18,6 +18,16 @@ fn one(keys: &str) -> super::FlowPlan {
 }
 
 #[test]
+fn a_flow_of_messages_has_smaller_calls_unless_told_otherwise() {
+    let of_messages = |keys: &str| {
+        let mqtt = r#""mqtt": {"broker": "mqtt://localhost:1883", "topics": "t"}"#;
+        plan(&format!(r#"{{"flows": [{{{mqtt}, "deliveryStream": "a" {keys}}}]}}"#)).flows.remove(0).batch.max_bytes
+    };
+    assert_eq!(of_messages(""), 2 << 20);
+    assert_eq!(of_messages(r#", "maxBufferSizeBytes": "4MiB""#), firehose::CALL_BYTES);
+}
+
+#[test]
 fn what_is_left_out_has_its_documented_default() {
     let plan = plan(r#"{"flows": [{"filePattern": "/a", "deliveryStream": "raw"}]}"#);
     assert_eq!(plan.state_directory.to_str(), Some("/var/lib/datalake-agent"));
