@@ -1,9 +1,14 @@
-//! When the allocator is asked to give freed memory back to the system.
-//! Promises to ask only when nothing else is to be done: after the start, and once after each time of work.
+//! When the allocator gives freed memory back to the system.
+//! Promises that it does so only when nothing else is to be done: after the start, and once after each time of work.
 //! Leaves keeping little in the first place to everybody.
 
 /// Quiet looks before memory is given back; flows let go of their own buffers before that.
 const QUIET_LOOKS: u32 = 8;
+
+/// So much at the end of the heap is kept while there is work, in bytes. Left to itself the C library gives the buffers of
+/// each answer back and asks for them again at the next: a call then pays some thirty page faults.
+#[cfg(target_env = "gnu")]
+const KEPT_WHILE_BUSY: libc::c_int = 4 << 20;
 
 /// Decides when; told at every look how much was read so far.
 #[derive(Debug, Default)]
@@ -22,6 +27,18 @@ impl Rest {
         self.quiet = self.quiet.saturating_add(1);
         self.quiet == QUIET_LOOKS
     }
+}
+
+/// Tells the allocator to leave that to us.
+pub(super) fn take_over() {
+    #[cfg(target_env = "gnu")]
+    #[expect(
+        unsafe_code,
+        reason = "The only way to tell glibc, and sound: `mallopt` takes two numbers, locks the heap by itself, and changes \
+                  when free memory goes back, not what is allocated."
+    )]
+    // SAFETY: see the reason above; the function has no precondition.
+    let _taken_over = unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_WHILE_BUSY) };
 }
 
 /// Asks for it. Thousands of rows and names are read at the start and forgotten; the C library would keep their memory
