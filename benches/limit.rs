@@ -201,6 +201,12 @@ fn ship_packed(mut input: Input, mut shipment: Shipment) -> Outcome<Report> {
     Ok(Report { read: input.read, calls: shipment.calls, compressed: 0 })
 }
 
+/// Each of some whole lines.
+fn each(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', lines).map(move |newline| &lines[std::mem::replace(&mut start, newline + 1)..=newline])
+}
+
 fn ship_lines(mut input: Input, mut shipment: Shipment) -> Outcome<Report> {
     loop {
         input.fill(LINE_READ_BYTES)?;
@@ -208,10 +214,7 @@ fn ship_lines(mut input: Input, mut shipment: Shipment) -> Outcome<Report> {
         if lines.is_empty() {
             break;
         }
-        let mut start = 0;
-        for newline in memchr::memchr_iter(b'\n', lines) {
-            let line = &lines[start..=newline];
-            start = newline + 1;
+        for line in each(lines) {
             if shipment.body.records == CALL_RECORDS || line.len() > shipment.room() {
                 shipment.send()?;
             }
@@ -240,10 +243,7 @@ fn ship_aggregated(mut input: Input, mut shipment: Shipment) -> Outcome<Report> 
         if lines.is_empty() {
             break;
         }
-        let mut start = 0;
-        for newline in memchr::memchr_iter(b'\n', lines) {
-            let line = &lines[start..=newline];
-            start = newline + 1;
+        for line in each(lines) {
             if aggregate.size_with(line) > AGGREGATE_BYTES {
                 ship(&mut aggregate, &mut shipment)?;
             }

@@ -13,15 +13,14 @@ use crate::flow::budget::Budget;
 use crate::flow::{Flow, Standing};
 use crate::machine::Sources;
 use crate::process::NotReady;
-use crate::record::{ChunkPool, Watermarks};
-use crate::source::file::{self, Tailer};
+use crate::source::file::{self, Outlet, Tailer};
 use crate::source::mqtt::{Counters, SpoolError};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
 use receivers::Receivers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -39,8 +38,6 @@ mod receivers;
 pub use destinations::{firehose, kinesis};
 pub use flows::surroundings;
 
-/// Chunks that wait between the tailer and a flow.
-const CHUNKS_WAITING: usize = 1;
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What was received is synced and acknowledged within this, however short the time to send it: else it comes twice.
@@ -86,6 +83,7 @@ pub fn run_until<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Loo
     for warning in plan.warnings.faults() {
         tracing::warn!("{}", plan.warnings.one_line(warning));
     }
+    memory::take_over();
     match start(plan, watch) {
         Ok(exit) => exit,
         Err(error) => {
@@ -195,24 +193,16 @@ impl Running {
         }
         let (mut inputs, mut parts) = (Vec::new(), Vec::new());
         for flow in planned {
-            let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
-            let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
-            inputs.push(file::Input {
-                flow: flow.name.clone(),
-                settings: flow.source.clone(),
-                arrivals: to_flow,
-                watermarks: watermarks.clone(),
-                books: books.clone(),
-            });
-            parts.push((flow, arrivals, books, watermarks));
+            let (input, outlet) = file::Input::new(&flow.name, &flow.source);
+            inputs.push(input);
+            parts.push((flow, outlet));
         }
-        // A flow holds one chunk while another waits for it; one more is being filled.
-        let pool = ChunkPool::new(plan.flows.len() * (CHUNKS_WAITING + 1) + 1);
+        let pool = file::Input::pool(plan.flows.len());
         let poster = keeper.poster();
         let save = Box::new(move |update| poster.post(update));
         let tailer = Tailer::start(inputs, remembered, pool, save, &tokio::runtime::Handle::current())?;
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
-        for ((flow, arrivals, books, watermarks), destination) in parts.into_iter().zip(destinations) {
+        for ((flow, Outlet { arrivals, watermarks, books }), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
             let messages = receivers.counters(&flow.name);
             looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone(), messages });

@@ -40,6 +40,27 @@ fn host_for(port: u16, mqtt: Value) -> Host {
     Host::new().whole_flow(json!({"mqtt": object, "deliveryStream": STREAM, "maxBufferAgeMillis": 10}))
 }
 
+/// The next connection, for which the broker has no session.
+#[track_caller]
+fn anew(script: &Script) -> Peer {
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(1);
+    peer
+}
+
+/// An agent with these settings that has connected and subscribed.
+#[track_caller]
+fn subscribed(script: &Script, mqtt: Value) -> (Host, Agent, Peer) {
+    let quality = mqtt["qos"].as_u64().unwrap_or(1);
+    let host = host(script, mqtt);
+    let agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    peer.grant(u8::try_from(quality).unwrap());
+    (host, agent, peer)
+}
+
 fn lines(host: &Host) -> Vec<String> {
     String::from_utf8(host.payload(STREAM)).unwrap().lines().map(str::to_owned).collect()
 }
@@ -62,11 +83,7 @@ fn arrive(host: &Host, expected: &[&str]) {
 #[test]
 fn without_a_session_it_subscribes_again_and_with_one_it_does_not() {
     let script = Script::start();
-    let host = host(&script, json!({}));
-    let mut agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(1);
+    let (host, mut agent, peer) = subscribed(&script, json!({}));
     drop(peer);
     agent.wait_for("no connection to the broker");
     let mut peer = script.accept();
@@ -75,9 +92,7 @@ fn without_a_session_it_subscribes_again_and_with_one_it_does_not() {
     peer.publish(1, 9, false, "t", b"1");
     assert_eq!(peer.hear(), Heard::Acknowledged(9));
     drop(peer);
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(1);
+    let mut peer = anew(&script);
     peer.publish(1, 9, false, "t", b"2");
     assert_eq!(peer.hear(), Heard::Acknowledged(9));
     arrive(&host, &["1", "2"]);
@@ -106,11 +121,7 @@ fn a_refused_subscription_is_told_and_the_others_go_on() {
 fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_new_message_only() {
     let script = Script::start();
     // The sync comes late: it serves whatever arrives within a second.
-    let host = host(&script, json!({"syncIntervalMillis": 1000}));
-    let mut agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(1);
+    let (host, mut agent, mut peer) = subscribed(&script, json!({"syncIntervalMillis": 1000}));
     peer.publish(1, 5, false, "t", b"\"old\"");
     // It is read before the connection ends, for what follows it is answered.
     peer.release(3);
@@ -135,11 +146,7 @@ fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_ne
 #[test]
 fn a_message_exactly_once_that_is_sent_again_after_its_first_answer_is_not_kept_twice() {
     let script = Script::start();
-    let host = host(&script, json!({"qos": 2}));
-    let mut agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(2);
+    let (host, mut agent, mut peer) = subscribed(&script, json!({"qos": 2}));
     peer.publish(2, 5, false, "t", b"1");
     assert_eq!(peer.hear(), Heard::Received(5));
     drop(peer);
@@ -225,18 +232,12 @@ fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
         (&[0x10, 0], "comes only from clients"),
     ] {
         let script = Script::start();
-        let host = host(&script, json!({}));
-        let mut agent = host.run();
-        let mut peer = script.accept();
-        peer.welcome(false);
-        peer.grant(1);
+        let (host, mut agent, mut peer) = subscribed(&script, json!({}));
         peer.send(bytes);
         peer.ends();
         let told = agent.wait_for("no connection to the broker");
         assert!(told["reason"].as_str().unwrap().contains(words), "{told}");
-        let mut peer = script.accept();
-        peer.welcome(false);
-        peer.grant(1);
+        let mut peer = anew(&script);
         peer.publish(1, 1, false, "t", b"1");
         assert_eq!(peer.hear(), Heard::Acknowledged(1));
         arrive(&host, &["1"]);
@@ -284,11 +285,7 @@ fn large_messages_arrive_whole_and_those_over_the_limit_are_stepped_over_acknowl
 #[test]
 fn a_connection_on_which_nobody_answers_is_given_up() {
     let script = Script::start();
-    let host = host(&script, json!({"keepAliveSeconds": 1}));
-    let mut agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(1);
+    let (_host, mut agent, mut peer) = subscribed(&script, json!({"keepAliveSeconds": 1}));
     assert_eq!(peer.hear(), Heard::Ping);
     peer.send(&[0xd0, 0]);
     assert_eq!(peer.hear(), Heard::Ping);
@@ -305,9 +302,7 @@ fn it_pings_while_the_service_takes_nothing_and_the_spool_is_full() {
     let host = host(&script, json!({"keepAliveSeconds": 1, "maxSpoolBytes": "16MiB"}));
     host.lake.faults().always(Some(local_lake::Fault::BadGateway));
     let mut agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(1);
+    let mut peer = anew(&script);
     let large = format!("\"{}\"", "y".repeat(500 << 10));
     let mut acknowledged = 0;
     for packet in 1..=40 {
@@ -348,11 +343,7 @@ fn it_pings_while_the_service_takes_nothing_and_the_spool_is_full() {
 #[test]
 fn payloads_that_are_no_json_go_to_the_quarantine_and_everything_else_is_one_line() {
     let script = Script::start();
-    let host = host(&script, json!({}));
-    let mut agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(1);
+    let (host, mut agent, mut peer) = subscribed(&script, json!({}));
     let payloads: [&[u8]; 4] = [b"{\"a\": 1,\n \"b\": 2}", b"{broken", b"21 C\n", &[0xff, 0]];
     for (packet, payload) in (1..).zip(payloads) {
         peer.publish(1, packet, false, "t", payload);

@@ -245,15 +245,14 @@ impl Sealed {
             "a record was left out with its claims"
         );
         body.extend_from_slice(b"]}");
-        Self {
-            memory: body.capacity(),
-            body: Bytes::from(body),
-            claims,
-            count: records.iter().map(|record| record.parts).sum(),
-            payload: records.iter().map(|record| record.payload).sum(),
-            oldest: self.oldest,
-            records,
-        }
+        Self::of(body, records, claims, self.oldest)
+    }
+
+    /// A batch of records that were written before.
+    fn of(body: Vec<u8>, records: Vec<Record>, claims: Vec<Option<Claim>>, oldest: Instant) -> Self {
+        let count = records.iter().map(|record| record.parts).sum();
+        let payload = records.iter().map(|record| record.payload).sum();
+        Self { memory: body.capacity(), body: Bytes::from(body), records, claims, count, payload, oldest }
     }
 
     /// Two batches with half of the records each, in order.
@@ -289,15 +288,7 @@ impl Sealed {
             };
             let mut records: Vec<Record> = records.iter().map(moved).collect();
             records[0].joined = false;
-            Self {
-                memory: body.len(),
-                body: Bytes::from(body),
-                claims,
-                count: records.iter().map(|record| record.parts).sum(),
-                payload: records.iter().map(|record| record.payload).sum(),
-                oldest: self.oldest,
-                records,
-            }
+            Self::of(body, records, claims, self.oldest)
         };
         let (first, second) = self.records.split_at(middle);
         (part(first, first_claims, 0), part(second, second_claims, claims_middle - usize::from(joined > 0)))

@@ -4,11 +4,10 @@
 
 use super::checkpoints;
 use super::positions::Positions;
-use crate::books::Books;
 use crate::config::{FlowPlan, Plan};
 use crate::framing::{Framed, Framer, Input, Room};
-use crate::record::{Arrival, CheckpointUpdate, ChunkPool, FileKey, Origin, Remembered, SavedPosition, Watermarks};
-use crate::source::file::{self, Tailer, import};
+use crate::record::{Arrival, CheckpointUpdate, FileKey, Origin, Remembered, SavedPosition, Watermarks};
+use crate::source::file::{self, Outlet, Tailer, import};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,16 +104,9 @@ fn lock(saved: &Saved) -> std::sync::MutexGuard<'_, BTreeMap<(String, FileKey), 
 fn start(plan: &Plan, positions: &Positions, saved: &Saved) -> std::io::Result<(Tailer, JoinSet<()>)> {
     let (mut inputs, mut parts) = (Vec::new(), Vec::new());
     for flow in &plan.flows {
-        let (to_flow, arrivals) = mpsc::channel(1);
-        let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
-        inputs.push(file::Input {
-            flow: flow.name.clone(),
-            settings: flow.source.clone(),
-            arrivals: to_flow,
-            watermarks: watermarks.clone(),
-            books,
-        });
-        parts.push((flow.clone(), arrivals, watermarks));
+        let (input, outlet) = file::Input::new(&flow.name, &flow.source);
+        inputs.push(input);
+        parts.push((flow.clone(), outlet));
     }
     let remembered =
         Remembered { positions: positions.update.positions.clone(), started: positions.update.started.clone() };
@@ -129,9 +121,9 @@ fn start(plan: &Plan, positions: &Positions, saved: &Saved) -> std::io::Result<(
         }
     };
     // A thread of its own: comparing reads a database and would hold it up.
-    let tailer = Tailer::start_thread(inputs, remembered, ChunkPool::new(plan.flows.len() * 2 + 1), Box::new(save))?;
+    let tailer = Tailer::start_thread(inputs, remembered, file::Input::pool(plan.flows.len()), Box::new(save))?;
     let mut flows = JoinSet::new();
-    for (flow, arrivals, watermarks) in parts {
+    for (flow, Outlet { arrivals, watermarks, .. }) in parts {
         flows.spawn(follow(flow, arrivals, watermarks, tailer.waker()));
     }
     Ok((tailer, flows))

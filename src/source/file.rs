@@ -72,6 +72,36 @@ pub struct Input {
     pub books: Arc<Books>,
 }
 
+/// The other end of an [`Input`], for whoever takes what was read.
+pub struct Outlet {
+    /// What was read.
+    pub arrivals: mpsc::Receiver<Arrival>,
+    /// Where settled positions go.
+    pub watermarks: Watermarks,
+    /// What was read and what was destroyed.
+    pub books: Arc<Books>,
+}
+
+/// Chunks that wait between the tailer and a flow.
+const CHUNKS_WAITING: usize = 1;
+
+impl Input {
+    /// Both ends of a flow's input.
+    #[must_use]
+    pub fn new(flow: &str, settings: &Settings) -> (Self, Outlet) {
+        let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
+        let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
+        let outlet = Outlet { arrivals, watermarks: watermarks.clone(), books: books.clone() };
+        (Self { flow: flow.to_owned(), settings: settings.clone(), arrivals: to_flow, watermarks, books }, outlet)
+    }
+
+    /// Chunks enough for so many flows: each holds one while another waits for it; one more is being filled.
+    #[must_use]
+    pub fn pool(flows: usize) -> ChunkPool {
+        ChunkPool::new(flows * (CHUNKS_WAITING + 1) + 1)
+    }
+}
+
 /// Where checkpoint updates go; must not block.
 pub type Save = Box<dyn Fn(CheckpointUpdate) + Send>;
 
