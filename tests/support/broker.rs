@@ -6,10 +6,13 @@ use crate::host::{skipped, until};
 use bytes::BytesMut;
 use mqtt5::mqttbytes::v5::{Connect, ConnectAuth, Packet, Publish};
 use mqtt5::mqttbytes::{Error, QoS};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A port that nobody listens on now.
@@ -31,7 +34,7 @@ pub(crate) struct Mosquitto {
     program: PathBuf,
     folder: tempfile::TempDir,
     pub(crate) port: u16,
-    child: Option<Child>,
+    child: Arc<Mutex<Option<Child>>>,
 }
 
 impl Mosquitto {
@@ -44,14 +47,14 @@ impl Mosquitto {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let store = folder.path().display();
-        // Persistence as it must be for a kill to lose nothing; mosquitto writes its store as another user when it is root.
+        // It saves every second, or when it is asked to; it would write its store as another user when it is root.
         let text = format!(
             "per_listener_settings true\nuser root\npersistence true\npersistence_location {store}/\n\
-             autosave_interval 1\nautosave_on_changes true\nmax_queued_messages 0\nmax_inflight_messages 200\n\
+             autosave_interval 1\nmax_queued_messages 0\nmax_inflight_messages 200\n\
              listener {port} 127.0.0.1\nallow_anonymous true\n{more}\n"
         );
         std::fs::write(folder.path().join("mosquitto.conf"), text).unwrap();
-        let mut broker = Self { program, folder, port, child: None };
+        let mut broker = Self { program, folder, port, child: Arc::default() };
         broker.go();
         Some(broker)
     }
@@ -67,17 +70,26 @@ impl Mosquitto {
             .stderr(log)
             .spawn()
             .unwrap();
-        self.child = Some(child);
+        // Until it listens nobody may signal it: it does not know the signal yet.
+        let mut running = self.child.lock().unwrap();
+        *running = Some(child);
         let port = self.port;
         until("mosquitto listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        // Whoever signals it meanwhile waits: its number may be another's afterwards.
+        let mut running = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut child) = running.take() {
             child.kill().ok();
             child.wait().ok();
         }
+    }
+
+    /// Where it keeps what must outlive it.
+    pub(crate) fn store(&self) -> Store {
+        Store { path: self.folder.path().join("mosquitto.db"), child: self.child.clone() }
     }
 
     /// The address of the listener for anybody.
@@ -92,6 +104,29 @@ impl Drop for Mosquitto {
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             crate::host::say(&format!("the broker's log ends with:\n{}", &log[log.len().saturating_sub(2000)..]));
+        }
+    }
+}
+
+/// The file in which a broker keeps its sessions. It answers publishers first and saves later, with one thread for both:
+/// a save that ends after an answer came, and was asked for after that, holds what was answered.
+pub(crate) struct Store {
+    path: PathBuf,
+    child: Arc<Mutex<Option<Child>>>,
+}
+
+impl Store {
+    /// Which save this is; another after each.
+    pub(crate) fn save(&self) -> Option<(u64, i64, i64)> {
+        let status = std::fs::metadata(&self.path).ok()?;
+        Some((status.ino(), status.mtime(), status.mtime_nsec()))
+    }
+
+    /// Asks the broker to save now, if it runs.
+    pub(crate) fn ask(&self) {
+        if let Some(child) = &*self.child.lock().unwrap() {
+            let id = Pid::from_child(child);
+            kill_process(id, Signal::USR1).unwrap();
         }
     }
 }
