@@ -227,33 +227,28 @@ impl Packer {
         before
     }
 
-    /// What it takes of whole lines that are all to be records of their own: for [`Packer::append_each`]. `None` where
-    /// records are not as plain as that.
+    /// How many bytes of whole lines it takes that are all to be records of their own, for [`Packer::append_each`]; 0
+    /// also where records are not as plain as that.
     #[must_use]
-    pub fn space_for_each(&self) -> Option<Space> {
+    pub fn space_for_each(&self) -> usize {
         let plain = self.line_limit == 1 && self.compressor.is_none() && self.keyed.is_none();
-        let (bytes, lines) =
-            (self.settings.max_bytes - self.payload, self.settings.max_records.saturating_sub(self.count));
-        plain.then_some(Space { bytes: if lines > 0 { bytes } else { 0 }, lines: lines.max(1) })
+        if plain && self.count < self.settings.max_records { self.settings.max_bytes - self.payload } else { 0 }
     }
 
-    /// Adds lines as a record each, all under one claim that has a part for each of them. Every line ends in a newline,
-    /// stands for as many bytes of input as it has, and is not longer than a record may be.
+    /// Adds as many of these lines as it takes records, each as one, and returns how many bytes they are. Every line ends
+    /// in a newline and is not longer than a record may be. `claim` is asked for one claim for all of them, with a part
+    /// for each; it is told how many lines and bytes they are.
     ///
     /// # Panics
-    /// When there is no [`Packer::space_for_each`] of them, or a record is open.
-    pub fn append_each(&mut self, lines: Lines<'_>, claim: Claim) {
-        let space = self.space_for_each().unwrap_or(Space { bytes: 0, lines: 1 });
-        assert!(lines.bytes.len() <= space.bytes && lines.count <= space.lines, "lines were put where no space is");
-        assert!(self.open.bytes == 0 && lines.input == lines.bytes.len() as u64, "not plain lines");
-        assert!(claim.receipt.parts() as usize == lines.count, "each record settles a part");
-        self.claims.push(Some(claim));
-        self.open.claims_from = self.claims.len();
-        self.records.reserve(lines.count);
-        let (claims_end, step) = (self.claims.len(), self.settings.form.billing_step());
-        let mut start = 0;
-        for newline in memchr::memchr_iter(b'\n', lines.bytes) {
-            let line = &lines.bytes[start..=newline];
+    /// When they are none, or more than [`Packer::space_for_each`].
+    pub fn append_each(&mut self, lines: &[u8], read_at: Instant, claim: impl FnOnce(usize, usize) -> Claim) -> usize {
+        assert!(!lines.is_empty() && lines.len() <= self.space_for_each(), "lines were put where no space is");
+        assert!(self.open.bytes == 0, "a record is open");
+        let most = self.settings.max_records - self.count;
+        let (claims_end, step) = (self.claims.len() + 1, self.settings.form.billing_step());
+        let (mut start, mut count) = (0, 0);
+        for newline in memchr::memchr_iter(b'\n', lines).take(most) {
+            let line = &lines[start..=newline];
             self.body.whole_record(line);
             let wire = self.body.last_record();
             self.records.push(Record {
@@ -266,15 +261,20 @@ impl Packer {
                 lines: 1,
                 attempts: 0,
                 claims_end,
-                joined: start > 0,
+                joined: count > 0,
                 taken: false,
             });
-            self.count += 1;
+            count += 1;
             start = newline + 1;
         }
+        let claim = claim(count, start);
+        assert!(claim.receipt.parts() as usize == count, "each record settles a part");
+        self.claims.push(Some(claim));
+        self.open.claims_from = claims_end;
+        self.count += count;
         self.payload += start;
-        assert!(start == lines.bytes.len() && self.count <= self.settings.max_records, "miscounted lines");
-        self.age(lines.read_at);
+        self.age(read_at);
+        start
     }
 
     /// Whether the open record has as many lines as a record may have.

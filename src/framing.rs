@@ -130,6 +130,24 @@ impl Framer {
         }
     }
 
+    /// Whole lines at the beginning of the input, of so many bytes at most, that are to be sent as they stand, for a caller
+    /// that tells them apart itself and takes as many as it likes with [`Framer::took`]. Empty where the next line needs
+    /// more than that: then ask [`Framer::next`].
+    pub fn whole_lines<'b>(&mut self, input: &Input<'b>, bytes: usize) -> &'b [u8] {
+        match &self.joiner {
+            None => self.lines.peek(input, bytes),
+            Some(_) => &[],
+        }
+    }
+
+    /// The caller took so many bytes of [`Framer::whole_lines`].
+    ///
+    /// # Panics
+    /// When they do not end with a line.
+    pub fn took(&mut self, input: &mut Input<'_>, bytes: usize) {
+        self.lines.took(input, bytes);
+    }
+
     /// When a held record is complete because nothing followed it.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -177,6 +195,13 @@ pub fn fuzz(bytes: &[u8], now: Instant) {
         let mut input = Input { bytes: chunk, position };
         position = position + chunk.len();
         loop {
+            // Sometimes half of the whole lines are taken by the caller.
+            let whole = if knobs[1] & 4 == 4 { framer.whole_lines(&input, room.bytes) } else { &[] };
+            if let Some(middle) = memchr::memrchr(b'\n', &whole[..whole.len().div_ceil(2)]) {
+                framer.took(&mut input, middle + 1);
+                (accounted, end) = (accounted + middle as u64 + 1, input.position);
+                assert!(middle < settings.max_line_bytes);
+            }
             match framer.next(&mut input, room, now) {
                 Framed::Run(run) => {
                     assert!(!run.bytes.is_empty() && run.bytes.len() <= room.bytes && run.lines <= room.lines);

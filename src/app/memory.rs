@@ -9,6 +9,10 @@ const QUIET_LOOKS: u32 = 8;
 /// each answer back and asks for them again at the next: a call then pays some thirty page faults.
 #[cfg(target_env = "gnu")]
 const KEPT_WHILE_BUSY: libc::c_int = 4 << 20;
+/// And only what is larger than this comes straight from the system, for the same reason; the library's own choice, 128
+/// KiB, is just what an answer with 500 record ids needs.
+#[cfg(target_env = "gnu")]
+const NOT_FROM_THE_HEAP: libc::c_int = 1 << 20;
 
 /// Decides when; told at every look how much was read so far.
 #[derive(Debug, Default)]
@@ -38,7 +42,10 @@ pub(super) fn take_over() {
                   when free memory goes back, not what is allocated."
     )]
     // SAFETY: see the reason above; the function has no precondition.
-    let _taken_over = unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_WHILE_BUSY) };
+    let _taken_over = unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_WHILE_BUSY);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, NOT_FROM_THE_HEAP)
+    };
 }
 
 /// Asks for it. Thousands of rows and names are read at the start and forgotten; the C library would keep their memory

@@ -401,15 +401,17 @@ proptest! {
             let track = ledger.track(origin).unwrap();
             let (start, end) = (track.read(), Position(7) + text.len());
             let bytes = &text[from..];
-            let lines =
-                Lines { bytes, input: bytes.len() as u64, count: run.len(), read_at: Instant::now(), key: None };
             if run.len() == 1 {
+                let lines =
+                    Lines { bytes, input: bytes.len() as u64, count: 1, read_at: Instant::now(), key: None };
                 let claim = Claim { receipt: track.admit(end), start, end };
                 prop_assert!(packer.append(lines, |_| Some(claim)).is_none());
                 prop_assert!(packer.seal_record().is_none());
             } else {
-                let receipt = track.admit_spread(end, run.len() as u32);
-                packer.append_each(lines, Claim { receipt, start, end });
+                let taken = packer.append_each(bytes, Instant::now(), |count, _| {
+                    Claim { receipt: track.admit_spread(end, count as u32), start, end }
+                });
+                prop_assert_eq!(taken, bytes.len());
             }
         }
         let total = runs.iter().map(Vec::len).sum::<usize>();

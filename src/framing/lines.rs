@@ -73,6 +73,24 @@ impl Lines {
         self.framed(step, input.position)
     }
 
+    /// See [`super::Framer::whole_lines`].
+    pub(super) fn peek<'b>(&mut self, input: &Input<'b>, bytes: usize) -> &'b [u8] {
+        self.forget_handed_out();
+        if self.state != State::Body || !self.held.is_empty() {
+            return &[];
+        }
+        // No line in a window of this size is over the limit.
+        let window = &input.bytes[..input.bytes.len().min(self.content_limit + 1).min(bytes)];
+        memchr::memrchr(b'\n', window).map_or(&[], |last| &window[..=last])
+    }
+
+    /// See [`super::Framer::took`].
+    pub(super) fn took(&mut self, input: &mut Input<'_>, bytes: usize) {
+        let taken = input.take(bytes);
+        assert!(self.held.is_empty() && taken.ends_with(b"\n"), "something else than whole lines was taken");
+        self.end = input.position;
+    }
+
     fn framed(&mut self, step: Step, end: Position) -> Framed<'_> {
         self.end = end;
         match step {
@@ -217,17 +235,10 @@ enum Step {
     HandOut,
 }
 
-/// Fewer lines than this are found one after the other rather than counted in the whole run.
-const FEW_LINES: usize = 1000;
-
 /// How many bytes and lines of `run`, which ends in a newline, are at most `most` lines.
 fn fit_lines(run: &[u8], most: usize) -> (usize, usize) {
     if most == 1 {
         return (run.len(), 1);
-    }
-    if most < FEW_LINES {
-        let newlines = memchr::memchr_iter(b'\n', run).take(most);
-        return newlines.fold((0, 0), |(_, lines), newline| (newline + 1, lines + 1));
     }
     let lines = bytecount::count(run, b'\n');
     if lines <= most {

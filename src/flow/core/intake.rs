@@ -98,12 +98,12 @@ impl Core {
     /// Packs lines; whether the input was used up before a batch was complete.
     fn pack_lines(&mut self, chunk: &Chunk, stream: &mut Stream, input: &mut FramerInput<'_>, now: Instant) -> bool {
         let mut target = Target::OpenRecord;
-        let joins_lines = self.settings.framing.multi_line.is_some();
         while self.ready.is_empty() {
+            if self.pack_each(chunk, stream, input) {
+                self.seal_full();
+                continue;
+            }
             let room = match target {
-                Target::OpenRecord if !joins_lines => {
-                    self.packer.space_for_each().unwrap_or_else(|| self.packer.packing_space())
-                }
                 Target::OpenRecord | Target::FreshRecord => self.packer.packing_space(),
                 Target::RecordOfItsOwn => self.packer.space(),
             };
@@ -111,12 +111,8 @@ impl Core {
             match stream.framer.next(input, room, now) {
                 Framed::Run(run) => {
                     let track = self.ledger.track(chunk.origin).expect("opened with the origin");
-                    if run.lines > 1 && self.packer.space_for_each().is_some() {
-                        pack_each(&mut self.packer, track, &run, chunk.read_at);
-                    } else {
-                        let before = pack(&mut self.packer, track, &run, stream.key.as_deref(), chunk.read_at);
-                        self.queue(before);
-                    }
+                    let before = pack(&mut self.packer, track, &run, stream.key.as_deref(), chunk.read_at);
+                    self.queue(before);
                     self.seal_full();
                     target = Target::OpenRecord;
                 }
@@ -138,6 +134,23 @@ impl Core {
             }
         }
         false
+    }
+
+    /// Where each line is a record: packs as many as stand there whole, under one receipt; whether there were any.
+    fn pack_each(&mut self, chunk: &Chunk, stream: &mut Stream, input: &mut FramerInput<'_>) -> bool {
+        let space = self.packer.space_for_each();
+        let lines = if space > 0 { stream.framer.whole_lines(input, space) } else { &[] };
+        if lines.is_empty() {
+            return false;
+        }
+        let track = self.ledger.track(chunk.origin).expect("opened with the origin");
+        let taken = self.packer.append_each(lines, chunk.read_at, |count, bytes| {
+            let (start, end) = (track.read(), input.position + bytes);
+            let records = u32::try_from(count).expect("a batch has few records");
+            Claim { receipt: track.admit_spread(end, records), start, end }
+        });
+        stream.framer.took(input, taken);
+        true
     }
 
     /// Flushes what the framer of an ended origin holds; whether all of it went in.
@@ -290,12 +303,4 @@ pub(super) fn pack(
         }
         Some(Claim { receipt: track.admit(run.end), start, end: run.end })
     })
-}
-
-/// Packs each line of a run into a record of its own. One receipt stands for all of them.
-fn pack_each(packer: &mut Packer, track: &mut Track, run: &Run<'_>, read_at: Instant) {
-    let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at, key: None };
-    let start = track.read();
-    let receipt = track.admit_spread(run.end, u32::try_from(run.lines).expect("a batch has few records"));
-    packer.append_each(lines, Claim { receipt, start, end: run.end });
 }
