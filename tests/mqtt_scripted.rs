@@ -341,6 +341,29 @@ fn it_pings_while_the_service_takes_nothing_and_the_spool_is_full() {
 }
 
 #[test]
+fn what_comes_after_somebody_removed_the_spool_is_as_safe_as_before() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({}));
+    peer.publish(1, 1, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    arrive(&host, &["1"]);
+    host.lake.faults().always(Some(local_lake::Fault::BadGateway));
+    std::fs::remove_dir_all(host.state().join("spool")).unwrap();
+    peer.publish(1, 2, false, "t", b"2");
+    assert_eq!(peer.hear(), Heard::Acknowledged(2));
+    let told = agent.wait_for("messages cannot be spooled");
+    assert!(told["reason"].as_str().unwrap().contains("somebody"), "{told}");
+    // At its answer it is in a file that can be found again.
+    agent.kill();
+    host.lake.faults().always(None);
+    agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(true);
+    until("the second", || lines(&host).contains(&"2".to_owned()));
+    leave(&mut agent, peer);
+}
+
+#[test]
 fn payloads_that_are_no_json_go_to_the_quarantine_and_everything_else_is_one_line() {
     let script = Script::start();
     let (host, mut agent, mut peer) = subscribed(&script, json!({}));

@@ -268,6 +268,13 @@ impl Receiver {
     fn collect(&mut self) -> bool {
         let Some(spool) = &mut self.spool else { return true };
         let standing = spool.collect();
+        for file in &standing.touched {
+            tracing::warn!(
+                flow = self.flow,
+                file = %file.display(),
+                "somebody removed or cut a file of the spool; messages in it that were not delivered are lost"
+            );
+        }
         let recovered = self.counters.full.value() == 1 && self.waiting.is_empty() && spool.has_reserve();
         self.counters.spool_bytes.set(standing.bytes);
         self.counters.spool_oldest.set(standing.oldest.unwrap_or(0));

@@ -38,6 +38,12 @@ pub enum SpoolError {
         /// What the system says.
         error: io::Error,
     },
+    /// What was appended to a file that is no longer the one in the folder would be gone with it.
+    #[error("somebody removed or changed {path}, which messages are written to; another file takes its place")]
+    Touched {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl SpoolError {
@@ -60,6 +66,8 @@ pub(super) struct Standing {
     pub(super) delivered: Counts,
     /// Whether files wait to be settled.
     pub(super) awaits: bool,
+    /// Files that somebody else removed or cut before they were settled; each is named once.
+    pub(super) touched: Vec<PathBuf>,
 }
 
 /// See the head of this file. Invariants: numbers ascend; only `active` grows; the sum of all sizes is `bytes`.
@@ -85,7 +93,7 @@ impl Spool {
     /// When the folder cannot be made, listed or mended.
     pub(super) fn open(folder: &Path, limit: u64, settled: SettledFiles, now: u64) -> Result<Self, SpoolError> {
         let disk = |doing: &'static str| move |error: io::Error| SpoolError::disk(doing, folder, error);
-        DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(disk("make"))?;
+        make(folder).map_err(disk("make"))?;
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(disk("list"))? {
             let name = entry.map_err(disk("list"))?.file_name();
@@ -166,20 +174,45 @@ impl Spool {
     /// Makes everything appended safe.
     ///
     /// # Errors
-    /// When the disk fails. What it then holds is unknown, so everything since the last sync must be appended again; it
-    /// goes into another file.
+    /// When the disk fails, or the file is not what was written. What is safe is then unknown, so everything since the
+    /// last sync must be appended again; it goes into another file.
     pub(super) fn sync(&mut self) -> Result<(), SpoolError> {
         let Some((segment, file)) = &self.active else { return Ok(()) };
-        let synced = file.sync_data().map_err(|error| SpoolError::disk("sync", &segment.path, error));
+        let path = &segment.path;
+        let synced = match file.sync_data() {
+            Err(error) => Err(SpoolError::disk("sync", path, error)),
+            Ok(()) if segment.is_at(file) => Ok(()),
+            Ok(()) => Err(SpoolError::Touched { path: path.clone() }),
+        };
         if synced.is_err() {
             self.close();
+            self.measure(self.closed.len() - 1);
         }
         synced
+    }
+
+    /// Holds a closed segment against its file: somebody may have removed it, or cut it. Returns whether that is so.
+    fn measure(&mut self, place: usize) -> bool {
+        let segment = &mut self.closed[place];
+        let before = segment.size;
+        match std::fs::metadata(&segment.path) {
+            Ok(status) => segment.resize(status.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => segment.resize(0),
+            Err(_) => return false,
+        }
+        self.bytes = self.bytes - before + segment.size;
+        segment.size != before
     }
 
     /// Takes what the tailing thread has settled, and deletes the segments of which nothing is left to do.
     pub(super) fn collect(&mut self) -> Standing {
         let mut standing = Standing::default();
+        // Delivery begins with the oldest, so others come to be the oldest. What is gone would be waited for, and its room
+        // be missed, for ever.
+        while self.closed.front().is_some_and(|oldest| oldest.unsettled() > 0) && self.measure(0) {
+            standing.touched.push(self.closed[0].path.clone());
+            self.delete_settled();
+        }
         for (path, position) in self.settled.take() {
             let active = self.active.iter_mut().map(|(segment, _)| segment);
             if let Some(segment) = self.closed.iter_mut().chain(active).find(|segment| segment.path == path) {
@@ -238,6 +271,8 @@ impl Spool {
     fn create(&mut self) -> Result<(Segment, File), SpoolError> {
         let path = self.path(self.next);
         let failed = |error| SpoolError::disk("make", &path, error);
+        // Somebody may have removed the folder.
+        make(&self.folder).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path).map_err(failed)?;
         // The name must survive a power failure as the bytes do.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -248,6 +283,10 @@ impl Spool {
     fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:020}.{ENDING}"))
     }
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(folder)
 }
 
 /// One call: how much of the bytes the file took.
