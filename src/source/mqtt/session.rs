@@ -154,10 +154,7 @@ impl Session {
     /// Client id, user name and password, the secrets read anew.
     fn identity(&self) -> Result<Identity, SessionError> {
         let settings = &self.settings;
-        let client_id = match self.number {
-            0 => settings.client_id.clone(),
-            number => format!("{}-{}", settings.client_id, number + 1),
-        };
+        let client_id = settings.client_id_of(self.number);
         let line = |what, path| -> Result<Vec<u8>, TransportError> {
             let mut bytes = secret(what, path)?;
             // Editors and `echo` end a file with a line break, which is no part of a secret.

@@ -54,6 +54,17 @@ pub struct Settings {
     pub on_failure: OnFailure,
 }
 
+impl Settings {
+    /// As whom the connection of this number, from 0 on, signs in.
+    #[must_use]
+    pub fn client_id_of(&self, number: u16) -> String {
+        match number {
+            0 => self.client_id.clone(),
+            number => format!("{}-{}", self.client_id, number + 1),
+        }
+    }
+}
+
 /// What becomes of a payload that cannot be a line as configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
