@@ -469,3 +469,34 @@ fn the_token_of_a_custom_authorizer_is_put_into_the_user_name() {
     leave(&mut agent, peer);
     assert!(!agent.log_text().contains("cret"));
 }
+
+#[test]
+fn a_secret_that_fits_into_no_packet_is_told_and_stops_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (token, password) = (folder.path().join("token"), folder.path().join("password"));
+    // Not as long as that in itself, but as it is written into a user name.
+    std::fs::write(&token, "+".repeat(30_000)).unwrap();
+    std::fs::write(&password, "p".repeat(65_536)).unwrap();
+    let script = Script::start();
+    let host = host(&script, json!({"username": "me?{token}", "tokenFile": token, "passwordFile": password}));
+    let agent = host.run();
+    for (file, name) in [(&password, "passwordFile"), (&token, "tokenFile")] {
+        let told = |told: &Value| told["reason"].as_str().is_some_and(|reason| reason.contains(name));
+        until(name, || agent.logged("no connection to the broker").iter().any(told));
+        let lines = agent.logged("no connection to the broker");
+        let told = lines.iter().find(|line| told(line)).unwrap();
+        assert!(told["reason"].as_str().unwrap().contains("65535 bytes"), "{told}");
+        std::fs::write(file, "short\n").unwrap();
+    }
+    let mut agent = agent;
+    // Those that broke off before a word was said.
+    let mut peer = loop {
+        let mut peer = script.accept();
+        if let Some(Heard::Connect(_)) = peer.try_hear() {
+            break peer;
+        }
+    };
+    peer.send(&[0x20, 3, 0, 0, 0]);
+    peer.grant(1);
+    leave(&mut agent, peer);
+}

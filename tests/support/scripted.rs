@@ -156,7 +156,8 @@ impl Peer {
         self.try_hear().expect("the agent closed the connection")
     }
 
-    fn try_hear(&mut self) -> Option<Heard> {
+    /// The same, or nothing when the agent closed the connection.
+    pub(crate) fn try_hear(&mut self) -> Option<Heard> {
         loop {
             if let Some((first, header, length)) = self.header()
                 && self.bytes.len() >= header + length

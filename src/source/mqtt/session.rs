@@ -17,7 +17,7 @@ use super::transport::{Transport, TransportError, secret};
 use bytes::BytesMut;
 use conversation::{Conversation, Ended};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,6 +34,9 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Messages that a broker may send before the first is answered; many take fewer for their own limit.
 const RECEIVE_MAXIMUM: u16 = 4096;
+
+/// Bytes of a text in a packet of MQTT.
+const LONGEST_TEXT: usize = u16::MAX as usize;
 
 /// Why a connection is not there, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -161,8 +164,7 @@ impl Session {
             while matches!(bytes.last(), Some(b'\n' | b'\r')) {
                 bytes.pop();
             }
-            bytes.truncate(u16::MAX.into());
-            Ok(bytes)
+            if bytes.len() > LONGEST_TEXT { Err(too_long(what, path)) } else { Ok(bytes) }
         };
         let password = settings.password_file.as_ref().map(|path| line("passwordFile", path)).transpose()?;
         let token = settings.token_file.as_ref().map(|path| line("tokenFile", path)).transpose()?;
@@ -170,6 +172,11 @@ impl Session {
             Some(token) => name.replace("{token}", &encoded(&String::from_utf8_lossy(token))),
             None => name.clone(),
         });
+        if let (Some(path), Some(_)) =
+            (&settings.token_file, username.as_ref().filter(|name| name.len() > LONGEST_TEXT))
+        {
+            return Err(too_long("tokenFile", path).into());
+        }
         // In 3.1.1 a password must not come without a name.
         let lonely = settings.version == Version::V311 && password.is_some();
         let username = username.or_else(|| lonely.then(String::new));
@@ -242,6 +249,11 @@ impl Session {
         }
         *under_way = None;
     }
+}
+
+fn too_long(what: &'static str, path: &Path) -> TransportError {
+    let reason = format!("a packet takes no text longer than {LONGEST_TEXT} bytes; is it the right file?");
+    TransportError::File { what, path: path.to_owned(), reason }
 }
 
 /// As whom to sign in.
