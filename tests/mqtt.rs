@@ -415,3 +415,30 @@ fn changed_topics_are_subscribed_and_removed_ones_taken_back_in_a_session_that_g
     all_arrive(&after, 50);
     assert_eq!(agent.stop(), 0);
 }
+
+#[test]
+fn a_subscription_that_the_broker_lost_from_a_session_that_it_kept_is_asked_for_again() {
+    // It saves when it is asked to, and not of itself.
+    let Some(mut broker) = Mosquitto::start("autosave_interval 0") else { return };
+    let before = host(&broker.address(), json!({"topics": "old/#"}));
+    let mut agent = before.run();
+    subscribed(&agent);
+    let (store, saved) = (broker.store(), broker.store().save());
+    store.ask();
+    until("the session is saved", || store.save() != saved);
+    assert_eq!(agent.stop(), 0);
+    let after = before.without_flows().whole_flow(json!({
+        "mqtt": {"broker": broker.address(), "clientId": "agent", "topics": ["old/#", "devices/{device_id}/ping"]},
+        "deliveryStream": STREAM, "maxBufferAgeMillis": 50,
+    }));
+    let mut agent = after.run();
+    subscribed(&agent);
+    broker.kill();
+    agent.wait_for("no connection to the broker");
+    broker.go();
+    until("it is connected again", || agent.logged("subscribed").len() == 2);
+    assert_eq!(agent.logged("subscribed")[1]["session"], "continued");
+    Publisher::new(broker.port).publish(1, &messages(0..50));
+    all_arrive(&after, 50);
+    assert_eq!(agent.stop(), 0);
+}

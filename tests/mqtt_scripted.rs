@@ -49,6 +49,15 @@ fn anew(script: &Script) -> Peer {
     peer
 }
 
+/// The next connection, for which the broker has a session.
+#[track_caller]
+fn again(script: &Script) -> Peer {
+    let mut peer = script.accept();
+    peer.welcome(true);
+    peer.grant(2);
+    peer
+}
+
 /// An agent with these settings that has connected and subscribed.
 #[track_caller]
 fn subscribed(script: &Script, mqtt: Value) -> (Host, Agent, Peer) {
@@ -81,22 +90,32 @@ fn arrive(host: &Host, expected: &[&str]) {
 }
 
 #[test]
-fn without_a_session_it_subscribes_again_and_with_one_it_does_not() {
-    let script = Script::start();
-    let (host, mut agent, peer) = subscribed(&script, json!({}));
-    drop(peer);
-    agent.wait_for("no connection to the broker");
-    let mut peer = script.accept();
-    peer.welcome(true);
-    // Nothing is asked for: the next thing that it says answers a message.
-    peer.publish(1, 9, false, "t", b"1");
-    assert_eq!(peer.hear(), Heard::Acknowledged(9));
-    drop(peer);
-    let mut peer = anew(&script);
-    peer.publish(1, 9, false, "t", b"2");
-    assert_eq!(peer.hear(), Heard::Acknowledged(9));
-    arrive(&host, &["1", "2"]);
-    leave(&mut agent, peer);
+fn with_and_without_a_session_it_subscribes_again_and_in_3_1_1_only_without() {
+    for version in ["5", "3.1.1"] {
+        let script = Script::start();
+        let host = host(&script, json!({"version": version}));
+        let mut agent = host.run();
+        let accept = |session_present: bool| {
+            let mut peer = script.accept().speaking(version);
+            peer.welcome(session_present);
+            if version == "5" || !session_present {
+                peer.grant(1);
+            }
+            peer
+        };
+        drop(accept(false));
+        agent.wait_for("no connection to the broker");
+        let mut peer = accept(true);
+        // Nothing more is asked for: the next thing that it says answers a message.
+        peer.publish(1, 9, false, "t", b"1");
+        assert_eq!(peer.hear(), Heard::Acknowledged(9));
+        drop(peer);
+        let mut peer = accept(false);
+        peer.publish(1, 9, false, "t", b"2");
+        assert_eq!(peer.hear(), Heard::Acknowledged(9));
+        arrive(&host, &["1", "2"]);
+        leave(&mut agent, peer);
+    }
 }
 
 #[test]
@@ -127,16 +146,14 @@ fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_ne
     peer.release(3);
     assert_eq!(peer.hear(), Heard::Complete(3));
     drop(peer);
-    let mut peer = script.accept();
-    peer.welcome(true);
+    let mut peer = again(&script);
     peer.publish(1, 5, false, "t", b"\"new\"");
     peer.publish(1, 6, false, "t", b"\"newer\"");
     assert_eq!([peer.hear(), peer.hear()], [Heard::Acknowledged(5), Heard::Acknowledged(6)]);
     // At its answer the new message is on disk, so it is there after a kill.
     agent.kill();
     agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(true);
+    let mut peer = again(&script);
     until("all three", || {
         ["\"old\"", "\"new\"", "\"newer\""].iter().all(|line| lines(&host).iter().any(|had| had == line))
     });
@@ -150,8 +167,7 @@ fn a_message_exactly_once_that_is_sent_again_after_its_first_answer_is_not_kept_
     peer.publish(2, 5, false, "t", b"1");
     assert_eq!(peer.hear(), Heard::Received(5));
     drop(peer);
-    let mut peer = script.accept();
-    peer.welcome(true);
+    let mut peer = again(&script);
     peer.publish(2, 5, true, "t", b"1");
     assert_eq!(peer.hear(), Heard::Received(5));
     peer.release(5);
@@ -291,9 +307,8 @@ fn a_connection_on_which_nobody_answers_is_given_up() {
     assert_eq!(peer.hear(), Heard::Ping);
     let told = agent.wait_for("no connection to the broker");
     assert!(told["reason"].as_str().unwrap().contains("does not answer"), "{told}");
-    let mut again = script.accept();
-    again.welcome(true);
-    leave(&mut agent, again);
+    let peer = again(&script);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -357,8 +372,7 @@ fn what_comes_after_somebody_removed_the_spool_is_as_safe_as_before() {
     agent.kill();
     host.lake.faults().always(None);
     agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(true);
+    let mut peer = again(&script);
     until("the second", || lines(&host).contains(&"2".to_owned()));
     leave(&mut agent, peer);
 }

@@ -37,6 +37,8 @@ pub(super) struct Conversation<'a> {
     subscriptions: Subscriptions,
     keep_alive: Duration,
     client_id: String,
+    /// Whether the broker goes on with the session of an earlier connection.
+    session_present: bool,
     last_sent: Instant,
     /// When the broker was pinged, until it says anything.
     pinged: Option<Instant>,
@@ -59,17 +61,19 @@ impl<'a> Conversation<'a> {
             subscriptions: Subscriptions::default(),
             keep_alive: welcome.keep_alive,
             client_id: welcome.client_id,
+            session_present: welcome.session_present,
             last_sent: Instant::now(),
             pinged: None,
             room: true,
         };
         let before = if welcome.session_present { conversation.recall() } else { None };
-        conversation.subscriptions = Subscriptions::connected(&conversation.session.settings.topics, before.as_deref());
+        let settings = &conversation.session.settings;
+        conversation.subscriptions = Subscriptions::connected(&settings.topics, settings.version, before.as_deref());
         if !welcome.session_present {
             std::fs::remove_file(&conversation.session.memory).ok();
         }
         if conversation.subscriptions.is_settled() {
-            conversation.settled(welcome.session_present);
+            conversation.settled();
         }
         conversation
     }
@@ -198,13 +202,13 @@ impl<'a> Conversation<'a> {
                 let verdicts = verdicts.map_err(|_| SessionError::Unasked)?;
                 self.tell_verdicts(&verdicts);
                 if self.subscriptions.is_settled() {
-                    self.settled(false);
+                    self.settled();
                 }
             }
             Packet::Unsubscribed { packet } => {
                 self.subscriptions.unsubscribed(packet).map_err(|_| SessionError::Unasked)?;
                 if self.subscriptions.is_settled() {
-                    self.settled(true);
+                    self.settled();
                 }
             }
             Packet::Disconnect { code, properties } => {
@@ -239,7 +243,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Every topic was asked for and answered: remembers that, and tells how it stands.
-    fn settled(&mut self, session_present: bool) {
+    fn settled(&mut self) {
         let session = &*self.session;
         let refused = self.subscriptions.refused();
         let topics = session.settings.topics.iter().enumerate();
@@ -256,13 +260,13 @@ impl<'a> Conversation<'a> {
         let news = session.counters.stands(session.number.into(), true, trouble.as_deref());
         let first = !std::mem::replace(&mut self.session.announced, true);
         let session = &*self.session;
-        if news || first || !session_present {
+        if news || first || !self.session_present {
             tracing::info!(
                 flow = session.flow,
                 connection = session.number + 1,
                 broker = %session.settings.broker,
                 topics = granted.len(),
-                session = if session_present { "continued" } else { "new" },
+                session = if self.session_present { "continued" } else { "new" },
                 "subscribed"
             );
         }
