@@ -431,6 +431,23 @@ fn the_protocol_of_aws_iot_core_is_asked_for_in_the_tls_handshake() {
 }
 
 #[test]
+fn a_message_far_over_the_limit_is_stepped_over_on_a_web_socket_too() {
+    let script = Script::start();
+    let broker = format!("ws://127.0.0.1:{}/mqtt", script.port);
+    let host = host(&script, json!({"broker": broker, "maxPacketBytes": "256KiB"}));
+    let mut agent = host.run();
+    let mut peer = script.accept_web_socket(&Arc::default());
+    peer.welcome(false);
+    peer.grant(1);
+    peer.publish(1, 1, false, "t", &vec![b'5'; 20 << 20]);
+    peer.publish(1, 2, false, "t", b"2");
+    assert_eq!([peer.hear(), peer.hear()], [Heard::Acknowledged(1), Heard::Acknowledged(2)]);
+    arrive(&host, &["2"]);
+    assert!(agent.peak_memory() < 120 << 20, "it is not gathered: {} bytes", agent.peak_memory());
+    leave(&mut agent, peer);
+}
+
+#[test]
 fn a_web_socket_is_opened_for_mqtt_and_its_address_signed_with_the_agents_own_credentials() {
     let script = Script::start();
     let broker = format!("ws://127.0.0.1:{}/mqtt", script.port);
