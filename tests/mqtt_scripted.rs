@@ -245,7 +245,9 @@ fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
         (&[0x90, 3, 0, 99, 0], "what was not asked"),
         (&[0xe0, 2, 0x8e, 0], "the same `clientId`"),
         (&[0xe0, 2, 0x8b, 0], "shuts down"),
+        (&[0xe0, 8, 0x9c, 6, 0x1c, 0, 3, b'b', b':', b'1'], "(use b:1)"),
         (&[0x10, 0], "comes only from clients"),
+        (&[0x30, 6, 0, 1, b't', 2, 0x7f, 0], "does not know"),
     ] {
         let script = Script::start();
         let (host, mut agent, mut peer) = subscribed(&script, json!({}));
@@ -263,16 +265,48 @@ fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
 
 #[test]
 fn a_refusal_of_the_broker_is_told_in_its_words() {
+    for (answer, words) in [
+        (&[0x20, 3, 0, 0x87, 0][..], "not authorized"),
+        (&[0x20, 9, 0, 0x9d, 6, 0x1c, 0, 3, b'b', b':', b'1'], "(use b:1)"),
+        // A broker of 3.1.1 answers so.
+        (&[0x20, 2, 0, 1], "set `version` to the other one"),
+        (&[0xf0, 0], "was not asked for"),
+        (&[], "closed the connection without a word while we signed in"),
+    ] {
+        let script = Script::start();
+        let host = host(&script, json!({}));
+        let mut agent = host.run();
+        let mut peer = script.accept();
+        assert!(matches!(peer.hear(), Heard::Connect(_)));
+        peer.send(answer);
+        if answer.is_empty() {
+            drop(peer);
+        } else {
+            peer.ends();
+        }
+        let told = agent.wait_for("no connection to the broker");
+        assert!(told["reason"].as_str().unwrap().contains(words), "{told}");
+        assert_eq!(agent.stop(), 0);
+    }
+}
+
+#[test]
+fn a_broker_that_hangs_up_when_it_is_asked_for_topics_is_told_as_that_and_once() {
     let script = Script::start();
     let host = host(&script, json!({}));
     let mut agent = host.run();
-    let mut peer = script.accept();
-    assert!(matches!(peer.hear(), Heard::Connect(_)));
-    peer.send(&[0x20, 3, 0, 0x87, 0]);
-    peer.ends();
-    let told = agent.wait_for("no connection to the broker");
-    assert!(told["reason"].as_str().unwrap().contains("not authorized"), "{told}");
-    assert_eq!(agent.stop(), 0);
+    for _ in 0..3 {
+        let mut peer = script.accept();
+        peer.welcome(false);
+        assert!(matches!(peer.hear(), Heard::Subscribe(..)));
+    }
+    let mut peer = anew(&script);
+    let told = agent.logged("no connection to the broker");
+    assert!(told[0]["reason"].as_str().unwrap().contains("when it was asked for the topics"), "{told:?}");
+    assert_eq!(told.len(), 1);
+    peer.publish(1, 1, false, "t", b"1");
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
 }
 
 #[test]

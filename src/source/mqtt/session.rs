@@ -47,6 +47,15 @@ pub(super) enum SessionError {
     Broken(io::Error),
     #[error("the broker closed the connection")]
     Closed,
+    #[error(
+        "the broker closed the connection without a word while we signed in: some do that where their rules forbid it, \
+         or where TLS or another `version` is expected"
+    )]
+    ClosedAtSignIn,
+    #[error(
+        "the broker closed the connection when it was asked for the topics: some do that where their rules forbid one"
+    )]
+    ClosedAtSubscribe,
     #[error("the broker does not answer: it was asked {asked:?} ago and said nothing")]
     Silent { asked: Duration },
     #[error("signing in took more than {CONNECT_TIMEOUT:?}")]
@@ -134,9 +143,8 @@ impl Session {
             match packets::read(&buffer, settings.version, settings.max_packet.as_usize())? {
                 packets::Read::Whole(packets::Packet::Connected { session_present, code, properties }, length) => {
                     if code != 0 {
-                        let reason =
-                            properties.text(packets::REASON).map_or_else(String::new, |why| format!(" ({why})"));
-                        return Err(SessionError::Told(super::words::refused(settings.version, code) + &reason));
+                        let reason = super::words::refused(settings.version, code);
+                        return Err(SessionError::Told(reason + &in_its_words(properties)));
                     }
                     let keep_alive = properties.number(packets::SERVER_KEEP_ALIVE);
                     let keep_alive =
@@ -147,7 +155,7 @@ impl Session {
                 packets::Read::Whole(..) | packets::Read::TooLarge(..) => return Err(SessionError::Unasked),
                 packets::Read::Partial(_) => {
                     if transport.read(&mut buffer).await.map_err(SessionError::Broken)? == 0 {
-                        return Err(SessionError::Closed);
+                        return Err(SessionError::ClosedAtSignIn);
                     }
                 }
             }
@@ -249,6 +257,14 @@ impl Session {
         }
         *under_way = None;
     }
+}
+
+/// What the broker itself says to it, where it says something.
+fn in_its_words(properties: packets::Properties<'_>) -> String {
+    let reason = properties.text(packets::REASON).map(str::to_owned);
+    let other = properties.text(packets::SERVER_REFERENCE).map(|other| format!("use {other}"));
+    let said: Vec<String> = reason.into_iter().chain(other).collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }
 
 fn too_long(what: &'static str, path: &Path) -> TransportError {

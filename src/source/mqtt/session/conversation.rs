@@ -2,7 +2,7 @@
 //! Promises to wait for several things at once and lose none: only a read that takes nothing when given up, a sync,
 //! a timer and the switch stand in its select. Leaves coming back to the session.
 
-use super::{FAREWELL, Session, SessionError, Transport, Welcome};
+use super::{FAREWELL, Session, SessionError, Transport, Welcome, in_its_words};
 use crate::source::mqtt::intake::Taken;
 use crate::source::mqtt::packets::{self, Packet, Read};
 use crate::source::mqtt::subscriptions::{Subscriptions, Verdict, remembered};
@@ -95,7 +95,8 @@ impl<'a> Conversation<'a> {
                 () = tokio::time::sleep_until(due) => continue,
             };
             match read {
-                Ok(0) => return Ended::Failed(SessionError::Closed),
+                Ok(0) if self.subscriptions.is_settled() => return Ended::Failed(SessionError::Closed),
+                Ok(0) => return Ended::Failed(SessionError::ClosedAtSubscribe),
                 Ok(_) => {
                     self.pinged = None;
                     self.session.intake.read_at(clock::now_ms());
@@ -212,8 +213,7 @@ impl<'a> Conversation<'a> {
                 }
             }
             Packet::Disconnect { code, properties } => {
-                let reason = properties.text(packets::REASON).map_or_else(String::new, |why| format!(" ({why})"));
-                return Err(SessionError::Told(words::disconnected(code) + &reason));
+                return Err(SessionError::Told(words::disconnected(code) + &in_its_words(properties)));
             }
             Packet::Connected { .. } | Packet::Publish(_) => return Err(SessionError::Unasked),
         }
