@@ -412,6 +412,54 @@ fn what_comes_after_somebody_removed_the_spool_is_as_safe_as_before() {
 }
 
 #[test]
+fn a_broker_that_sends_more_than_it_may_before_the_first_answer_is_left() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({"payloadFormat": "raw"}));
+    // Nothing can be spooled meanwhile.
+    let spool = host.state().join("spool").join(STREAM);
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::write(&spool, "").unwrap();
+    peer.publish(1, 1, false, "t", b"before");
+    agent.wait_for("messages cannot be spooled");
+    // So short that the batch never fills.
+    let one = [0x32, 6, 0, 1, b't', 0, 7, 0];
+    let sender = std::thread::spawn(move || while peer.try_send(&one.repeat(10_000)) {});
+    let told = agent.wait_for("no connection to the broker");
+    assert!(told["reason"].as_str().unwrap().contains("packet identifiers"), "{told}");
+    sender.join().unwrap();
+    std::fs::remove_file(&spool).unwrap();
+    let mut peer = anew(&script);
+    peer.publish(1, 1, false, "t", b"after");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    until("what comes after it", || lines(&host).contains(&"after".to_owned()));
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn a_message_may_have_as_many_properties_as_fit_into_it() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({"envelope": true, "keepAliveSeconds": 1}));
+    let mut properties = Vec::new();
+    for number in 0..85_000_usize {
+        let letter = |place: u32| b'0' + (number / 44_usize.pow(place) % 44) as u8;
+        // Never a backslash or a quote, which the line would hold as two.
+        properties.extend_from_slice(&[0x26, 0, 3, letter(0), letter(1), letter(2), 0, 0]);
+    }
+    peer.publish_with(1, 1, "t", &properties, b"1");
+    loop {
+        match peer.hear() {
+            Heard::Acknowledged(1) => break,
+            Heard::Ping => peer.send(&[0xd0, 0]),
+            other => panic!("{other:?}"),
+        }
+    }
+    until("it", || !lines(&host).is_empty());
+    let line: Value = serde_json::from_str(&lines(&host)[0]).unwrap();
+    assert_eq!(line["userProperties"].as_object().unwrap().len(), 85_000);
+    leave(&mut agent, peer);
+}
+
+#[test]
 fn payloads_that_are_no_json_go_to_the_quarantine_and_everything_else_is_one_line() {
     let script = Script::start();
     let (host, mut agent, mut peer) = subscribed(&script, json!({}));

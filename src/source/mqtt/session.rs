@@ -35,6 +35,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Messages that a broker may send before the first is answered; many take fewer for their own limit.
 const RECEIVE_MAXIMUM: u16 = 4096;
 
+/// So many messages can wait for their answers: each has a packet identifier, and 0 is none.
+const MOST_OWED: usize = u16::MAX as usize;
 /// Bytes of a text in a packet of MQTT.
 const LONGEST_TEXT: usize = u16::MAX as usize;
 
@@ -66,6 +68,8 @@ pub(super) enum SessionError {
     Malformed(#[from] Malformed),
     #[error("the broker breaks the protocol: it answers what was not asked")]
     Unasked,
+    #[error("the broker breaks the protocol: more messages wait for an answer than there are packet identifiers")]
+    Flood,
 }
 
 /// One of the connections of a flow.

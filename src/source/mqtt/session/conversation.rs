@@ -2,7 +2,7 @@
 //! Promises to wait for several things at once and lose none: only a read that takes nothing when given up, a sync,
 //! a timer and the switch stand in its select. Leaves coming back to the session.
 
-use super::{FAREWELL, Session, SessionError, Transport, Welcome, in_its_words};
+use super::{FAREWELL, MOST_OWED, Session, SessionError, Transport, Welcome, in_its_words};
 use crate::source::mqtt::intake::Taken;
 use crate::source::mqtt::packets::{self, Packet, Read};
 use crate::source::mqtt::subscriptions::{Subscriptions, Verdict, remembered};
@@ -153,6 +153,9 @@ impl<'a> Conversation<'a> {
             let stepped = self.skip.min(buffer.len());
             buffer.advance(stepped);
             self.skip -= stepped;
+            if self.session.acks.owed() > MOST_OWED {
+                break Err(SessionError::Flood);
+            }
             match packets::read(&buffer, settings.version, settings.max_packet.as_usize()) {
                 Err(error) => break Err(error.into()),
                 Ok(Read::Partial(_)) => break Ok(()),
