@@ -412,6 +412,33 @@ fn what_comes_after_somebody_removed_the_spool_is_as_safe_as_before() {
 }
 
 #[test]
+fn messages_that_a_renamed_flow_left_behind_are_told_and_delivered_under_its_old_name() {
+    let script = Script::start();
+    let (host, agent, mut peer) = subscribed(&script, json!({}));
+    host.lake.faults().always(Some(local_lake::Fault::BadGateway));
+    peer.publish(1, 1, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    agent.kill();
+    host.lake.faults().always(None);
+    let flow = |name: &str| {
+        let broker = format!("mqtt://127.0.0.1:{}", script.port);
+        let mqtt = json!({"broker": broker, "topics": "t", "clientId": "agent", "envelope": false});
+        json!({"name": name, "mqtt": mqtt, "deliveryStream": STREAM, "maxBufferAgeMillis": 10})
+    };
+    let host = host.without_flows().whole_flow(flow("renamed"));
+    let mut agent = host.run();
+    let told = agent.wait_for("belongs to no flow");
+    assert!(told["folder"].as_str().unwrap().ends_with("spool/scripted"), "{told}");
+    leave(&mut agent, again(&script));
+    let host = host.without_flows().whole_flow(flow(STREAM));
+    let mut agent = host.run();
+    let peer = again(&script);
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
+    assert!(agent.logged("belongs to no flow").is_empty());
+}
+
+#[test]
 fn a_broker_that_sends_more_than_it_may_before_the_first_answer_is_left() {
     let script = Script::start();
     let (host, mut agent, mut peer) = subscribed(&script, json!({"payloadFormat": "raw"}));

@@ -74,9 +74,23 @@ struct Commit {
 /// The folder of a flow's spool.
 #[must_use]
 pub fn folder(state_directory: &Path, flow: &str) -> PathBuf {
-    // A flow may be called `..`.
-    let name = if flow.starts_with('.') { format!("_{flow}") } else { flow.to_owned() };
-    state_directory.join("spool").join(name)
+    // A flow may be called `..`, and another one as that is written.
+    let name = if flow.trim_start_matches('_').starts_with('.') { format!("_{flow}") } else { flow.to_owned() };
+    folders(state_directory).join(name)
+}
+
+fn folders(state_directory: &Path) -> PathBuf {
+    state_directory.join("spool")
+}
+
+/// Spools that are none of these flows' and have messages in them: nobody delivers those, though they were acknowledged.
+#[must_use]
+pub fn left_behind<'a>(state_directory: &Path, flows: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
+    let ours: Vec<PathBuf> = flows.map(|flow| folder(state_directory, flow)).collect();
+    let found = std::fs::read_dir(folders(state_directory)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut left: Vec<PathBuf> = found.filter(|path| !ours.contains(path) && Spool::has_messages(path)).collect();
+    left.sort_unstable();
+    left
 }
 
 /// The pattern under which the tailing thread finds the files of the spool.
@@ -346,5 +360,19 @@ fn write(spool: &mut Spool, waiting: &mut [Commit], appended: &mut usize, keep: 
             *appended = 0;
             Outcome { synced: false, error: Some(failed.to_string()) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flow_has_a_spool_of_its_own_below_the_state_folder_whatever_its_name() {
+        let names = [".", "..", "_.", "_..", "__..", "_", "a"];
+        let folders: std::collections::BTreeSet<PathBuf> =
+            names.iter().map(|name| folder(Path::new("/s"), name)).collect();
+        assert_eq!(folders.len(), names.len());
+        assert!(folders.iter().all(|folder| folder.parent() == Some(Path::new("/s/spool"))));
     }
 }

@@ -122,6 +122,15 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Whether a folder holds segments with something in them.
+    pub(super) fn has_messages(folder: &Path) -> bool {
+        let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.any(|entry| {
+            let is_segment = entry.path().extension().is_some_and(|ending| ending == ENDING);
+            is_segment && entry.metadata().is_ok_and(|status| status.is_file() && status.len() > 0)
+        })
+    }
+
     /// The pattern under which the tailing thread finds the segments.
     pub(super) fn pattern(folder: &Path) -> String {
         let mut pattern = String::new();
