@@ -137,6 +137,59 @@ fn a_refused_subscription_is_told_and_the_others_go_on() {
 }
 
 #[test]
+fn a_subscription_that_stays_refused_is_told_once_and_told_again_when_it_is_granted() {
+    let script = Script::start();
+    let host = host(&script, json!({"topics": ["t", "forbidden"]}));
+    let mut agent = host.run();
+    for code in [0x87, 0x87, 0x87, 1] {
+        let mut peer = script.accept();
+        peer.welcome(false);
+        let Heard::Subscribe(packet, 2) = peer.hear() else { panic!() };
+        peer.subscribed(packet, &[1, code]);
+        peer.publish(1, 1, false, "t", b"1");
+        assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    }
+    assert_eq!(agent.wait_for("grants the subscription as asked for now")["topic"], "forbidden");
+    assert_eq!(agent.logged("the broker refuses the subscription").len(), 1);
+    leave(&mut agent, anew(&script));
+}
+
+#[test]
+fn a_broker_that_answers_pings_and_not_what_it_was_asked_for_is_left() {
+    let script = Script::start();
+    let host = host(&script, json!({"keepAliveSeconds": 1}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    assert!(matches!(peer.hear(), Heard::Subscribe(..)));
+    while let Some(heard) = peer.try_hear() {
+        assert_eq!(heard, Heard::Ping);
+        peer.try_send(&[0xd0, 0]);
+    }
+    let told = agent.wait_for("no connection to the broker");
+    assert!(told["reason"].as_str().unwrap().contains("asked for the topics"), "{told}");
+    leave(&mut agent, anew(&script));
+}
+
+#[test]
+fn a_session_that_the_broker_keeps_for_less_time_is_told_once() {
+    let script = Script::start();
+    let host = host(&script, json!({}));
+    let mut agent = host.run();
+    for _ in 0..2 {
+        let mut peer = script.accept();
+        assert!(matches!(peer.hear(), Heard::Connect(_)));
+        peer.send(&[0x20, 8, 0, 0, 5, 0x11, 0, 0, 0, 60]);
+        peer.grant(1);
+        peer.publish(1, 1, false, "t", b"1");
+        assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    }
+    let told = agent.logged("for less time than `sessionExpirySeconds`");
+    assert_eq!((told.len(), &told[0]["granted"]), (1, &json!("60s")), "{told:?}");
+    leave(&mut agent, anew(&script));
+}
+
+#[test]
 fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_new_message_only() {
     let script = Script::start();
     // The sync comes late: it serves whatever arrives within a second.
@@ -153,7 +206,7 @@ fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_ne
     // At its answer the new message is on disk, so it is there after a kill.
     agent.kill();
     agent = host.run();
-    let mut peer = again(&script);
+    let peer = again(&script);
     until("all three", || {
         ["\"old\"", "\"new\"", "\"newer\""].iter().all(|line| lines(&host).iter().any(|had| had == line))
     });
@@ -406,7 +459,7 @@ fn what_comes_after_somebody_removed_the_spool_is_as_safe_as_before() {
     agent.kill();
     host.lake.faults().always(None);
     agent = host.run();
-    let mut peer = again(&script);
+    let peer = again(&script);
     until("the second", || lines(&host).contains(&"2".to_owned()));
     leave(&mut agent, peer);
 }

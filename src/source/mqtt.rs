@@ -47,6 +47,7 @@ use group::Group;
 use intake::{Batch, Intake};
 use session::Session;
 use spool::Spool;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -213,6 +214,8 @@ impl Receiver {
                 intake: Intake::new(self.settings.clone(), self.counters.clone(), fastrand::u64(..)),
                 under_way: None,
                 announced: false,
+                verdicts: BTreeMap::new(),
+                expiry: None,
                 spare: Vec::new(),
             };
             sessions.spawn(session.run());

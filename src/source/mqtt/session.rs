@@ -13,9 +13,11 @@ use super::intake::Intake;
 use super::packets::{self, Malformed, Version};
 use super::presign::{Signer, encoded};
 use super::settings::Settings;
+use super::subscriptions::Verdict;
 use super::transport::{Transport, TransportError, secret};
 use bytes::BytesMut;
 use conversation::{Conversation, Ended};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +62,8 @@ pub(super) enum SessionError {
     ClosedAtSubscribe,
     #[error("the broker does not answer: it was asked {asked:?} ago and said nothing")]
     Silent { asked: Duration },
+    #[error("the broker does not answer: it was asked for the topics {asked:?} ago")]
+    Unanswered { asked: Duration },
     #[error("signing in took more than {CONNECT_TIMEOUT:?}")]
     Timeout,
     #[error("{0}")]
@@ -91,6 +95,9 @@ pub(super) struct Session {
     pub(super) under_way: Option<(Mark, oneshot::Receiver<Vec<u8>>)>,
     /// Whether the log was told that messages come.
     pub(super) announced: bool,
+    /// What the log was told last of each topic, by place in the settings, and of the session's life at the broker.
+    pub(super) verdicts: BTreeMap<usize, Verdict>,
+    pub(super) expiry: Option<Duration>,
     /// A buffer to be used again.
     pub(super) spare: Vec<u8>,
 }
@@ -153,8 +160,10 @@ impl Session {
                     let keep_alive = properties.number(packets::SERVER_KEEP_ALIVE);
                     let keep_alive =
                         keep_alive.map_or(settings.keep_alive, |seconds| Duration::from_secs(seconds.into()));
+                    let expiry = properties.number(packets::SESSION_EXPIRY);
+                    let expiry = expiry.map(|seconds| Duration::from_secs(seconds.into()));
                     bytes::Buf::advance(&mut buffer, length);
-                    return Ok((transport, buffer, Welcome { session_present, keep_alive, client_id }));
+                    return Ok((transport, buffer, Welcome { session_present, keep_alive, expiry, client_id }));
                 }
                 packets::Read::Whole(..) | packets::Read::TooLarge(..) => return Err(SessionError::Unasked),
                 packets::Read::Partial(_) => {
@@ -287,6 +296,8 @@ struct Identity {
 pub(super) struct Welcome {
     session_present: bool,
     keep_alive: Duration,
+    /// How long it keeps the session, where that is not as long as it was asked to.
+    expiry: Option<Duration>,
     client_id: String,
 }
 

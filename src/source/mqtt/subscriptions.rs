@@ -127,6 +127,11 @@ impl Subscriptions {
         self.wanted.is_empty() && self.asked.is_empty() && self.taking_back.is_empty() && self.unwanted.is_empty()
     }
 
+    /// Whether the broker owes an answer.
+    pub(super) fn awaits(&self) -> bool {
+        !self.asked.is_empty() || !self.taking_back.is_empty()
+    }
+
     /// Topics that the broker refuses, by place in the settings.
     pub(super) const fn refused(&self) -> &BTreeSet<usize> {
         &self.refused

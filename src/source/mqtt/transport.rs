@@ -53,9 +53,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection to a broker.
 pub(super) struct Transport(Kind);
 
+type Socket = WebSocketStream<TokioAdapter<Frames<Box<dyn Stream>>>>;
+
 enum Kind {
     Bytes(Box<dyn Stream>),
-    Messages(Box<WebSocketStream<TokioAdapter<Frames<Box<dyn Stream>>>>>),
+    Messages(Box<Socket>),
 }
 
 impl Transport {

@@ -42,6 +42,10 @@ pub(super) struct Conversation<'a> {
     last_sent: Instant,
     /// When the broker was pinged, until it says anything.
     pinged: Option<Instant>,
+    /// Since when nothing came and the broker owes an answer to what it was asked about topics.
+    asked: Option<Instant>,
+    /// Whether the log was told of this connection.
+    told: bool,
     /// Whether there is room for what the next packet holds.
     room: bool,
 }
@@ -64,8 +68,11 @@ impl<'a> Conversation<'a> {
             session_present: welcome.session_present,
             last_sent: Instant::now(),
             pinged: None,
+            asked: None,
+            told: false,
             room: true,
         };
+        conversation.tell_expiry(welcome.expiry);
         let before = if welcome.session_present { conversation.recall() } else { None };
         let settings = &conversation.session.settings;
         conversation.subscriptions = Subscriptions::connected(&settings.topics, settings.version, before.as_deref());
@@ -127,6 +134,7 @@ impl<'a> Conversation<'a> {
         }
         let topics = &self.session.settings.topics;
         self.subscriptions.write(topics, self.session.settings.version, now.into_std(), &mut self.out);
+        self.demand(now, had_room)?;
         self.ping(now)?;
         self.flush(now).await
     }
@@ -139,7 +147,8 @@ impl<'a> Conversation<'a> {
             _ => self.last_sent + self.ping_after(),
         };
         let group = session.group.due(session.acks.owed()).filter(|_| session.under_way.is_none());
-        let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std);
+        let answer = self.asked.filter(|_| self.room).map(|asked| asked + self.patience());
+        let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std).chain(answer);
         others.fold(ping, Instant::min)
     }
 
@@ -190,6 +199,10 @@ impl<'a> Conversation<'a> {
         if arrived {
             self.session.group.arrived(Instant::now().into_std());
         }
+        if arrived || self.skip > 0 || !self.buffer.is_empty() {
+            // The answer may stand behind many messages, or a long one.
+            self.asked = None;
+        }
         taken
     }
 
@@ -223,12 +236,17 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn tell_verdicts(&self, verdicts: &[(usize, Verdict)]) {
-        let flow = self.session.flow.as_str();
+    /// One line for each change.
+    fn tell_verdicts(&mut self, verdicts: &[(usize, Verdict)]) {
         for (place, verdict) in verdicts {
-            let topic = self.session.settings.topics[*place].written.as_str();
+            let before = self.session.verdicts.insert(*place, *verdict);
+            if before == Some(*verdict) {
+                continue;
+            }
+            let (flow, topic) = (self.session.flow.as_str(), self.session.settings.topics[*place].written.as_str());
             match verdict {
-                Verdict::Granted => {}
+                Verdict::Granted if before.is_none() => {}
+                Verdict::Granted => tracing::info!(flow, topic, "the broker grants the subscription as asked for now"),
                 Verdict::Lowered(quality) => tracing::warn!(
                     flow,
                     topic,
@@ -242,6 +260,22 @@ impl<'a> Conversation<'a> {
                     "the broker refuses the subscription; it is asked again every minute"
                 ),
             }
+        }
+    }
+
+    /// The same about how long the broker keeps what comes while the agent is away.
+    fn tell_expiry(&mut self, expiry: Option<Duration>) {
+        let session = &mut *self.session;
+        let asked = session.settings.session_expiry;
+        let before = std::mem::replace(&mut session.expiry, expiry);
+        if let Some(granted) = expiry.filter(|granted| *granted < asked && before != expiry) {
+            tracing::warn!(
+                flow = session.flow,
+                ?asked,
+                ?granted,
+                "the broker keeps the session for less time than `sessionExpirySeconds` says; what comes while the agent is \
+                 away for longer is lost"
+            );
         }
     }
 
@@ -263,7 +297,8 @@ impl<'a> Conversation<'a> {
         let news = session.counters.stands(session.number.into(), true, trouble.as_deref());
         let first = !std::mem::replace(&mut self.session.announced, true);
         let session = &*self.session;
-        if news || first || !self.session_present {
+        let told = std::mem::replace(&mut self.told, true);
+        if news || first || !(self.session_present || told) {
             tracing::info!(
                 flow = session.flow,
                 connection = session.number + 1,
@@ -313,6 +348,20 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Finds out that the broker does not answer what it was asked about topics, though it may answer pings.
+    fn demand(&mut self, now: Instant, had_room: bool) -> Result<(), SessionError> {
+        if !self.subscriptions.awaits() || !had_room {
+            self.asked = None;
+        }
+        if self.subscriptions.awaits() && self.room {
+            let asked = now - *self.asked.get_or_insert(now);
+            if asked >= self.patience() {
+                return Err(SessionError::Unanswered { asked });
+            }
+        }
+        Ok(())
     }
 
     /// Well before the keep-alive is over.

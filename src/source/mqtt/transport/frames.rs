@@ -145,7 +145,7 @@ mod tests {
     use async_tungstenite::tungstenite::protocol::Role;
     use async_tungstenite::tungstenite::{Message, WebSocket};
     use proptest::prelude::*;
-    use std::io::{Cursor, Read};
+    use std::io::Cursor;
 
     /// Bytes to be read; what is written is for nobody.
     struct Replay(Cursor<Vec<u8>>);
