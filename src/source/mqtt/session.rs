@@ -107,7 +107,7 @@ impl Session {
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         while !*self.stop.borrow() {
-            let begun = Instant::now();
+            let mut stood = None;
             let mut stop = self.stop.clone();
             let connected = tokio::select! {
                 connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()) => connected,
@@ -117,14 +117,17 @@ impl Session {
                 Err(_) => Ended::Failed(SessionError::Timeout),
                 Ok(Err(error)) => Ended::Failed(error),
                 Ok(Ok((transport, buffer, welcome))) => {
-                    Conversation::new(&mut self, transport, buffer, welcome).hold().await
+                    let welcomed = Instant::now();
+                    let ended = Conversation::new(&mut self, transport, buffer, welcome).hold().await;
+                    stood = Some(welcomed.elapsed());
+                    ended
                 }
             };
             match ended {
                 Ended::Stopped => return,
                 Ended::Failed(error) => self.lost(&error),
             }
-            failures = if begun.elapsed() >= GOOD_AFTER { 0 } else { failures + 1 };
+            failures = failures_after(failures, stood);
             self.wait(wait_before(failures, fastrand::f64())).await;
         }
         self.rescue(Instant::now() + FAREWELL).await;
@@ -301,6 +304,12 @@ pub(super) struct Welcome {
     client_id: String,
 }
 
+/// Failures in a row after another connection, which stood for so long, or never did: a broker that takes its time to
+/// refuse is busy, and no good one.
+fn failures_after(failures: u32, stood: Option<Duration>) -> u32 {
+    if stood.is_some_and(|stood| stood >= GOOD_AFTER) { 0 } else { failures.saturating_add(1) }
+}
+
 /// How long to wait after so many failures in a row; `chance` is from 0 to 1.
 fn wait_before(failures: u32, chance: f64) -> Duration {
     let most = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
@@ -311,6 +320,13 @@ fn wait_before(failures: u32, chance: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_connection_that_stood_for_a_while_makes_the_next_wait_short_again() {
+        assert_eq!(failures_after(7, None), 8, "however long it took to come to nothing");
+        assert_eq!(failures_after(7, Some(Duration::ZERO)), 8);
+        assert_eq!(failures_after(7, Some(GOOD_AFTER)), 0);
+    }
 
     #[test]
     fn the_wait_grows_to_a_limit_and_is_never_none() {
