@@ -161,6 +161,10 @@ impl Receiver {
         let mut collect_at = Instant::now() + COLLECT_EVERY;
         let mut try_again = None;
         loop {
+            if sessions.is_empty() && try_again.is_some() {
+                // What is left cannot be synced and was not acknowledged: the broker has it.
+                break;
+            }
             let report = self.report.unwrap_or(collect_at);
             tokio::select! {
                 commit = arriving.recv(), if self.waiting.is_empty() => match commit {
@@ -186,10 +190,6 @@ impl Receiver {
                 Some(ended) = sessions.join_next() => {
                     if let Err(died) = ended {
                         std::panic::resume_unwind(died.into_panic());
-                    }
-                    if sessions.is_empty() && try_again.is_some() {
-                        // What is left cannot be synced and was not acknowledged: the broker has it.
-                        break;
                     }
                 }
             }
