@@ -105,7 +105,7 @@ impl Scheme {
 }
 
 /// Where the broker is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Broker {
     /// How bytes travel.
     pub scheme: Scheme,
@@ -215,6 +215,13 @@ impl std::fmt::Display for Broker {
     }
 }
 
+impl std::fmt::Debug for Broker {
+    /// As it is displayed.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +234,8 @@ mod tests {
             ("ws://[::1]:9001", "ws://[::1]:9001/mqtt"),
             ("WSS://b.example/path?token=secret", "wss://b.example:443/path"),
         ] {
-            assert_eq!(Broker::parse(text).unwrap().to_string(), shown);
+            let broker = Broker::parse(text).unwrap();
+            assert_eq!((broker.to_string(), format!("{broker:?}")), (shown.to_owned(), shown.to_owned()));
         }
         assert!(
             Broker::parse("mqtt://[::1]").unwrap().is_local() && !Broker::parse("mqtt://b.example").unwrap().is_local()
