@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 const SEGMENT_BYTES: u64 = 8 << 20;
 /// How a segment's name ends. No tailing rule takes it for a rotation.
 const ENDING: &str = "ndjson";
+/// And how many digits stand before that.
+const DIGITS: usize = 20;
 
 /// Why messages cannot be kept now. All of them pass: nothing is acknowledged meanwhile.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +99,11 @@ impl Spool {
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(disk("list"))? {
             let name = entry.map_err(disk("list"))?.file_name();
-            let number: Option<u64> =
-                name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.')?.parse().ok());
+            let digits = name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.'));
+            // What somebody else put here has another name, or it stands for no number that comes next.
+            let ours =
+                digits.filter(|digits| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = ours.and_then(|digits| digits.parse().ok()).filter(|number: &u64| *number < u64::MAX);
             numbers.extend(number);
         }
         numbers.sort_unstable();
@@ -290,7 +295,7 @@ impl Spool {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:020}.{ENDING}"))
+        self.folder.join(format!("{number:0DIGITS$}.{ENDING}"))
     }
 }
 

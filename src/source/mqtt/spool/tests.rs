@@ -224,3 +224,16 @@ fn the_open_file_may_be_cut_or_written_to_by_others_and_ours_is_still_waited_for
         fs::remove_file(&path).ok();
     }
 }
+
+#[test]
+fn files_that_somebody_put_into_the_folder_are_none_of_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["5.ndjson", "+0000000000000000005.ndjson", "18446744073709551615.ndjson", "notes.ndjson", "x"] {
+        fs::write(folder.path().join(name), "not whole").unwrap();
+    }
+    let (mut spool, _) = open(folder.path(), 1 << 20);
+    assert!(spool.closed.is_empty());
+    spool.append(b"x\n", &[1], 0).unwrap();
+    spool.sync().unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("5.ndjson")).unwrap(), "not whole");
+}
