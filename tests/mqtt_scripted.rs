@@ -492,6 +492,28 @@ fn messages_that_a_renamed_flow_left_behind_are_told_and_delivered_under_its_old
 }
 
 #[test]
+fn a_stop_while_nothing_can_be_spooled_ends_and_acknowledges_nothing() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({}));
+    let spool = host.state().join("spool").join(STREAM);
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::write(&spool, "").unwrap();
+    peer.publish(1, 1, false, "t", b"1");
+    agent.wait_for("messages cannot be spooled");
+    agent.signal(Signal::TERM);
+    assert_eq!(peer.hear(), Heard::Disconnect);
+    drop(peer);
+    assert_eq!(agent.exit_code(), 0);
+    std::fs::remove_file(&spool).unwrap();
+    let mut agent = host.run();
+    let mut peer = again(&script);
+    peer.publish(1, 1, true, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
+}
+
+#[test]
 fn a_broker_that_sends_more_than_it_may_before_the_first_answer_is_left() {
     let script = Script::start();
     let (host, mut agent, mut peer) = subscribed(&script, json!({"payloadFormat": "raw"}));
