@@ -196,8 +196,7 @@ impl Strand {
         strand.evidence = VecDeque::from([(row.frontier_end.0, row.frontier)]);
         strand.confirmed = false;
         strand.as_saved = true;
-        // Only a finished archive is saved without a hash of what stands before its position.
-        strand.finished = packing.is_some() && row.position.0 > 0 && row.frontier.length == 0;
+        strand.finished = packing.is_some() && is_finished(row);
         strand.looked = row.saved_at;
         strand.saved_at = row.saved_at;
         strand
@@ -315,6 +314,7 @@ impl Strand {
         }
         let whole_archive = self.place.packing.is_some() && (self.finished || self.role == Role::Twin);
         let whole_archive = whole_archive && self.settled == self.read;
+        // See `is_finished`.
         let (frontier_end, frontier) =
             if whole_archive { (self.settled.max(1), Fingerprint::default()) } else { settled };
         SavedPosition {
@@ -330,6 +330,12 @@ impl Strand {
             saved_at,
         }
     }
+}
+
+/// Whether an archive's row says that all of it is settled: such a row has a boundary at its position, and no hash for it.
+/// A row of a part may have no hash either, where no read ended before the position; then it has no boundary.
+fn is_finished(row: &SavedPosition) -> bool {
+    row.position > Position::START && row.frontier_end == row.position && row.frontier.length == 0
 }
 
 /// Whether the file begins with the head and holds the bytes before the newest boundary.
@@ -366,6 +372,29 @@ mod tests {
         let row = strand.row("firehose:s", 7);
         assert_eq!((row.position, row.frontier_end, row.frontier.hash), (Position(25), Position(20), 20));
         assert_eq!((strand.lag(), strand.unread()), (75, 70));
+    }
+
+    /// An archive of one read was half delivered when the agent was killed. Its row had no boundary before the position,
+    /// so no hash, and that alone was taken for the sign of an archive that is done: the other half was never sent.
+    #[test]
+    fn an_archive_that_is_settled_in_part_is_not_taken_for_a_finished_one() {
+        let again = |strand: &Strand| {
+            Strand::remembered(&strand.row("firehose:s", 7), 0, Some(Packing::Gzip), 0, Instant::now())
+        };
+        let mut archive = strand();
+        archive.place.packing = Some(Packing::Gzip);
+        archive.advance(60_498, Fingerprint { length: 256, hash: 1 }, Instant::now());
+        archive.settle(4_000);
+        for finished in [false, true] {
+            archive.finished = finished;
+            assert_eq!((again(&archive).finished, again(&archive).read), (false, 4_000));
+            assert!(again(&archive).wants_turn());
+        }
+        archive.settle(60_498);
+        assert!(again(&archive).finished);
+        let mut empty = strand();
+        (empty.place.packing, empty.finished) = (Some(Packing::Gzip), true);
+        assert!(again(&empty).finished, "an archive of nothing");
     }
 
     #[test]
