@@ -9,7 +9,7 @@ use super::stream::{Flow, Stream, World};
 use super::turns::Turn;
 use super::watch::{Hints, Inbox, Watch};
 use super::{Input, Orders, Save};
-use crate::record::{CheckpointUpdate, ChunkPool, Remembered};
+use crate::record::{CheckpointUpdate, ChunkPool, Remembered, pace_of_saving};
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often time alone is given a chance, while there is something it may change.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How often watermarks are taken, while some are to be expected.
+/// How often watermarks are taken, while some are to be expected; more often soon after the start.
 const ROWS: Duration = Duration::from_millis(500);
 
 /// After something vanished from a folder, the folder itself is looked for after so long.
@@ -66,6 +66,7 @@ struct Rounds {
     inbox: Arc<Inbox>,
     save: Save,
     orders: Arc<Orders>,
+    begun: Instant,
     due: Due,
     /// Until told to stop.
     reading: bool,
@@ -127,6 +128,7 @@ impl Rounds {
             inbox,
             save,
             orders,
+            begun: now,
             due: Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None },
             reading: true,
             folders_cost: Duration::ZERO,
@@ -251,7 +253,7 @@ impl Rounds {
             self.streams.iter_mut().for_each(|stream| stream.tick(&mut self.world));
         }
         if self.due.rows <= now && self.streams.iter().any(Stream::awaits_watermarks) {
-            self.due.rows = now + ROWS;
+            self.due.rows = now + pace_of_saving(now - self.begun, ROWS);
             self.save_rows();
         }
     }
