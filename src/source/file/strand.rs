@@ -124,10 +124,13 @@ pub(super) struct Strand {
     /// Up to which loss it was compared with what is lost.
     pub(super) compared: u64,
     /// How often it was tried to unpack it for comparison.
-    pub(super) attempts: u32,
+    pub(super) attempts: u8,
     /// When bytes last came.
     pub(super) touched: Instant,
-    /// When its content was last known to be at its path, in milliseconds since 1970.
+    /// When its path was last seen to lead to its file, in milliseconds since 1970. What is open is read whatever became of
+    /// its path, so reading it proves nothing about that.
+    pub(super) seen: u64,
+    /// When its content was last known to be at its path, in milliseconds since 1970. Invariant: `looked <= seen`.
     pub(super) looked: u64,
     /// When its row was last made, in milliseconds since 1970; 0 without a row.
     pub(super) saved_at: u64,
@@ -166,6 +169,7 @@ impl Strand {
             compared: 0,
             attempts: 0,
             touched: now,
+            seen: 0,
             looked: 0,
             saved_at: 0,
             counted: 0,
@@ -197,7 +201,7 @@ impl Strand {
         strand.confirmed = false;
         strand.as_saved = true;
         strand.finished = packing.is_some() && is_finished(row);
-        strand.looked = row.saved_at;
+        (strand.seen, strand.looked) = (row.saved_at, row.saved_at);
         strand.saved_at = row.saved_at;
         strand
     }
@@ -239,6 +243,16 @@ impl Strand {
             self.evidence.push_back((end, before));
         }
         self.drop_old_boundaries();
+    }
+
+    /// The path leads to the file now.
+    pub(super) const fn seen_at(&mut self, wall: u64) {
+        self.seen = wall;
+    }
+
+    /// The file holds the content now, as it did when its path was last seen to lead to it.
+    pub(super) const fn holds_its_content(&mut self) {
+        self.looked = self.seen;
     }
 
     /// Everything before `position` is settled. Returns whether that is news.
