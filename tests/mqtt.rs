@@ -418,6 +418,29 @@ fn changed_topics_are_subscribed_and_removed_ones_taken_back_in_a_session_that_g
 }
 
 #[test]
+fn retained_messages_do_not_come_again_when_a_session_goes_on() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    for version in ["5", "3.1.1"] {
+        let host = host(&broker.address(), json!({"version": version, "clientId": version}));
+        let mut publisher = Publisher::new(broker.port);
+        publisher.retain = true;
+        publisher.publish(1, &messages(0..7));
+        // New to the subscription, so these are sent.
+        let mut agent = host.run();
+        all_arrive_once(&host, 7);
+        for next in 7..10 {
+            assert_eq!(agent.stop(), 0);
+            agent = host.run();
+            subscribed(&agent);
+            publisher.publish(1, &messages(next..next + 1));
+            // It comes behind those that must not come.
+            all_arrive_once(&host, next + 1);
+        }
+        assert_eq!(agent.stop(), 0);
+    }
+}
+
+#[test]
 fn a_subscription_that_the_broker_lost_from_a_session_that_it_kept_is_asked_for_again() {
     // It saves when it is asked to, and not of itself.
     let Some(mut broker) = Mosquitto::start("autosave_interval 0") else { return };
