@@ -113,6 +113,8 @@ pub struct Receiver {
     waiting: Vec<Commit>,
     appended: usize,
     report: Option<Instant>,
+    /// Why a delivered file cannot be deleted, as the log was told.
+    stuck: Option<String>,
 }
 
 impl Receiver {
@@ -143,6 +145,7 @@ impl Receiver {
             waiting: Vec::new(),
             appended: 0,
             report: None,
+            stuck: None,
         })
     }
 
@@ -292,6 +295,14 @@ impl Receiver {
                 "somebody removed or cut a file of the spool; messages in it that were not delivered are lost"
             );
         }
+        if let (Some(reason), None) = (&standing.stuck, &self.stuck) {
+            tracing::warn!(
+                flow = self.flow,
+                reason,
+                "a delivered file of the spool cannot be deleted and takes room; tried again until it can"
+            );
+        }
+        self.stuck = standing.stuck;
         let recovered = self.counters.full.value() == 1 && self.waiting.is_empty() && spool.has_reserve();
         self.counters.spool_bytes.set(standing.bytes);
         self.counters.spool_oldest.set(standing.oldest.unwrap_or(0));

@@ -70,6 +70,8 @@ pub(super) struct Standing {
     pub(super) awaits: bool,
     /// Files that somebody else removed or cut before they were settled; each is named once.
     pub(super) touched: Vec<PathBuf>,
+    /// Why a file of which nothing is left to do cannot be deleted; its room is missing meanwhile.
+    pub(super) stuck: Option<String>,
 }
 
 /// See the head of this file. Invariants: numbers ascend; only `active` grows; the sum of all sizes is `bytes`.
@@ -221,19 +223,19 @@ impl Spool {
     /// Takes what the tailing thread has settled, and deletes the segments of which nothing is left to do.
     pub(super) fn collect(&mut self) -> Standing {
         let mut standing = Standing::default();
-        // Delivery begins with the oldest, so others come to be the oldest. What is gone would be waited for, and its room
-        // be missed, for ever.
-        while self.closed.front().is_some_and(|oldest| oldest.unsettled() > 0) && self.measure(0) {
-            standing.touched.push(self.closed[0].path.clone());
-            self.delete_settled();
-        }
         for (path, position) in self.settled.take() {
             let active = self.active.iter_mut().map(|(segment, _)| segment);
             if let Some(segment) = self.closed.iter_mut().chain(active).find(|segment| segment.path == path) {
                 segment.settle(position.0, &mut standing.delivered);
             }
         }
-        self.delete_settled();
+        standing.stuck = self.delete_settled();
+        // Delivery begins with the oldest, so others come to be the oldest. What is gone would be waited for, and its room
+        // be missed, for ever.
+        while self.closed.front().is_some_and(|oldest| oldest.unsettled() > 0) && self.measure(0) {
+            standing.touched.push(self.closed[0].path.clone());
+            standing.stuck = self.delete_settled();
+        }
         let segments = || self.closed.iter().chain(self.active.iter().map(|(segment, _)| segment));
         standing.bytes = segments().map(Segment::unsettled).sum();
         standing.oldest = segments().find_map(Segment::oldest);
@@ -241,19 +243,25 @@ impl Spool {
         standing
     }
 
-    fn delete_settled(&mut self) {
+    /// Returns why one could not be deleted, where that is so.
+    fn delete_settled(&mut self) -> Option<String> {
+        let mut stuck = None;
         self.closed.retain(|segment| {
             if segment.unsettled() > 0 {
                 return true;
             }
             match std::fs::remove_file(&segment.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => true,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    stuck = Some(format!("{}: {error}", segment.path.display()));
+                    true
+                }
                 _ => {
                     self.bytes -= segment.size;
                     false
                 }
             }
         });
+        stuck
     }
 
     /// Whether half of the room is free.

@@ -237,3 +237,19 @@ fn files_that_somebody_put_into_the_folder_are_none_of_ours() {
     spool.sync().unwrap();
     assert_eq!(fs::read_to_string(folder.path().join("5.ndjson")).unwrap(), "not whole");
 }
+
+#[test]
+fn a_settled_file_that_cannot_be_deleted_is_told_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, settled) = open(folder.path(), 400);
+    spool.append(format!("{}\n", "a".repeat(99)).as_bytes(), &[1], 0).unwrap();
+    let first = path_of_active(&spool);
+    spool.append(b"x\n", &[1], 0).unwrap();
+    settled.post(&first, Position(100));
+    // No file can be deleted here by anybody, not even by root.
+    fs::remove_file(&first).unwrap();
+    fs::create_dir(&first).unwrap();
+    assert!(spool.collect().stuck.is_some_and(|why| why.contains(&first.display().to_string())));
+    fs::remove_dir(&first).unwrap();
+    assert_eq!((spool.collect().stuck, spool.bytes), (None, 2));
+}
