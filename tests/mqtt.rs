@@ -208,10 +208,11 @@ fn nothing_is_lost_when_agent_and_broker_are_killed_again_and_again_under_load()
 #[test]
 fn segments_are_deleted_once_their_messages_are_in_the_lake() {
     let Some(broker) = Mosquitto::start("") else { return };
-    let host = host(&broker.address(), json!({"maxSpoolBytes": "16MiB"}));
+    // Room for all of them, for they may come faster than they are delivered.
+    let host = host(&broker.address(), json!({"maxSpoolBytes": "24MiB"}));
     let mut agent = host.run();
     subscribed(&agent);
-    // Five segments of 4 MiB.
+    // Four segments of 6 MiB.
     let big = |number: u64| {
         let (topic, _) = message(number);
         (topic, format!("{{\"n\":{number},\"x\":\"{}\"}}", "y".repeat(100_000)).into_bytes())
@@ -412,6 +413,56 @@ fn changed_topics_are_subscribed_and_removed_ones_taken_back_in_a_session_that_g
     let mut publisher = Publisher::new(broker.port);
     publisher.publish(1, &[("old/x".to_owned(), b"{}".to_vec())]);
     publisher.publish(1, &messages(0..50));
+    all_arrive(&after, 50);
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn retained_messages_do_not_come_again_when_a_session_goes_on() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    for version in ["5", "3.1.1"] {
+        let host = host(&broker.address(), json!({"version": version, "clientId": version}));
+        let mut publisher = Publisher::new(broker.port);
+        publisher.retain = true;
+        publisher.publish(1, &messages(0..7));
+        // New to the subscription, so these are sent.
+        let mut agent = host.run();
+        all_arrive_once(&host, 7);
+        for next in 7..10 {
+            assert_eq!(agent.stop(), 0);
+            agent = host.run();
+            subscribed(&agent);
+            publisher.publish(1, &messages(next..next + 1));
+            // It comes behind those that must not come.
+            all_arrive_once(&host, next + 1);
+        }
+        assert_eq!(agent.stop(), 0);
+    }
+}
+
+#[test]
+fn a_subscription_that_the_broker_lost_from_a_session_that_it_kept_is_asked_for_again() {
+    // It saves when it is asked to, and not of itself.
+    let Some(mut broker) = Mosquitto::start("autosave_interval 0") else { return };
+    let before = host(&broker.address(), json!({"topics": "old/#"}));
+    let mut agent = before.run();
+    subscribed(&agent);
+    let (store, saved) = (broker.store(), broker.store().save());
+    store.ask();
+    until("the session is saved", || store.save() != saved);
+    assert_eq!(agent.stop(), 0);
+    let after = before.without_flows().whole_flow(json!({
+        "mqtt": {"broker": broker.address(), "clientId": "agent", "topics": ["old/#", "devices/{device_id}/ping"]},
+        "deliveryStream": STREAM, "maxBufferAgeMillis": 50,
+    }));
+    let mut agent = after.run();
+    subscribed(&agent);
+    broker.kill();
+    agent.wait_for("no connection to the broker");
+    broker.go();
+    until("it is connected again", || agent.logged("subscribed").len() == 2);
+    assert_eq!(agent.logged("subscribed")[1]["session"], "continued");
+    Publisher::new(broker.port).publish(1, &messages(0..50));
     all_arrive(&after, 50);
     assert_eq!(agent.stop(), 0);
 }

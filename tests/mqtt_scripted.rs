@@ -49,6 +49,15 @@ fn anew(script: &Script) -> Peer {
     peer
 }
 
+/// The next connection, for which the broker has a session.
+#[track_caller]
+fn again(script: &Script) -> Peer {
+    let mut peer = script.accept();
+    peer.welcome(true);
+    peer.grant(2);
+    peer
+}
+
 /// An agent with these settings that has connected and subscribed.
 #[track_caller]
 fn subscribed(script: &Script, mqtt: Value) -> (Host, Agent, Peer) {
@@ -81,22 +90,32 @@ fn arrive(host: &Host, expected: &[&str]) {
 }
 
 #[test]
-fn without_a_session_it_subscribes_again_and_with_one_it_does_not() {
-    let script = Script::start();
-    let (host, mut agent, peer) = subscribed(&script, json!({}));
-    drop(peer);
-    agent.wait_for("no connection to the broker");
-    let mut peer = script.accept();
-    peer.welcome(true);
-    // Nothing is asked for: the next thing that it says answers a message.
-    peer.publish(1, 9, false, "t", b"1");
-    assert_eq!(peer.hear(), Heard::Acknowledged(9));
-    drop(peer);
-    let mut peer = anew(&script);
-    peer.publish(1, 9, false, "t", b"2");
-    assert_eq!(peer.hear(), Heard::Acknowledged(9));
-    arrive(&host, &["1", "2"]);
-    leave(&mut agent, peer);
+fn with_and_without_a_session_it_subscribes_again_and_in_3_1_1_only_without() {
+    for version in ["5", "3.1.1"] {
+        let script = Script::start();
+        let host = host(&script, json!({"version": version}));
+        let mut agent = host.run();
+        let accept = |session_present: bool| {
+            let mut peer = script.accept().speaking(version);
+            peer.welcome(session_present);
+            if version == "5" || !session_present {
+                peer.grant(1);
+            }
+            peer
+        };
+        drop(accept(false));
+        agent.wait_for("no connection to the broker");
+        let mut peer = accept(true);
+        // Nothing more is asked for: the next thing that it says answers a message.
+        peer.publish(1, 9, false, "t", b"1");
+        assert_eq!(peer.hear(), Heard::Acknowledged(9));
+        drop(peer);
+        let mut peer = accept(false);
+        peer.publish(1, 9, false, "t", b"2");
+        assert_eq!(peer.hear(), Heard::Acknowledged(9));
+        arrive(&host, &["1", "2"]);
+        leave(&mut agent, peer);
+    }
 }
 
 #[test]
@@ -118,6 +137,59 @@ fn a_refused_subscription_is_told_and_the_others_go_on() {
 }
 
 #[test]
+fn a_subscription_that_stays_refused_is_told_once_and_told_again_when_it_is_granted() {
+    let script = Script::start();
+    let host = host(&script, json!({"topics": ["t", "forbidden"]}));
+    let mut agent = host.run();
+    for code in [0x87, 0x87, 0x87, 1] {
+        let mut peer = script.accept();
+        peer.welcome(false);
+        let Heard::Subscribe(packet, 2) = peer.hear() else { panic!() };
+        peer.subscribed(packet, &[1, code]);
+        peer.publish(1, 1, false, "t", b"1");
+        assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    }
+    assert_eq!(agent.wait_for("grants the subscription as asked for now")["topic"], "forbidden");
+    assert_eq!(agent.logged("the broker refuses the subscription").len(), 1);
+    leave(&mut agent, anew(&script));
+}
+
+#[test]
+fn a_broker_that_answers_pings_and_not_what_it_was_asked_for_is_left() {
+    let script = Script::start();
+    let host = host(&script, json!({"keepAliveSeconds": 1}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    peer.welcome(false);
+    assert!(matches!(peer.hear(), Heard::Subscribe(..)));
+    while let Some(heard) = peer.try_hear() {
+        assert_eq!(heard, Heard::Ping);
+        peer.try_send(&[0xd0, 0]);
+    }
+    let told = agent.wait_for("no connection to the broker");
+    assert!(told["reason"].as_str().unwrap().contains("asked for the topics"), "{told}");
+    leave(&mut agent, anew(&script));
+}
+
+#[test]
+fn a_session_that_the_broker_keeps_for_less_time_is_told_once() {
+    let script = Script::start();
+    let host = host(&script, json!({}));
+    let mut agent = host.run();
+    for _ in 0..2 {
+        let mut peer = script.accept();
+        assert!(matches!(peer.hear(), Heard::Connect(_)));
+        peer.send(&[0x20, 8, 0, 0, 5, 0x11, 0, 0, 0, 60]);
+        peer.grant(1);
+        peer.publish(1, 1, false, "t", b"1");
+        assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    }
+    let told = agent.logged("for less time than `sessionExpirySeconds`");
+    assert_eq!((told.len(), &told[0]["granted"]), (1, &json!("60s")), "{told:?}");
+    leave(&mut agent, anew(&script));
+}
+
+#[test]
 fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_new_message_only() {
     let script = Script::start();
     // The sync comes late: it serves whatever arrives within a second.
@@ -127,16 +199,14 @@ fn an_identifier_that_is_used_again_after_a_reconnect_is_acknowledged_for_the_ne
     peer.release(3);
     assert_eq!(peer.hear(), Heard::Complete(3));
     drop(peer);
-    let mut peer = script.accept();
-    peer.welcome(true);
+    let mut peer = again(&script);
     peer.publish(1, 5, false, "t", b"\"new\"");
     peer.publish(1, 6, false, "t", b"\"newer\"");
     assert_eq!([peer.hear(), peer.hear()], [Heard::Acknowledged(5), Heard::Acknowledged(6)]);
     // At its answer the new message is on disk, so it is there after a kill.
     agent.kill();
     agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(true);
+    let peer = again(&script);
     until("all three", || {
         ["\"old\"", "\"new\"", "\"newer\""].iter().all(|line| lines(&host).iter().any(|had| had == line))
     });
@@ -150,8 +220,7 @@ fn a_message_exactly_once_that_is_sent_again_after_its_first_answer_is_not_kept_
     peer.publish(2, 5, false, "t", b"1");
     assert_eq!(peer.hear(), Heard::Received(5));
     drop(peer);
-    let mut peer = script.accept();
-    peer.welcome(true);
+    let mut peer = again(&script);
     peer.publish(2, 5, true, "t", b"1");
     assert_eq!(peer.hear(), Heard::Received(5));
     peer.release(5);
@@ -229,7 +298,9 @@ fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
         (&[0x90, 3, 0, 99, 0], "what was not asked"),
         (&[0xe0, 2, 0x8e, 0], "the same `clientId`"),
         (&[0xe0, 2, 0x8b, 0], "shuts down"),
+        (&[0xe0, 8, 0x9c, 6, 0x1c, 0, 3, b'b', b':', b'1'], "(use b:1)"),
         (&[0x10, 0], "comes only from clients"),
+        (&[0x30, 6, 0, 1, b't', 2, 0x7f, 0], "does not know"),
     ] {
         let script = Script::start();
         let (host, mut agent, mut peer) = subscribed(&script, json!({}));
@@ -247,16 +318,48 @@ fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
 
 #[test]
 fn a_refusal_of_the_broker_is_told_in_its_words() {
+    for (answer, words) in [
+        (&[0x20, 3, 0, 0x87, 0][..], "not authorized"),
+        (&[0x20, 9, 0, 0x9d, 6, 0x1c, 0, 3, b'b', b':', b'1'], "(use b:1)"),
+        // A broker of 3.1.1 answers so.
+        (&[0x20, 2, 0, 1], "set `version` to the other one"),
+        (&[0xf0, 0], "was not asked for"),
+        (&[], "closed the connection without a word while we signed in"),
+    ] {
+        let script = Script::start();
+        let host = host(&script, json!({}));
+        let mut agent = host.run();
+        let mut peer = script.accept();
+        assert!(matches!(peer.hear(), Heard::Connect(_)));
+        peer.send(answer);
+        if answer.is_empty() {
+            drop(peer);
+        } else {
+            peer.ends();
+        }
+        let told = agent.wait_for("no connection to the broker");
+        assert!(told["reason"].as_str().unwrap().contains(words), "{told}");
+        assert_eq!(agent.stop(), 0);
+    }
+}
+
+#[test]
+fn a_broker_that_hangs_up_when_it_is_asked_for_topics_is_told_as_that_and_once() {
     let script = Script::start();
     let host = host(&script, json!({}));
     let mut agent = host.run();
-    let mut peer = script.accept();
-    assert!(matches!(peer.hear(), Heard::Connect(_)));
-    peer.send(&[0x20, 3, 0, 0x87, 0]);
-    peer.ends();
-    let told = agent.wait_for("no connection to the broker");
-    assert!(told["reason"].as_str().unwrap().contains("not authorized"), "{told}");
-    assert_eq!(agent.stop(), 0);
+    for _ in 0..3 {
+        let mut peer = script.accept();
+        peer.welcome(false);
+        assert!(matches!(peer.hear(), Heard::Subscribe(..)));
+    }
+    let mut peer = anew(&script);
+    let told = agent.logged("no connection to the broker");
+    assert!(told[0]["reason"].as_str().unwrap().contains("when it was asked for the topics"), "{told:?}");
+    assert_eq!(told.len(), 1);
+    peer.publish(1, 1, false, "t", b"1");
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -291,9 +394,8 @@ fn a_connection_on_which_nobody_answers_is_given_up() {
     assert_eq!(peer.hear(), Heard::Ping);
     let told = agent.wait_for("no connection to the broker");
     assert!(told["reason"].as_str().unwrap().contains("does not answer"), "{told}");
-    let mut again = script.accept();
-    again.welcome(true);
-    leave(&mut agent, again);
+    let peer = again(&script);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -338,6 +440,125 @@ fn it_pings_while_the_service_takes_nothing_and_the_spool_is_full() {
     }
     leave(&mut agent, peer);
     assert_eq!(lines(&host).len(), 40);
+}
+
+#[test]
+fn what_comes_after_somebody_removed_the_spool_is_as_safe_as_before() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({}));
+    peer.publish(1, 1, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    arrive(&host, &["1"]);
+    host.lake.faults().always(Some(local_lake::Fault::BadGateway));
+    std::fs::remove_dir_all(host.state().join("spool")).unwrap();
+    peer.publish(1, 2, false, "t", b"2");
+    assert_eq!(peer.hear(), Heard::Acknowledged(2));
+    let told = agent.wait_for("messages cannot be spooled");
+    assert!(told["reason"].as_str().unwrap().contains("somebody"), "{told}");
+    // At its answer it is in a file that can be found again.
+    agent.kill();
+    host.lake.faults().always(None);
+    agent = host.run();
+    let peer = again(&script);
+    until("the second", || lines(&host).contains(&"2".to_owned()));
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn messages_that_a_renamed_flow_left_behind_are_told_and_delivered_under_its_old_name() {
+    let script = Script::start();
+    let (host, agent, mut peer) = subscribed(&script, json!({}));
+    host.lake.faults().always(Some(local_lake::Fault::BadGateway));
+    peer.publish(1, 1, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    agent.kill();
+    host.lake.faults().always(None);
+    let flow = |name: &str| {
+        let broker = format!("mqtt://127.0.0.1:{}", script.port);
+        let mqtt = json!({"broker": broker, "topics": "t", "clientId": "agent", "envelope": false});
+        json!({"name": name, "mqtt": mqtt, "deliveryStream": STREAM, "maxBufferAgeMillis": 10})
+    };
+    let host = host.without_flows().whole_flow(flow("renamed"));
+    let mut agent = host.run();
+    let told = agent.wait_for("belongs to no flow");
+    assert!(told["folder"].as_str().unwrap().ends_with("spool/scripted"), "{told}");
+    leave(&mut agent, again(&script));
+    let host = host.without_flows().whole_flow(flow(STREAM));
+    let mut agent = host.run();
+    let peer = again(&script);
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
+    assert!(agent.logged("belongs to no flow").is_empty());
+}
+
+#[test]
+fn a_stop_while_nothing_can_be_spooled_ends_and_acknowledges_nothing() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({}));
+    let spool = host.state().join("spool").join(STREAM);
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::write(&spool, "").unwrap();
+    peer.publish(1, 1, false, "t", b"1");
+    agent.wait_for("messages cannot be spooled");
+    agent.signal(Signal::TERM);
+    assert_eq!(peer.hear(), Heard::Disconnect);
+    drop(peer);
+    assert_eq!(agent.exit_code(), 0);
+    std::fs::remove_file(&spool).unwrap();
+    let mut agent = host.run();
+    let mut peer = again(&script);
+    peer.publish(1, 1, true, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    arrive(&host, &["1"]);
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn a_broker_that_sends_more_than_it_may_before_the_first_answer_is_left() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({"payloadFormat": "raw"}));
+    // Nothing can be spooled meanwhile.
+    let spool = host.state().join("spool").join(STREAM);
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::write(&spool, "").unwrap();
+    peer.publish(1, 1, false, "t", b"before");
+    agent.wait_for("messages cannot be spooled");
+    // So short that the batch never fills.
+    let one = [0x32, 6, 0, 1, b't', 0, 7, 0];
+    let sender = std::thread::spawn(move || while peer.try_send(&one.repeat(10_000)) {});
+    let told = agent.wait_for("no connection to the broker");
+    assert!(told["reason"].as_str().unwrap().contains("packet identifiers"), "{told}");
+    sender.join().unwrap();
+    std::fs::remove_file(&spool).unwrap();
+    let mut peer = anew(&script);
+    peer.publish(1, 1, false, "t", b"after");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    until("what comes after it", || lines(&host).contains(&"after".to_owned()));
+    leave(&mut agent, peer);
+}
+
+#[test]
+fn a_message_may_have_as_many_properties_as_fit_into_it() {
+    let script = Script::start();
+    let (host, mut agent, mut peer) = subscribed(&script, json!({"envelope": true, "keepAliveSeconds": 1}));
+    let mut properties = Vec::new();
+    for number in 0..85_000_usize {
+        let letter = |place: u32| b'0' + (number / 44_usize.pow(place) % 44) as u8;
+        // Never a backslash or a quote, which the line would hold as two.
+        properties.extend_from_slice(&[0x26, 0, 3, letter(0), letter(1), letter(2), 0, 0]);
+    }
+    peer.publish_with(1, 1, "t", &properties, b"1");
+    loop {
+        match peer.hear() {
+            Heard::Acknowledged(1) => break,
+            Heard::Ping => peer.send(&[0xd0, 0]),
+            other => panic!("{other:?}"),
+        }
+    }
+    until("it", || !lines(&host).is_empty());
+    let line: Value = serde_json::from_str(&lines(&host)[0]).unwrap();
+    assert_eq!(line["userProperties"].as_object().unwrap().len(), 85_000);
+    leave(&mut agent, peer);
 }
 
 #[test]
@@ -394,6 +615,23 @@ fn the_protocol_of_aws_iot_core_is_asked_for_in_the_tls_handshake() {
 }
 
 #[test]
+fn a_message_far_over_the_limit_is_stepped_over_on_a_web_socket_too() {
+    let script = Script::start();
+    let broker = format!("ws://127.0.0.1:{}/mqtt", script.port);
+    let host = host(&script, json!({"broker": broker, "maxPacketBytes": "256KiB"}));
+    let mut agent = host.run();
+    let mut peer = script.accept_web_socket(&Arc::default());
+    peer.welcome(false);
+    peer.grant(1);
+    peer.publish(1, 1, false, "t", &vec![b'5'; 20 << 20]);
+    peer.publish(1, 2, false, "t", b"2");
+    assert_eq!([peer.hear(), peer.hear()], [Heard::Acknowledged(1), Heard::Acknowledged(2)]);
+    arrive(&host, &["2"]);
+    assert!(agent.peak_memory() < 120 << 20, "it is not gathered: {} bytes", agent.peak_memory());
+    leave(&mut agent, peer);
+}
+
+#[test]
 fn a_web_socket_is_opened_for_mqtt_and_its_address_signed_with_the_agents_own_credentials() {
     let script = Script::start();
     let broker = format!("ws://127.0.0.1:{}/mqtt", script.port);
@@ -445,4 +683,35 @@ fn the_token_of_a_custom_authorizer_is_put_into_the_user_name() {
     peer.grant(1);
     leave(&mut agent, peer);
     assert!(!agent.log_text().contains("cret"));
+}
+
+#[test]
+fn a_secret_that_fits_into_no_packet_is_told_and_stops_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (token, password) = (folder.path().join("token"), folder.path().join("password"));
+    // Not as long as that in itself, but as it is written into a user name.
+    std::fs::write(&token, "+".repeat(30_000)).unwrap();
+    std::fs::write(&password, "p".repeat(65_536)).unwrap();
+    let script = Script::start();
+    let host = host(&script, json!({"username": "me?{token}", "tokenFile": token, "passwordFile": password}));
+    let agent = host.run();
+    for (file, name) in [(&password, "passwordFile"), (&token, "tokenFile")] {
+        let told = |told: &Value| told["reason"].as_str().is_some_and(|reason| reason.contains(name));
+        until(name, || agent.logged("no connection to the broker").iter().any(told));
+        let lines = agent.logged("no connection to the broker");
+        let told = lines.iter().find(|line| told(line)).unwrap();
+        assert!(told["reason"].as_str().unwrap().contains("65535 bytes"), "{told}");
+        std::fs::write(file, "short\n").unwrap();
+    }
+    let mut agent = agent;
+    // Those that broke off before a word was said.
+    let mut peer = loop {
+        let mut peer = script.accept();
+        if let Some(Heard::Connect(_)) = peer.try_hear() {
+            break peer;
+        }
+    };
+    peer.send(&[0x20, 3, 0, 0, 0]);
+    peer.grant(1);
+    leave(&mut agent, peer);
 }

@@ -6,7 +6,7 @@ use crate::config::{FlowPlan, Plan};
 use crate::deliver::session::Identity;
 use crate::deliver::{Fault, GivenUp, Meaning};
 use crate::record::{FileKey, OriginInfo, Position};
-use crate::source::mqtt::{Counters, Keep, Receiver, RefusedPayload, Settings, Signer};
+use crate::source::mqtt::{Counters, Keep, Receiver, RefusedPayload, Settings, Signer, left_behind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -26,6 +26,14 @@ impl Receivers {
     /// # Errors
     /// When a spool cannot be opened, or credentials not be asked for.
     pub(super) fn start(plan: &Plan) -> Result<Self, StartError> {
+        let receiving = plan.flows.iter().filter(|flow| flow.mqtt.is_some()).map(|flow| flow.name.as_str());
+        for folder in left_behind(&plan.state_directory, receiving) {
+            tracing::warn!(
+                folder = %folder.display(),
+                "this spool belongs to no flow that receives now: what in it was not delivered yet stays there; configure \
+                 the flow again under the folder's name, or delete the folder"
+            );
+        }
         let (stop, stopped) = watch::channel(false);
         let (mut tasks, mut counters) = (JoinSet::new(), Vec::new());
         for flow in &plan.flows {

@@ -47,6 +47,7 @@ use group::Group;
 use intake::{Batch, Intake};
 use session::Session;
 use spool::Spool;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,9 +75,23 @@ struct Commit {
 /// The folder of a flow's spool.
 #[must_use]
 pub fn folder(state_directory: &Path, flow: &str) -> PathBuf {
-    // A flow may be called `..`.
-    let name = if flow.starts_with('.') { format!("_{flow}") } else { flow.to_owned() };
-    state_directory.join("spool").join(name)
+    // A flow may be called `..`, and another one as that is written.
+    let name = if flow.trim_start_matches('_').starts_with('.') { format!("_{flow}") } else { flow.to_owned() };
+    folders(state_directory).join(name)
+}
+
+fn folders(state_directory: &Path) -> PathBuf {
+    state_directory.join("spool")
+}
+
+/// Spools that are none of these flows' and have messages in them: nobody delivers those, though they were acknowledged.
+#[must_use]
+pub fn left_behind<'a>(state_directory: &Path, flows: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
+    let ours: Vec<PathBuf> = flows.map(|flow| folder(state_directory, flow)).collect();
+    let found = std::fs::read_dir(folders(state_directory)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut left: Vec<PathBuf> = found.filter(|path| !ours.contains(path) && Spool::has_messages(path)).collect();
+    left.sort_unstable();
+    left
 }
 
 /// The pattern under which the tailing thread finds the files of the spool.
@@ -98,6 +113,8 @@ pub struct Receiver {
     waiting: Vec<Commit>,
     appended: usize,
     report: Option<Instant>,
+    /// Why a delivered file cannot be deleted, as the log was told.
+    stuck: Option<String>,
 }
 
 impl Receiver {
@@ -128,6 +145,7 @@ impl Receiver {
             waiting: Vec::new(),
             appended: 0,
             report: None,
+            stuck: None,
         })
     }
 
@@ -146,6 +164,10 @@ impl Receiver {
         let mut collect_at = Instant::now() + COLLECT_EVERY;
         let mut try_again = None;
         loop {
+            if sessions.is_empty() && try_again.is_some() {
+                // What is left cannot be synced and was not acknowledged: the broker has it.
+                break;
+            }
             let report = self.report.unwrap_or(collect_at);
             tokio::select! {
                 commit = arriving.recv(), if self.waiting.is_empty() => match commit {
@@ -172,10 +194,6 @@ impl Receiver {
                     if let Err(died) = ended {
                         std::panic::resume_unwind(died.into_panic());
                     }
-                    if sessions.is_empty() && try_again.is_some() {
-                        // What is left cannot be synced and was not acknowledged: the broker has it.
-                        break;
-                    }
                 }
             }
         }
@@ -199,6 +217,8 @@ impl Receiver {
                 intake: Intake::new(self.settings.clone(), self.counters.clone(), fastrand::u64(..)),
                 under_way: None,
                 announced: false,
+                verdicts: BTreeMap::new(),
+                expiry: None,
                 spare: Vec::new(),
             };
             sessions.spawn(session.run());
@@ -268,6 +288,21 @@ impl Receiver {
     fn collect(&mut self) -> bool {
         let Some(spool) = &mut self.spool else { return true };
         let standing = spool.collect();
+        for file in &standing.touched {
+            tracing::warn!(
+                flow = self.flow,
+                file = %file.display(),
+                "somebody removed or cut a file of the spool; messages in it that were not delivered are lost"
+            );
+        }
+        if let (Some(reason), None) = (&standing.stuck, &self.stuck) {
+            tracing::warn!(
+                flow = self.flow,
+                reason,
+                "a delivered file of the spool cannot be deleted and takes room; tried again until it can"
+            );
+        }
+        self.stuck = standing.stuck;
         let recovered = self.counters.full.value() == 1 && self.waiting.is_empty() && spool.has_reserve();
         self.counters.spool_bytes.set(standing.bytes);
         self.counters.spool_oldest.set(standing.oldest.unwrap_or(0));
@@ -339,5 +374,19 @@ fn write(spool: &mut Spool, waiting: &mut [Commit], appended: &mut usize, keep: 
             *appended = 0;
             Outcome { synced: false, error: Some(failed.to_string()) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flow_has_a_spool_of_its_own_below_the_state_folder_whatever_its_name() {
+        let names = [".", "..", "_.", "_..", "__..", "_", "a"];
+        let folders: std::collections::BTreeSet<PathBuf> =
+            names.iter().map(|name| folder(Path::new("/s"), name)).collect();
+        assert_eq!(folders.len(), names.len());
+        assert!(folders.iter().all(|folder| folder.parent() == Some(Path::new("/s/spool"))));
     }
 }

@@ -135,11 +135,13 @@ impl Store {
 pub(crate) struct Publisher {
     port: u16,
     stream: Option<TcpStream>,
+    /// Whether the broker is to keep the last message of each topic for whoever subscribes.
+    pub(crate) retain: bool,
 }
 
 impl Publisher {
     pub(crate) fn new(port: u16) -> Self {
-        Self { port, stream: None }
+        Self { port, stream: None, retain: false }
     }
 
     /// Publishes all of them, and returns once the broker has taken each; tries for ever, as the broker may be killed.
@@ -165,6 +167,7 @@ impl Publisher {
             let mut out = BytesMut::new();
             for (place, (topic, payload)) in part.iter().enumerate() {
                 let mut publish = Publish::new(topic.as_str(), qos, payload.clone(), None);
+                publish.retain = self.retain;
                 publish.pkid = if quality == 0 { 0 } else { u16::try_from(place + 1).unwrap() };
                 Packet::Publish(publish).write(&mut out, None).unwrap();
             }

@@ -123,6 +123,12 @@ impl Peer {
         }
     }
 
+    /// The same; whether the agent is still there.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        let Wire::Plain(stream) = &mut self.wire else { panic!("over TCP alone") };
+        stream.write_all(bytes).is_ok()
+    }
+
     /// More bytes; `false` at the end.
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 << 10];
@@ -156,7 +162,8 @@ impl Peer {
         self.try_hear().expect("the agent closed the connection")
     }
 
-    fn try_hear(&mut self) -> Option<Heard> {
+    /// The same, or nothing when the agent closed the connection.
+    pub(crate) fn try_hear(&mut self) -> Option<Heard> {
         loop {
             if let Some((first, header, length)) = self.header()
                 && self.bytes.len() >= header + length
@@ -241,21 +248,25 @@ impl Peer {
         self.packet(0x30 | quality << 1 | u8::from(duplicate) << 3, &body);
     }
 
+    /// A message of MQTT 5 with these properties.
+    pub(crate) fn publish_with(&mut self, quality: u8, packet: u16, topic: &str, properties: &[u8], payload: &[u8]) {
+        let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
+        body.extend_from_slice(topic.as_bytes());
+        body.extend_from_slice(&packet.to_be_bytes());
+        write_length(properties.len(), &mut body);
+        body.extend_from_slice(properties);
+        body.extend_from_slice(payload);
+        self.packet(0x30 | quality << 1, &body);
+    }
+
     /// PUBREL.
     pub(crate) fn release(&mut self, packet: u16) {
         self.packet(0x62, &packet.to_be_bytes());
     }
 
     fn packet(&mut self, first: u8, body: &[u8]) {
-        let (mut bytes, mut length) = (vec![first], body.len());
-        loop {
-            let byte = (length % 128) as u8;
-            length /= 128;
-            bytes.push(if length > 0 { byte | 0x80 } else { byte });
-            if length == 0 {
-                break;
-            }
-        }
+        let mut bytes = vec![first];
+        write_length(body.len(), &mut bytes);
         bytes.extend_from_slice(body);
         self.send(&bytes);
     }
@@ -263,5 +274,17 @@ impl Peer {
     /// Waits until the agent closes the connection.
     pub(crate) fn ends(&mut self) {
         while self.try_hear().is_some() {}
+    }
+}
+
+/// As MQTT writes lengths: seven bits a byte.
+fn write_length(mut length: usize, bytes: &mut Vec<u8>) {
+    loop {
+        let byte = (length % 128) as u8;
+        length /= 128;
+        bytes.push(if length > 0 { byte | 0x80 } else { byte });
+        if length == 0 {
+            break;
+        }
     }
 }

@@ -49,7 +49,9 @@ pub(in crate::config) fn prove_flows(written: &[WrittenFlow], report: &mut Repor
 fn refuse_same_clients(flows: &[FlowPlan], written: &[WrittenFlow], report: &mut Report) {
     let mut seen = HashSet::new();
     for mqtt in flows.iter().filter_map(|flow| flow.mqtt.as_ref()) {
-        if seen.insert((&mqtt.broker, &mqtt.client_id)) {
+        // Further connections have names of their own, which may be another flow's.
+        let taken = (0..mqtt.connections).filter(|number| !seen.insert((&mqtt.broker, mqtt.client_id_of(*number))));
+        if taken.count() == 0 {
             continue;
         }
         let given = written.iter().filter_map(|flow| flow.mqtt.as_ref()?.client_id.as_ref());

@@ -4,6 +4,7 @@
 
 use super::packets::{CONTENT_TYPE, Publish};
 use super::topics::Topic;
+use std::collections::HashMap;
 use std::io::Write;
 
 /// What a payload is taken for.
@@ -204,9 +205,11 @@ fn end_of_text(json: &[u8], mut at: usize) -> usize {
 
 /// Of a name that is there several times the values are joined, as HTTP joins headers.
 fn user_properties(message: &Publish<'_>, line: &mut Vec<u8>) {
-    let mut joined: Vec<(&str, String)> = Vec::new();
+    let (mut joined, mut places): (Vec<(&str, String)>, HashMap<&str, usize>) = Default::default();
     for (name, value) in message.properties.pairs() {
-        match joined.iter_mut().find(|(known, _)| *known == name) {
+        // A packet has room for a hundred thousand of them, so the known ones are not gone through.
+        let place = *places.entry(name).or_insert(joined.len());
+        match joined.get_mut(place) {
             Some((_, values)) => {
                 values.push_str(", ");
                 values.push_str(value);

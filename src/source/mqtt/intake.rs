@@ -30,7 +30,7 @@ pub(super) struct Batch {
     pub(super) lines: Vec<u8>,
     pub(super) counts: Counts,
     pub(super) refused: Vec<RefusedPayload>,
-    /// Of the refused payloads together.
+    /// What the refused payloads take of memory together.
     refused_bytes: usize,
     /// Whether anything wants an answer or is to be kept.
     pub(super) is_due: bool,
@@ -93,7 +93,8 @@ impl Intake {
                 OnFailure::Raw => envelope::append_refused(line, message, topic, receipt, lines),
                 OnFailure::Quarantine => {
                     let (topic, payload) = (message.topic.to_owned(), message.payload.to_vec());
-                    self.batch.refused_bytes += payload.len();
+                    // What it takes to hold it: a flood of the shortest would else be no limit to memory.
+                    self.batch.refused_bytes += size_of::<RefusedPayload>() + topic.len() + payload.len();
                     self.batch.refused.push(RefusedPayload { topic, payload, reason: reason.to_string() });
                 }
                 OnFailure::Drop => {
@@ -149,7 +150,53 @@ fn rfc3339(milliseconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packets::{Properties, Version};
+    use super::super::settings::Broker;
+    use super::super::topics::Topic;
     use super::*;
+    use crate::units::ByteSize;
+    use std::time::Duration;
+
+    #[test]
+    fn the_shortest_payloads_that_are_refused_fill_a_batch_too() {
+        let topics = vec![Topic::parse("t", Quality::AtMostOnce).unwrap()];
+        let counters = Arc::new(Counters::new(&topics, 1));
+        let settings = Settings {
+            broker: Broker::parse("mqtt://localhost").unwrap(),
+            topics,
+            version: Version::V5,
+            client_id: String::new(),
+            session_expiry: Duration::ZERO,
+            keep_alive: Duration::from_secs(60),
+            username: None,
+            password_file: None,
+            token_file: None,
+            ca_file: None,
+            certificate_file: None,
+            private_key_file: None,
+            alpn: None,
+            sign_for: None,
+            connections: 1,
+            max_packet: ByteSize::bytes(1 << 20),
+            sync_interval: Duration::ZERO,
+            max_spool: ByteSize::bytes(1 << 30),
+            line: envelope::Settings { format: envelope::PayloadFormat::Auto, envelope: false },
+            on_failure: OnFailure::Quarantine,
+        };
+        let mut intake = Intake::new(Arc::new(settings), counters, 0);
+        let message = Publish {
+            quality: Quality::AtMostOnce,
+            retained: false,
+            duplicate: false,
+            topic: "t",
+            packet: 0,
+            properties: Properties::default(),
+            payload: b"{",
+        };
+        let mut acks = Acks::default();
+        let taken = (0..BATCH_BYTES).take_while(|_| intake.take(&message, &mut acks) == Taken::Yes).count();
+        assert!(taken * size_of::<RefusedPayload>() <= BATCH_BYTES, "{taken} of them");
+    }
 
     #[test]
     fn moments_are_written_as_the_calendar_has_them() {

@@ -53,12 +53,14 @@ impl Quality {
 pub(super) enum Malformed {
     #[error("a packet says it is longer than MQTT allows")]
     Length,
-    #[error("a packet of type {0} comes only from clients")]
+    #[error("a packet of type {0} was not asked for, or comes only from clients")]
     Type(u8),
     #[error("a packet ends before what it must hold")]
     Short,
     #[error("a topic or a property is not UTF-8")]
     Text,
+    #[error("a packet has a property that MQTT 5 does not know")]
+    Property,
     #[error("a message has an impossible quality of service or packet identifier")]
     Quality,
     #[error("a message names its topic by an alias, which was not agreed on")]
@@ -275,7 +277,7 @@ impl<'a> Cursor<'a> {
                 Property::Binary
             }
             0x26 => Property::Pair(self.text()?, self.text()?),
-            _ => return Err(Malformed::Text),
+            _ => return Err(Malformed::Property),
         };
         Ok((identifier, value))
     }
@@ -293,6 +295,10 @@ const TOPIC_ALIAS: u8 = 0x23;
 pub(super) const SERVER_KEEP_ALIVE: u8 = 0x13;
 /// Why, in the broker's words.
 pub(super) const REASON: u8 = 0x1f;
+/// Another broker to be used, in the broker's words.
+pub(super) const SERVER_REFERENCE: u8 = 0x1c;
+/// How long the broker keeps the session, in seconds, where that is not as long as it was asked to.
+pub(super) const SESSION_EXPIRY: u8 = 0x11;
 /// What the payload is, as a media type.
 pub(super) const CONTENT_TYPE: u8 = 0x03;
 

@@ -13,11 +13,13 @@ use super::intake::Intake;
 use super::packets::{self, Malformed, Version};
 use super::presign::{Signer, encoded};
 use super::settings::Settings;
+use super::subscriptions::Verdict;
 use super::transport::{Transport, TransportError, secret};
 use bytes::BytesMut;
 use conversation::{Conversation, Ended};
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +37,11 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Messages that a broker may send before the first is answered; many take fewer for their own limit.
 const RECEIVE_MAXIMUM: u16 = 4096;
 
+/// So many messages can wait for their answers: each has a packet identifier, and 0 is none.
+const MOST_OWED: usize = u16::MAX as usize;
+/// Bytes of a text in a packet of MQTT.
+const LONGEST_TEXT: usize = u16::MAX as usize;
+
 /// Why a connection is not there, in words for the operator.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
@@ -44,8 +51,19 @@ pub(super) enum SessionError {
     Broken(io::Error),
     #[error("the broker closed the connection")]
     Closed,
+    #[error(
+        "the broker closed the connection without a word while we signed in: some do that where their rules forbid it, \
+         or where TLS or another `version` is expected"
+    )]
+    ClosedAtSignIn,
+    #[error(
+        "the broker closed the connection when it was asked for the topics: some do that where their rules forbid one"
+    )]
+    ClosedAtSubscribe,
     #[error("the broker does not answer: it was asked {asked:?} ago and said nothing")]
     Silent { asked: Duration },
+    #[error("the broker does not answer: it was asked for the topics {asked:?} ago")]
+    Unanswered { asked: Duration },
     #[error("signing in took more than {CONNECT_TIMEOUT:?}")]
     Timeout,
     #[error("{0}")]
@@ -54,6 +72,8 @@ pub(super) enum SessionError {
     Malformed(#[from] Malformed),
     #[error("the broker breaks the protocol: it answers what was not asked")]
     Unasked,
+    #[error("the broker breaks the protocol: more messages wait for an answer than there are packet identifiers")]
+    Flood,
 }
 
 /// One of the connections of a flow.
@@ -75,6 +95,9 @@ pub(super) struct Session {
     pub(super) under_way: Option<(Mark, oneshot::Receiver<Vec<u8>>)>,
     /// Whether the log was told that messages come.
     pub(super) announced: bool,
+    /// What the log was told last of each topic, by place in the settings, and of the session's life at the broker.
+    pub(super) verdicts: BTreeMap<usize, Verdict>,
+    pub(super) expiry: Option<Duration>,
     /// A buffer to be used again.
     pub(super) spare: Vec<u8>,
 }
@@ -84,7 +107,7 @@ impl Session {
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         while !*self.stop.borrow() {
-            let begun = Instant::now();
+            let mut stood = None;
             let mut stop = self.stop.clone();
             let connected = tokio::select! {
                 connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()) => connected,
@@ -94,14 +117,17 @@ impl Session {
                 Err(_) => Ended::Failed(SessionError::Timeout),
                 Ok(Err(error)) => Ended::Failed(error),
                 Ok(Ok((transport, buffer, welcome))) => {
-                    Conversation::new(&mut self, transport, buffer, welcome).hold().await
+                    let welcomed = Instant::now();
+                    let ended = Conversation::new(&mut self, transport, buffer, welcome).hold().await;
+                    stood = Some(welcomed.elapsed());
+                    ended
                 }
             };
             match ended {
                 Ended::Stopped => return,
                 Ended::Failed(error) => self.lost(&error),
             }
-            failures = if begun.elapsed() >= GOOD_AFTER { 0 } else { failures + 1 };
+            failures = failures_after(failures, stood);
             self.wait(wait_before(failures, fastrand::f64())).await;
         }
         self.rescue(Instant::now() + FAREWELL).await;
@@ -131,20 +157,21 @@ impl Session {
             match packets::read(&buffer, settings.version, settings.max_packet.as_usize())? {
                 packets::Read::Whole(packets::Packet::Connected { session_present, code, properties }, length) => {
                     if code != 0 {
-                        let reason =
-                            properties.text(packets::REASON).map_or_else(String::new, |why| format!(" ({why})"));
-                        return Err(SessionError::Told(super::words::refused(settings.version, code) + &reason));
+                        let reason = super::words::refused(settings.version, code);
+                        return Err(SessionError::Told(reason + &in_its_words(properties)));
                     }
                     let keep_alive = properties.number(packets::SERVER_KEEP_ALIVE);
                     let keep_alive =
                         keep_alive.map_or(settings.keep_alive, |seconds| Duration::from_secs(seconds.into()));
+                    let expiry = properties.number(packets::SESSION_EXPIRY);
+                    let expiry = expiry.map(|seconds| Duration::from_secs(seconds.into()));
                     bytes::Buf::advance(&mut buffer, length);
-                    return Ok((transport, buffer, Welcome { session_present, keep_alive, client_id }));
+                    return Ok((transport, buffer, Welcome { session_present, keep_alive, expiry, client_id }));
                 }
                 packets::Read::Whole(..) | packets::Read::TooLarge(..) => return Err(SessionError::Unasked),
                 packets::Read::Partial(_) => {
                     if transport.read(&mut buffer).await.map_err(SessionError::Broken)? == 0 {
-                        return Err(SessionError::Closed);
+                        return Err(SessionError::ClosedAtSignIn);
                     }
                 }
             }
@@ -154,18 +181,14 @@ impl Session {
     /// Client id, user name and password, the secrets read anew.
     fn identity(&self) -> Result<Identity, SessionError> {
         let settings = &self.settings;
-        let client_id = match self.number {
-            0 => settings.client_id.clone(),
-            number => format!("{}-{}", settings.client_id, number + 1),
-        };
+        let client_id = settings.client_id_of(self.number);
         let line = |what, path| -> Result<Vec<u8>, TransportError> {
             let mut bytes = secret(what, path)?;
             // Editors and `echo` end a file with a line break, which is no part of a secret.
             while matches!(bytes.last(), Some(b'\n' | b'\r')) {
                 bytes.pop();
             }
-            bytes.truncate(u16::MAX.into());
-            Ok(bytes)
+            if bytes.len() > LONGEST_TEXT { Err(too_long(what, path)) } else { Ok(bytes) }
         };
         let password = settings.password_file.as_ref().map(|path| line("passwordFile", path)).transpose()?;
         let token = settings.token_file.as_ref().map(|path| line("tokenFile", path)).transpose()?;
@@ -173,6 +196,11 @@ impl Session {
             Some(token) => name.replace("{token}", &encoded(&String::from_utf8_lossy(token))),
             None => name.clone(),
         });
+        if let (Some(path), Some(_)) =
+            (&settings.token_file, username.as_ref().filter(|name| name.len() > LONGEST_TEXT))
+        {
+            return Err(too_long("tokenFile", path).into());
+        }
         // In 3.1.1 a password must not come without a name.
         let lonely = settings.version == Version::V311 && password.is_some();
         let username = username.or_else(|| lonely.then(String::new));
@@ -247,6 +275,19 @@ impl Session {
     }
 }
 
+/// What the broker itself says to it, where it says something.
+fn in_its_words(properties: packets::Properties<'_>) -> String {
+    let reason = properties.text(packets::REASON).map(str::to_owned);
+    let other = properties.text(packets::SERVER_REFERENCE).map(|other| format!("use {other}"));
+    let said: Vec<String> = reason.into_iter().chain(other).collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
+}
+
+fn too_long(what: &'static str, path: &Path) -> TransportError {
+    let reason = format!("a packet takes no text longer than {LONGEST_TEXT} bytes; is it the right file?");
+    TransportError::File { what, path: path.to_owned(), reason }
+}
+
 /// As whom to sign in.
 struct Identity {
     client_id: String,
@@ -258,7 +299,15 @@ struct Identity {
 pub(super) struct Welcome {
     session_present: bool,
     keep_alive: Duration,
+    /// How long it keeps the session, where that is not as long as it was asked to.
+    expiry: Option<Duration>,
     client_id: String,
+}
+
+/// Failures in a row after another connection, which stood for so long, or never did: a broker that takes its time to
+/// refuse is busy, and no good one.
+fn failures_after(failures: u32, stood: Option<Duration>) -> u32 {
+    if stood.is_some_and(|stood| stood >= GOOD_AFTER) { 0 } else { failures.saturating_add(1) }
 }
 
 /// How long to wait after so many failures in a row; `chance` is from 0 to 1.
@@ -271,6 +320,13 @@ fn wait_before(failures: u32, chance: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_connection_that_stood_for_a_while_makes_the_next_wait_short_again() {
+        assert_eq!(failures_after(7, None), 8, "however long it took to come to nothing");
+        assert_eq!(failures_after(7, Some(Duration::ZERO)), 8);
+        assert_eq!(failures_after(7, Some(GOOD_AFTER)), 0);
+    }
 
     #[test]
     fn the_wait_grows_to_a_limit_and_is_never_none() {

@@ -54,6 +54,17 @@ pub struct Settings {
     pub on_failure: OnFailure,
 }
 
+impl Settings {
+    /// As whom the connection of this number, from 0 on, signs in.
+    #[must_use]
+    pub fn client_id_of(&self, number: u16) -> String {
+        match number {
+            0 => self.client_id.clone(),
+            number => format!("{}-{}", self.client_id, number + 1),
+        }
+    }
+}
+
 /// What becomes of a payload that cannot be a line as configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
@@ -94,7 +105,7 @@ impl Scheme {
 }
 
 /// Where the broker is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Broker {
     /// How bytes travel.
     pub scheme: Scheme,
@@ -204,6 +215,13 @@ impl std::fmt::Display for Broker {
     }
 }
 
+impl std::fmt::Debug for Broker {
+    /// As it is displayed.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +234,8 @@ mod tests {
             ("ws://[::1]:9001", "ws://[::1]:9001/mqtt"),
             ("WSS://b.example/path?token=secret", "wss://b.example:443/path"),
         ] {
-            assert_eq!(Broker::parse(text).unwrap().to_string(), shown);
+            let broker = Broker::parse(text).unwrap();
+            assert_eq!((broker.to_string(), format!("{broker:?}")), (shown.to_owned(), shown.to_owned()));
         }
         assert!(
             Broker::parse("mqtt://[::1]").unwrap().is_local() && !Broker::parse("mqtt://b.example").unwrap().is_local()

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 const SEGMENT_BYTES: u64 = 8 << 20;
 /// How a segment's name ends. No tailing rule takes it for a rotation.
 const ENDING: &str = "ndjson";
+/// And how many digits stand before that.
+const DIGITS: usize = 20;
 
 /// Why messages cannot be kept now. All of them pass: nothing is acknowledged meanwhile.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,12 @@ pub enum SpoolError {
         path: PathBuf,
         /// What the system says.
         error: io::Error,
+    },
+    /// What was appended to a file that is no longer the one in the folder would be gone with it.
+    #[error("somebody removed or changed {path}, which messages are written to; another file takes its place")]
+    Touched {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -60,6 +68,10 @@ pub(super) struct Standing {
     pub(super) delivered: Counts,
     /// Whether files wait to be settled.
     pub(super) awaits: bool,
+    /// Files that somebody else removed or cut before they were settled; each is named once.
+    pub(super) touched: Vec<PathBuf>,
+    /// Why a file of which nothing is left to do cannot be deleted; its room is missing meanwhile.
+    pub(super) stuck: Option<String>,
 }
 
 /// See the head of this file. Invariants: numbers ascend; only `active` grows; the sum of all sizes is `bytes`.
@@ -85,12 +97,15 @@ impl Spool {
     /// When the folder cannot be made, listed or mended.
     pub(super) fn open(folder: &Path, limit: u64, settled: SettledFiles, now: u64) -> Result<Self, SpoolError> {
         let disk = |doing: &'static str| move |error: io::Error| SpoolError::disk(doing, folder, error);
-        DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(disk("make"))?;
+        make(folder).map_err(disk("make"))?;
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(disk("list"))? {
             let name = entry.map_err(disk("list"))?.file_name();
-            let number: Option<u64> =
-                name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.')?.parse().ok());
+            let digits = name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.'));
+            // What somebody else put here has another name, or it stands for no number that comes next.
+            let ours =
+                digits.filter(|digits| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = ours.and_then(|digits| digits.parse().ok()).filter(|number: &u64| *number < u64::MAX);
             numbers.extend(number);
         }
         numbers.sort_unstable();
@@ -112,6 +127,15 @@ impl Spool {
             spool.closed.push_back(segment);
         }
         Ok(spool)
+    }
+
+    /// Whether a folder holds segments with something in them.
+    pub(super) fn has_messages(folder: &Path) -> bool {
+        let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.any(|entry| {
+            let is_segment = entry.path().extension().is_some_and(|ending| ending == ENDING);
+            is_segment && entry.metadata().is_ok_and(|status| status.is_file() && status.len() > 0)
+        })
     }
 
     /// The pattern under which the tailing thread finds the segments.
@@ -166,15 +190,34 @@ impl Spool {
     /// Makes everything appended safe.
     ///
     /// # Errors
-    /// When the disk fails. What it then holds is unknown, so everything since the last sync must be appended again; it
-    /// goes into another file.
+    /// When the disk fails, or the file is not what was written. What is safe is then unknown, so everything since the
+    /// last sync must be appended again; it goes into another file.
     pub(super) fn sync(&mut self) -> Result<(), SpoolError> {
         let Some((segment, file)) = &self.active else { return Ok(()) };
-        let synced = file.sync_data().map_err(|error| SpoolError::disk("sync", &segment.path, error));
+        let path = &segment.path;
+        let synced = match file.sync_data() {
+            Err(error) => Err(SpoolError::disk("sync", path, error)),
+            Ok(()) if segment.is_at(file) => Ok(()),
+            Ok(()) => Err(SpoolError::Touched { path: path.clone() }),
+        };
         if synced.is_err() {
             self.close();
+            self.measure(self.closed.len() - 1);
         }
         synced
+    }
+
+    /// Holds a closed segment against its file: somebody may have removed it, or cut it. Returns whether that is so.
+    fn measure(&mut self, place: usize) -> bool {
+        let segment = &mut self.closed[place];
+        let before = segment.size;
+        match std::fs::metadata(&segment.path) {
+            Ok(status) => segment.resize(status.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => segment.resize(0),
+            Err(_) => return false,
+        }
+        self.bytes = self.bytes - before + segment.size;
+        segment.size != before
     }
 
     /// Takes what the tailing thread has settled, and deletes the segments of which nothing is left to do.
@@ -186,7 +229,13 @@ impl Spool {
                 segment.settle(position.0, &mut standing.delivered);
             }
         }
-        self.delete_settled();
+        standing.stuck = self.delete_settled();
+        // Delivery begins with the oldest, so others come to be the oldest. What is gone would be waited for, and its room
+        // be missed, for ever.
+        while self.closed.front().is_some_and(|oldest| oldest.unsettled() > 0) && self.measure(0) {
+            standing.touched.push(self.closed[0].path.clone());
+            standing.stuck = self.delete_settled();
+        }
         let segments = || self.closed.iter().chain(self.active.iter().map(|(segment, _)| segment));
         standing.bytes = segments().map(Segment::unsettled).sum();
         standing.oldest = segments().find_map(Segment::oldest);
@@ -194,19 +243,25 @@ impl Spool {
         standing
     }
 
-    fn delete_settled(&mut self) {
+    /// Returns why one could not be deleted, where that is so.
+    fn delete_settled(&mut self) -> Option<String> {
+        let mut stuck = None;
         self.closed.retain(|segment| {
             if segment.unsettled() > 0 {
                 return true;
             }
             match std::fs::remove_file(&segment.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => true,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    stuck = Some(format!("{}: {error}", segment.path.display()));
+                    true
+                }
                 _ => {
                     self.bytes -= segment.size;
                     false
                 }
             }
         });
+        stuck
     }
 
     /// Whether half of the room is free.
@@ -238,6 +293,8 @@ impl Spool {
     fn create(&mut self) -> Result<(Segment, File), SpoolError> {
         let path = self.path(self.next);
         let failed = |error| SpoolError::disk("make", &path, error);
+        // Somebody may have removed the folder.
+        make(&self.folder).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path).map_err(failed)?;
         // The name must survive a power failure as the bytes do.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -246,8 +303,12 @@ impl Spool {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:020}.{ENDING}"))
+        self.folder.join(format!("{number:0DIGITS$}.{ENDING}"))
     }
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(folder)
 }
 
 /// One call: how much of the bytes the file took.

@@ -1,5 +1,5 @@
 //! What is subscribed on one connection: what to ask for, what was granted, what is to be asked again.
-//! Promises that every topic is asked for on a connection without a session, that every answer is looked at, and that a
+//! Promises that every topic is asked for, in 3.1.1 unless the session has it, that every answer is looked at, and that a
 //! session that goes on is brought in line with the settings. Leaves sending to `session`.
 
 use super::packets::{self, Filter, Quality, Version};
@@ -46,8 +46,12 @@ pub(super) fn remembered(topic: &Topic) -> String {
 
 impl Subscriptions {
     /// A connection stands; `before` is what was subscribed in the session that goes on, where one does.
-    pub(super) fn connected(topics: &[Topic], before: Option<&[String]>) -> Self {
-        let known = |topic: &Topic| before.is_some_and(|before| before.contains(&remembered(topic)));
+    ///
+    /// A broker may have kept the session and lost subscriptions: it answered before it saved. So they are asked for
+    /// again. Not in 3.1.1, which would send all retained messages again with each connection.
+    pub(super) fn connected(topics: &[Topic], version: Version, before: Option<&[String]>) -> Self {
+        let has = |before: &[String], topic: &Topic| version == Version::V311 && before.contains(&remembered(topic));
+        let known = |topic: &Topic| before.is_some_and(|before| has(before, topic));
         let wanted = topics.iter().enumerate().filter(|(_, topic)| !known(topic)).map(|(place, _)| place).collect();
         let filters =
             before.unwrap_or_default().iter().filter_map(|line| line.split_once(' ')).map(|(_, filter)| filter);
@@ -123,6 +127,11 @@ impl Subscriptions {
         self.wanted.is_empty() && self.asked.is_empty() && self.taking_back.is_empty() && self.unwanted.is_empty()
     }
 
+    /// Whether the broker owes an answer.
+    pub(super) fn awaits(&self) -> bool {
+        !self.asked.is_empty() || !self.taking_back.is_empty()
+    }
+
     /// Topics that the broker refuses, by place in the settings.
     pub(super) const fn refused(&self) -> &BTreeSet<usize> {
         &self.refused
@@ -145,7 +154,7 @@ mod tests {
     #[test]
     fn without_a_session_everything_is_asked_for_eight_filters_at_a_time() {
         let (topics, mut out) = (topics(19), Vec::new());
-        let mut subscriptions = Subscriptions::connected(&topics, None);
+        let mut subscriptions = Subscriptions::connected(&topics, Version::V5, None);
         subscriptions.write(&topics, Version::V5, Instant::now(), &mut out);
         assert_eq!(subscriptions.asked.values().map(Vec::len).collect::<Vec<_>>(), [8, 8, 3]);
         assert_eq!(subscriptions.subscribed(&topics, 9, &[0], Instant::now()), Err(Unasked));
@@ -156,7 +165,7 @@ mod tests {
     fn a_session_that_goes_on_is_only_asked_for_what_is_new_and_told_what_is_gone() {
         let (topics, mut out) = (topics(2), Vec::new());
         let before = ["1 t/0".to_owned(), "0 t/1".to_owned(), "1 old/#".to_owned()];
-        let mut subscriptions = Subscriptions::connected(&topics, Some(&before));
+        let mut subscriptions = Subscriptions::connected(&topics, Version::V311, Some(&before));
         subscriptions.write(&topics, Version::V311, Instant::now(), &mut out);
         assert_eq!(subscriptions.asked, BTreeMap::from([(1, vec![1])]), "the quality of t/1 is another now");
         assert!(out.windows(5).any(|bytes| bytes == b"old/#") && !subscriptions.is_settled());
@@ -167,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_refused_is_asked_again_later_and_what_is_lowered_is_told() {
         let (topics, mut out, now) = (topics(3), Vec::new(), Instant::now());
-        let mut subscriptions = Subscriptions::connected(&topics, None);
+        let mut subscriptions = Subscriptions::connected(&topics, Version::V5, None);
         subscriptions.write(&topics, Version::V5, now, &mut out);
         let said = subscriptions.subscribed(&topics, 1, &[1, 0, 0x87], now).unwrap();
         let expected = [(0, Verdict::Granted), (1, Verdict::Lowered(Quality::AtMostOnce)), (2, Verdict::Refused(0x87))];

@@ -2,6 +2,9 @@
 //! Promises that a read that was given up has taken nothing, and that secrets and certificates are read anew for each
 //! connection. Leaves what the bytes mean to `session`.
 
+/// The frames of a WebSocket.
+mod frames;
+
 use super::presign;
 use super::settings::{Scheme, Settings};
 use async_tungstenite::WebSocketStream;
@@ -11,6 +14,7 @@ use async_tungstenite::tungstenite::client::IntoClientRequest;
 use async_tungstenite::tungstenite::http::HeaderValue;
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use bytes::{Bytes, BytesMut};
+use frames::Frames;
 use futures_util::StreamExt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,9 +53,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection to a broker.
 pub(super) struct Transport(Kind);
 
+type Socket = WebSocketStream<TokioAdapter<Frames<Box<dyn Stream>>>>;
+
 enum Kind {
     Bytes(Box<dyn Stream>),
-    Messages(Box<WebSocketStream<TokioAdapter<Box<dyn Stream>>>>),
+    Messages(Box<Socket>),
 }
 
 impl Transport {
@@ -79,12 +85,11 @@ impl Transport {
         let mut request = address.into_client_request().map_err(|error| web_socket(&error))?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
         let mut limits = WebSocketConfig::default();
-        // A message may hold several packets; ours are told apart by their own length.
-        let most = settings.max_packet.as_usize().max(READ_BYTES) * 4;
-        (limits.max_message_size, limits.max_frame_size) = (Some(most), Some(most));
-        let (socket, answer) = async_tungstenite::tokio::client_async_with_config(request, stream, Some(limits))
-            .await
-            .map_err(|error| web_socket(&error))?;
+        (limits.max_message_size, limits.max_frame_size) = (Some(frames::LONGEST), Some(frames::LONGEST));
+        let (socket, answer) =
+            async_tungstenite::tokio::client_async_with_config(request, Frames::new(stream), Some(limits))
+                .await
+                .map_err(|error| web_socket(&error))?;
         if answer.headers().get("Sec-WebSocket-Protocol").is_none_or(|protocol| protocol != "mqtt") {
             return Err(web_socket(&"the other side does not speak MQTT over it"));
         }

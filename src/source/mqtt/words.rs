@@ -6,9 +6,7 @@ use super::packets::Version;
 /// Why a broker refused the connection.
 pub(super) fn refused(version: Version, code: u8) -> String {
     let words = match (version, code) {
-        (Version::V311, 1) | (Version::V5, 0x84) => {
-            "it does not speak this version of MQTT; set `version` to the other one"
-        }
+        (_, 1 | 0x84) => "it does not speak this version of MQTT; set `version` to the other one",
         (Version::V311, 2) | (Version::V5, 0x85) => "it does not take this `clientId`",
         (Version::V311, 3) | (Version::V5, 0x88) => "it is not available now",
         (Version::V311, 4) | (Version::V5, 0x86) => "user name or password is wrong; see `username` and `passwordFile`",

@@ -2,14 +2,16 @@
 //! Promises to wait for several things at once and lose none: only a read that takes nothing when given up, a sync,
 //! a timer and the switch stand in its select. Leaves coming back to the session.
 
-use super::{FAREWELL, Session, SessionError, Transport, Welcome};
+/// What the log and the next start are told of it.
+mod standing;
+
+use super::{FAREWELL, MOST_OWED, Session, SessionError, Transport, Welcome, in_its_words};
 use crate::source::mqtt::intake::Taken;
 use crate::source::mqtt::packets::{self, Packet, Read};
-use crate::source::mqtt::subscriptions::{Subscriptions, Verdict, remembered};
+use crate::source::mqtt::subscriptions::Subscriptions;
 use crate::source::mqtt::words;
 use crate::telemetry::clock;
 use bytes::{Buf, BytesMut};
-use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -37,9 +39,15 @@ pub(super) struct Conversation<'a> {
     subscriptions: Subscriptions,
     keep_alive: Duration,
     client_id: String,
+    /// Whether the broker goes on with the session of an earlier connection.
+    session_present: bool,
     last_sent: Instant,
     /// When the broker was pinged, until it says anything.
     pinged: Option<Instant>,
+    /// Since when nothing came and the broker owes an answer to what it was asked about topics.
+    asked: Option<Instant>,
+    /// Whether the log was told of this connection.
+    told: bool,
     /// Whether there is room for what the next packet holds.
     room: bool,
 }
@@ -59,17 +67,22 @@ impl<'a> Conversation<'a> {
             subscriptions: Subscriptions::default(),
             keep_alive: welcome.keep_alive,
             client_id: welcome.client_id,
+            session_present: welcome.session_present,
             last_sent: Instant::now(),
             pinged: None,
+            asked: None,
+            told: false,
             room: true,
         };
+        conversation.tell_expiry(welcome.expiry);
         let before = if welcome.session_present { conversation.recall() } else { None };
-        conversation.subscriptions = Subscriptions::connected(&conversation.session.settings.topics, before.as_deref());
+        let settings = &conversation.session.settings;
+        conversation.subscriptions = Subscriptions::connected(&settings.topics, settings.version, before.as_deref());
         if !welcome.session_present {
             std::fs::remove_file(&conversation.session.memory).ok();
         }
         if conversation.subscriptions.is_settled() {
-            conversation.settled(welcome.session_present);
+            conversation.settled();
         }
         conversation
     }
@@ -91,7 +104,8 @@ impl<'a> Conversation<'a> {
                 () = tokio::time::sleep_until(due) => continue,
             };
             match read {
-                Ok(0) => return Ended::Failed(SessionError::Closed),
+                Ok(0) if self.subscriptions.is_settled() => return Ended::Failed(SessionError::Closed),
+                Ok(0) => return Ended::Failed(SessionError::ClosedAtSubscribe),
                 Ok(_) => {
                     self.pinged = None;
                     self.session.intake.read_at(clock::now_ms());
@@ -122,6 +136,7 @@ impl<'a> Conversation<'a> {
         }
         let topics = &self.session.settings.topics;
         self.subscriptions.write(topics, self.session.settings.version, now.into_std(), &mut self.out);
+        self.demand(now, had_room)?;
         self.ping(now)?;
         self.flush(now).await
     }
@@ -134,7 +149,8 @@ impl<'a> Conversation<'a> {
             _ => self.last_sent + self.ping_after(),
         };
         let group = session.group.due(session.acks.owed()).filter(|_| session.under_way.is_none());
-        let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std);
+        let answer = self.asked.filter(|_| self.room).map(|asked| asked + self.patience());
+        let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std).chain(answer);
         others.fold(ping, Instant::min)
     }
 
@@ -148,6 +164,9 @@ impl<'a> Conversation<'a> {
             let stepped = self.skip.min(buffer.len());
             buffer.advance(stepped);
             self.skip -= stepped;
+            if self.session.acks.owed() > MOST_OWED {
+                break Err(SessionError::Flood);
+            }
             match packets::read(&buffer, settings.version, settings.max_packet.as_usize()) {
                 Err(error) => break Err(error.into()),
                 Ok(Read::Partial(_)) => break Ok(()),
@@ -182,6 +201,10 @@ impl<'a> Conversation<'a> {
         if arrived {
             self.session.group.arrived(Instant::now().into_std());
         }
+        if arrived || self.skip > 0 || !self.buffer.is_empty() {
+            // The answer may stand behind many messages, or a long one.
+            self.asked = None;
+        }
         taken
     }
 
@@ -198,84 +221,21 @@ impl<'a> Conversation<'a> {
                 let verdicts = verdicts.map_err(|_| SessionError::Unasked)?;
                 self.tell_verdicts(&verdicts);
                 if self.subscriptions.is_settled() {
-                    self.settled(false);
+                    self.settled();
                 }
             }
             Packet::Unsubscribed { packet } => {
                 self.subscriptions.unsubscribed(packet).map_err(|_| SessionError::Unasked)?;
                 if self.subscriptions.is_settled() {
-                    self.settled(true);
+                    self.settled();
                 }
             }
             Packet::Disconnect { code, properties } => {
-                let reason = properties.text(packets::REASON).map_or_else(String::new, |why| format!(" ({why})"));
-                return Err(SessionError::Told(words::disconnected(code) + &reason));
+                return Err(SessionError::Told(words::disconnected(code) + &in_its_words(properties)));
             }
             Packet::Connected { .. } | Packet::Publish(_) => return Err(SessionError::Unasked),
         }
         Ok(())
-    }
-
-    fn tell_verdicts(&self, verdicts: &[(usize, Verdict)]) {
-        let flow = self.session.flow.as_str();
-        for (place, verdict) in verdicts {
-            let topic = self.session.settings.topics[*place].written.as_str();
-            match verdict {
-                Verdict::Granted => {}
-                Verdict::Lowered(quality) => tracing::warn!(
-                    flow,
-                    topic,
-                    granted = quality.number(),
-                    "the broker grants a lower quality of service than asked for; with 0, messages may be lost on the way"
-                ),
-                Verdict::Refused(code) => tracing::error!(
-                    flow,
-                    topic,
-                    reason = words::not_subscribed(*code),
-                    "the broker refuses the subscription; it is asked again every minute"
-                ),
-            }
-        }
-    }
-
-    /// Every topic was asked for and answered: remembers that, and tells how it stands.
-    fn settled(&mut self, session_present: bool) {
-        let session = &*self.session;
-        let refused = self.subscriptions.refused();
-        let topics = session.settings.topics.iter().enumerate();
-        let granted: Vec<String> =
-            topics.filter(|(place, _)| !refused.contains(place)).map(|(_, topic)| remembered(topic)).collect();
-        let memory =
-            json!({"clientId": self.client_id, "broker": session.settings.broker.to_string(), "topics": granted});
-        // Without it the next start subscribes anew, which does no harm.
-        std::fs::write(&session.memory, memory.to_string()).ok();
-        let trouble = refused.first().map(|place| {
-            let topic = &session.settings.topics[*place].written;
-            format!("the broker refuses the subscription to {topic}")
-        });
-        let news = session.counters.stands(session.number.into(), true, trouble.as_deref());
-        let first = !std::mem::replace(&mut self.session.announced, true);
-        let session = &*self.session;
-        if news || first || !session_present {
-            tracing::info!(
-                flow = session.flow,
-                connection = session.number + 1,
-                broker = %session.settings.broker,
-                topics = granted.len(),
-                session = if session_present { "continued" } else { "new" },
-                "subscribed"
-            );
-        }
-    }
-
-    /// What was subscribed in the session that goes on.
-    fn recall(&self) -> Option<Vec<String>> {
-        let text = std::fs::read_to_string(&self.session.memory).ok()?;
-        let memory: serde_json::Value = serde_json::from_str(&text).ok()?;
-        let same = memory["clientId"] == self.client_id.as_str()
-            && memory["broker"] == self.session.settings.broker.to_string();
-        let topics = memory["topics"].as_array().filter(|_| same)?;
-        Some(topics.iter().filter_map(|topic| topic.as_str().map(str::to_owned)).collect())
     }
 
     /// Appends the answers that may be sent.
@@ -306,6 +266,20 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Finds out that the broker does not answer what it was asked about topics, though it may answer pings.
+    fn demand(&mut self, now: Instant, had_room: bool) -> Result<(), SessionError> {
+        if !self.subscriptions.awaits() || !had_room {
+            self.asked = None;
+        }
+        if self.subscriptions.awaits() && self.room {
+            let asked = now - *self.asked.get_or_insert(now);
+            if asked >= self.patience() {
+                return Err(SessionError::Unanswered { asked });
+            }
+        }
+        Ok(())
     }
 
     /// Well before the keep-alive is over.

@@ -4,9 +4,9 @@
 
 use super::Counts;
 use std::collections::VecDeque;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -70,6 +70,25 @@ impl Segment {
         }
     }
 
+    /// Whether the name still stands for this file, and it is as long as what was written to it.
+    pub(super) fn is_at(&self, file: &File) -> bool {
+        let (Ok(ours), Ok(found)) = (file.metadata(), std::fs::metadata(&self.path)) else { return false };
+        (ours.dev(), ours.ino()) == (found.dev(), found.ino()) && found.len() == self.size
+    }
+
+    /// Somebody else made the file so long. One that was cut is read from its beginning again where more than what is
+    /// left of it had been read.
+    pub(super) fn resize(&mut self, size: u64) {
+        self.size = size;
+        if self.settled > size {
+            self.settled = 0;
+        }
+        self.stretches.retain(|stretch| stretch.begin < size);
+        if let Some(last) = self.stretches.back_mut() {
+            last.end = last.end.min(size);
+        }
+    }
+
     /// Everything before the position is settled.
     pub(super) fn settle(&mut self, position: u64, delivered: &mut Counts) {
         self.settled = self.settled.max(position.min(self.size));
@@ -95,7 +114,7 @@ fn add(sums: &mut Counts, counts: &[u64]) {
 }
 
 /// The length without what follows the last line break.
-fn end_of_last_line(file: &std::fs::File, size: u64) -> io::Result<u64> {
+fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
     let (mut end, mut bytes) = (size, Vec::new());
     while end > 0 {
         let begin = end.saturating_sub(STEP);

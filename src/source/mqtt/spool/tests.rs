@@ -153,3 +153,103 @@ fn the_pattern_finds_the_segments_whatever_the_folder_is_called() {
             .is_match(path_of_active(&spool))
     );
 }
+
+#[test]
+fn what_is_synced_to_a_file_that_somebody_removed_is_not_taken_for_safe() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("spool");
+    let (mut spool, _) = open(&folder, 1 << 20);
+    let ways: [&dyn Fn(&Path); 4] = [
+        &|path| fs::remove_file(path).unwrap(),
+        &|_| fs::remove_dir_all(&folder).unwrap(),
+        &|path| fs::rename(path, root.path().join("elsewhere")).unwrap(),
+        // As an editor does it.
+        &|path| {
+            fs::copy(path, root.path().join("edited")).unwrap();
+            fs::rename(root.path().join("edited"), path).unwrap();
+        },
+    ];
+    for remove in ways {
+        spool.append(b"before\n", &[1], 0).unwrap();
+        spool.sync().unwrap();
+        remove(&path_of_active(&spool));
+        spool.append(b"after\n", &[1], 0).unwrap();
+        assert!(matches!(spool.sync(), Err(SpoolError::Touched { .. })));
+        spool.append(b"after\n", &[1], 0).unwrap();
+        spool.sync().unwrap();
+        assert_eq!(lines(&folder).last().unwrap(), "after");
+    }
+}
+
+#[test]
+fn files_that_somebody_cut_or_removed_are_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, settled) = open(folder.path(), 400);
+    let line = format!("{}\n", "a".repeat(99));
+    let append = |spool: &mut Spool| {
+        spool.append(line.as_bytes(), &[1], 0).unwrap();
+        spool.sync().unwrap();
+        path_of_active(spool)
+    };
+    let paths = [append(&mut spool), append(&mut spool), append(&mut spool), append(&mut spool)];
+    assert!(matches!(spool.append(b"x\n", &[1], 0), Err(SpoolError::Full { .. })));
+    fs::remove_file(&paths[0]).unwrap();
+    OpenOptions::new().write(true).open(&paths[1]).unwrap().set_len(0).unwrap();
+    let standing = spool.collect();
+    assert_eq!((standing.bytes, standing.touched), (200, paths[..2].to_vec()));
+    assert_eq!(spool.collect().touched, Vec::<PathBuf>::new(), "it is told once");
+    spool.append(line.as_bytes(), &[1], 0).unwrap();
+    settled.post(&paths[2], Position(100));
+    settled.post(&paths[3], Position(100));
+    assert_eq!(spool.collect().bytes, 100);
+}
+
+#[test]
+fn the_open_file_may_be_cut_or_written_to_by_others_and_ours_is_still_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (length, expected) in [(0, 0), (3, 3), (20, 20)] {
+        let (mut spool, settled) = open(folder.path(), 1 << 20);
+        spool.append(b"before\n", &[1], 0).unwrap();
+        spool.sync().unwrap();
+        let path = path_of_active(&spool);
+        settled.post(&path, Position(7));
+        spool.collect();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        assert!(matches!(spool.sync(), Err(SpoolError::Touched { .. })), "{length}");
+        assert_eq!(spool.closed.back().map_or(0, |segment| segment.size), expected);
+        spool.append(b"after\n", &[1], 0).unwrap();
+        spool.sync().unwrap();
+        assert_ne!(path_of_active(&spool), path);
+        fs::remove_file(path_of_active(&spool)).unwrap();
+        fs::remove_file(&path).ok();
+    }
+}
+
+#[test]
+fn files_that_somebody_put_into_the_folder_are_none_of_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["5.ndjson", "+0000000000000000005.ndjson", "18446744073709551615.ndjson", "notes.ndjson", "x"] {
+        fs::write(folder.path().join(name), "not whole").unwrap();
+    }
+    let (mut spool, _) = open(folder.path(), 1 << 20);
+    assert!(spool.closed.is_empty());
+    spool.append(b"x\n", &[1], 0).unwrap();
+    spool.sync().unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("5.ndjson")).unwrap(), "not whole");
+}
+
+#[test]
+fn a_settled_file_that_cannot_be_deleted_is_told_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, settled) = open(folder.path(), 400);
+    spool.append(format!("{}\n", "a".repeat(99)).as_bytes(), &[1], 0).unwrap();
+    let first = path_of_active(&spool);
+    spool.append(b"x\n", &[1], 0).unwrap();
+    settled.post(&first, Position(100));
+    // No file can be deleted here by anybody, not even by root.
+    fs::remove_file(&first).unwrap();
+    fs::create_dir(&first).unwrap();
+    assert!(spool.collect().stuck.is_some_and(|why| why.contains(&first.display().to_string())));
+    fs::remove_dir(&first).unwrap();
+    assert_eq!((spool.collect().stuck, spool.bytes), (None, 2));
+}
