@@ -1,6 +1,6 @@
 //! Calls through a proxy of the environment, to an address that only the proxy can find, with an authority of one's own.
-//! Promises that a proxy in the way is named, and that lines wait until it is out of the way.
-//! Leaves which variable counts for which address to the unit tests.
+//! Promises that a proxy in the way is named, that lines wait until it is out of the way, and that wrong certificates are
+//! refused at the start. Leaves which variable counts for which address to the unit tests.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 #![expect(clippy::allow_attributes, reason = "the helpers are shared by suites that need different ones")]
@@ -167,6 +167,35 @@ fn what_is_no_address_of_a_proxy_is_told_and_passed_over() {
     assert_eq!(agent.wait_for("no address of a proxy")["variable"], "HTTPS_PROXY");
     assert_eq!(host.arrived("logs", TEXT.len()), TEXT);
     assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_refused_at_the_start_and_by_check() {
+    let mut host = host(&[]);
+    let file = host.root().join("own.pem");
+    let malformed = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (content, reason) in [
+        (None, "which cannot be read: No such file or directory"),
+        (Some(""), "which holds no certificate that can be used"),
+        (Some("not a certificate"), "which holds no certificate that can be used"),
+        (Some(malformed), "which holds no certificate that can be used"),
+        (Some("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"), "which is damaged"),
+    ] {
+        if let Some(content) = content {
+            std::fs::write(&file, content).unwrap();
+        }
+        host = host.top("caBundle", json!(file));
+        let words = format!("`caBundle` is `{}`, {reason}", file.display());
+        let help = "put certificates in PEM form there, or correct or remove `caBundle`";
+        let mut agent = host.start();
+        assert_eq!(agent.exit_code(), 78, "{content:?}");
+        let log = agent.log_text();
+        assert!(log.contains(&words) && log.contains(help), "{content:?}: {log}");
+        let check = host.program().args(["check", "--config"]).arg(host.configure()).output().unwrap();
+        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert_eq!(check.status.code(), Some(78), "{said}");
+        assert!(said.contains(&words) && said.contains(help), "{said}");
+    }
 }
 
 #[test]

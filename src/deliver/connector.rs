@@ -1,5 +1,5 @@
 //! How calls leave this machine: the SDK's own HTTP client, with its pool, its TLS, and the proxy of the environment.
-//! Promises that certificates which cannot be read are told before anything is sent.
+//! Promises that certificates which cannot be used are told before anything is sent, and never end the process.
 //! Leaves which proxy that is to `proxy`, and credentials to `credentials`.
 
 use super::credentials;
@@ -12,6 +12,9 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 /// How long a TCP connection, with its TLS handshake, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +38,14 @@ pub(super) fn for_keys(settings: &Settings) -> Result<Option<SharedHttpClient>, 
     Ok(Some(credentials::client(secure(proxied, settings)?, plain())))
 }
 
+/// Whether the certificates that the operator adds can be used.
+///
+/// # Errors
+/// When there is no such file, or no certificate in it.
+pub fn prove_certificates(settings: &Settings) -> Result<(), SessionError> {
+    trusted(settings).map(drop)
+}
+
 /// Variables of the environment that should name a proxy and hold no address of one: they have no effect.
 #[must_use]
 pub fn misread_proxies() -> Vec<&'static str> {
@@ -46,7 +57,10 @@ fn secure(proxied: bool, settings: &Settings) -> Result<SharedHttpConnector, Ses
     if proxied {
         builder = builder.proxy_config(ProxyConfig::from_env());
     }
-    let builder = builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls_context(settings)?);
+    let context = TlsContext::builder().with_trust_store(trusted(settings)?).build();
+    // The SDK proves nothing here, and ours is proven: there is no file to blame.
+    let context = context.map_err(|error| unusable("the trust store", String::new(), error.to_string()))?;
+    let builder = builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context);
     Ok(SharedHttpConnector::new(builder.build()))
 }
 
@@ -58,21 +72,74 @@ fn times() -> HttpConnectorSettings {
     HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build()
 }
 
-fn ca_bundle(settings: &Settings) -> Option<PathBuf> {
-    let environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    settings.ca_bundle.clone().or_else(environment)
+/// The operator's own certificates, and what names them.
+fn ca_bundle(settings: &Settings) -> Option<(&'static str, PathBuf)> {
+    let of_environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
+    let configured = settings.ca_bundle.clone().map(|path| ("`caBundle`", path));
+    configured.or_else(|| of_environment().map(|path| ("`AWS_CA_BUNDLE` of the environment", PathBuf::from(path))))
 }
 
 /// The machine's certificates, and those that the operator adds.
-fn tls_context(settings: &Settings) -> Result<TlsContext, SessionError> {
+fn trusted(settings: &Settings) -> Result<TrustStore, SessionError> {
     let mut store = TrustStore::default();
-    let path = ca_bundle(settings);
-    let failed = |reason: String| SessionError::Certificates {
-        path: path.as_deref().map(|path| path.display().to_string()).unwrap_or_default(),
-        reason,
-    };
-    if let Some(path) = &path {
-        store.add_pem_certificate(std::fs::read(path).map_err(|error| failed(error.to_string()))?);
+    let Some((named, path)) = ca_bundle(settings) else { return Ok(store) };
+    let failed = |reason: String| unusable(named, path.display().to_string(), reason);
+    let file = std::fs::read(&path).map_err(|error| failed(format!("which cannot be read: {error}")))?;
+    let (pem, left_out) = usable(&file).map_err(failed)?;
+    if left_out > 0 {
+        tracing::warn!(path = %path.display(), left_out, "certificates of {named} are left out: they are malformed");
     }
-    TlsContext::builder().with_trust_store(store).build().map_err(|error| failed(error.to_string()))
+    store.add_pem_certificate(pem);
+    Ok(store)
+}
+
+/// The certificates of a PEM file that can be used, as PEM, and how many cannot: the SDK would end the process over one.
+fn usable(file: &[u8]) -> Result<(String, usize), String> {
+    let found = CertificateDer::pem_slice_iter(file).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| format!("which is damaged: {error}"))?;
+    let (mut pem, mut left_out) = (String::new(), 0);
+    for certificate in &found {
+        if RootCertStore::empty().add(certificate.clone()).is_err() {
+            left_out += 1;
+            continue;
+        }
+        let text = base64_simd::STANDARD.encode_to_string(certificate);
+        pem.extend(["-----BEGIN CERTIFICATE-----\n", &text, "\n-----END CERTIFICATE-----\n"]);
+    }
+    if pem.is_empty() { Err("which holds no certificate that can be used".to_owned()) } else { Ok((pem, left_out)) }
+}
+
+fn unusable(named: &'static str, path: String, reason: String) -> SessionError {
+    SessionError::Certificates { named, path, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority() -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        rcgen::CertificateParams::default().self_signed(&key).unwrap().pem()
+    }
+
+    fn malformed() -> &'static str {
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    }
+
+    #[test]
+    fn good_certificates_are_kept_and_malformed_ones_beside_them_are_counted() {
+        let (one, other) = (authority(), authority());
+        let (pem, left_out) = usable(format!("# ours\n{one}{}{other}", malformed()).as_bytes()).unwrap();
+        assert_eq!((pem.matches("BEGIN").count(), left_out), (2, 1));
+        assert_eq!(usable(pem.as_bytes()), Ok((pem.clone(), 0)), "what is written can be read");
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_refused_and_ends_nothing() {
+        let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        for file in ["", "hello", malformed(), &key, "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"] {
+            assert!(usable(file.as_bytes()).is_err(), "{file}");
+        }
+        assert!(usable(&[0xff; 100]).is_err());
+    }
 }

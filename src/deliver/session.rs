@@ -101,11 +101,13 @@ pub enum SessionError {
         reason: String,
     },
     /// The file of `caBundle` or `AWS_CA_BUNDLE` cannot be used.
-    #[error("the certificates in `{path}` cannot be used: {reason}; `caBundle` or AWS_CA_BUNDLE names the file")]
+    #[error("{named} is `{path}`, {reason}; put certificates in PEM form there, or correct or remove {named}")]
     Certificates {
+        /// What names it.
+        named: &'static str,
         /// Its path.
         path: String,
-        /// Why not.
+        /// What is wrong with it, as the end of a sentence about it.
         reason: String,
     },
 }
