@@ -51,6 +51,8 @@ pub struct Books {
     pub oldest_unsettled: Gauge,
     /// Files that the flow follows.
     pub files: Gauge,
+    /// How often in a row a file of the flow could not be opened or read: of the one that goes worst, 0 when all can be.
+    pub denials: Gauge,
     /// Records that an option could not work on, whatever became of them.
     pub unprocessed: Gauge,
     /// Lines accepted by the service.

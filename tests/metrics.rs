@@ -241,12 +241,15 @@ fn at_a_stop_everything_is_told_once_more_signed_and_under_the_original_names() 
         ("SecondsBehind", ("Seconds", 0.0)),
         ("RecordsQuarantined", ("Count", 0.0)),
         ("BytesDestroyedUnread", ("Bytes", 0.0)),
+        ("ConsecutiveProcessingErrors", ("Count", 0.0)),
     ]);
     assert_eq!(told, expected);
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     for datum in &data {
         assert_eq!(datum["Dimensions.member.1.Name"], "Destination");
-        assert_eq!(datum["Dimensions.member.1.Value"], format!("DeliveryStream:{STREAM}"));
+        let alone = datum["MetricName"] == "ConsecutiveProcessingErrors";
+        let dimension = if alone { STREAM.to_owned() } else { format!("DeliveryStream:{STREAM}") };
+        assert_eq!(datum["Dimensions.member.1.Value"], dimension);
         assert_eq!(
             (&datum["Dimensions.member.2.Name"], &datum["Dimensions.member.2.Value"]),
             (&"Instance".into(), &name)
@@ -306,6 +309,30 @@ fn the_extremes_told_are_those_of_single_calls_also_of_calls_that_were_not_taken
     let (calls, bytes, least, most) = told("BytesSent");
     assert_eq!((calls, bytes, least), (4.0, (few.len() + many.len()) as f64, Some(0.0)));
     assert!(most > Some(few.len() as f64) && most < Some(many.len() as f64), "{most:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_counts_as_errors_in_a_row_until_it_can() {
+    use std::os::unix::fs::PermissionsExt;
+    let cloudwatch = CloudWatch::start(Act::Take);
+    let host = cloudwatch.host(SOON).unprivileged();
+    let (closed, open) = (host.log("closed.log"), host.log("open.log"));
+    let text = lines(10);
+    std::fs::write(&closed, &text).unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    std::fs::write(&open, &text).unwrap();
+    let mut agent = host.run();
+    let newest = || {
+        let data = cloudwatch.data();
+        let told = data.iter().rfind(|datum| datum["MetricName"] == "ConsecutiveProcessingErrors");
+        told.map(|datum| number(datum, "Maximum"))
+    };
+    host.arrived(STREAM, text.len());
+    until("the other file does not hide it", || newest() >= Some(1.0));
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o644)).unwrap();
+    host.arrived(STREAM, 2 * text.len());
+    until("it is over", || newest() == Some(0.0));
+    assert_eq!(agent.stop(), 0);
 }
 
 #[test]

@@ -5,6 +5,9 @@
 use crate::books::{Books, Calls, Gauge, Spread};
 use std::sync::Arc;
 
+/// How often in a row a file could not be read.
+const CONSECUTIVE_ERRORS: &str = "ConsecutiveProcessingErrors";
+
 /// What a number counts, as CloudWatch spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
@@ -36,27 +39,38 @@ impl Counters {
     }
 }
 
-/// How far a destination is behind.
+/// How far a destination is behind, and whether something cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lag {
     bytes: u64,
     seconds: u64,
+    denials: u64,
 }
 
 impl Lag {
-    /// The sum of the bytes, and the age of the oldest of them at `now`, in milliseconds since 1970.
+    /// The sum of the bytes, the age of the oldest of them at `now`, in milliseconds since 1970, and what goes worst.
     pub(super) fn of(books: &[Arc<Books>], now: u64) -> Self {
         let oldest = books.iter().map(|books| books.oldest_unsettled.value()).filter(|read_at| *read_at > 0).min();
         Self {
             bytes: books.iter().map(|books| books.unsettled.value()).sum(),
             seconds: oldest.map_or(0, |oldest| now.saturating_sub(oldest) / 1000),
+            denials: books.iter().map(|books| books.denials.value()).max().unwrap_or(0),
         }
     }
 }
 
+impl Datum {
+    /// What the dimension says of a destination such as `DeliveryStream:logs`: the Kinesis Agent, whose alarms must go on
+    /// working, names the stream alone for one of its metrics.
+    pub(super) fn dimension<'a>(&self, destination: &'a str) -> &'a str {
+        let bare = destination.split_once(':').map(|(_, stream)| stream);
+        bare.filter(|_| self.name == CONSECUTIVE_ERRORS).unwrap_or(destination)
+    }
+}
+
 /// What happened between two looks: these calls, and what was lost or kept back. The first five are the Kinesis Agent's
-/// own and tell of calls: where there was none, there is nothing to tell. The others are told every period, so that their
-/// absence means that no agent runs.
+/// own, as is the last, and tell of calls: where there was none, there is nothing to tell. The others are told every
+/// period, so that their absence means that no agent runs.
 pub(super) fn data(calls: &Calls, before: &Counters, after: &Counters, lag: Lag) -> Vec<Datum> {
     let added = |counter: fn(&Counters) -> u64| counter(after).saturating_sub(counter(before));
     let of_calls = [
@@ -71,6 +85,7 @@ pub(super) fn data(calls: &Calls, before: &Counters, after: &Counters, lag: Lag)
         ("SecondsBehind", Unit::Seconds, lag.seconds),
         ("RecordsQuarantined", Unit::Count, added(|counters| counters.quarantined_records)),
         ("BytesDestroyedUnread", Unit::Bytes, added(|counters| counters.destroyed)),
+        (CONSECUTIVE_ERRORS, Unit::Count, lag.denials),
     ]
     .map(|(name, unit, number)| (name, unit, Spread::of(number)));
     let all = of_calls.into_iter().filter(|(.., spread)| spread.samples > 0).chain(of_the_period);
@@ -85,20 +100,21 @@ mod tests {
         data(calls, before, after, lag).into_iter().map(|datum| (datum.name, datum.unit, datum.spread)).collect()
     }
 
-    /// The four of a period in which nothing was lost.
-    fn quiet(bytes: u64, seconds: u64) -> [(&'static str, Unit, Spread); 4] {
+    /// The five of a period in which nothing was lost.
+    fn quiet(bytes: u64, seconds: u64) -> [(&'static str, Unit, Spread); 5] {
         [
             ("BytesBehind", Unit::Bytes, Spread::of(bytes)),
             ("SecondsBehind", Unit::Seconds, Spread::of(seconds)),
             ("RecordsQuarantined", Unit::Count, Spread::of(0)),
             ("BytesDestroyedUnread", Unit::Bytes, Spread::of(0)),
+            ("ConsecutiveProcessingErrors", Unit::Count, Spread::of(0)),
         ]
     }
 
     #[test]
     fn without_calls_only_the_lag_and_what_was_lost_is_told() {
         let (none, before) = (Calls::default(), Counters { quarantined_records: 1, destroyed: 500 });
-        assert_eq!(rows(&none, &before, &before, Lag { bytes: 5, seconds: 2 }), quiet(5, 2));
+        assert_eq!(rows(&none, &before, &before, Lag { bytes: 5, seconds: 2, denials: 0 }), quiet(5, 2));
         let after = Counters { quarantined_records: 4, destroyed: 1500 };
         let told = rows(&none, &before, &after, Lag::default());
         assert_eq!(told[2], ("RecordsQuarantined", Unit::Count, Spread::of(3)));
@@ -140,15 +156,27 @@ mod tests {
     }
 
     #[test]
+    fn the_streak_of_errors_has_the_stream_alone_as_its_dimension_and_no_other_metric_has() {
+        let lag = Lag { denials: 7, ..Lag::default() };
+        for datum in data(&Calls::default(), &Counters::default(), &Counters::default(), lag) {
+            let streak = datum.spread == Spread::of(7);
+            assert_eq!(streak, datum.name == "ConsecutiveProcessingErrors");
+            let dimension = if streak { "logs" } else { "KinesisStream:logs" };
+            assert_eq!(datum.dimension("KinesisStream:logs"), dimension, "{}", datum.name);
+        }
+    }
+
+    #[test]
     fn books_of_several_flows_are_summed_and_the_oldest_byte_counts() {
         let books = [Arc::new(Books::default()), Arc::new(Books::default()), Arc::new(Books::default())];
         for (books, (destroyed, unsettled, oldest)) in books.iter().zip([(3, 100, 9_000), (4, 50, 5_500), (0, 0, 0)]) {
             books.destroyed.set(destroyed);
+            books.denials.set(destroyed.saturating_sub(1));
             books.unsettled.set(unsettled);
             books.oldest_unsettled.set(oldest);
         }
         assert_eq!(Counters::of(&books).destroyed, 7);
-        assert_eq!(Lag::of(&books, 10_000), Lag { bytes: 150, seconds: 4 });
+        assert_eq!(Lag::of(&books, 10_000), Lag { bytes: 150, seconds: 4, denials: 3 });
         assert_eq!(Lag::of(&books, 1_000).seconds, 0, "a clock that was put back makes no age");
         assert_eq!(Lag::of(&[], 10_000), Lag::default());
     }
