@@ -157,16 +157,19 @@ impl Stream {
                 "bytes were destroyed before they could be read; keep rotated files longer, or rotate by rename"
             );
         }
+        if let Some(strand) = self.strands.get_mut(&id) {
+            // Told once, however long the flow has no room for what follows.
+            strand.place.size = strand.read;
+        }
+        self.recount(id);
         if !self.say_ended(id) {
             return true;
         }
-        self.lost.retain(|other| *other != id);
         let next = self.by_key.get(&key).copied().filter(|next| *next != id);
+        self.lost.retain(|other| *other != id);
         if let Some(strand) = self.strands.get_mut(&id) {
-            strand.place.size = strand.read;
             strand.standing = Standing::Absent { since: world.now };
         }
-        self.recount(id);
         match next {
             Some(next) => {
                 self.mark_dirty(next);
@@ -287,5 +290,73 @@ impl Stream {
         }
         let forgotten = self.dormant.extract_if(|_, row| row.saved_at < too_old && !row.path.exists());
         self.forgotten.extend(forgotten.map(|(key, _)| key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::Descriptors;
+    use super::super::strand::Place;
+    use super::super::stream::Flow;
+    use super::super::{Input, Outlet, Settings};
+    use super::*;
+    use crate::record::{ChunkPool, FileKey, Fingerprint, Origin};
+    use std::path::Path;
+    use std::time::Instant;
+
+    /// A stream of one flow, after everything that is lost was sought for long enough.
+    fn later() -> (Stream, Outlet, World, Instant) {
+        let settings = Settings {
+            stream: "firehose:s".to_owned(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            initial_position: super::super::InitialPosition::StartOfFile,
+            owned: None,
+        };
+        let (input, outlet) = Input::new("flow", &settings);
+        let before = Instant::now();
+        let world = World {
+            now: before + SEEK_FOR,
+            wall: 1_000_000,
+            pool: ChunkPool::new(1),
+            next_origin: 2,
+            descriptors: Descriptors::new(),
+        };
+        (Stream::new(settings.stream, vec![Flow::from(input)]), outlet, world, before)
+    }
+
+    fn strand(path: &str, inode: u64, role: Role, size: u64, at: Instant) -> Strand {
+        let key = FileKey { device: 1, inode, born: 1 };
+        let place = Place { key, path: Path::new(path).into(), size, changed: 1, packing: None, link: false };
+        Strand::new(0, role, place, 0, at)
+    }
+
+    /// A log that was truncated when so much of it had been read; what it holds now follows at its place.
+    fn truncated(stream: &mut Stream, size: u64, read: u64, at: Instant) -> Id {
+        let mut lost = strand("/l/a.log", 7, Role::Log, size, at);
+        lost.standing = Standing::Lost { since: at, sought: true };
+        lost.origin = Some(Origin::new(1));
+        lost.advance(read, Fingerprint { length: 1, hash: 1 }, at);
+        let id = stream.insert(lost);
+        stream.by_origin.insert(Origin::new(1), id);
+        stream.lose(id);
+        stream.insert(strand("/l/a.log", 7, Role::Log, 0, at));
+        id
+    }
+
+    #[test]
+    fn what_was_destroyed_is_counted_once_however_long_the_flow_has_no_room() {
+        let (mut stream, mut outlet, mut world, at) = later();
+        let id = truncated(&mut stream, 100, 40, at);
+        let takes_the_slot = Arrival::Ended { origin: Origin::new(9) };
+        stream.flows[0].arrivals.as_ref().unwrap().try_send(takes_the_slot).unwrap();
+        for _ in 0..3 {
+            stream.tick(&mut world);
+            assert_eq!((outlet.books.destroyed.value(), stream.strands.contains_key(&id)), (60, true));
+        }
+        outlet.arrivals.try_recv().unwrap();
+        stream.tick(&mut world);
+        assert_eq!((outlet.books.destroyed.value(), stream.strands.contains_key(&id)), (60, false));
+        assert!(matches!(outlet.arrivals.try_recv(), Ok(Arrival::Ended { origin }) if origin == Origin::new(1)));
     }
 }
