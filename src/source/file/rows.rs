@@ -166,6 +166,9 @@ impl Stream {
             return true;
         }
         let next = self.by_key.get(&key).copied().filter(|next| *next != id);
+        if next.is_some() && !self.is_settled_for_copies(id) {
+            return true;
+        }
         self.lost.retain(|other| *other != id);
         if let Some(strand) = self.strands.get_mut(&id) {
             strand.standing = Standing::Absent { since: world.now };
@@ -179,6 +182,13 @@ impl Stream {
             None => self.mark_dirty(id),
         }
         false
+    }
+
+    /// Whether no copy's row waits for this strand. While one does the strand must stay: without it nobody would know when
+    /// what was read is settled, and until then the copy may be all that is left of it.
+    fn is_settled_for_copies(&self, id: Id) -> bool {
+        let settled = self.strands.get(&id).is_none_or(|strand| strand.settled >= strand.read);
+        settled || !self.strands.values().any(|strand| strand.copy_of == Some(id))
     }
 
     /// Whether a rotation of the same length was taken for a new file after this one was first seen.
@@ -358,5 +368,30 @@ mod tests {
         stream.tick(&mut world);
         assert_eq!((outlet.books.destroyed.value(), stream.strands.contains_key(&id)), (60, false));
         assert!(matches!(outlet.arrivals.try_recv(), Ok(Arrival::Ended { origin }) if origin == Origin::new(1)));
+    }
+
+    #[test]
+    fn a_copy_is_not_done_with_before_the_original_that_lost_its_place_is_settled() {
+        let (mut stream, outlet, mut world, at) = later();
+        let original = truncated(&mut stream, 100, 100, at);
+        let copy = stream.insert(strand("/l/a.log.1", 8, Role::Twin, 90, at));
+        stream.note_copy(copy, original, 90, b"the end");
+        stream.mark_dirty(copy);
+        let rows_of_the_copy = |stream: &mut Stream| {
+            let mut update = CheckpointUpdate::default();
+            stream.collect_rows(1, &mut update);
+            update.positions.iter().filter(|row| row.file.inode == 8).map(|row| row.position).collect::<Vec<_>>()
+        };
+        for settled in [50, 89] {
+            outlet.watermarks.post(Origin::new(1), Position(settled));
+            stream.take_watermarks();
+            stream.tick(&mut world);
+            assert_eq!(rows_of_the_copy(&mut stream), [], "{settled} of 100 are settled");
+        }
+        outlet.watermarks.post(Origin::new(1), Position(100));
+        stream.take_watermarks();
+        assert_eq!(rows_of_the_copy(&mut stream), [Position(90)]);
+        stream.tick(&mut world);
+        assert!(!stream.strands.contains_key(&original), "nothing waits for it any more");
     }
 }
