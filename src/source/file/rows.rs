@@ -44,14 +44,13 @@ impl Stream {
         for flow in &self.flows {
             flow.books.unsettled.set(flow.lag);
         }
-        if self.flows.iter().any(|flow| flow.settings.owned.is_some()) {
-            self.tell_owners();
-        }
+        self.tell_owners();
     }
 
     /// Tells how far files are settled that belong to the agent itself, once their content is known to be theirs.
     fn tell_owners(&self) {
-        for strand in self.strands.values().filter(|strand| strand.confirmed && strand.settled > 0) {
+        let owned = self.owned.iter().filter_map(|id| self.strands.get(id));
+        for strand in owned.filter(|strand| strand.confirmed && strand.settled > 0) {
             if let Some(owner) = &self.flows[strand.flow].settings.owned {
                 owner.post(&strand.place.path, Position(strand.settled));
             }
