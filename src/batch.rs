@@ -6,6 +6,8 @@
 mod body;
 /// The bytes of a full record made smaller; the choice of compressor stays in this one file.
 mod compress;
+/// The packer's side of lines that are a record each.
+mod each;
 /// The wire form of `PutRecordBatch` and its limits.
 pub mod firehose;
 /// Where a record's partition key comes from.
@@ -225,56 +227,6 @@ impl Packer {
             self.claims.push(Some(claim));
         }
         before
-    }
-
-    /// How many bytes of whole lines it takes that are all to be records of their own, for [`Packer::append_each`]; 0
-    /// also where records are not as plain as that.
-    #[must_use]
-    pub fn space_for_each(&self) -> usize {
-        let plain = self.line_limit == 1 && self.compressor.is_none() && self.keyed.is_none();
-        if plain && self.count < self.settings.max_records { self.settings.max_bytes - self.payload } else { 0 }
-    }
-
-    /// Adds as many of these lines as it takes records, each as one, and returns how many bytes they are. Every line ends
-    /// in a newline and is not longer than a record may be. `claim` is asked for one claim for all of them, with a part
-    /// for each; it is told how many lines and bytes they are.
-    ///
-    /// # Panics
-    /// When they are none, or more than [`Packer::space_for_each`].
-    pub fn append_each(&mut self, lines: &[u8], read_at: Instant, claim: impl FnOnce(usize, usize) -> Claim) -> usize {
-        assert!(!lines.is_empty() && lines.len() <= self.space_for_each(), "lines were put where no space is");
-        assert!(self.open.bytes == 0, "a record is open");
-        let most = self.settings.max_records - self.count;
-        let (claims_end, step) = (self.claims.len() + 1, self.settings.form.billing_step());
-        let (mut start, mut count) = (0, 0);
-        for newline in memchr::memchr_iter(b'\n', lines).take(most) {
-            let line = &lines[start..=newline];
-            self.body.whole_record(line);
-            let wire = self.body.last_record();
-            self.records.push(Record {
-                wire_start: wire.start,
-                wire_end: wire.end,
-                parts: 1,
-                payload: line.len(),
-                billed: (line.len().div_ceil(step) * step) as u64,
-                input: line.len() as u64,
-                lines: 1,
-                attempts: 0,
-                claims_end,
-                joined: count > 0,
-                taken: false,
-            });
-            count += 1;
-            start = newline + 1;
-        }
-        let claim = claim(count, start);
-        assert!(claim.receipt.parts() as usize == count, "each record settles a part");
-        self.claims.push(Some(claim));
-        self.open.claims_from = claims_end;
-        self.count += count;
-        self.payload += start;
-        self.age(read_at);
-        start
     }
 
     /// Whether the open record has as many lines as a record may have.

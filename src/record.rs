@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{Add, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One ordered sequence of input: a file by identity, one truncation of it. The number is made up
 /// at every start of the process and never used again within it.
@@ -389,9 +389,30 @@ pub struct CheckpointUpdate {
     pub started: Vec<(String, String)>,
 }
 
+/// The least time between two saves in a process that lives so long already: short at first, `usual` soon after. One that
+/// is killed again and again shortly after its start would else never save what it got done, and do it again for ever.
+#[must_use]
+pub fn pace_of_saving(alive: Duration, usual: Duration) -> Duration {
+    const FIRST: Duration = Duration::from_millis(20);
+    (alive / 2).clamp(FIRST.min(usual), usual)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn saves_come_quickly_at_first_and_at_the_usual_pace_soon() {
+        let usual = Duration::from_secs(1);
+        let (mut alive, mut saves) = (Duration::ZERO, Vec::new());
+        while alive < Duration::from_secs(10) {
+            alive += pace_of_saving(alive, usual);
+            saves.push(alive.as_millis());
+        }
+        assert_eq!(saves[..6], [20, 40, 60, 90, 135, 202]);
+        assert!(saves.len() < 24, "{saves:?}");
+        assert_eq!(pace_of_saving(alive, usual), usual);
+    }
 
     #[test]
     fn a_pool_lends_no_more_than_its_capacity_and_lends_again_what_came_back() {

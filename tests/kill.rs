@@ -90,6 +90,7 @@ fn scenario(name: &str, rotation: Rotation, pattern: &str) {
         if kill == 0 {
             // A file that is renamed beyond the pattern before its first row is on disk was never known to anybody.
             until_first_rows(&host, &sink);
+            writers.let_rotate();
         }
         let life = match random.u32(..10) {
             0..3 => random.u64(..100),

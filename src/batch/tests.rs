@@ -257,6 +257,35 @@ fn a_batch_of_some_records_alone_keeps_their_order_keys_and_claims() {
     assert_eq!((some.count(), some.take_all_claims().count()), (2, 2));
 }
 
+#[test]
+fn a_run_of_lines_becomes_the_same_records_as_its_lines_one_by_one() {
+    let settings = Settings { aggregated_record_bytes: None, max_records: 7, ..settings() };
+    let lines: Vec<_> = (0..20).map(|number| line(1 + number * 37 % 11, b'a' + number as u8)).collect();
+    let one_by_one = pack(&mut packer(settings.clone()), &lines, Instant::now());
+    let (mut packer, text, mut at) = (packer(settings), lines.concat(), 0);
+    let mut runs: Vec<Sealed> = Vec::new();
+    while at < text.len() {
+        at += packer.append_each(&text[at..], Instant::now(), |count, bytes| Claim {
+            receipt: Receipt::new(Origin::new(1), at as u64, count as u32),
+            start: Position(at as u64),
+            end: Position((at + bytes) as u64),
+        });
+        runs.extend(packer.seal().into_iter().flatten());
+    }
+    assert_eq!(runs.iter().map(Sealed::count).collect::<Vec<_>>(), [7, 7, 6]);
+    for (run, single) in runs.iter().zip(&one_by_one) {
+        assert_eq!(run.body(), single.body());
+        for index in 0..run.count() {
+            assert_eq!(run.extents_of(index), single.extents_of(index));
+            let plain = |sealed: &Sealed| {
+                let Record { parts, payload, billed, input, lines, attempts, .. } = sealed.records()[index];
+                (parts, payload, billed, input, lines, attempts)
+            };
+            assert_eq!(plain(run), plain(single));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

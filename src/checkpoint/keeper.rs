@@ -1,14 +1,14 @@
-//! The thread that owns the store: collects updates, writes at most one transaction a second.
+//! The thread that owns the store: collects updates, writes about one transaction a second.
 //! Promises that posting never waits for the disk, and that a failed write is tried again and not forgotten.
 //! Leaves the format to the store, and what an old checkpoint costs to the operator's judgement.
 
 use super::{Error, Store, pending::Pending};
-use crate::record::CheckpointUpdate;
+use crate::record::{CheckpointUpdate, pace_of_saving};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Least time between two transactions, and between two attempts.
+/// Least time between two transactions, and between two attempts; less soon after the start.
 const PACE: Duration = Duration::from_secs(1);
 /// So often the last write is tried while stopping.
 const LAST_ATTEMPTS: u32 = 3;
@@ -123,7 +123,7 @@ impl Keeper {
 }
 
 fn keep(poster: &Poster, mut store: Store) -> Result<(), Error> {
-    let mut failed_stopping = 0;
+    let (begun, mut failed_stopping) = (Instant::now(), 0);
     while let Some((taken, stopping)) = wait(poster) {
         let result = store.write(&taken);
         note(poster, taken, &result);
@@ -136,7 +136,7 @@ fn keep(poster: &Poster, mut store: Store) -> Result<(), Error> {
                 }
                 std::thread::sleep(LAST_PACE);
             }
-            _ => pause(poster),
+            _ => pause(poster, pace_of_saving(begun.elapsed(), PACE)),
         }
     }
     Ok(())
@@ -151,8 +151,8 @@ fn wait(poster: &Poster) -> Option<(Pending, bool)> {
 }
 
 /// Lets the pace go by; a stop cuts it short.
-fn pause(poster: &Poster) {
-    let waited = poster.shared.changed.wait_timeout_while(poster.lock(), PACE, |state| !state.stopping);
+fn pause(poster: &Poster, pace: Duration) {
+    let waited = poster.shared.changed.wait_timeout_while(poster.lock(), pace, |state| !state.stopping);
     drop(waited.unwrap_or_else(PoisonError::into_inner));
 }
 

@@ -32,13 +32,16 @@ pub(crate) enum Rotation {
 /// The running writers.
 pub(crate) struct Writers {
     stop: Arc<AtomicBool>,
+    may_rotate: Arc<AtomicBool>,
     rotations: Arc<AtomicU64>,
     threads: std::cell::RefCell<Vec<JoinHandle<u64>>>,
 }
 
 impl Writers {
+    /// They write from now on, and rotate once that is allowed: what is rotated away before anybody looked for the very
+    /// first time is nobody's.
     pub(crate) fn start(folder: &Path, count: usize, rotation: Rotation, seed: u64, sink: Arc<Sink>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, may_rotate) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let rotations = Arc::new(AtomicU64::new(0));
         let threads = (0..count).map(|index| {
             let writer = Writer {
@@ -51,11 +54,16 @@ impl Writers {
                 rotated: VecDeque::new(),
                 sink: sink.clone(),
             };
-            let (stop, rotations) = (stop.clone(), rotations.clone());
-            std::thread::spawn(move || writer.run(&stop, &rotations))
+            let (stop, may_rotate, rotations) = (stop.clone(), may_rotate.clone(), rotations.clone());
+            std::thread::spawn(move || writer.run(&stop, &may_rotate, &rotations))
         });
         let threads = std::cell::RefCell::new(threads.collect());
-        Self { stop, rotations, threads }
+        Self { stop, may_rotate, rotations, threads }
+    }
+
+    /// From now on files are rotated.
+    pub(crate) fn let_rotate(&self) {
+        self.may_rotate.store(true, Ordering::Relaxed);
     }
 
     /// No more lines; returns how many each has written.
@@ -84,7 +92,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, stop: &AtomicBool, rotations: &AtomicU64) -> u64 {
+    fn run(mut self, stop: &AtomicBool, may_rotate: &AtomicBool, rotations: &AtomicU64) -> u64 {
         let mut file = self.open();
         let mut begun = self.number;
         while !stop.load(Ordering::Relaxed) {
@@ -94,7 +102,7 @@ impl Writer {
                 std::thread::sleep(Duration::from_millis(self.random.u64(1..25)));
             }
             self.delete_delivered();
-            if self.rotation != Rotation::None {
+            if self.rotation != Rotation::None && may_rotate.load(Ordering::Relaxed) {
                 self.rotate(&mut file, &mut begun);
                 rotations.fetch_add(1, Ordering::Relaxed);
             }

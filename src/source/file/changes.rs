@@ -35,8 +35,9 @@ impl Stream {
         let resized = strand.place.size != status.size;
         let changed = strand.place.changed != status.changed;
         let as_saved = std::mem::take(&mut strand.as_saved);
+        strand.seen_at(world.wall);
         if !resized && !changed {
-            strand.looked = world.wall;
+            strand.holds_its_content();
             // Thousands of files need not be opened at a start. A change in the last moments before the row was made
             // could bear the same time stamp, so such a file is looked into all the same.
             let quiet = strand.saved_at.saturating_mul(1_000_000) > strand.place.changed + STAMPS_APART;
@@ -88,7 +89,8 @@ impl Stream {
     pub(super) fn add_candidate(&mut self, flow: usize, place: Place, family: u64, fresh: bool, world: &World) -> Id {
         let role = Role::Candidate { since: world.now, fresh };
         let mut strand = Strand::new(flow, role, place, family, world.now);
-        strand.looked = world.wall;
+        strand.seen_at(world.wall);
+        strand.holds_its_content();
         let id = self.insert(strand);
         self.candidates.push(id);
         self.tick_later(id);
@@ -129,7 +131,8 @@ impl Stream {
         place.look(status);
         self.lose(id);
         let mut next = Strand::new(flow, Role::Candidate { since: world.now, fresh: true }, place, family, world.now);
-        next.looked = world.wall;
+        next.seen_at(world.wall);
+        next.holds_its_content();
         next.after = Some(id);
         let next = self.insert(next);
         self.recount(id);

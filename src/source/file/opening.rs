@@ -27,6 +27,7 @@ impl Stream {
         match world.descriptors.open(&path, world.now) {
             Ok((file, status, slot)) if status.key == key => {
                 let Some(strand) = self.strands.get_mut(&id) else { return Err(Turn::Done) };
+                strand.seen_at(world.wall);
                 strand.source = Some(match strand.place.packing {
                     None => Source::Plain { file, _slot: slot },
                     Some(packing) => match Decoder::new(packing, file) {
@@ -143,7 +144,7 @@ impl Stream {
             match confirm(strand) {
                 Ok(true) => {
                     strand.sure = strand.place.size;
-                    strand.looked = world.wall;
+                    strand.holds_its_content();
                 }
                 Ok(false) => {
                     // What came of it is of no interest here: nothing was read.

@@ -9,7 +9,7 @@ use super::stream::{Flow, Stream, World};
 use super::turns::Turn;
 use super::watch::{Hints, Inbox, Watch};
 use super::{Input, Orders, Save};
-use crate::record::{CheckpointUpdate, ChunkPool, Remembered};
+use crate::record::{CheckpointUpdate, ChunkPool, Remembered, pace_of_saving};
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often time alone is given a chance, while there is something it may change.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How often watermarks are taken, while some are to be expected.
+/// How often watermarks are taken, while some are to be expected; more often soon after the start.
 const ROWS: Duration = Duration::from_millis(500);
 
 /// After something vanished from a folder, the folder itself is looked for after so long.
@@ -66,6 +66,7 @@ struct Rounds {
     inbox: Arc<Inbox>,
     save: Save,
     orders: Arc<Orders>,
+    begun: Instant,
     due: Due,
     /// Until told to stop.
     reading: bool,
@@ -127,6 +128,7 @@ impl Rounds {
             inbox,
             save,
             orders,
+            begun: now,
             due: Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None },
             reading: true,
             folders_cost: Duration::ZERO,
@@ -251,7 +253,7 @@ impl Rounds {
             self.streams.iter_mut().for_each(|stream| stream.tick(&mut self.world));
         }
         if self.due.rows <= now && self.streams.iter().any(Stream::awaits_watermarks) {
-            self.due.rows = now + ROWS;
+            self.due.rows = now + pace_of_saving(now - self.begun, ROWS);
             self.save_rows();
         }
     }
@@ -363,4 +365,72 @@ fn one_turn(stream: &mut Stream, flow: usize, world: &mut World) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Arrival;
+    use crate::source::file::discover::Pattern;
+    use crate::source::file::{InitialPosition, Outlet, Settings};
+    use std::fs;
+    use std::io::Write;
+
+    fn append(path: &Path, text: &str) {
+        fs::File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Everything that was handed over.
+    fn take(outlet: &mut Outlet, text: &mut String) {
+        while let Ok(arrival) = outlet.arrivals.try_recv() {
+            if let Arrival::Read(chunk) = arrival {
+                text.push_str(std::str::from_utf8(&chunk.bytes).unwrap());
+            }
+        }
+    }
+
+    /// On a busy machine a file was rotated twice between two looks, and what was open was read in between. That counted
+    /// as a look at its path: the file that had come and gone meanwhile was taken for one from before, and never read.
+    #[test]
+    fn what_was_rotated_away_between_two_looks_is_found_though_the_open_file_was_read_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let settings = Settings {
+            stream: "firehose:s".to_owned(),
+            include: vec![Pattern::parse(path("w*.log").to_str().unwrap()).unwrap()],
+            exclude: Vec::new(),
+            initial_position: InitialPosition::StartOfFile,
+            owned: None,
+        };
+        let (input, mut outlet) = Input::new("f", &settings);
+        append(&path("w.log"), "one\n");
+        let orders = Arc::new(Orders::default());
+        let save: Save = Box::new(|_| {});
+        let mut rounds = Rounds::begin(vec![input], &Remembered::default(), Input::pool(1), save, orders);
+        let (mut text, deadline) = (String::new(), Instant::now() + Duration::from_secs(30));
+        let mut until = |rounds: &mut Rounds, text: &mut String, expected: &str| {
+            while !text.contains(expected) {
+                assert!(Instant::now() < deadline, "never {expected}, only {text}");
+                rounds.round();
+                take(&mut outlet, text);
+            }
+        };
+        until(&mut rounds, &mut text, "one\n");
+        append(&path("w.log"), "two\n");
+        fs::rename(path("w.log"), path("w.log.2")).unwrap();
+        append(&path("w.log"), "three\n");
+        fs::rename(path("w.log"), path("w.log.1")).unwrap();
+        append(&path("w.log"), "four\n");
+        // A second later, before any look: the turn of the open file.
+        rounds.world.wall = wall_clock() + 1000;
+        let (stream, world) = (&mut rounds.streams[0], &mut rounds.world);
+        let id = *stream.strands.keys().next().unwrap();
+        let strand = stream.strands.get_mut(&id).unwrap();
+        assert!(strand.source.is_some(), "it is open still");
+        strand.place.size = 8;
+        stream.enqueue(id);
+        assert!(one_turn(stream, 0, world));
+        until(&mut rounds, &mut text, "four\n");
+        assert_eq!(text, "one\ntwo\nthree\nfour\n");
+    }
 }

@@ -124,10 +124,13 @@ pub(super) struct Strand {
     /// Up to which loss it was compared with what is lost.
     pub(super) compared: u64,
     /// How often it was tried to unpack it for comparison.
-    pub(super) attempts: u32,
+    pub(super) attempts: u8,
     /// When bytes last came.
     pub(super) touched: Instant,
-    /// When its content was last known to be at its path, in milliseconds since 1970.
+    /// When its path was last seen to lead to its file, in milliseconds since 1970. What is open is read whatever became of
+    /// its path, so reading it proves nothing about that.
+    pub(super) seen: u64,
+    /// When its content was last known to be at its path, in milliseconds since 1970. Invariant: `looked <= seen`.
     pub(super) looked: u64,
     /// When its row was last made, in milliseconds since 1970; 0 without a row.
     pub(super) saved_at: u64,
@@ -166,6 +169,7 @@ impl Strand {
             compared: 0,
             attempts: 0,
             touched: now,
+            seen: 0,
             looked: 0,
             saved_at: 0,
             counted: 0,
@@ -196,9 +200,8 @@ impl Strand {
         strand.evidence = VecDeque::from([(row.frontier_end.0, row.frontier)]);
         strand.confirmed = false;
         strand.as_saved = true;
-        // Only a finished archive is saved without a hash of what stands before its position.
-        strand.finished = packing.is_some() && row.position.0 > 0 && row.frontier.length == 0;
-        strand.looked = row.saved_at;
+        strand.finished = packing.is_some() && is_finished(row);
+        (strand.seen, strand.looked) = (row.saved_at, row.saved_at);
         strand.saved_at = row.saved_at;
         strand
     }
@@ -240,6 +243,16 @@ impl Strand {
             self.evidence.push_back((end, before));
         }
         self.drop_old_boundaries();
+    }
+
+    /// The path leads to the file now.
+    pub(super) const fn seen_at(&mut self, wall: u64) {
+        self.seen = wall;
+    }
+
+    /// The file holds the content now, as it did when its path was last seen to lead to it.
+    pub(super) const fn holds_its_content(&mut self) {
+        self.looked = self.seen;
     }
 
     /// Everything before `position` is settled. Returns whether that is news.
@@ -315,6 +328,7 @@ impl Strand {
         }
         let whole_archive = self.place.packing.is_some() && (self.finished || self.role == Role::Twin);
         let whole_archive = whole_archive && self.settled == self.read;
+        // See `is_finished`.
         let (frontier_end, frontier) =
             if whole_archive { (self.settled.max(1), Fingerprint::default()) } else { settled };
         SavedPosition {
@@ -330,6 +344,12 @@ impl Strand {
             saved_at,
         }
     }
+}
+
+/// Whether an archive's row says that all of it is settled: such a row has a boundary at its position, and no hash for it.
+/// A row of a part may have no hash either, where no read ended before the position; then it has no boundary.
+fn is_finished(row: &SavedPosition) -> bool {
+    row.position > Position::START && row.frontier_end == row.position && row.frontier.length == 0
 }
 
 /// Whether the file begins with the head and holds the bytes before the newest boundary.
@@ -366,6 +386,29 @@ mod tests {
         let row = strand.row("firehose:s", 7);
         assert_eq!((row.position, row.frontier_end, row.frontier.hash), (Position(25), Position(20), 20));
         assert_eq!((strand.lag(), strand.unread()), (75, 70));
+    }
+
+    /// An archive of one read was half delivered when the agent was killed. Its row had no boundary before the position,
+    /// so no hash, and that alone was taken for the sign of an archive that is done: the other half was never sent.
+    #[test]
+    fn an_archive_that_is_settled_in_part_is_not_taken_for_a_finished_one() {
+        let again = |strand: &Strand| {
+            Strand::remembered(&strand.row("firehose:s", 7), 0, Some(Packing::Gzip), 0, Instant::now())
+        };
+        let mut archive = strand();
+        archive.place.packing = Some(Packing::Gzip);
+        archive.advance(60_498, Fingerprint { length: 256, hash: 1 }, Instant::now());
+        archive.settle(4_000);
+        for finished in [false, true] {
+            archive.finished = finished;
+            assert_eq!((again(&archive).finished, again(&archive).read), (false, 4_000));
+            assert!(again(&archive).wants_turn());
+        }
+        archive.settle(60_498);
+        assert!(again(&archive).finished);
+        let mut empty = strand();
+        (empty.place.packing, empty.finished) = (Some(Packing::Gzip), true);
+        assert!(again(&empty).finished, "an archive of nothing");
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Stream {
                 Ok(true) => {
                     strand.confirmed = true;
                     strand.sure = strand.place.size;
-                    strand.looked = world.wall;
+                    strand.holds_its_content();
                     self.enqueue(id);
                     return Turn::Done;
                 }
@@ -249,7 +249,7 @@ impl Stream {
                     info.note_generation(&identity::head_bytes(file)?);
                     strand.info.take_if(|info| info.generation.get().is_some());
                 }
-                strand.looked = world.wall;
+                strand.holds_its_content();
                 strand.advance(start + count as u64, frontier_of(&before, &buffer[buffer.len() - count..]), world.now);
                 strand.place.size = strand.place.size.max(strand.read);
                 count
@@ -285,7 +285,7 @@ impl Stream {
                     }
                 }
                 let count = buffer.len();
-                strand.looked = world.wall;
+                strand.holds_its_content();
                 strand.advance(start + count as u64, frontier_of(&[], buffer), world.now);
                 count
             }

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(super) const SETTLED: Duration = Duration::from_millis(500);
 
 /// How often an archive that does not unpack is tried before only a change makes it worth another try.
-const MOST_ATTEMPTS: u32 = 6;
+const MOST_ATTEMPTS: u8 = 6;
 
 /// An archive being unpacked for comparison.
 pub(super) struct Verify {
