@@ -35,6 +35,7 @@ mod metrics;
 /// The receiving halves of MQTT flows.
 mod receivers;
 
+pub use crate::deliver::connector::prove_certificates;
 pub use destinations::{firehose, kinesis};
 pub use flows::surroundings;
 

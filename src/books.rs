@@ -2,6 +2,11 @@
 //! Promises the balance `read = delivered + pending + filtered + quarantined`, in bytes of input.
 //! Leaves deciding what a byte's fate is to the flow core, and showing it to the telemetry.
 
+/// What calls carried, and what became of it.
+mod calls;
+
+pub use calls::{Calls, CallsToTell, Spread};
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One number that a single owner writes and others read; no ordering between numbers is promised.
@@ -46,6 +51,8 @@ pub struct Books {
     pub oldest_unsettled: Gauge,
     /// Files that the flow follows.
     pub files: Gauge,
+    /// How often in a row a file of the flow could not be opened or read: of the one that goes worst, 0 when all can be.
+    pub denials: Gauge,
     /// Records that an option could not work on, whatever became of them.
     pub unprocessed: Gauge,
     /// Lines accepted by the service.
@@ -54,12 +61,8 @@ pub struct Books {
     pub records: Gauge,
     /// Calls answered, whatever the answer.
     pub calls: Gauge,
-    /// Calls of those that failed as a whole.
-    pub failed_calls: Gauge,
-    /// Records in the calls answered; one that is sent twice counts twice.
-    pub attempts: Gauge,
-    /// Records that the service refused one by one in calls that it accepted.
-    pub refused: Gauge,
+    /// What these carried, since somebody last took it; nobody need.
+    pub answered: CallsToTell,
     /// Records kept in the quarantine.
     pub quarantined_records: Gauge,
     /// Records that had to be sent again.
@@ -68,8 +71,6 @@ pub struct Books {
     pub possibly_duplicated: Gauge,
     /// Bytes that the service bills: each accepted record rounded up to 5 KiB.
     pub billed: Gauge,
-    /// Bytes of accepted records before base64 (compressed, where the flow compresses).
-    pub payload: Gauge,
     /// Grows whenever the flow gets on, for the watchdog.
     pub progress: Gauge,
     /// 1 while the flow has nothing to do, for the watchdog.

@@ -6,6 +6,8 @@
 mod caller;
 /// PutMetricData with the SDK's credentials, signature and connections.
 pub mod cloudwatch;
+/// How calls leave this machine: certificates, proxy, connections.
+pub mod connector;
 /// As whom to call.
 pub mod credentials;
 /// What each failure means, and what the operator can do about it.
@@ -18,6 +20,8 @@ mod identity;
 pub mod kinesis;
 /// How fast a stream may be fed: fixed limits, and one that follows the service's complaints.
 pub mod pace;
+/// The proxy on the way.
+mod proxy;
 /// Files of records that were given up on purpose.
 pub mod quarantine;
 /// How long to wait before the next attempt.

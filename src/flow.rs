@@ -213,7 +213,8 @@ impl<S: Service> Flow<S> {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let answered = self.core.take_answered();
         let Tally {
             delivered,
             filtered,
@@ -221,12 +222,8 @@ impl<S: Service> Flow<S> {
             unprocessed,
             lines,
             records,
-            payload,
             billed,
             calls,
-            failed_calls,
-            attempts,
-            refused,
             quarantined_records,
             retried,
             ..
@@ -238,12 +235,9 @@ impl<S: Service> Flow<S> {
         books.unprocessed.set(unprocessed);
         books.lines.set(lines);
         books.records.set(records);
-        books.payload.set(payload);
         books.billed.set(billed);
         books.calls.set(calls);
-        books.failed_calls.set(failed_calls);
-        books.attempts.set(attempts);
-        books.refused.set(refused);
+        books.answered.add(&answered);
         books.quarantined_records.set(quarantined_records);
         books.retried.set(retried);
         books.possibly_duplicated.set(self.core.tally().possibly_duplicated);

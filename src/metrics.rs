@@ -11,14 +11,14 @@ mod form;
 
 use self::condition::Condition;
 use self::data::{Counters, Lag};
-use crate::books::Books;
+use crate::books::{Books, Calls};
 use crate::deliver::cloudwatch::{CloudWatch, NotTaken};
 use crate::telemetry::clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Destinations in one call: with 9 data each, less than half of the 1,000 data that a call may hold, and far from 1 MB.
+/// Destinations in one call: with 10 data each, half of the 1,000 data that a call may hold, and far from 1 MB.
 const DESTINATIONS_PER_CALL: usize = 50;
 
 /// What is sent and how often.
@@ -50,6 +50,8 @@ struct Destination {
     books: Vec<Arc<Books>>,
     /// As they stood when CloudWatch last took them.
     taken: Counters,
+    /// Calls that CloudWatch has not taken.
+    untold: Calls,
 }
 
 impl Metrics {
@@ -65,7 +67,10 @@ impl Metrics {
         for (name, books) in flows {
             match destinations.iter_mut().find(|destination| destination.name == name) {
                 Some(known) => known.books.push(books),
-                None => destinations.push(Destination { name, books: vec![books], taken: Counters::default() }),
+                None => {
+                    let (taken, untold) = Default::default();
+                    destinations.push(Destination { name, books: vec![books], taken, untold });
+                }
             }
         }
         Self { namespace: namespace.to_owned(), instance, destinations }
@@ -111,16 +116,21 @@ impl Metrics {
             let counted: Vec<Counters> = destinations.iter().map(|each| Counters::of(&each.books)).collect();
             let mut form = form::begin(namespace);
             let mut number = 0;
-            for (destination, counters) in destinations.iter().zip(&counted) {
-                for datum in data::data(&destination.taken, counters, Lag::of(&destination.books, now)) {
+            for (destination, counters) in destinations.iter_mut().zip(&counted) {
+                for books in &destination.books {
+                    destination.untold.add(&books.answered.take());
+                }
+                let Destination { untold, taken, .. } = &*destination;
+                for datum in data::data(untold, taken, counters, Lag::of(&destination.books, now)) {
                     number += 1;
-                    form::add(&mut form, number, &datum, &destination.name, instance);
+                    form::add(&mut form, number, &datum, datum.dimension(&destination.name), instance);
                 }
             }
             to.put(form).await?;
             // Only now: what was not taken is part of what is sent next.
             for (destination, counters) in destinations.iter_mut().zip(counted) {
                 destination.taken = counters;
+                destination.untold = Calls::default();
             }
         }
         Ok(())

@@ -8,6 +8,7 @@
 //! gives the same history. `SIMULATION_SEED=n` runs one world again, `SIMULATION_WORLDS=n` runs more of them.
 
 use datalake_agent::batch::{self, Compression, Form, PartitionKey, kinesis};
+use datalake_agent::books::{Calls, Spread};
 use datalake_agent::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, pace};
 use datalake_agent::flow::budget::{Budget, Lease};
 use datalake_agent::flow::core::{Action, BatchId, Core, Input, Settings};
@@ -342,7 +343,13 @@ impl World {
                 }
             }
         };
+        let told = told_of(&records, &answer);
         self.step(Input::Answered(id, answer));
+        let answered = self.core.take_answered();
+        match told {
+            Some(told) => assert_eq!(answered, told, "one answer, one call to tell of"),
+            None => assert_eq!(answered.attempts, Spread::of(records.len() as u64)),
+        }
     }
 
     /// The quarantine keeps a record, or cannot.
@@ -630,6 +637,20 @@ fn seeds() -> Vec<u64> {
     match number("SIMULATION_SEED") {
         Some(seed) => vec![seed],
         None => (0..number("SIMULATION_WORLDS").unwrap_or(200)).collect(),
+    }
+}
+
+/// What is to be told of this call; `None` where records may have parts, of which not all were accepted.
+fn told_of(records: &[Sent], answer: &Answer) -> Option<Calls> {
+    let attempts = Spread::of(records.len() as u64);
+    let (failed, nothing) = (Spread::of(1), Spread::of(0));
+    match answer {
+        Answer::Accepted => {
+            let payload = Spread::of(records.iter().map(|record| (record.key.len() + record.data.len()) as u64).sum());
+            Some(Calls { attempts, accepted: attempts, refused: nothing, payload, failed: nothing })
+        }
+        Answer::PerRecord(_) => None,
+        Answer::Failed(_) => Some(Calls { attempts, accepted: nothing, payload: nothing, failed, ..Calls::default() }),
     }
 }
 

@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use host::{Host, until};
+use local_lake::Fault;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -225,6 +226,11 @@ fn at_a_stop_everything_is_told_once_more_signed_and_under_the_original_names() 
         .map(|datum| (datum["MetricName"].as_str(), (datum["Unit"].as_str(), number(datum, "Sum"))))
         .collect();
     let records = host.lake.records(STREAM).len() as f64;
+    assert_eq!(host.lake.stats().calls, 1, "one call: its numbers are sum and extremes at once");
+    for datum in &data {
+        let [sum, minimum, maximum] = ["Sum", "Minimum", "Maximum"].map(|statistic| number(datum, statistic));
+        assert_eq!((number(datum, "SampleCount"), minimum, maximum), (1.0, sum, sum), "{datum:?}");
+    }
     let expected = BTreeMap::from([
         ("RecordSendAttempts", ("Count", records)),
         ("RecordsSent", ("Count", records)),
@@ -235,12 +241,15 @@ fn at_a_stop_everything_is_told_once_more_signed_and_under_the_original_names() 
         ("SecondsBehind", ("Seconds", 0.0)),
         ("RecordsQuarantined", ("Count", 0.0)),
         ("BytesDestroyedUnread", ("Bytes", 0.0)),
+        ("ConsecutiveProcessingErrors", ("Count", 0.0)),
     ]);
     assert_eq!(told, expected);
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     for datum in &data {
         assert_eq!(datum["Dimensions.member.1.Name"], "Destination");
-        assert_eq!(datum["Dimensions.member.1.Value"], format!("DeliveryStream:{STREAM}"));
+        let alone = datum["MetricName"] == "ConsecutiveProcessingErrors";
+        let dimension = if alone { STREAM.to_owned() } else { format!("DeliveryStream:{STREAM}") };
+        assert_eq!(datum["Dimensions.member.1.Value"], dimension);
         assert_eq!(
             (&datum["Dimensions.member.2.Name"], &datum["Dimensions.member.2.Value"]),
             (&"Instance".into(), &name)
@@ -262,6 +271,68 @@ fn what_is_told_period_by_period_adds_up_to_what_was_delivered() {
     assert_eq!(cloudwatch.sum("BytesSent"), 2.0 * text.len() as f64);
     assert_eq!(cloudwatch.sum("RecordsSent"), host.lake.records(STREAM).len() as f64);
     assert!(agent.logged("CloudWatch").is_empty(), "what goes well is not worth a line");
+}
+
+#[test]
+fn the_extremes_told_are_those_of_single_calls_also_of_calls_that_were_not_taken_at_first() {
+    let cloudwatch = CloudWatch::start(Act::Deny);
+    // Each line is a record, so that calls carry as many records as there were lines to read.
+    let keys = json!({"aggregatedRecordSizeBytes": 0});
+    let host = cloudwatch.host(SOON).without_flows().flow("*.log", STREAM, keys);
+    let (few, many) = (lines(3), lines(40));
+    std::fs::write(host.log("a.log"), &few).unwrap();
+    let mut agent = host.run();
+    host.arrived(STREAM, few.len());
+    let denied = || *cloudwatch.denied.lock().unwrap();
+    let before = denied();
+    until("the first call was refused by CloudWatch", || denied() >= before + 2);
+    host.lake.faults().next([Fault::Throttle, Fault::Partial { indices: vec![0, 2, 4, 6] }]);
+    std::fs::write(host.log("b.log"), &many).unwrap();
+    host.arrived(STREAM, few.len() + many.len());
+    *cloudwatch.act.lock().unwrap() = Act::Take;
+    let told = |metric: &str| {
+        let mut data = cloudwatch.data();
+        data.retain(|datum| datum["MetricName"] == metric);
+        let numbers = |statistic: &str| data.iter().map(|datum| number(datum, statistic)).collect::<Vec<_>>();
+        let least = numbers("Minimum").into_iter().reduce(f64::min);
+        let most = numbers("Maximum").into_iter().reduce(f64::max);
+        let sum = |statistic: &str| numbers(statistic).into_iter().sum::<f64>();
+        (sum("SampleCount"), sum("Sum"), least, most)
+    };
+    until("all is told", || told("RecordsSent").1 >= 43.0);
+    assert_eq!(agent.stop(), 0);
+    // Accepted, throttled, partly refused, the rest: 3, 40, 40 and 4 records.
+    assert_eq!(told("RecordSendAttempts"), (4.0, 87.0, Some(3.0), Some(40.0)));
+    assert_eq!(told("RecordsSent"), (4.0, 43.0, Some(0.0), Some(36.0)));
+    assert_eq!(told("RecordSendErrors"), (3.0, 4.0, Some(0.0), Some(4.0)));
+    assert_eq!(told("ServiceErrors"), (4.0, 1.0, Some(0.0), Some(1.0)));
+    let (calls, bytes, least, most) = told("BytesSent");
+    assert_eq!((calls, bytes, least), (4.0, (few.len() + many.len()) as f64, Some(0.0)));
+    assert!(most > Some(few.len() as f64) && most < Some(many.len() as f64), "{most:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_counts_as_errors_in_a_row_until_it_can() {
+    use std::os::unix::fs::PermissionsExt;
+    let cloudwatch = CloudWatch::start(Act::Take);
+    let host = cloudwatch.host(SOON).unprivileged();
+    let (closed, open) = (host.log("closed.log"), host.log("open.log"));
+    let text = lines(10);
+    std::fs::write(&closed, &text).unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    std::fs::write(&open, &text).unwrap();
+    let mut agent = host.run();
+    let newest = || {
+        let data = cloudwatch.data();
+        let told = data.iter().rfind(|datum| datum["MetricName"] == "ConsecutiveProcessingErrors");
+        told.map(|datum| number(datum, "Maximum"))
+    };
+    host.arrived(STREAM, text.len());
+    until("the other file does not hide it", || newest() >= Some(1.0));
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o644)).unwrap();
+    host.arrived(STREAM, 2 * text.len());
+    until("it is over", || newest() == Some(0.0));
+    assert_eq!(agent.stop(), 0);
 }
 
 #[test]

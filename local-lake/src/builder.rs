@@ -39,6 +39,7 @@ pub struct Builder {
     faults: FaultPlan,
     tls: bool,
     certificate_file: Option<PathBuf>,
+    host_names: Vec<String>,
     credentials: Option<Credentials>,
     streams: Option<BTreeSet<String>>,
     counted: CountedBytes,
@@ -61,6 +62,7 @@ impl Default for Builder {
             faults: FaultPlan::default(),
             tls: false,
             certificate_file: None,
+            host_names: Vec::new(),
             credentials: None,
             streams: None,
             counted: CountedBytes::Raw,
@@ -117,6 +119,14 @@ impl Builder {
     #[must_use]
     pub fn certificate_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.certificate_file = Some(file.into());
+        self
+    }
+
+    /// Names that the certificate holds beside `localhost` and the addresses of loopback, for whoever reaches the lake by
+    /// another way; none unless told otherwise.
+    #[must_use]
+    pub fn host_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.host_names = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -244,7 +254,7 @@ impl Builder {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let certificate_path = self.tls.then(|| self.certificate_place(address));
-        let tls = certificate_path.as_deref().map(tls::acceptor).transpose()?;
+        let tls = certificate_path.as_deref().map(|file| tls::acceptor(file, &self.host_names)).transpose()?;
         let shared = Arc::new(Shared {
             faults,
             signatures: Signatures { credentials: self.credentials },

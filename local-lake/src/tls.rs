@@ -1,5 +1,5 @@
 //! TLS on loopback: an authority and a certificate made at start, the authority written to a PEM file.
-//! Promises a certificate for `localhost`, 127.0.0.1 and ::1 that a client trusts with nothing but that file.
+//! Promises a certificate for `localhost`, 127.0.0.1, ::1 and the given names that a client trusts with nothing but that file.
 //! Leaves the private keys in memory: they end with the process.
 
 use std::io;
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 ///
 /// # Errors
 /// The file could not be written, or the making failed.
-pub(crate) fn acceptor(file: &Path) -> io::Result<TlsAcceptor> {
+pub(crate) fn acceptor(file: &Path, more_names: &[String]) -> io::Result<TlsAcceptor> {
     let authority_key = KeyPair::generate().map_err(io::Error::other)?;
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "local-lake authority of this run");
@@ -25,7 +25,8 @@ pub(crate) fn acceptor(file: &Path) -> io::Result<TlsAcceptor> {
     let issuer = Issuer::new(authority, authority_key);
 
     let key = KeyPair::generate().map_err(io::Error::other)?;
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    names.extend_from_slice(more_names);
     let mut server = CertificateParams::new(names).map_err(io::Error::other)?;
     server.distinguished_name.push(DnType::CommonName, "local-lake");
     let certificate = server.signed_by(&key, &issuer).map_err(io::Error::other)?;

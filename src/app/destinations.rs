@@ -6,6 +6,7 @@ use crate::batch::Form;
 use crate::batch::kinesis::RECORD_BYTES;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::Destination;
+use crate::deliver::connector;
 use crate::deliver::firehose::Firehose;
 use crate::deliver::kinesis::Kinesis;
 use crate::deliver::session::{self, Session, SessionError, Target};
@@ -50,6 +51,12 @@ impl<T: Clone> Shared<T> {
 
 /// The destination of each flow, in the order of the plan.
 pub(super) async fn connect(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
+    for variable in connector::misread_proxies() {
+        tracing::warn!(
+            variable,
+            "no address of a proxy, so none is used; write http://HOST:PORT, or remove the variable"
+        );
+    }
     let (mut firehose, mut kinesis) =
         (Shared::new(Target::Firehose, Firehose::new), Shared::new(Target::Kinesis, Kinesis::new));
     let mut destinations = Vec::with_capacity(plan.flows.len());

@@ -1,7 +1,8 @@
 //! `datalake-agent check`: says whether a configuration can run, and what it would do.
 //! Promises to touch nothing but the files it reads, and to say the same as a start would.
-//! Leaves the judgement to `config`.
+//! Leaves the judgement to `config` and, of certificates, to the delivery.
 
+use crate::app;
 use crate::batch::{Compression, Form};
 use crate::config::{self, FlowPlan, Plan};
 use crate::exit::Exit;
@@ -14,7 +15,10 @@ use std::path::Path;
 #[must_use]
 pub fn check(path: &Path, out: &mut dyn Write) -> Exit {
     let (text, exit) = match config::load(path) {
-        Ok(plan) => (format!("{}{}", plan.warnings, describe(&plan)), Exit::Success),
+        Ok(plan) => match app::prove_certificates(&plan.session) {
+            Ok(()) => (format!("{}{}", plan.warnings, describe(&plan)), Exit::Success),
+            Err(error) => (format!("{}error: {error}\n", plan.warnings), Exit::Configuration),
+        },
         Err(report) => (report.to_string(), Exit::Configuration),
     };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();

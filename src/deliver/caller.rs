@@ -118,7 +118,7 @@ impl Shared {
 
     fn place<'a>(&'a self, stream: &'a str) -> Place<'a> {
         let (endpoint, region) = (self.session.endpoint(), self.session.region());
-        Place { endpoint, region, stream, words: self.dialect.words }
+        Place { endpoint, region, stream, words: self.dialect.words, proxy: self.session.proxy.as_ref() }
     }
 
     /// The fault behind an answer that is no success; learns from it what the next attempt needs.

@@ -2,9 +2,11 @@
 //! Promises one attempt a call, an end to every call, and words for the operator where it fails.
 //! Leaves what is sent and when to `metrics`; nothing here knows a delivery stream.
 
+use super::connector;
 use super::credentials;
 use super::fault::{self, Place};
 use super::identity::Keys;
+use super::proxy::Proxy;
 use super::session::{self, SessionError, Settings};
 use super::wire::{self, Skew};
 use crate::telemetry::clock;
@@ -34,6 +36,7 @@ pub struct CloudWatch {
     region: String,
     keys: Keys,
     connector: SharedHttpConnector,
+    proxy: Option<Proxy>,
     skew: Skew,
 }
 
@@ -78,9 +81,10 @@ impl CloudWatch {
                 });
             }
         };
-        let connector = session::connector(&uri, settings)?;
-        let keys = credentials::keys(settings, &region, session::client_for_keys(settings)?);
-        Ok(Self { uri, region, keys, connector, skew: Skew::default() })
+        let connector = connector::to(&uri, settings)?;
+        let proxy = Proxy::on_the_way_to(&uri, session::environment);
+        let keys = credentials::keys(settings, &region, connector::for_keys(settings)?);
+        Ok(Self { uri, region, keys, connector, proxy, skew: Skew::default() })
     }
 
     /// Sends one form and waits for the answer, 20 s at most.
@@ -174,7 +178,8 @@ impl CloudWatch {
 
     fn unanswered(&self, reason: &str, timeout: bool) -> NotTaken {
         let address = self.uri.to_string();
-        let place = Place { endpoint: &address, region: &self.region, stream: "", words: &fault::CLOUDWATCH };
+        let (region, proxy) = (&self.region, self.proxy.as_ref());
+        let place = Place { endpoint: &address, region, stream: "", words: &fault::CLOUDWATCH, proxy };
         let fault = fault::of_connection(reason, timeout, false, place);
         NotTaken { code: fault.code, message: fault.message }
     }

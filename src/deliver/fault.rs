@@ -2,6 +2,7 @@
 //! Promises a meaning for every code, status and broken connection; what is not known is never taken for poison.
 //! Leaves reading the answer to `firehose` and acting on the meaning to the flow core.
 
+use super::proxy::Proxy;
 use super::{Fault, Meaning};
 
 /// Where a call went, for the words to the operator.
@@ -11,6 +12,8 @@ pub(super) struct Place<'a> {
     pub(super) region: &'a str,
     pub(super) stream: &'a str,
     pub(super) words: &'static Words,
+    /// What lies between.
+    pub(super) proxy: Option<&'a Proxy>,
 }
 
 /// What a service and its things are called.
@@ -131,7 +134,11 @@ pub(super) fn is_throttle(code: &str) -> bool {
 pub(super) fn of_response(status: u16, code: &str, said: &str, place: Place<'_>) -> Fault {
     let meaning = meaning(status, code, said);
     let name = if code.is_empty() { format!("http {status}") } else { code.to_owned() };
-    let said = if said.is_empty() { "the service gave no reason" } else { said };
+    let said = match (said, status) {
+        ("", 407) => "refused on the way",
+        ("", _) => "the service gave no reason",
+        (said, _) => said,
+    };
     Fault { meaning, message: format!("{said}; {}", advice(status, code, meaning, place)), code: name }
 }
 
@@ -163,7 +170,7 @@ fn is_about_the_stream(said: &str) -> bool {
 }
 
 fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String {
-    let Place { endpoint, region, stream, words } = place;
+    let Place { endpoint, region, stream, words, proxy } = place;
     let Words { service, stream: kind, key, endpoint_key, action } = words;
     match code {
         "ResourceNotFoundException" => format!(
@@ -207,7 +214,10 @@ fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String
             }
             Meaning::Unknown | Meaning::NotSent => "trying again".to_owned(),
             Meaning::Poison => "looking for the record that is refused".to_owned(),
-            Meaning::Hold if status == 407 => "the proxy wants credentials: put them into HTTPS_PROXY".to_owned(),
+            Meaning::Hold if status == 407 => match proxy {
+                Some(proxy) => wants_credentials(proxy),
+                None => format!("a proxy before {endpoint} wants credentials, and none is configured"),
+            },
             Meaning::Hold => format!(
                 "check {kind} `{stream}`, region {region}, endpoint {endpoint} and any proxy between; holding until it is accepted"
             ),
@@ -242,36 +252,96 @@ pub(super) fn of_connection(reason: &str, timeout: bool, connected: bool, place:
     }
     let said = reason.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if says(&["dns error", "failed to lookup address", "name or service not known"]) {
+    if let Some(proxy) = place.proxy
+        && let Some((meaning, advice)) = of_proxy(&said, proxy, endpoint)
+    {
+        return fault(meaning, "proxy", advice);
+    }
+    if says(&DNS) {
         return fault(
             Meaning::Hold,
             "dns",
             format!("the host of {endpoint} cannot be resolved: check DNS and the endpoint"),
         );
     }
-    if says(&["certificate", "unknownissuer", "notvalidforname", "tls", "handshake", "invalidcontenttype", "ssl"]) {
+    if says(&TLS) {
+        let between = place.proxy.map_or_else(String::new, |proxy| {
+            format!("; if {proxy} answers in its place, its authority belongs there too")
+        });
         return fault(
             Meaning::Hold,
             "tls",
             format!(
-                "{endpoint} is not trusted: check the endpoint, the clock, and the certificates (AWS_CA_BUNDLE for your own)"
+                "{endpoint} is not trusted: check the endpoint, the clock, and the certificates (`caBundle` or AWS_CA_BUNDLE \
+                 for your own){between}"
             ),
         );
     }
-    if says(&["proxy", "tunnel"]) {
-        return fault(Meaning::Hold, "proxy", "check HTTPS_PROXY and NO_PROXY in the agent's environment".to_owned());
-    }
     let code = if timeout { "connect timeout" } else { "connect" };
-    fault(Meaning::NotSent, code, format!("cannot connect to {endpoint}: check network, firewall and proxy"))
+    let way = match place.proxy {
+        Some(proxy) => format!("check {proxy} and what is behind it, or name the host in NO_PROXY"),
+        None => "check network and firewall, and whether HTTPS_PROXY must name a proxy".to_owned(),
+    };
+    fault(Meaning::NotSent, code, format!("cannot connect to {endpoint}: {way}"))
+}
+
+/// What says that a name has no address.
+const DNS: [&str; 3] = ["dns error", "failed to lookup address", "name or service not known"];
+/// What says that encryption was not agreed on.
+const TLS: [&str; 7] =
+    ["certificate", "unknownissuer", "notvalidforname", "tls", "handshake", "invalidcontenttype", "ssl"];
+
+/// What it means that there is no way through the proxy; `None` where that is not what failed.
+fn of_proxy(said: &str, proxy: &Proxy, endpoint: &str) -> Option<(Meaning, String)> {
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    // In the words of the SDK's connections: the way through a proxy is a tunnel. Without one, as for plain HTTP, the only
+    // name that is resolved is the proxy's.
+    let tunnel = says(&["tunnel error"]);
+    let variable = proxy.variable();
+    if says(&["proxy authorization required"]) {
+        return Some((Meaning::Hold, wants_credentials(proxy)));
+    }
+    if says(&DNS) {
+        let advice = format!("the host of {proxy} cannot be resolved: check DNS, or correct {variable}");
+        return Some((Meaning::Hold, advice));
+    }
+    if !tunnel {
+        return None;
+    }
+    if !proxy.speaks_http() {
+        let advice = format!("{proxy} cannot be used: only proxies at http:// and https:// can");
+        return Some((Meaning::Hold, advice));
+    }
+    if says(&["tunnel error: unsuccessful"]) {
+        let advice = format!(
+            "{proxy} does not let the agent through to {endpoint}: allow it there, or name the host in NO_PROXY if no proxy \
+             is needed"
+        );
+        return Some((Meaning::Hold, advice));
+    }
+    if says(&TLS) {
+        return Some((Meaning::Hold, format!("{proxy} is not trusted: name its authority in `caBundle`")));
+    }
+    let advice = format!("{proxy} cannot be reached or does not answer: check it, or correct {variable}");
+    Some((Meaning::NotSent, advice))
+}
+
+fn wants_credentials(proxy: &Proxy) -> String {
+    format!("{proxy} wants credentials: write http://USER:PASSWORD@HOST:PORT into {}", proxy.variable())
 }
 
 /// What it means that there are no credentials.
 pub(super) fn of_credentials(reason: &str) -> Fault {
+    let between = if reason.contains("tunnel error") {
+        "what fetches them goes through the proxy in the agent's environment: check HTTPS_PROXY and NO_PROXY, or "
+    } else {
+        ""
+    };
     Fault {
         meaning: Meaning::Hold,
         code: "credentials".to_owned(),
         message: format!(
-            "{reason}; give the agent credentials: an instance or task role, AWS_ACCESS_KEY_ID, a profile, or \
+            "{reason}; {between}give the agent credentials: an instance or task role, AWS_ACCESS_KEY_ID, a profile, or \
              `awsAccessKeyId` and `awsSecretAccessKey` in the configuration"
         ),
     }
@@ -281,7 +351,8 @@ pub(super) fn of_credentials(reason: &str) -> Fault {
 mod tests {
     use super::*;
 
-    const PLACE: Place<'_> = Place { endpoint: "https://e/", region: "eu-west-1", stream: "logs", words: &FIREHOSE };
+    const PLACE: Place<'_> =
+        Place { endpoint: "https://e/", region: "eu-west-1", stream: "logs", words: &FIREHOSE, proxy: None };
 
     fn meaning_of(status: u16, code: &str, said: &str) -> Meaning {
         of_response(status, code, said, PLACE).meaning
@@ -382,11 +453,40 @@ mod tests {
             ("dns error: failed to lookup address information", false, Meaning::Hold, "dns"),
             ("invalid peer certificate: UnknownIssuer", false, Meaning::Hold, "tls"),
             ("received corrupt message of type InvalidContentType", false, Meaning::Hold, "tls"),
-            ("proxy connect: 407 authentication required", false, Meaning::Hold, "proxy"),
         ] {
             let fault = of_connection(reason, timeout, false, PLACE);
             assert_eq!((fault.meaning, fault.code.as_str()), (meaning, code), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_proxy_in_the_way_is_named_with_where_it_was_configured() {
+        let proxy = |value: &'static str| {
+            let environment = move |name: &str| (name == "https_proxy").then(|| value.to_owned());
+            Proxy::on_the_way_to(&http::Uri::from_static("https://e/"), environment).unwrap()
+        };
+        let usual = proxy("http://me:hush@p.example:3128");
+        let socks = proxy("socks5://p.example:1080");
+        let underlying = "tunnel error: failed to create underlying connection: ";
+        for (proxy, reason, meaning, words) in [
+            (&usual, "tunnel error: proxy authorization required", Meaning::Hold, "wants credentials"),
+            (&usual, "tunnel error: unsuccessful", Meaning::Hold, "does not let the agent through to https://e/"),
+            (&usual, &format!("{underlying}tcp connect error"), Meaning::NotSent, "cannot be reached"),
+            (&usual, &format!("{underlying}dns error"), Meaning::Hold, "cannot be resolved"),
+            (&usual, &format!("{underlying}invalid peer certificate"), Meaning::Hold, "is not trusted"),
+            (&usual, "tunnel error: unexpected end of file", Meaning::NotSent, "does not answer"),
+            (&usual, "HTTP connect timeout occurred after 5s", Meaning::NotSent, "what is behind it"),
+            (&usual, "invalid peer certificate: UnknownIssuer", Meaning::Hold, "`caBundle`"),
+            (&socks, &format!("{underlying}invalid URL, scheme is not http"), Meaning::Hold, "only proxies at http://"),
+        ] {
+            let fault = of_connection(reason, false, false, Place { proxy: Some(proxy), ..PLACE });
+            assert_eq!(fault.meaning, meaning, "{fault}");
+            let said = [words, "p.example", "https_proxy"].iter().all(|word| fault.message.contains(word));
+            assert!(said && !fault.message.contains("hush"), "{fault}");
+        }
+        let refused = of_response(407, "", "", Place { proxy: Some(&usual), ..PLACE });
+        assert!(refused.message.contains("https_proxy"), "{refused}");
+        assert!(of_credentials("tunnel error: unsuccessful").message.contains("HTTPS_PROXY"));
     }
 
     #[test]
@@ -397,7 +497,7 @@ mod tests {
             (403, "InvalidSignatureException", ["clock", "eu-west-1"]),
             (400, "ExpiredTokenException", ["expired", "renew"]),
             (400, "InvalidKMSResourceException", ["KMS", "logs"]),
-            (407, "", ["proxy", "HTTPS_PROXY"]),
+            (407, "", ["proxy", "https://e/"]),
         ] {
             let message = of_response(status, code, "", PLACE).message;
             assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");

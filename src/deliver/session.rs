@@ -13,23 +13,17 @@ use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
-};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use http::HeaderMap;
 
+use super::connector;
 use super::credentials::{self, Role};
 use super::identity::Keys;
+use super::proxy::Proxy;
 use super::signature::Signer;
 
-/// How long a TCP connection, with its TLS handshake, may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the instance metadata may take to name a region, when nothing else does.
 const REGION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The region that is taken when nobody names one.
@@ -107,11 +101,13 @@ pub enum SessionError {
         reason: String,
     },
     /// The file of `caBundle` or `AWS_CA_BUNDLE` cannot be used.
-    #[error("the certificates in `{path}` cannot be used: {reason}; `caBundle` or AWS_CA_BUNDLE names the file")]
+    #[error("{named} is `{path}`, {reason}; put certificates in PEM form there, or correct or remove {named}")]
     Certificates {
+        /// What names it.
+        named: &'static str,
         /// Its path.
         path: String,
-        /// Why not.
+        /// What is wrong with it, as the end of a sentence about it.
         reason: String,
     },
 }
@@ -167,6 +163,8 @@ pub struct Session {
     pub(super) signer: Signer,
     /// The SDK's pooled connections.
     pub(super) connector: SharedHttpConnector,
+    /// The proxy that they go through.
+    pub(super) proxy: Option<Proxy>,
 }
 
 impl Session {
@@ -187,9 +185,14 @@ impl Session {
         let mut envelope = self.envelope.clone();
         envelope.headers.insert("x-amz-target", http::HeaderValue::from_static(operation));
         let (signer, region) = (signer(self.target, &envelope, &self.region)?, self.region.clone());
-        let (keys, connector) = (self.keys.clone(), self.connector.clone());
-        Some(Self { target: self.target, envelope, region, keys, signer, connector })
+        let (keys, connector, proxy) = (self.keys.clone(), self.connector.clone(), self.proxy.clone());
+        Some(Self { target: self.target, envelope, region, keys, signer, connector, proxy })
     }
+}
+
+/// A variable of this process.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn signer(target: Target, envelope: &Envelope, region: &str) -> Option<Signer> {
@@ -210,9 +213,14 @@ pub async fn connect(settings: &Settings, target: Target) -> Result<Session, Ses
         let reason = format!("`{}` is an address with a query or an unusual path", envelope.address);
         return Err(SessionError::Endpoint { service: target.name(), region, reason });
     };
-    let keys = credentials::keys(settings, &region, client_for_keys(settings)?);
-    let connector = connector(&envelope.uri, settings)?;
-    Ok(Session { target, envelope, region, keys: Arc::new(keys), signer, connector })
+    let keys = credentials::keys(settings, &region, connector::for_keys(settings)?);
+    let (connector, proxy) =
+        (connector::to(&envelope.uri, settings)?, Proxy::on_the_way_to(&envelope.uri, environment));
+    if let Some(proxy) = &proxy {
+        let (endpoint, variable) = (&envelope.address, proxy.variable());
+        tracing::info!(endpoint, proxy = proxy.address(), variable, "calls go through a proxy");
+    }
+    Ok(Session { target, envelope, region, keys: Arc::new(keys), signer, connector, proxy })
 }
 
 /// The agent's AWS credentials, for whoever signs something else than calls to a stream.
@@ -225,7 +233,7 @@ impl Identity {
     /// # Errors
     /// When the extra certificates cannot be read.
     pub fn of(settings: &Settings, region: &str) -> Result<Self, SessionError> {
-        Ok(Self(credentials::keys(settings, region, client_for_keys(settings)?)))
+        Ok(Self(credentials::keys(settings, region, connector::for_keys(settings)?)))
     }
 
     /// Credentials that are good now.
@@ -376,71 +384,6 @@ impl HttpConnector for Capture {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
         HttpConnectorFuture::ready(Err(ConnectorError::user("only looked at".into())))
     }
-}
-
-/// Whether the endpoint is on this machine, where no proxy could reach it.
-fn is_this_machine(uri: &http::Uri) -> bool {
-    uri.host().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-    })
-}
-
-/// Whether the environment names a proxy.
-fn has_proxy() -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some() || std::env::var_os(name.to_uppercase()).is_some();
-    ["http_proxy", "https_proxy", "all_proxy"].into_iter().any(set)
-}
-
-/// The SDK's own HTTP client, with its pool, its TLS and the environment's proxy.
-pub(super) fn connector(uri: &http::Uri, settings: &Settings) -> Result<SharedHttpConnector, SessionError> {
-    let proxied = !is_this_machine(uri) && has_proxy();
-    // Reading the machine's certificates costs time and memory that plain HTTP does not need.
-    if !proxied && uri.scheme_str() == Some("http") {
-        return Ok(plain_connector());
-    }
-    let mut builder = Connector::builder().connector_settings(connector_settings());
-    if proxied {
-        builder = builder.proxy_config(ProxyConfig::from_env());
-    }
-    let builder = builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls_context(settings)?);
-    Ok(SharedHttpConnector::new(builder.build()))
-}
-
-fn plain_connector() -> SharedHttpConnector {
-    SharedHttpConnector::new(Connector::builder().connector_settings(connector_settings()).build_http())
-}
-
-fn connector_settings() -> HttpConnectorSettings {
-    HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build()
-}
-
-/// The client for what fetches credentials, where a proxy or certificates of the operator's own lie on its way.
-pub(super) fn client_for_keys(settings: &Settings) -> Result<Option<SharedHttpClient>, SessionError> {
-    if !has_proxy() && ca_bundle(settings).is_none() {
-        return Ok(None);
-    }
-    let secure = connector(&http::Uri::from_static("https://sts.amazonaws.com"), settings)?;
-    Ok(Some(credentials::client(secure, plain_connector())))
-}
-
-fn ca_bundle(settings: &Settings) -> Option<PathBuf> {
-    let environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    settings.ca_bundle.clone().or_else(environment)
-}
-
-/// The machine's certificates, and those that the operator adds.
-fn tls_context(settings: &Settings) -> Result<TlsContext, SessionError> {
-    let mut store = TrustStore::default();
-    let path = ca_bundle(settings);
-    let failed = |reason: String| SessionError::Certificates {
-        path: path.as_deref().map(|path| path.display().to_string()).unwrap_or_default(),
-        reason,
-    };
-    if let Some(path) = &path {
-        store.add_pem_certificate(std::fs::read(path).map_err(|error| failed(error.to_string()))?);
-    }
-    TlsContext::builder().with_trust_store(store).build().map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use self::giving_up::Quarantining;
 use self::processing::Processing;
 use super::budget::Lease;
 use crate::batch::{self, Packer, Sealed};
+use crate::books::Calls;
 use crate::deliver::pace::{self, Pace};
 use crate::deliver::{Answer, GivenUp};
 use crate::framing::{self, Framer};
@@ -102,12 +103,6 @@ pub struct Tally {
     pub billed: u64,
     /// Calls answered.
     pub calls: u64,
-    /// Calls that failed as a whole.
-    pub failed_calls: u64,
-    /// Records in the calls answered.
-    pub attempts: u64,
-    /// Records refused one by one.
-    pub refused: u64,
     /// Records given up on purpose and kept.
     pub quarantined_records: u64,
     /// Records sent again.
@@ -149,6 +144,8 @@ pub struct Core {
     last_active: Instant,
     stepped_at: Instant,
     tally: Tally,
+    /// Call by call, until it is taken.
+    answered: Calls,
 }
 
 /// One open origin.
@@ -221,6 +218,7 @@ impl Core {
             last_active: now,
             stepped_at: now,
             tally: Tally::default(),
+            answered: Calls::default(),
             settings,
         }
     }
@@ -282,6 +280,11 @@ impl Core {
     #[must_use]
     pub const fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// What the calls carried that were answered since this was last asked for.
+    pub fn take_answered(&mut self) -> Calls {
+        std::mem::take(&mut self.answered)
     }
 
     /// How the flow stands with the service.

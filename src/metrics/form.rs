@@ -14,38 +14,27 @@ pub(super) fn begin(namespace: &str) -> String {
 
 /// Adds the datum with this number, counted from 1.
 pub(super) fn add(form: &mut String, number: usize, datum: &Datum, destination: &str, instance: Option<&str>) {
-    let Datum { name, unit, samples, sum, minimum, maximum } = datum;
+    let Datum { name, unit, spread } = datum;
     let unit = match unit {
         Unit::Count => "Count",
         Unit::Bytes => "Bytes",
         Unit::Seconds => "Seconds",
     };
-    let (sum, minimum, maximum) = (Number(*sum as f64), Number(*minimum), Number(*maximum));
     let mut field = |name: &str, value: &dyn std::fmt::Display| {
         write!(form, "&MetricData.member.{number}.{name}=").expect("a string takes all that is written to it");
         escape(form, &value.to_string());
     };
     field("MetricName", name);
     field("Unit", &unit);
-    field("StatisticValues.SampleCount", samples);
-    field("StatisticValues.Sum", &sum);
-    field("StatisticValues.Minimum", &minimum);
-    field("StatisticValues.Maximum", &maximum);
+    field("StatisticValues.SampleCount", &spread.samples);
+    field("StatisticValues.Sum", &spread.sum);
+    field("StatisticValues.Minimum", &spread.minimum);
+    field("StatisticValues.Maximum", &spread.maximum);
     field("Dimensions.member.1.Name", &"Destination");
     field("Dimensions.member.1.Value", &destination);
     if let Some(instance) = instance {
         field("Dimensions.member.2.Name", &"Instance");
         field("Dimensions.member.2.Value", &instance);
-    }
-}
-
-/// A number as CloudWatch reads it: no exponent, six digits behind the point at most.
-struct Number(f64);
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = format!("{:.6}", self.0);
-        formatter.write_str(text.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 
@@ -62,17 +51,18 @@ fn escape(form: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::books::Spread;
 
     #[test]
     fn a_datum_becomes_its_fields_and_nothing_breaks_out_of_a_value() {
         let mut form = begin("A&B =ü");
-        let datum =
-            Datum { name: "BytesSent", unit: Unit::Bytes, samples: 3, sum: 10, minimum: 10.0 / 3.0, maximum: 1e10 };
+        let spread = Spread { samples: 3, sum: 10_000_000_007, minimum: 3, maximum: 10_000_000_000 };
+        let datum = Datum { name: "BytesSent", unit: Unit::Bytes, spread };
         add(&mut form, 7, &datum, "DeliveryStream:a", Some("i-1&x=y"));
         let expected = "Action=PutMetricData&Version=2010-08-01&Namespace=A%26B%20%3D%C3%BC\
             &MetricData.member.7.MetricName=BytesSent&MetricData.member.7.Unit=Bytes\
-            &MetricData.member.7.StatisticValues.SampleCount=3&MetricData.member.7.StatisticValues.Sum=10\
-            &MetricData.member.7.StatisticValues.Minimum=3.333333&MetricData.member.7.StatisticValues.Maximum=10000000000\
+            &MetricData.member.7.StatisticValues.SampleCount=3&MetricData.member.7.StatisticValues.Sum=10000000007\
+            &MetricData.member.7.StatisticValues.Minimum=3&MetricData.member.7.StatisticValues.Maximum=10000000000\
             &MetricData.member.7.Dimensions.member.1.Name=Destination\
             &MetricData.member.7.Dimensions.member.1.Value=DeliveryStream%3Aa\
             &MetricData.member.7.Dimensions.member.2.Name=Instance\
@@ -82,26 +72,13 @@ mod tests {
 
     #[test]
     fn the_largest_call_stays_below_the_services_limit_of_a_megabyte() {
-        let datum = Datum {
-            name: "BytesDestroyedUnread",
-            unit: Unit::Seconds,
-            samples: u64::MAX,
-            sum: u64::MAX,
-            minimum: 1e19,
-            maximum: 1e19,
-        };
+        let most = u64::MAX;
+        let spread = Spread { samples: most, sum: most, minimum: most, maximum: most };
+        let datum = Datum { name: "BytesDestroyedUnread", unit: Unit::Seconds, spread };
         let mut form = begin(&"ü".repeat(255));
         for number in 1..=super::super::DESTINATIONS_PER_CALL * 10 {
             add(&mut form, number, &datum, &format!("DeliveryStream:{}", "x".repeat(128)), Some(&"ü".repeat(64)));
         }
         assert!(form.len() < 1_000_000, "{}", form.len());
-    }
-
-    #[test]
-    fn numbers_have_no_exponent() {
-        for (number, text) in [(0.0, "0"), (100.0, "100"), (2.5, "2.5"), (0.000_000_1, "0"), (1e15, "1000000000000000")]
-        {
-            assert_eq!(Number(number).to_string(), text);
-        }
     }
 }

@@ -11,6 +11,7 @@
 use super::giving_up::{Held, Quarantining};
 use super::{Action, Again, BatchId, Condition, Core, Outbound};
 use crate::batch::{Claim, Sealed};
+use crate::books::{Calls, Spread};
 use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
 use crate::record::{Origin, Position};
 use std::collections::VecDeque;
@@ -20,8 +21,9 @@ impl Core {
     pub(super) fn answered(&mut self, id: BatchId, answer: Answer, now: Instant, actions: &mut Vec<Action>) {
         let outbound = self.in_flight.remove(&id).expect("an answer is to a call under way");
         self.tally.calls += 1;
-        self.tally.attempts += outbound.sealed.count() as u64;
         self.last_active = now;
+        let (attempts, refused) = (outbound.sealed.count(), refused_one_by_one(&answer, outbound.sealed.count()));
+        let before = self.tally;
         match answer {
             Answer::Accepted => {
                 self.pace.succeeded(now);
@@ -42,6 +44,13 @@ impl Core {
             }
             Answer::Failed(fault) => self.failed(outbound, fault, now, actions),
         }
+        self.answered.add(&Calls {
+            attempts: Spread::of(attempts as u64),
+            accepted: Spread::of(self.tally.records - before.records),
+            refused: refused.map_or_else(Spread::default, |refused| Spread::of(refused as u64)),
+            payload: Spread::of(self.tally.payload - before.payload),
+            failed: Spread::of(u64::from(refused.is_none())),
+        });
     }
 
     /// Puts refused records whose time has come into the open batch, with whatever fresh neighbours it has.
@@ -72,7 +81,6 @@ impl Core {
     }
 
     fn failed(&mut self, mut outbound: Outbound, fault: Fault, now: Instant, actions: &mut Vec<Action>) {
-        self.tally.failed_calls += 1;
         match fault.meaning {
             Meaning::Poison => return self.isolate(outbound, fault, actions),
             Meaning::SlowDown => self.pace.throttled(now),
@@ -106,7 +114,6 @@ impl Core {
     }
 
     fn sort_out(&mut self, mut sealed: Sealed, outcomes: &[Outcome], now: Instant, actions: &mut Vec<Action>) {
-        self.tally.refused += outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Again { .. })).count() as u64;
         let (mut refused, mut first_outcome) = (VecDeque::new(), 0);
         let mut complaint = None;
         let mut throttled = false;
@@ -196,5 +203,16 @@ impl Core {
         if let Some(buffer) = sealed.into_buffer() {
             self.packer.reuse(buffer);
         }
+    }
+}
+
+/// Records that the service refused in a call that it accepted; `None` where the call of so many failed as a whole.
+fn refused_one_by_one(answer: &Answer, records: usize) -> Option<usize> {
+    match answer {
+        Answer::Accepted => Some(0),
+        Answer::PerRecord(outcomes) if outcomes.len() == records => {
+            Some(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Again { .. })).count())
+        }
+        Answer::PerRecord(_) | Answer::Failed(_) => None,
     }
 }

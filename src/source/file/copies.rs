@@ -294,6 +294,10 @@ impl Stream {
     pub(super) fn come_home(&mut self, lost: Id, candidate: Id, world: &World) {
         let Some(place) = self.strands.get(&candidate).map(|strand| strand.place.clone()) else { return };
         self.remove(candidate);
+        // What was a copy of the candidate is one of what goes on there.
+        for copy in self.strands.values_mut().filter(|strand| strand.copy_of == Some(candidate)) {
+            copy.copy_of = Some(lost);
+        }
         let Some(strand) = self.strands.get_mut(&lost) else { return };
         let old = strand.place.key;
         tracing::debug!(from = %strand.place.path.display(), to = %place.path.display(), read = strand.read, "the content was found again");

@@ -364,15 +364,18 @@ impl Stream {
         self.lost.iter().find(beside).map(|id| self.strands[id].flow)
     }
 
-    fn count_files(&mut self) {
-        let mut files = vec![0; self.flows.len()];
+    /// How many files each flow follows, and how it goes with the one that goes worst.
+    pub(super) fn count_files(&self) {
+        let mut files = vec![(0, 0); self.flows.len()];
         for strand in self.strands.values() {
             if strand.role == Role::Log && (strand.standing == Standing::Present || strand.source.is_some()) {
-                files[strand.flow] += 1;
+                let (files, denials) = &mut files[strand.flow];
+                (*files, *denials) = (*files + 1, strand.denials.max(*denials));
             }
         }
-        for (flow, files) in self.flows.iter().zip(files) {
+        for (flow, (files, denials)) in self.flows.iter().zip(files) {
             flow.books.files.set(files);
+            flow.books.denials.set(denials);
         }
     }
 }

@@ -60,7 +60,10 @@ impl Stream {
         if let Some(strand) = self.strands.get_mut(&id) {
             strand.source = None;
             strand.denied = true;
-            if !std::mem::replace(&mut strand.complained, true) {
+            strand.denials += 1;
+            let worst = &self.flows[strand.flow].books.denials;
+            worst.set(worst.value().max(strand.denials));
+            if strand.denials == 1 {
                 tracing::warn!(
                     flow = self.flows[strand.flow].name, file = %strand.place.path.display(), reason = %error,
                     "the file cannot be read; give the agent's user the right to read it, and it is shipped from where it was left"
@@ -73,11 +76,12 @@ impl Stream {
     /// The file was read; if it was complained about, one line says that this is over.
     pub(super) fn readable(&mut self, id: Id) {
         if let Some(strand) = self.strands.get_mut(&id)
-            && std::mem::take(&mut strand.complained)
+            && std::mem::take(&mut strand.denials) > 0
         {
             tracing::info!(
                 flow = self.flows[strand.flow].name, file = %strand.place.path.display(), "the file can be read now"
             );
+            self.count_files();
         }
     }
 

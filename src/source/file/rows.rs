@@ -44,14 +44,13 @@ impl Stream {
         for flow in &self.flows {
             flow.books.unsettled.set(flow.lag);
         }
-        if self.flows.iter().any(|flow| flow.settings.owned.is_some()) {
-            self.tell_owners();
-        }
+        self.tell_owners();
     }
 
     /// Tells how far files are settled that belong to the agent itself, once their content is known to be theirs.
     fn tell_owners(&self) {
-        for strand in self.strands.values().filter(|strand| strand.confirmed && strand.settled > 0) {
+        let owned = self.owned.iter().filter_map(|id| self.strands.get(id));
+        for strand in owned.filter(|strand| strand.confirmed && strand.settled > 0) {
             if let Some(owner) = &self.flows[strand.flow].settings.owned {
                 owner.post(&strand.place.path, Position(strand.settled));
             }
@@ -157,16 +156,22 @@ impl Stream {
                 "bytes were destroyed before they could be read; keep rotated files longer, or rotate by rename"
             );
         }
+        if let Some(strand) = self.strands.get_mut(&id) {
+            // Told once, however long the flow has no room for what follows.
+            strand.place.size = strand.read;
+        }
+        self.recount(id);
         if !self.say_ended(id) {
             return true;
         }
-        self.lost.retain(|other| *other != id);
         let next = self.by_key.get(&key).copied().filter(|next| *next != id);
+        if next.is_some() && !self.is_settled_for_copies(id) {
+            return true;
+        }
+        self.lost.retain(|other| *other != id);
         if let Some(strand) = self.strands.get_mut(&id) {
-            strand.place.size = strand.read;
             strand.standing = Standing::Absent { since: world.now };
         }
-        self.recount(id);
         match next {
             Some(next) => {
                 self.mark_dirty(next);
@@ -176,6 +181,13 @@ impl Stream {
             None => self.mark_dirty(id),
         }
         false
+    }
+
+    /// Whether no copy's row waits for this strand. While one does the strand must stay: without it nobody would know when
+    /// what was read is settled, and until then the copy may be all that is left of it.
+    fn is_settled_for_copies(&self, id: Id) -> bool {
+        let settled = self.strands.get(&id).is_none_or(|strand| strand.settled >= strand.read);
+        settled || !self.strands.values().any(|strand| strand.copy_of == Some(id))
     }
 
     /// Whether a rotation of the same length was taken for a new file after this one was first seen.
@@ -287,5 +299,98 @@ impl Stream {
         }
         let forgotten = self.dormant.extract_if(|_, row| row.saved_at < too_old && !row.path.exists());
         self.forgotten.extend(forgotten.map(|(key, _)| key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::Descriptors;
+    use super::super::strand::Place;
+    use super::super::stream::Flow;
+    use super::super::{Input, Outlet, Settings};
+    use super::*;
+    use crate::record::{ChunkPool, FileKey, Fingerprint, Origin};
+    use std::path::Path;
+    use std::time::Instant;
+
+    /// A stream of one flow, after everything that is lost was sought for long enough.
+    fn later() -> (Stream, Outlet, World, Instant) {
+        let settings = Settings {
+            stream: "firehose:s".to_owned(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            initial_position: super::super::InitialPosition::StartOfFile,
+            owned: None,
+        };
+        let (input, outlet) = Input::new("flow", &settings);
+        let before = Instant::now();
+        let world = World {
+            now: before + SEEK_FOR,
+            wall: 1_000_000,
+            pool: ChunkPool::new(1),
+            next_origin: 2,
+            descriptors: Descriptors::new(),
+        };
+        (Stream::new(settings.stream, vec![Flow::from(input)]), outlet, world, before)
+    }
+
+    fn strand(path: &str, inode: u64, role: Role, size: u64, at: Instant) -> Strand {
+        let key = FileKey { device: 1, inode, born: 1 };
+        let place = Place { key, path: Path::new(path).into(), size, changed: 1, packing: None, link: false };
+        Strand::new(0, role, place, 0, at)
+    }
+
+    /// A log that was truncated when so much of it had been read; what it holds now follows at its place.
+    fn truncated(stream: &mut Stream, size: u64, read: u64, at: Instant) -> Id {
+        let mut lost = strand("/l/a.log", 7, Role::Log, size, at);
+        lost.standing = Standing::Lost { since: at, sought: true };
+        lost.origin = Some(Origin::new(1));
+        lost.advance(read, Fingerprint { length: 1, hash: 1 }, at);
+        let id = stream.insert(lost);
+        stream.by_origin.insert(Origin::new(1), id);
+        stream.lose(id);
+        stream.insert(strand("/l/a.log", 7, Role::Log, 0, at));
+        id
+    }
+
+    #[test]
+    fn what_was_destroyed_is_counted_once_however_long_the_flow_has_no_room() {
+        let (mut stream, mut outlet, mut world, at) = later();
+        let id = truncated(&mut stream, 100, 40, at);
+        let takes_the_slot = Arrival::Ended { origin: Origin::new(9) };
+        stream.flows[0].arrivals.as_ref().unwrap().try_send(takes_the_slot).unwrap();
+        for _ in 0..3 {
+            stream.tick(&mut world);
+            assert_eq!((outlet.books.destroyed.value(), stream.strands.contains_key(&id)), (60, true));
+        }
+        outlet.arrivals.try_recv().unwrap();
+        stream.tick(&mut world);
+        assert_eq!((outlet.books.destroyed.value(), stream.strands.contains_key(&id)), (60, false));
+        assert!(matches!(outlet.arrivals.try_recv(), Ok(Arrival::Ended { origin }) if origin == Origin::new(1)));
+    }
+
+    #[test]
+    fn a_copy_is_not_done_with_before_the_original_that_lost_its_place_is_settled() {
+        let (mut stream, outlet, mut world, at) = later();
+        let original = truncated(&mut stream, 100, 100, at);
+        let copy = stream.insert(strand("/l/a.log.1", 8, Role::Twin, 90, at));
+        stream.note_copy(copy, original, 90, b"the end");
+        stream.mark_dirty(copy);
+        let rows_of_the_copy = |stream: &mut Stream| {
+            let mut update = CheckpointUpdate::default();
+            stream.collect_rows(1, &mut update);
+            update.positions.iter().filter(|row| row.file.inode == 8).map(|row| row.position).collect::<Vec<_>>()
+        };
+        for settled in [50, 89] {
+            outlet.watermarks.post(Origin::new(1), Position(settled));
+            stream.take_watermarks();
+            stream.tick(&mut world);
+            assert_eq!(rows_of_the_copy(&mut stream), [], "{settled} of 100 are settled");
+        }
+        outlet.watermarks.post(Origin::new(1), Position(100));
+        stream.take_watermarks();
+        assert_eq!(rows_of_the_copy(&mut stream), [Position(90)]);
+        stream.tick(&mut world);
+        assert!(!stream.strands.contains_key(&original), "nothing waits for it any more");
     }
 }

@@ -117,8 +117,8 @@ pub(super) struct Strand {
     pub(super) finished: bool,
     /// It could not be opened or read; not tried again before something about it changes.
     pub(super) denied: bool,
-    /// The operator was told so, and was not told yet that it can be read again.
-    pub(super) complained: bool,
+    /// So often in a row; the operator was told at the first, and is told again when it can be read.
+    pub(super) denials: u64,
     /// The size when the content was last known to be this strand's; what is there now may be other content.
     pub(super) sure: u64,
     /// Up to which loss it was compared with what is lost.
@@ -164,7 +164,7 @@ impl Strand {
             rotated: false,
             finished: false,
             denied: false,
-            complained: false,
+            denials: 0,
             sure: 0,
             compared: 0,
             attempts: 0,

@@ -98,6 +98,8 @@ pub(super) struct Stream {
     pub(super) doubted: Vec<Id>,
     /// Archives whose content is being compared; the first is worked on.
     pub(super) verifying: VecDeque<Verify>,
+    /// Strands of flows whose files belong to the agent itself.
+    pub(super) owned: BTreeSet<Id>,
     /// Strands that a second may change without an event.
     pub(super) ticking: Vec<Id>,
     /// Strands in the order in which their files were opened; some are closed again.
@@ -162,6 +164,7 @@ impl Stream {
             candidates: Vec::new(),
             doubted: Vec::new(),
             verifying: VecDeque::new(),
+            owned: BTreeSet::new(),
             ticking: Vec::new(),
             opened: VecDeque::new(),
             unheld: BTreeSet::new(),
@@ -238,6 +241,9 @@ impl Stream {
         let id = self.next;
         self.by_key.insert(strand.place.key, id);
         self.by_path.entry(strand.place.path.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id);
+        if self.flows[strand.flow].settings.owned.is_some() {
+            self.owned.insert(id);
+        }
         self.strands.insert(id, Box::new(strand));
         self.recount(id);
         id
@@ -252,6 +258,7 @@ impl Stream {
         if let Some(origin) = strand.origin {
             self.by_origin.remove(&origin);
         }
+        self.owned.remove(&id);
         self.lost.retain(|other| *other != id);
         self.candidates.retain(|other| *other != id);
         self.verifying.retain(|verify| verify.id != id);
