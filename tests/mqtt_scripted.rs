@@ -19,10 +19,10 @@ use durable::DurableBroker;
 use host::{Agent, Host, holds_within, say, until};
 use rcgen::{CertificateParams, KeyPair};
 use rustix::process::Signal;
-use scripted::{Heard, Peer, Script};
+use scripted::{Asked, Heard, Peer, Script};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const STREAM: &str = "scripted";
 
@@ -399,6 +399,23 @@ fn a_connection_on_which_nobody_answers_is_given_up() {
 }
 
 #[test]
+fn a_broker_that_wants_to_hear_more_often_is_pinged_as_often_as_it_says() {
+    let script = Script::start();
+    // By itself it would say nothing for minutes.
+    let host = host(&script, json!({"keepAliveSeconds": 600}));
+    let mut agent = host.run();
+    let mut peer = script.accept();
+    assert!(matches!(peer.hear(), Heard::Connect(_)));
+    peer.send(&[0x20, 6, 0, 0, 3, 0x13, 0, 1]);
+    peer.grant(1);
+    for _ in 0..2 {
+        assert_eq!(peer.hear(), Heard::Ping);
+        peer.send(&[0xd0, 0]);
+    }
+    leave(&mut agent, peer);
+}
+
+#[test]
 fn it_pings_while_the_service_takes_nothing_and_the_spool_is_full() {
     let script = Script::start();
     let host = host(&script, json!({"keepAliveSeconds": 1, "maxSpoolBytes": "16MiB"}));
@@ -632,14 +649,16 @@ fn a_message_far_over_the_limit_is_stepped_over_on_a_web_socket_too() {
 }
 
 #[test]
-fn a_web_socket_is_opened_for_mqtt_and_its_address_signed_with_the_agents_own_credentials() {
+fn a_web_socket_over_tls_is_opened_for_mqtt_and_its_address_signed_with_the_agents_own_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, ca) = certificate(folder.path());
     let script = Script::start();
-    let broker = format!("ws://127.0.0.1:{}/mqtt", script.port);
-    let mut host = host(&script, json!({"broker": broker, "awsSigV4": true}));
+    let broker = format!("wss://localhost:{}/mqtt", script.port);
+    let mut host = host(&script, json!({"broker": broker, "caFile": ca, "awsSigV4": true}));
     host.environment.push(("AWS_SESSION_TOKEN".to_owned(), "to/ken".to_owned()));
     let mut agent = host.run();
-    let asked: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
-    let mut peer = script.accept_web_socket(&asked);
+    let asked = Asked::default();
+    let mut peer = script.accept_tls_web_socket(Arc::new(config), &asked);
     peer.welcome(false);
     peer.grant(1);
     peer.publish(1, 1, false, "t", b"1");

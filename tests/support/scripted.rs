@@ -66,26 +66,43 @@ impl Script {
     }
 
     /// The next, over a WebSocket; what was asked for is noted down.
-    #[expect(clippy::result_large_err, reason = "the library's own type")]
-    pub(crate) fn accept_web_socket(&self, asked: &Arc<Mutex<BTreeMap<String, String>>>) -> Peer {
-        let note = |request: &Request, mut response: Response| {
-            let protocol = request.headers().get("Sec-WebSocket-Protocol").cloned();
-            let mut asked = asked.lock().unwrap();
-            asked.insert("uri".to_owned(), request.uri().to_string());
-            if let Some(protocol) = protocol {
-                asked.insert("protocol".to_owned(), protocol.to_str().unwrap().to_owned());
-                response.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
-            }
-            Ok(response)
-        };
-        Peer::over(Wire::Socket(Box::new(accept_hdr(self.stream(), note).unwrap())))
+    pub(crate) fn accept_web_socket(&self, asked: &Asked) -> Peer {
+        web_socket(Box::new(self.stream()), asked)
     }
+
+    /// The next, over a WebSocket over TLS.
+    pub(crate) fn accept_tls_web_socket(&self, config: Arc<rustls::ServerConfig>, asked: &Asked) -> Peer {
+        let connection = rustls::ServerConnection::new(config).unwrap();
+        web_socket(Box::new(rustls::StreamOwned::new(connection, self.stream())), asked)
+    }
+}
+
+/// What an agent asked for when it opened a WebSocket.
+pub(crate) type Asked = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// What a WebSocket may lie upon.
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+#[expect(clippy::result_large_err, reason = "the library's own type")]
+fn web_socket(stream: Box<dyn Stream>, asked: &Asked) -> Peer {
+    let note = |request: &Request, mut response: Response| {
+        let protocol = request.headers().get("Sec-WebSocket-Protocol").cloned();
+        let mut asked = asked.lock().unwrap();
+        asked.insert("uri".to_owned(), request.uri().to_string());
+        if let Some(protocol) = protocol {
+            asked.insert("protocol".to_owned(), protocol.to_str().unwrap().to_owned());
+            response.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+        }
+        Ok(response)
+    };
+    Peer::over(Wire::Socket(Box::new(accept_hdr(stream, note).unwrap())))
 }
 
 enum Wire {
     Plain(TcpStream),
     Tls(Box<rustls::StreamOwned<rustls::ServerConnection, TcpStream>>),
-    Socket(Box<WebSocket<TcpStream>>),
+    Socket(Box<WebSocket<Box<dyn Stream>>>),
 }
 
 /// The agent, as the broker sees it.

@@ -28,6 +28,16 @@ fn a_flow_of_messages_has_smaller_calls_unless_told_otherwise() {
 }
 
 #[test]
+fn a_client_id_leaves_room_for_the_number_of_a_connection() {
+    let with = |length: usize| {
+        let mqtt = format!(r#""mqtt": {{"broker": "mqtt://h", "topics": "t", "clientId": "{}"}}"#, "c".repeat(length));
+        config::from_text(&[("agent.json", &format!(r#"{{"flows": [{{{mqtt}, "deliveryStream": "a"}}]}}"#))])
+    };
+    assert!(with(65_532).is_ok());
+    assert!(with(65_533).unwrap_err().to_string().contains("at most 65532 bytes"));
+}
+
+#[test]
 fn what_is_left_out_has_its_documented_default() {
     let plan = plan(r#"{"flows": [{"filePattern": "/a", "deliveryStream": "raw"}]}"#);
     assert_eq!(plan.state_directory.to_str(), Some("/var/lib/datalake-agent"));

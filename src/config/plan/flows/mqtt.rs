@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// The longest text that a packet can hold.
 const LONGEST_TEXT: usize = 65_535;
+/// `-64`, of the last connection that there may be.
+const LONGEST_SUFFIX: usize = 3;
 /// A message may need more room than its packet: in base64, and with an envelope.
 const PACKETS_IN_SPOOL: u64 = 16;
 /// The ALPN protocols of AWS IoT Core on port 443: with a client certificate, and for a custom authorizer.
@@ -130,7 +132,8 @@ fn client_id(written: &WrittenMqtt, flow: &str, report: &mut Report) -> String {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         return format!("datalake-agent-{host}-{flow}");
     };
-    fits(given, report);
+    // Further connections add a number.
+    fits_with(given, LONGEST_SUFFIX, report);
     given.value.clone()
 }
 
@@ -151,9 +154,15 @@ fn username(written: &WrittenMqtt, report: &mut Report) -> Option<String> {
 }
 
 fn fits(given: &Placed<String>, report: &mut Report) {
-    if given.value.len() > LONGEST_TEXT || given.value.contains('\0') {
+    fits_with(given, 0, report);
+}
+
+/// The same for a text to which so many bytes are added.
+fn fits_with(given: &Placed<String>, added: usize, report: &mut Report) {
+    let most = LONGEST_TEXT - added;
+    if given.value.len() > most || given.value.contains('\0') {
         let message = format!("`{}` is too long for MQTT, or holds a NUL character", given.at.path);
-        report.add(Kind::BadName, &given.at, message, "write at most 65,535 bytes");
+        report.add(Kind::BadName, &given.at, message, format!("write at most {most} bytes"));
     }
 }
 
