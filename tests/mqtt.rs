@@ -157,6 +157,10 @@ fn killed_under_load(kills: &[(bool, bool)]) {
     let host = host(&broker.address(), json!({}));
     let agent = host.run();
     subscribed(&agent);
+    // A session that was never saved is none after a kill, and what comes before it is made anew has no receiver.
+    let last = broker.store().save();
+    broker.store().ask();
+    until("the broker saves the session", || broker.store().save() != last);
     let mut agent = Some(agent);
     let (stop, broker_kills) = (AtomicBool::new(false), AtomicU64::new(0));
     let (port, store) = (broker.port, broker.store());

@@ -103,7 +103,7 @@ impl Stream {
 
     /// From now on the content of the strand is looked for.
     pub(super) fn lose(&mut self, id: Id) {
-        self.losses += 1;
+        self.losses = self.losses.wrapping_add(1);
         self.lost.push(id);
         self.tick_later(id);
     }

@@ -253,7 +253,7 @@ impl Stream {
         let unread = strand.unread() > 0 || (strand.place.packing.is_some() && !strand.finished);
         if strand.role == Role::Log && strand.source.is_none() && unread {
             strand.standing = Standing::Lost { since: world.now, sought: false };
-            self.losses += 1;
+            self.losses = self.losses.wrapping_add(1);
             self.lost.push(id);
             self.due.insert(folder_of(&strand.place.path).to_owned(), world.now);
         }
@@ -375,7 +375,7 @@ impl Stream {
         }
         for (flow, (files, denials)) in self.flows.iter().zip(files) {
             flow.books.files.set(files);
-            flow.books.denials.set(denials);
+            flow.books.denials.set(denials.into());
         }
     }
 }

@@ -60,9 +60,9 @@ impl Stream {
         if let Some(strand) = self.strands.get_mut(&id) {
             strand.source = None;
             strand.denied = true;
-            strand.denials += 1;
+            strand.denials = strand.denials.saturating_add(1);
             let worst = &self.flows[strand.flow].books.denials;
-            worst.set(worst.value().max(strand.denials));
+            worst.set(worst.value().max(strand.denials.into()));
             if strand.denials == 1 {
                 tracing::warn!(
                     flow = self.flows[strand.flow].name, file = %strand.place.path.display(), reason = %error,

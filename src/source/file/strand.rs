@@ -118,11 +118,11 @@ pub(super) struct Strand {
     /// It could not be opened or read; not tried again before something about it changes.
     pub(super) denied: bool,
     /// So often in a row; the operator was told at the first, and is told again when it can be read.
-    pub(super) denials: u64,
+    pub(super) denials: u32,
     /// The size when the content was last known to be this strand's; what is there now may be other content.
     pub(super) sure: u64,
     /// Up to which loss it was compared with what is lost.
-    pub(super) compared: u64,
+    pub(super) compared: u32,
     /// How often it was tried to unpack it for comparison.
     pub(super) attempts: u8,
     /// When bytes last came.

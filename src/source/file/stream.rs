@@ -91,7 +91,7 @@ pub(super) struct Stream {
     /// Strands whose content is looked for.
     pub(super) lost: Vec<Id>,
     /// How often something was lost.
-    pub(super) losses: u64,
+    pub(super) losses: u32,
     /// New files that may be copies.
     pub(super) candidates: Vec<Id>,
     /// Candidates that changed since they were judged.
