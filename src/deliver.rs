@@ -22,6 +22,8 @@ pub mod kinesis;
 pub mod pace;
 /// The proxy on the way.
 mod proxy;
+/// Which region a call is for.
+mod region;
 /// Files of records that were given up on purpose.
 pub mod quarantine;
 /// How long to wait before the next attempt.

@@ -7,6 +7,7 @@ use super::credentials;
 use super::fault::{self, Place};
 use super::identity::Keys;
 use super::proxy::Proxy;
+use super::region;
 use super::session::{self, SessionError, Settings};
 use super::wire::{self, Skew};
 use crate::telemetry::clock;
@@ -58,12 +59,12 @@ impl CloudWatch {
     /// When there is no such address, or the extra certificates cannot be read.
     pub async fn connect(settings: &Settings, endpoint: Option<&str>) -> Result<Self, SessionError> {
         // There is no key for this region alone: the endpoint names it, else metrics go where the records go.
-        let named = endpoint.and_then(session::region_of_endpoint).map(str::to_owned);
+        let named = endpoint.and_then(region::region_of_endpoint).map(str::to_owned);
         let configured = named.or_else(|| settings.region.clone()).or_else(|| settings.kinesis_region.clone());
         let others = [settings.firehose_endpoint.as_deref(), settings.kinesis_endpoint.as_deref()];
         let mut naming = others.into_iter().flatten();
-        let naming = naming.find(|endpoint| session::region_of_endpoint(endpoint).is_some()).or(endpoint);
-        let region = session::region(configured.as_ref(), naming).await;
+        let naming = naming.find(|endpoint| region::region_of_endpoint(endpoint).is_some()).or(endpoint);
+        let region = region::region(configured.as_ref(), naming).await;
         let config = session::sdk_config(settings, endpoint, &region).await;
         let address = match config.endpoint_url() {
             Some(url) => url.to_owned(),
