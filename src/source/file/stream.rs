@@ -12,6 +12,7 @@ use super::verify::Verify;
 use super::{Input, Settings};
 use crate::books::Books;
 use crate::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -85,8 +86,8 @@ pub(super) struct Stream {
     next: Id,
     /// Which strand reads the file; at most one.
     pub(super) by_key: HashMap<FileKey, Id>,
-    /// Everything that has, or last had, this path.
-    pub(super) by_path: HashMap<Arc<Path>, Vec<Id>>,
+    /// Everything that has, or last had, this path: nearly always one strand, so it needs no heap block of its own.
+    pub(super) by_path: HashMap<Arc<Path>, SmallVec<[Id; 1]>>,
     pub(super) by_origin: HashMap<Origin, Id>,
     /// Strands whose content is looked for.
     pub(super) lost: Vec<Id>,
@@ -240,7 +241,7 @@ impl Stream {
         self.next += 1;
         let id = self.next;
         self.by_key.insert(strand.place.key, id);
-        self.by_path.entry(strand.place.path.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id);
+        self.by_path.entry(strand.place.path.clone()).or_default().push(id);
         if self.flows[strand.flow].settings.owned.is_some() {
             self.owned.insert(id);
         }
