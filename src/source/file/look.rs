@@ -253,9 +253,8 @@ impl Stream {
         let unread = strand.unread() > 0 || (strand.place.packing.is_some() && !strand.finished);
         if strand.role == Role::Log && strand.source.is_none() && unread {
             strand.standing = Standing::Lost { since: world.now, sought: false };
-            self.losses = self.losses.wrapping_add(1);
-            self.lost.push(id);
             self.due.insert(folder_of(&strand.place.path).to_owned(), world.now);
+            self.lose(id);
         }
         self.tick_later(id);
         self.mark_dirty(id);
