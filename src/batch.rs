@@ -395,13 +395,12 @@ impl Packer {
         let open = std::mem::replace(&mut self.open, Open { raw, claims_from: self.claims.len(), ..Open::default() });
         self.count += parts;
         self.payload += payload;
-        let step = self.settings.form.billing_step();
         self.records.push(Record {
             wire_start: wire.start,
             wire_end: wire.end,
             parts,
             payload,
-            billed: (payload.div_ceil(step) * step) as u64,
+            billed: self.settings.form.billed(payload),
             input: open.input,
             lines: open.lines,
             attempts: 0,

@@ -24,7 +24,7 @@ impl Packer {
         assert!(!lines.is_empty() && lines.len() <= self.space_for_each(), "lines were put where no space is");
         assert!(self.open.bytes == 0, "a record is open");
         let most = self.settings.max_records - self.count;
-        let (claims_end, step) = (self.claims.len() + 1, self.settings.form.billing_step());
+        let claims_end = self.claims.len() + 1;
         let (mut start, mut count) = (0, 0);
         for newline in memchr::memchr_iter(b'\n', lines).take(most) {
             let line = &lines[start..=newline];
@@ -35,7 +35,7 @@ impl Packer {
                 wire_end: wire.end,
                 parts: 1,
                 payload: line.len(),
-                billed: (line.len().div_ceil(step) * step) as u64,
+                billed: self.settings.form.billed(line.len()),
                 input: line.len() as u64,
                 lines: 1,
                 attempts: 0,

@@ -79,12 +79,13 @@ impl Form {
         matches!(self, Self::Kinesis(settings) if settings.ordered)
     }
 
-    /// Each record is billed rounded up to a multiple of this.
-    pub(super) const fn billing_step(&self) -> usize {
-        match self {
+    /// What the service bills for a record of so many bytes, in bytes: each is rounded up.
+    pub(super) const fn billed(&self, payload: usize) -> u64 {
+        let step = match self {
             Self::Firehose => firehose::BILLING_STEP,
             Self::Kinesis(_) => kinesis::BILLING_STEP,
-        }
+        };
+        payload.next_multiple_of(step) as u64
     }
 
     /// What of a record's bytes is not free for a line.
