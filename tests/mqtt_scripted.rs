@@ -40,22 +40,25 @@ fn host_for(port: u16, mqtt: Value) -> Host {
     Host::new().whole_flow(json!({"mqtt": object, "deliveryStream": STREAM, "maxBufferAgeMillis": 10}))
 }
 
+/// The next connection, which is granted this quality of service.
+#[track_caller]
+fn granted(script: &Script, session_present: bool, quality: u8) -> Peer {
+    let mut peer = script.accept();
+    peer.welcome(session_present);
+    peer.grant(quality);
+    peer
+}
+
 /// The next connection, for which the broker has no session.
 #[track_caller]
 fn anew(script: &Script) -> Peer {
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(1);
-    peer
+    granted(script, false, 1)
 }
 
 /// The next connection, for which the broker has a session.
 #[track_caller]
 fn again(script: &Script) -> Peer {
-    let mut peer = script.accept();
-    peer.welcome(true);
-    peer.grant(2);
-    peer
+    granted(script, true, 2)
 }
 
 /// An agent with these settings that has connected and subscribed.
@@ -64,9 +67,7 @@ fn subscribed(script: &Script, mqtt: Value) -> (Host, Agent, Peer) {
     let quality = mqtt["qos"].as_u64().unwrap_or(1);
     let host = host(script, mqtt);
     let agent = host.run();
-    let mut peer = script.accept();
-    peer.welcome(false);
-    peer.grant(u8::try_from(quality).unwrap());
+    let peer = granted(script, false, u8::try_from(quality).unwrap());
     (host, agent, peer)
 }
 
