@@ -7,8 +7,8 @@
 #![expect(clippy::print_stdout, reason = "this program is its output")]
 #![expect(clippy::unwrap_used, reason = "where something is missing there is nothing to measure")]
 
-use datalake_agent::process::{Place, Processor, Settings, Surroundings, Verdict};
-use datalake_agent::record::{FileKey, Position};
+use datalake_base::record::{FileKey, Position};
+use datalake_process::{Place, Processor, Settings, Surroundings, Verdict};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::hint::black_box;

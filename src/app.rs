@@ -2,20 +2,20 @@
 //! Promises that correctness never depends on a clean end: a stop is a crash with manners.
 //! Leaves what a flow does to the flow.
 
-use crate::books::Books;
 use crate::checkpoint::{self, Keeper, Store};
 use crate::config::plan::set_aside;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::Destination;
 use crate::deliver::session::SessionError;
 use crate::exit::Exit;
-use crate::flow::budget::Budget;
 use crate::flow::{Flow, Standing};
 use crate::machine::Sources;
-use crate::process::NotReady;
 use crate::source::file::{self, Outlet, Tailer};
 use crate::source::mqtt::{Counters, SpoolError};
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
+use datalake_base::accounting::Accounting;
+use datalake_core::budget::Budget;
+use datalake_process::NotReady;
 use receivers::Receivers;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,7 +143,7 @@ struct Running {
 #[derive(Clone, Debug)]
 pub struct Look {
     name: String,
-    books: Arc<Books>,
+    books: Arc<Accounting>,
     standing: Standing,
     messages: Option<Arc<Counters>>,
 }
@@ -157,7 +157,7 @@ impl Look {
 
     /// What it read and what became of that.
     #[must_use]
-    pub fn books(&self) -> &Books {
+    pub fn books(&self) -> &Accounting {
         &self.books
     }
 
@@ -179,7 +179,7 @@ impl Running {
         plan: &Plan,
         planned: &[FlowPlan],
         destinations: Vec<Destination>,
-        remembered: crate::record::Remembered,
+        remembered: datalake_base::record::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
         let budget = Budget::new(plan.max_memory.as_u64(), set_aside(planned));
@@ -282,7 +282,7 @@ impl Running {
             Ok(()) => exit,
             Err(file::Died) => Exit::Software,
         };
-        let sum = |gauge: fn(&Books) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
+        let sum = |gauge: fn(&Accounting) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
         let (lines, bytes) = (sum(|books| books.lines.value()), sum(|books| books.delivered.value()));
         if drained {
             tracing::info!(lines, bytes, "stopped; everything that was read is delivered");

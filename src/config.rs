@@ -161,7 +161,7 @@ fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value>
     };
     if bytes.len() > LARGEST_FILE {
         let source = report.add_source(&file.name, "".into());
-        let message = format!("the file is larger than {}", crate::units::ByteSize::bytes(LARGEST_FILE as u64));
+        let message = format!("the file is larger than {}", datalake_base::units::ByteSize::bytes(LARGEST_FILE as u64));
         report.add_to_file(
             Kind::TooLarge,
             source,

@@ -3,17 +3,12 @@
 //! value: only receivers, `join_next`, `changed` and a timer stand in it.
 //! Leaves every decision to the core.
 
-/// The memory that flows share.
-pub mod budget;
-/// Input and time in, actions out.
-pub mod core;
-
-use self::core::{Action, BatchId, Condition, Core, Input, Notice, Tally};
-use crate::books::Books;
 use crate::deliver::{Answer, Call, GivenUp, Service};
-use crate::process::Instance;
-use crate::record::{Arrival, Watermarks};
 use crate::telemetry::clock;
+use datalake_base::accounting::Accounting;
+use datalake_base::record::{Arrival, Watermarks};
+use datalake_core::flow::{Action, BatchId, Condition, Core, Input, Notice, Tally};
+use datalake_process::Instance;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -44,7 +39,7 @@ pub struct Flow<S> {
     /// Tells the source that there is room.
     pub wake: Wake,
     /// The numbers that others look at.
-    pub books: Arc<Books>,
+    pub books: Arc<Accounting>,
     /// Why it holds, in words, for others to look at.
     pub standing: Standing,
     /// What the machine says about itself, for the options that add it.

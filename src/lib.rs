@@ -2,26 +2,12 @@
 //!
 //! The modules, in the order in which a byte meets them:
 
-/// Amounts with their unit in the type.
-pub mod units;
-/// The vocabulary every stage speaks: origin, position, chunk, watermark.
-pub mod record;
-/// The books of a flow: read = delivered + pending + filtered + quarantined.
-pub mod books;
 /// Configuration: as the operator wrote it, then proven runnable.
 pub mod config;
 /// Where bytes come from: files, tailed by one thread.
 pub mod source;
-/// Bytes in, runs of whole lines out.
-pub mod framing;
-/// What is done with each line: kept, changed, dropped.
-pub mod process;
 /// What the machine says about itself, for records that are marked with it.
 pub mod machine;
-/// Runs in, sealed calls in their wire form out.
-pub mod batch;
-/// Which bytes of which origin are settled: receipts out, watermark back.
-pub mod ledger;
 /// The service: what it answers and what each answer means; pacing, retrying, giving up on purpose.
 pub mod deliver;
 /// One flow: the whole life of a byte decided in one place, and the shell that does as told.

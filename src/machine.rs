@@ -3,13 +3,13 @@
 //! that says nothing is told once.
 //! Leaves adding it to records to process.
 
-use crate::process::Instance;
 use crate::telemetry::clock;
 use aws_smithy_http_client::Connector;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::Format;
+use datalake_process::Instance;
 use http::header::HeaderValue;
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;

@@ -4,16 +4,16 @@
 
 /// What was said about failures, and how long to wait after them.
 mod condition;
-/// Books in, data out.
+/// Accounting in, data out.
 mod data;
 /// Data in, the form of a call out.
 mod form;
 
 use self::condition::Condition;
 use self::data::{Counters, Lag};
-use crate::books::{Books, Calls};
 use crate::deliver::cloudwatch::{CloudWatch, NotTaken};
 use crate::telemetry::clock;
+use datalake_base::accounting::{Accounting, Calls};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -47,7 +47,7 @@ pub struct Metrics {
 struct Destination {
     /// Such as `DeliveryStream:logs`.
     name: String,
-    books: Vec<Arc<Books>>,
+    books: Vec<Arc<Accounting>>,
     /// As they stood when CloudWatch last took them.
     taken: Counters,
     /// Calls that CloudWatch has not taken.
@@ -61,7 +61,7 @@ impl Metrics {
     pub fn new(
         namespace: &str,
         instance: Option<String>,
-        flows: impl IntoIterator<Item = (String, Arc<Books>)>,
+        flows: impl IntoIterator<Item = (String, Arc<Accounting>)>,
     ) -> Self {
         let mut destinations: Vec<Destination> = Vec::new();
         for (name, books) in flows {

@@ -28,7 +28,7 @@ pub mod translate;
 pub mod write;
 
 use crate::config::{self, Plan, Report};
-use crate::record::CheckpointUpdate;
+use datalake_base::record::CheckpointUpdate;
 use notes::Notes;
 use positions::Positions;
 use serde_json::{Map, Value};

@@ -8,7 +8,7 @@
 mod disk;
 
 use datalake_agent::checkpoint::{Error, Keeper, Store};
-use datalake_agent::record::{CheckpointUpdate, FileKey, Fingerprint, Position, Remembered, SavedPosition};
+use datalake_base::record::{CheckpointUpdate, FileKey, Fingerprint, Position, Remembered, SavedPosition};
 use disk::SmallDisk;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -4,8 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 
-use datalake_agent::process::{Instance, Place, Processor, Settings, Surroundings, Verdict};
-use datalake_agent::record::{FileKey, Position};
+use datalake_base::record::{FileKey, Position};
+use datalake_process::{Instance, Place, Processor, Settings, Surroundings, Verdict};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

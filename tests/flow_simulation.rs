@@ -7,14 +7,14 @@
 //! the books balance after every step, poison records end up in the quarantine and nothing else does; the same seed
 //! gives the same history. `SIMULATION_SEED=n` runs one world again, `SIMULATION_WORLDS=n` runs more of them.
 
-use datalake_agent::batch::{self, Compression, Form, PartitionKey, kinesis};
-use datalake_agent::books::{Calls, Spread};
 use datalake_agent::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, pace};
-use datalake_agent::flow::budget::{Budget, Lease};
-use datalake_agent::flow::core::{Action, BatchId, Core, Input, Settings};
-use datalake_agent::framing::{self, LongLines, MultiLine, StartPattern};
-use datalake_agent::process::{self, OnFailure, Processor, Surroundings};
-use datalake_agent::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position};
+use datalake_base::accounting::{Calls, Spread};
+use datalake_base::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position};
+use datalake_core::batch::{self, Compression, Form, PartitionKey, kinesis};
+use datalake_core::budget::{Budget, Lease};
+use datalake_core::flow::{Action, BatchId, Core, Input, Settings};
+use datalake_core::framing::{self, LongLines, MultiLine, StartPattern};
+use datalake_process::{self, OnFailure, Processor, Surroundings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read as _;
@@ -30,7 +30,7 @@ const UNFIT: u8 = b'!';
 /// What is done with the records of a world.
 #[derive(Clone)]
 struct Processing {
-    settings: process::Settings,
+    settings: datalake_process::Settings,
     on_failure: OnFailure,
 }
 
@@ -51,7 +51,7 @@ static PROCESSINGS: LazyLock<Vec<Processing>> = LazyLock::new(|| {
                 {"optionName": "LOGTOJSON", "logFormat": "SYSLOG", "matchPattern": "([^!]*)", "customFieldNames": ["line"]},
                 {"optionName": "ADDFIELDS", "fields": {"padding": "x".repeat(padding)}},
             ]);
-            let settings = process::Settings::parse_with(&options, on_failure).expect("the options are good");
+            let settings = datalake_process::Settings::parse_with(&options, on_failure).expect("the options are good");
             all.push(Processing { settings, on_failure });
         }
     }

@@ -68,7 +68,7 @@ fn run(target: &str, inputs: &[Vec<u8>], rounds: u64, entry: impl Fn(&[u8]) + st
 #[test]
 fn framing_keeps_its_promises_for_any_bytes_in_any_chunks() {
     run("framing", &corpus(&["fuzz/corpus/framing"]), 20_000, |bytes| {
-        datalake_agent::framing::fuzz(bytes, std::time::Instant::now());
+        datalake_core::framing::fuzz(bytes, std::time::Instant::now());
     });
 }
 
@@ -96,7 +96,7 @@ fn a_database_of_the_kinesis_agent_of_any_bytes_is_rows_or_a_message_and_stays_a
 
 /// Each parser of the processing stage: its door, with the corpus of its fuzz target.
 fn process(name: &str, rounds: u64) {
-    let (_, door) = datalake_agent::process::fuzz::DOORS
+    let (_, door) = datalake_process::fuzz::DOORS
         .into_iter()
         .find(|(known, _)| *known == name)
         .unwrap_or_else(|| panic!("there is no door `{name}`"));
@@ -106,7 +106,7 @@ fn process(name: &str, rounds: u64) {
 #[test]
 fn every_parser_of_the_processing_has_a_target_and_a_corpus() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    for (name, _) in datalake_agent::process::fuzz::DOORS {
+    for (name, _) in datalake_process::fuzz::DOORS {
         assert!(root.join(format!("fuzz_targets/process_{name}.rs")).is_file(), "{name} has no target");
         assert!(!corpus(&[&format!("fuzz/corpus/process_{name}")]).is_empty());
     }

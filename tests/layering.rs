@@ -7,31 +7,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Parts that a byte passes through. None may name another; what they share is the vocabulary.
-const STAGES: [&str; 7] = ["source", "framing", "process", "batch", "ledger", "deliver", "checkpoint"];
+/// Shells that a byte passes through. None may name another; what they share is in crates of its own, which cargo keeps
+/// apart: a crate names only what stands in its Cargo.toml.
+const STAGES: [&str; 3] = ["source", "deliver", "checkpoint"];
 /// What everything may name. `telemetry::clock` is the edge at which shells ask what time it is.
-const VOCABULARY: [&str; 4] = ["record", "books", "units", "telemetry::clock"];
+const VOCABULARY: [&str; 1] = ["telemetry::clock"];
 /// Files that decide and do nothing else; a name covers the folder beside the file too.
-const PURE: [&str; 18] = [
-    "ledger",
-    "framing",
-    "batch",
-    "process",
-    "flow/core",
-    "deliver/retry",
-    "deliver/pace",
-    "metrics/condition",
-    "metrics/data",
-    "metrics/form",
-    "source/file/reconcile",
-    "source/mqtt/acks",
-    "source/mqtt/envelope",
-    "source/mqtt/group",
-    "source/mqtt/intake",
-    "source/mqtt/packets",
-    "source/mqtt/subscriptions",
-    "source/mqtt/topics",
-];
+const PURE: [&str; 4] = ["metrics/condition", "metrics/data", "metrics/form", "source/file/reconcile"];
 /// What a pure file never names: waiting, files, clocks.
 const IMPURE: [&str; 9] = [
     "tokio",
@@ -58,20 +40,6 @@ fn allowed(file: &str) -> Vec<&'static str> {
         _ if covers("app", file) => with(&["config", "exit", "flow", "machine", "metrics", "telemetry"]),
         // It looks at the books and makes calls; what it tells follows from the books alone.
         "metrics" => vec!["deliver::cloudwatch"],
-        // It learns what processing adds.
-        _ if covers("machine", file) => vec!["process::Instance"],
-        _ if covers("flow/core", file) => {
-            let mut names = vec!["framing", "process", "batch", "ledger", "flow"];
-            names.extend([
-                "deliver::Outcome",
-                "deliver::Answer",
-                "deliver::Meaning",
-                "deliver::Fault",
-                "deliver::GivenUp",
-            ]);
-            names.extend(["deliver::Call", "deliver::retry", "deliver::pace"]);
-            names
-        }
         _ if covers("flow", file) => with(&[]),
         // Configuration knows the stages' settings and limits; no stage knows configuration.
         _ if covers("config", file) => with(&["metrics::Settings"]),
@@ -346,11 +314,9 @@ fn a_stage_that_names_another_stage_is_caught_however_it_spells_it() {
     }
     assert!(verdict("source/file/reader", "use super::super::super::batch;").contains("crate::batch"));
     assert!(verdict("telemetry/status", "use crate::flow::Flow;").contains("crate::flow"));
-    assert!(verdict("record", "use crate::batch::Record;").contains("crate::batch"));
+    assert!(verdict("checkpoint", "use crate::deliver::Fault;").contains("crate::deliver"));
     assert!(verdict("batch", "use crate::config::plan::Plan;").contains("crate::config"));
     assert!(verdict("config/written", "use crate::flow::Flow;").contains("crate::flow"));
-    assert!(verdict("flow/core", "use crate::deliver::firehose::Firehose;").contains("crate::deliver::firehose"));
-    assert!(verdict("flow/core", "use crate::source::file::Tailer;").contains("crate::source"));
     assert!(verdict("flow", "use crate::app;").contains("crate::app"));
     assert!(verdict("main", "fn main() { datalake_agent::flow::run() }").contains("crate::flow"));
 }
@@ -358,17 +324,15 @@ fn a_stage_that_names_another_stage_is_caught_however_it_spells_it() {
 #[test]
 fn what_is_drawn_is_left_alone() {
     for (file, source) in [
-        ("framing", "use crate::record::Run; use crate::{books::Books, units}; use super::record;"),
-        ("framing/lines", "use super::Settings; use crate::framing::LongLines; use super::super::record::Run;"),
+        ("framing/lines", "use super::Settings; use crate::framing::LongLines;"),
         ("framing", "// use crate::deliver;\n/// [`crate::deliver`]\nconst A: &str = \"crate::deliver\";"),
         ("framing", "#[cfg(test)]\nmod tests { use crate::deliver; use std::fs; }"),
         ("framing", "#[cfg(test)]\nuse crate::deliver::Call;"),
         ("source/file/reader", "use crate::telemetry::clock; use std::fs::File;"),
-        ("flow/core", "use crate::{framing, ledger::Ledger, deliver::{Outcome, retry}}; use std::time::Instant;"),
         ("flow", "use crate::{source, deliver, checkpoint}; use tokio::sync::mpsc;"),
-        ("config/plan", "use crate::units::ByteSize; use crate::{batch, deliver, framing, source};"),
+        ("config/plan", "use crate::{checkpoint, deliver, source};"),
         ("app", "use crate::{config::plan::Plan, flow, checkpoint::Keeper, telemetry::Notifier, exit::Exit};"),
-        ("lib", "pub mod units; pub mod record;"),
+        ("lib", "pub mod source; pub mod deliver;"),
     ] {
         assert_eq!(verdict(file, source), "", "{file}: {source}");
     }
@@ -389,10 +353,10 @@ fn a_pure_file_that_waits_or_reads_or_asks_the_time_is_caught() {
         ("fn f() { crate::telemetry::clock::now_ms() }", "crate::telemetry::clock"),
         ("fn f() { rustix::fs::fstat(fd) }", "rustix"),
     ] {
-        for file in ["ledger", "framing/lines", "batch/firehose", "flow/core/window", "deliver/retry"] {
+        for file in ["metrics/data", "source/file/reconcile"] {
             assert!(verdict(file, source).contains(named), "{file}: {source}");
         }
         assert!(!verdict("source/file/reader", source).contains("is pure"), "{source}");
     }
-    assert_eq!(verdict("ledger", "use std::time::Instant; fn f(now: Instant) -> std::io::Result<()> {}"), "");
+    assert_eq!(verdict("metrics/form", "use std::time::Instant; fn f(now: Instant) -> std::io::Result<()> {}"), "");
 }

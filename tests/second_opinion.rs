@@ -4,8 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 
-use datalake_agent::batch::{Claim, Compression, Form, Lines, Packer, PartitionKey, Settings, kinesis};
-use datalake_agent::record::{Origin, Position, Receipt};
+use datalake_base::record::{Origin, Position, Receipt};
+use datalake_core::batch::{Claim, Compression, Form, Lines, Packer, PartitionKey, Settings, kinesis};
 use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -30,7 +30,7 @@ fn packed(lines: &[Vec<u8>], partition_key: PartitionKey, bytes: usize) -> Vec<V
     };
     let mut packer = Packer::new(settings, fastrand::Rng::with_seed(11));
     let (mut records, now) = (Vec::new(), Instant::now());
-    let mut keep = |sealed: Option<datalake_agent::batch::Sealed>| {
+    let mut keep = |sealed: Option<datalake_core::batch::Sealed>| {
         if let Some(mut sealed) = sealed {
             let body: Value = serde_json::from_slice(&sealed.body()).unwrap();
             records.extend(body["Records"].as_array().unwrap().iter().cloned());

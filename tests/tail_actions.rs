@@ -4,11 +4,11 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says so and fails")]
 
-use datalake_agent::books::Books;
-use datalake_agent::record::{
+use datalake_agent::source::file::{InitialPosition, Input, Settings, Tailer, discover::Pattern};
+use datalake_base::accounting::Accounting;
+use datalake_base::record::{
     Arrival, CheckpointUpdate, ChunkPool, FileKey, Origin, Position, Remembered, SavedPosition, Watermarks,
 };
-use datalake_agent::source::file::{InitialPosition, Input, Settings, Tailer, discover::Pattern};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -66,7 +66,7 @@ struct Running {
     wake: Arc<dyn Fn() + Send + Sync>,
     arrivals: mpsc::Receiver<Arrival>,
     watermarks: Watermarks,
-    books: Arc<Books>,
+    books: Arc<Accounting>,
     contents: HashMap<Origin, Content>,
 }
 
@@ -128,7 +128,7 @@ impl World {
             let _already = subscriber.with_writer(std::io::stderr).try_init();
         }
         let (sender, arrivals) = mpsc::channel(self.room);
-        let (watermarks, books) = (Watermarks::default(), Arc::new(Books::default()));
+        let (watermarks, books) = (Watermarks::default(), Arc::new(Accounting::default()));
         let settings = Settings {
             stream: STREAM.to_owned(),
             include: self.patterns(&self.include),

@@ -8,7 +8,7 @@ use crate::inputs::Inputs;
 use crate::samples::Samples;
 use crate::words::{amount, count, grouped, say};
 use datalake_agent::app::Look;
-use datalake_agent::books::{Books, Gauge};
+use datalake_base::accounting::{Accounting, Gauge};
 use local_lake::Lake;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ pub(crate) struct Totals {
 
 impl Totals {
     pub(crate) fn of(flows: &[Look]) -> Self {
-        let sum = |gauge: fn(&Books) -> &Gauge| flows.iter().map(|look| gauge(look.books()).value()).sum::<u64>();
+        let sum = |gauge: fn(&Accounting) -> &Gauge| flows.iter().map(|look| gauge(look.books()).value()).sum::<u64>();
         let (delivered, quarantined) = (sum(|books| &books.delivered), sum(|books| &books.quarantined));
         Self {
             files: sum(|books| &books.files),

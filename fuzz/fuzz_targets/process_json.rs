@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| datalake_agent::process::fuzz::json_text(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| datalake_process::fuzz::json_text(bytes));

@@ -2,14 +2,14 @@
 //! Promises that a service which does not answer holds up the start for no longer than one question may take.
 //! Leaves sessions, credentials and questions to the delivery.
 
-use crate::batch::Form;
-use crate::batch::kinesis::RECORD_BYTES;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::Destination;
 use crate::deliver::connector;
 use crate::deliver::firehose::Firehose;
 use crate::deliver::kinesis::Kinesis;
 use crate::deliver::session::{self, Session, SessionError, Target};
+use datalake_core::batch::Form;
+use datalake_core::batch::kinesis::RECORD_BYTES;
 
 /// Firehose as these settings say; connections are made by calls.
 ///

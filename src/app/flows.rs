@@ -7,10 +7,10 @@ use crate::config::{FlowPlan, Plan};
 use crate::deliver::GivenUp;
 use crate::deliver::quarantine::Quarantine;
 use crate::flow::Keep;
-use crate::flow::budget::{Budget, Lease};
-use crate::flow::core::{Core, Settings};
-use crate::process::{Instance, Processor, Surroundings};
 use crate::telemetry::clock;
+use datalake_core::budget::{Budget, Lease};
+use datalake_core::flow::{Core, Settings};
+use datalake_process::{Instance, Processor, Surroundings};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 

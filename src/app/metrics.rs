@@ -3,11 +3,11 @@
 //! Leaves what is told to the metrics.
 
 use super::Look;
-use crate::batch::Form;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::cloudwatch::CloudWatch;
 use crate::machine::Sources;
 use crate::metrics::Metrics;
+use datalake_core::batch::Form;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -3,7 +3,7 @@
 //! Leaves the format to the store, and what an old checkpoint costs to the operator's judgement.
 
 use super::{Error, Store, pending::Pending};
-use crate::record::{CheckpointUpdate, pace_of_saving};
+use datalake_base::record::{CheckpointUpdate, pace_of_saving};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};

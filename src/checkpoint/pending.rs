@@ -2,7 +2,7 @@
 //! Promises that its size is bounded by the number of files, however long the disk refuses.
 //! Leaves writing to the store and pace to the keeper.
 
-use crate::record::{CheckpointUpdate, FileKey, SavedPosition};
+use datalake_base::record::{CheckpointUpdate, FileKey, SavedPosition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Merged updates.
@@ -45,7 +45,7 @@ impl Pending {
 mod tests {
     use super::super::rows::tests::row;
     use super::*;
-    use crate::record::Position;
+    use datalake_base::record::Position;
 
     fn update(positions: Vec<SavedPosition>) -> CheckpointUpdate {
         CheckpointUpdate { positions, ..CheckpointUpdate::default() }

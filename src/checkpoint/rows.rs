@@ -2,7 +2,7 @@
 //! Promises that a row that was changed by anything but the agent is noticed before it is believed.
 //! Leaves transactions to the store.
 
-use crate::record::{FileKey, Fingerprint, Position, SavedPosition};
+use datalake_base::record::{FileKey, Fingerprint, Position, SavedPosition};
 use rusqlite::{Connection, Row, params};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

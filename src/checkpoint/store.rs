@@ -6,7 +6,7 @@ use super::lock::Lock;
 use super::pending::Pending;
 use super::rows::{self, Unreadable};
 use super::{Error, rows::FORMAT};
-use crate::record::{CheckpointUpdate, Remembered};
+use datalake_base::record::{CheckpointUpdate, Remembered};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -296,7 +296,7 @@ mod tests {
     use super::super::rows::tests::row;
     use super::*;
     use crate::checkpoint::test_log::logged;
-    use crate::record::SavedPosition;
+    use datalake_base::record::SavedPosition;
     use std::os::unix::fs::PermissionsExt;
 
     fn pair(pattern: &str) -> (String, String) {

@@ -3,10 +3,10 @@
 //! Leaves the judgement to `config` and, of certificates, to the delivery.
 
 use crate::app;
-use crate::batch::{Compression, Form};
 use crate::config::{self, FlowPlan, Plan};
 use crate::exit::Exit;
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
+use datalake_core::batch::{Compression, Form};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;

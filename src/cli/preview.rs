@@ -7,9 +7,9 @@ mod command;
 
 pub use command::{Request, run};
 
-use crate::framing::{self, Framed, Framer, Input, Room, Run};
-use crate::process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
-use crate::record::{FileKey, OriginInfo, Position};
+use datalake_base::record::{FileKey, OriginInfo, Position};
+use datalake_core::framing::{self, Framed, Framer, Input, Room, Run};
+use datalake_process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Instant;

@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use crate::deliver::GivenUp;
     use crate::deliver::quarantine::Quarantine;
-    use crate::record::{FileKey, OriginInfo, Position};
+    use datalake_base::record::{FileKey, OriginInfo, Position};
     use std::path::PathBuf;
     use std::sync::{Arc, Mutex};
 

@@ -2,15 +2,15 @@
 //! Promises the same verdict and the same form of the call as the running flow would have, under the configuration of now.
 //! Leaves sending, and the files of the quarantine, to replay.
 
-use crate::batch::{self, Form, Lines, Packer};
 use crate::config::FlowPlan;
 use crate::deliver::Call;
 use crate::deliver::quarantine::{Entry, EntryOrigin};
 use crate::deliver::session::Target;
 use crate::machine::Sources;
-use crate::process::{Instance, NotReady, Place, Processor, Settings, Verdict};
-use crate::record::{FileKey, Position};
 use crate::telemetry::clock;
+use datalake_base::record::{FileKey, Position};
+use datalake_core::batch::{self, Form, Lines, Packer};
+use datalake_process::{Instance, NotReady, Place, Processor, Settings, Verdict};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -2,8 +2,8 @@
 //! Promises that a key which is not in these tables is refused, and that each default lies in its own range.
 //! Leaves decoding to `section` and what values mean together to `plan`.
 
-use crate::batch::{firehose, kinesis};
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
+use datalake_core::batch::{firehose, kinesis};
 
 /// One key.
 #[derive(Debug)]

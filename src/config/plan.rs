@@ -16,9 +16,11 @@ pub(super) use flows::prove_flows;
 use super::report::{Kind, Report, quoted};
 use super::section::Placed;
 use super::written::Written;
-use crate::batch::{self, Compression};
-use crate::units::ByteSize;
-use crate::{deliver, framing, process, source};
+use crate::{deliver, source};
+use datalake_base::units::ByteSize;
+use datalake_core::batch::{self, Compression};
+use datalake_core::framing;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,7 +55,7 @@ pub struct FlowPlan {
     /// How bytes become lines.
     pub framing: framing::Settings,
     /// What is done with each of them.
-    pub process: process::Settings,
+    pub process: datalake_process::Settings,
     /// How lines become calls.
     pub batch: batch::Settings,
     /// How fast calls may go.
@@ -112,7 +114,7 @@ impl FlowPlan {
 
     /// What the flow may hold beside its batches while it processes records, in bytes.
     fn processing_floor(&self) -> u64 {
-        if self.process.is_empty() { 0 } else { process::Processor::memory_floor(self.longest_record()) }
+        if self.process.is_empty() { 0 } else { datalake_process::Processor::memory_floor(self.longest_record()) }
     }
 
     /// What the flow uses when nothing else wants memory: a batch being filled, one for each call under way, what was
@@ -130,7 +132,7 @@ impl FlowPlan {
 pub fn set_aside(flows: &[FlowPlan]) -> u64 {
     let floors: u64 = flows.iter().map(|flow| flow.batch.memory_floor() + flow.processing_floor()).sum();
     let processing = flows.iter().filter(|flow| !flow.process.is_empty());
-    let working = processing.map(|flow| process::Processor::working_memory(flow.longest_record())).max();
+    let working = processing.map(|flow| datalake_process::Processor::working_memory(flow.longest_record())).max();
     floors + working.unwrap_or(0)
 }
 

@@ -6,8 +6,7 @@ use super::keys::{
     COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, MQTT_KEYS, PARTITION_KEY_KEYS, TOP_KEYS, TOPIC_KEYS,
 };
 use super::report::quoted;
-use crate::process;
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
 use serde_json::{Map, Value, json};
 
 /// The tables of keys for the documentation, in Markdown.
@@ -149,7 +148,7 @@ fn property(key: &Key) -> Value {
             "type": "object",
             "required": ["optionName"],
             "properties": {
-                "optionName": {"enum": process::Settings::OPTION_NAMES},
+                "optionName": {"enum": datalake_process::Settings::OPTION_NAMES},
                 "onFailure": {"enum": ["quarantine", "raw", "drop"]},
             },
         }}),

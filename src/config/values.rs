@@ -7,7 +7,7 @@ use super::keys::{self, Default, Key};
 use super::nearest::nearest;
 use super::report::{At, Kind, Report, printable, quoted};
 use super::section::Placed;
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
 
 /// What a value is, in words: `the number 5`.
 pub(super) fn describe(value: &Value) -> String {
@@ -231,7 +231,7 @@ fn size(text: &str) -> Result<i128, String> {
     }
     match text.parse::<ByteSize>() {
         Ok(size) => Ok(i128::from(size.as_u64())),
-        Err(crate::units::ByteSizeError::TooLarge { .. }) => Ok(i128::MAX),
+        Err(datalake_base::units::ByteSizeError::TooLarge { .. }) => Ok(i128::MAX),
         Err(error) => Err(format!("{}; write for example 4194304 or \"4MiB\"", printable(&error.to_string()))),
     }
 }

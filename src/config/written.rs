@@ -10,8 +10,8 @@ use super::keys;
 use super::report::{At, Kind, Report};
 use super::section::{Level, Placed, Section, subject};
 use super::values;
-use crate::batch::Compression;
-use crate::process::OnFailure;
+use datalake_core::batch::Compression;
+use datalake_process::OnFailure;
 
 /// The main file without its flows.
 #[derive(Debug)]

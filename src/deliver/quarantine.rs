@@ -16,7 +16,7 @@ use aws_smithy_types::date_time::Format;
 pub use file::{Entry, EntryOrigin, Line, LineState, QuarantineFile};
 
 use super::GivenUp;
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
 
 /// A file is closed and another begun when it would grow beyond this; a single record is at most a third of it.
 pub const LARGEST_FILE: ByteSize = ByteSize::mib(64);

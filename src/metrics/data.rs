@@ -2,7 +2,7 @@
 //! Promises that each counter is told as what was added, never twice and never less than zero.
 //! Leaves their form to `form`, and when to look to the parent.
 
-use crate::books::{Books, Calls, Gauge, Spread};
+use datalake_base::accounting::{Accounting, Calls, Gauge, Spread};
 use std::sync::Arc;
 
 /// How often in a row a file could not be read.
@@ -33,8 +33,8 @@ pub(super) struct Counters {
 
 impl Counters {
     /// The sum over these books.
-    pub(super) fn of(books: &[Arc<Books>]) -> Self {
-        let sum = |gauge: fn(&Books) -> &Gauge| books.iter().map(|books| gauge(books).value()).sum();
+    pub(super) fn of(books: &[Arc<Accounting>]) -> Self {
+        let sum = |gauge: fn(&Accounting) -> &Gauge| books.iter().map(|books| gauge(books).value()).sum();
         Self { quarantined_records: sum(|books| &books.quarantined_records), destroyed: sum(|books| &books.destroyed) }
     }
 }
@@ -49,7 +49,7 @@ pub(super) struct Lag {
 
 impl Lag {
     /// The sum of the bytes, the age of the oldest of them at `now`, in milliseconds since 1970, and what goes worst.
-    pub(super) fn of(books: &[Arc<Books>], now: u64) -> Self {
+    pub(super) fn of(books: &[Arc<Accounting>], now: u64) -> Self {
         let oldest = books.iter().map(|books| books.oldest_unsettled.value()).filter(|read_at| *read_at > 0).min();
         Self {
             bytes: books.iter().map(|books| books.unsettled.value()).sum(),
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn books_of_several_flows_are_summed_and_the_oldest_byte_counts() {
-        let books = [Arc::new(Books::default()), Arc::new(Books::default()), Arc::new(Books::default())];
+        let books = [Arc::new(Accounting::default()), Arc::new(Accounting::default()), Arc::new(Accounting::default())];
         for (books, (destroyed, unsettled, oldest)) in books.iter().zip([(3, 100, 9_000), (4, 50, 5_500), (0, 0, 0)]) {
             books.destroyed.set(destroyed);
             books.denials.set(destroyed.saturating_sub(1));

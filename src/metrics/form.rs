@@ -51,7 +51,7 @@ fn escape(form: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::Spread;
+    use datalake_base::accounting::Spread;
 
     #[test]
     fn a_datum_becomes_its_fields_and_nothing_breaks_out_of_a_value() {

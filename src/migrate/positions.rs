@@ -7,8 +7,8 @@ use super::notes::Weight;
 use super::place::{self, Placement, Seen, Unplaced};
 use super::translate::OldFlow;
 use crate::config::FlowPlan;
-use crate::record::{CheckpointUpdate, FileKey, SavedPosition};
 use crate::source::file::import::{self, Found};
+use datalake_base::record::{CheckpointUpdate, FileKey, SavedPosition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

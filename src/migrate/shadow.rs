@@ -5,9 +5,9 @@
 use super::checkpoints;
 use super::positions::Positions;
 use crate::config::{FlowPlan, Plan};
-use crate::framing::{Framed, Framer, Input, Room};
-use crate::record::{Arrival, CheckpointUpdate, FileKey, Origin, Remembered, SavedPosition, Watermarks};
 use crate::source::file::{self, Outlet, Tailer, import};
+use datalake_base::record::{Arrival, CheckpointUpdate, FileKey, Origin, Remembered, SavedPosition, Watermarks};
+use datalake_core::framing::{Framed, Framer, Input, Room};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,7 +6,7 @@
 use super::{Migration, text};
 use crate::checkpoint::{self, Store};
 use crate::config::Plan;
-use crate::record::{CheckpointUpdate, FileKey, SavedPosition};
+use datalake_base::record::{CheckpointUpdate, FileKey, SavedPosition};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};

@@ -25,8 +25,8 @@ mod turns;
 mod verify;
 mod watch;
 
-use crate::books::Books;
-use crate::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, SettledFiles, Watermarks};
+use datalake_base::accounting::Accounting;
+use datalake_base::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, SettledFiles, Watermarks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Handle};
@@ -69,7 +69,7 @@ pub struct Input {
     /// Where settled positions come from.
     pub watermarks: Watermarks,
     /// Where what was read and what was destroyed is counted.
-    pub books: Arc<Books>,
+    pub books: Arc<Accounting>,
 }
 
 /// The other end of an [`Input`], for whoever takes what was read.
@@ -79,7 +79,7 @@ pub struct Outlet {
     /// Where settled positions go.
     pub watermarks: Watermarks,
     /// What was read and what was destroyed.
-    pub books: Arc<Books>,
+    pub books: Arc<Accounting>,
 }
 
 /// Chunks that wait between the tailer and a flow.
@@ -90,7 +90,7 @@ impl Input {
     #[must_use]
     pub fn new(flow: &str, settings: &Settings) -> (Self, Outlet) {
         let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
-        let (books, watermarks) = (Arc::new(Books::default()), Watermarks::default());
+        let (books, watermarks) = (Arc::new(Accounting::default()), Watermarks::default());
         let outlet = Outlet { arrivals, watermarks: watermarks.clone(), books: books.clone() };
         (Self { flow: flow.to_owned(), settings: settings.clone(), arrivals: to_flow, watermarks, books }, outlet)
     }

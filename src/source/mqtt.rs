@@ -2,49 +2,29 @@
 //! are then tailed like any others. Promises that no message is acknowledged that a power failure could take.
 //! Leaves shipping to the flow that tails the spool.
 
-/// Which message may be acknowledged now.
-mod acks;
-/// What came and what became of it.
-mod counters;
-/// One line for each message.
-mod envelope;
-/// When to sync.
-mod group;
-/// From bytes to a batch of lines.
-mod intake;
-/// The packets of MQTT.
-mod packets;
 /// The signed address of a WebSocket.
 mod presign;
 /// One connection to the broker.
 mod session;
-/// What a flow is told.
-mod settings;
 /// Messages on disk until they are shipped.
 mod spool;
-/// What is subscribed on one connection.
-mod subscriptions;
-/// Topic filters.
-mod topics;
 /// Bytes to and from a broker.
 mod transport;
-/// Codes as words.
-mod words;
 
-pub use counters::{Counters, Subscription};
-pub use envelope::{PayloadFormat, Settings as LineSettings};
-pub use intake::RefusedPayload;
-pub use packets::{Quality, Version};
+pub use datalake_mqtt::counters::{Counters, Subscription};
+pub use datalake_mqtt::envelope::{PayloadFormat, Settings as LineSettings};
+pub use datalake_mqtt::intake::RefusedPayload;
+pub use datalake_mqtt::packets::{Quality, Version};
+pub use datalake_mqtt::settings::{Broker, BrokerError, OnFailure, Scheme, Settings};
+pub use datalake_mqtt::topics::{Topic, TopicError};
 pub use presign::Signer;
-pub use settings::{Broker, BrokerError, OnFailure, Scheme, Settings};
 pub use spool::SpoolError;
-pub use topics::{Topic, TopicError};
 
-use crate::record::SettledFiles;
 use crate::telemetry::clock;
-use acks::Acks;
-use group::Group;
-use intake::{Batch, Intake};
+use datalake_base::record::SettledFiles;
+use datalake_mqtt::acks::Acks;
+use datalake_mqtt::group::Group;
+use datalake_mqtt::intake::{Batch, Intake};
 use session::Session;
 use spool::Spool;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //! Promises words that a person can act on, and silence while nothing happens.
 //! Leaves the numbers to the books.
 
-use crate::books::{Books, Gauge};
+use datalake_base::accounting::{Accounting, Gauge};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ pub struct FlowLook<'a> {
     /// Its name.
     pub flow: &'a str,
     /// Its books.
-    pub books: &'a Books,
+    pub books: &'a Accounting,
     /// Why it waits, where it does so on purpose (no credentials, no such stream, throttled).
     pub holding: Option<&'a str>,
 }
@@ -26,7 +26,7 @@ const NAMED: usize = 3;
 /// `now` is milliseconds since 1970. `unsaved` is since when positions cannot be saved, where they cannot.
 #[must_use]
 pub fn status_words(flows: &[FlowLook<'_>], unsaved: Option<Duration>, now: u64) -> String {
-    let sum = |gauge: fn(&Books) -> &Gauge| flows.iter().map(|look| gauge(look.books).value()).sum::<u64>();
+    let sum = |gauge: fn(&Accounting) -> &Gauge| flows.iter().map(|look| gauge(look.books).value()).sum::<u64>();
     let behind = sum(|books| &books.unsettled);
     let mut words = format!(
         "{}, {}, {}",
@@ -117,7 +117,7 @@ struct Totals {
 
 impl Totals {
     fn of(flows: &[FlowLook<'_>]) -> Self {
-        let sum = |gauge: fn(&Books) -> &Gauge| flows.iter().map(|look| gauge(look.books).value()).sum();
+        let sum = |gauge: fn(&Accounting) -> &Gauge| flows.iter().map(|look| gauge(look.books).value()).sum();
         Self {
             read: sum(|books| &books.read),
             delivered: sum(|books| &books.delivered),
@@ -176,13 +176,13 @@ impl Reporter {
 mod tests {
     use super::*;
 
-    fn look<'a>(flow: &'a str, books: &'a Books, holding: Option<&'a str>) -> FlowLook<'a> {
+    fn look<'a>(flow: &'a str, books: &'a Accounting, holding: Option<&'a str>) -> FlowLook<'a> {
         FlowLook { flow, books, holding }
     }
 
     #[test]
     fn the_status_sums_the_flows_and_names_the_oldest_byte_and_who_holds_and_why() {
-        let (first, second) = (Books::default(), Books::default());
+        let (first, second) = (Accounting::default(), Accounting::default());
         first.files.set(2);
         first.unsettled.set(1_200_000);
         first.oldest_unsettled.set(96_000);
@@ -198,14 +198,14 @@ mod tests {
 
     #[test]
     fn a_flow_that_is_up_to_date_says_so() {
-        let books = Books::default();
+        let books = Accounting::default();
         books.files.set(1);
         assert_eq!(status_words(&[look("a", &books, None)], None, 5), "1 flow, 1 file, nothing behind");
     }
 
     #[test]
     fn what_is_lost_or_set_aside_or_unsaved_is_never_left_out() {
-        let books = Books::default();
+        let books = Accounting::default();
         books.destroyed.set(1024);
         books.quarantined.set(5);
         books.unprocessed.set(2);
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_hundred_holding_flows_make_no_endless_line() {
-        let books = Books::default();
+        let books = Accounting::default();
         let flows = vec![look("flow", &books, Some("throttled")); 100];
         let words = status_words(&flows, None, 0);
         assert!(words.ends_with("flow (throttled) and 97 more"), "{words}");
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_report_comes_once_a_minute_and_only_when_something_happened() {
-        let (books, start) = (Books::default(), Instant::now());
+        let (books, start) = (Accounting::default(), Instant::now());
         let mut reporter = Reporter::new(start);
         let at = |seconds| start + Duration::from_secs(seconds);
         books.read.add(2048);

@@ -36,15 +36,15 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::Books;
+    use datalake_base::accounting::Accounting;
 
-    fn look<'a>(flow: &'a str, books: &'a Books) -> FlowLook<'a> {
+    fn look<'a>(flow: &'a str, books: &'a Accounting) -> FlowLook<'a> {
         FlowLook { flow, books, holding: None }
     }
 
     #[test]
     fn a_flow_that_gets_on_is_alive_and_one_that_stands_still_is_not() {
-        let (mut watchdog, books) = (Watchdog::new(), Books::default());
+        let (mut watchdog, books) = (Watchdog::new(), Accounting::default());
         assert!(watchdog.look(&[look("a", &books)]).is_empty(), "nothing is known at the first look");
         books.progress.add(1);
         assert!(watchdog.look(&[look("a", &books)]).is_empty());
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_flow_with_nothing_to_do_or_with_a_stated_reason_to_wait_is_alive() {
-        let (mut watchdog, books) = (Watchdog::new(), Books::default());
+        let (mut watchdog, books) = (Watchdog::new(), Accounting::default());
         watchdog.look(&[look("a", &books)]);
         books.idle.set(1);
         assert!(watchdog.look(&[look("a", &books)]).is_empty());
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn one_flow_that_hangs_is_not_hidden_by_one_that_is_busy() {
-        let (mut watchdog, busy, hanging) = (Watchdog::new(), Books::default(), Books::default());
+        let (mut watchdog, busy, hanging) = (Watchdog::new(), Accounting::default(), Accounting::default());
         watchdog.look(&[look("busy", &busy), look("hanging", &hanging)]);
         busy.progress.add(1000);
         assert_eq!(watchdog.look(&[look("busy", &busy), look("hanging", &hanging)]), ["hanging"]);

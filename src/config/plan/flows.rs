@@ -9,14 +9,15 @@ mod processing;
 
 use super::kinesis;
 use super::{FlowPlan, access};
-use crate::batch::{self, Compression, firehose};
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::{Placed, subject};
 use crate::config::written::WrittenFlow;
-use crate::record::SettledFiles;
 use crate::source::file::discover::{Pattern, PatternError};
-use crate::units::ByteSize;
-use crate::{deliver, framing, source};
+use crate::{deliver, source};
+use datalake_base::record::SettledFiles;
+use datalake_base::units::ByteSize;
+use datalake_core::batch::{self, Compression, firehose};
+use datalake_core::framing;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 

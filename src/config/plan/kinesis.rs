@@ -2,11 +2,11 @@
 //! Promises that what only Kinesis has is pointed out in a flow to Firehose.
 //! Leaves sizes, and all that both services have, to `flows`.
 
-use crate::batch::{Compression, Form, PartitionKey, firehose, kinesis};
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::Placed;
 use crate::config::written::{WrittenFlow, WrittenKey};
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
+use datalake_core::batch::{Compression, Form, PartitionKey, firehose, kinesis};
 
 /// A service by its name.
 pub(super) const fn service(form: &Form) -> &'static str {

@@ -4,13 +4,13 @@
 
 use super::FlowPlan;
 use super::access::prove_endpoint;
-use crate::batch::Form;
 use crate::config::endpoint;
 use crate::config::report::{Kind, Report, quoted};
 use crate::config::section::Placed;
 use crate::config::written::Written;
 use crate::deliver::session;
 use crate::metrics::Settings;
+use datalake_core::batch::Form;
 use std::time::Duration;
 
 pub(super) fn prove(

@@ -1,10 +1,10 @@
 //! What a plan holds for what was written.
 
-use crate::batch::{Compression, firehose};
 use crate::config::{self, Plan, report::Kind};
-use crate::framing::LongLines;
 use crate::source::file::InitialPosition;
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
+use datalake_core::batch::{Compression, firehose};
+use datalake_core::framing::LongLines;
 use std::time::Duration;
 
 fn plan(text: &str) -> Plan {
@@ -124,7 +124,7 @@ fn every_accepted_batch_size_makes_a_batch_that_holds_a_line() {
         assert_eq!(flow.framing.max_line_bytes, flow.batch.longest_line(), "{size}{gzip}");
         assert!(flow.framing.max_line_bytes > flow.framing.terminator.len(), "{size}{gzip}");
         // The packer asserts the rest of what it needs.
-        drop(crate::batch::Packer::new(flow.batch, fastrand::Rng::with_seed(1)));
+        drop(datalake_core::batch::Packer::new(flow.batch, fastrand::Rng::with_seed(1)));
     }
 }
 
@@ -178,7 +178,7 @@ fn the_memory_of_the_flows_is_summed_and_the_suggested_budget_is_enough() {
 
 #[test]
 fn options_become_steps_and_the_word_of_the_flow_holds_for_those_without_their_own() {
-    use crate::process::{Place, Processor, Surroundings, Verdict};
+    use datalake_process::{Place, Processor, Surroundings, Verdict};
     let flow = one(r#", "onFailure": "drop", "dataProcessingOptions": [
             {"optionName": "LOGTOJSON", "logFormat": "SYSLOG"},
             {"optionName": "FILTER", "keepWhen": {"field": "n", "exists": true}, "onFailure": "raw"}]"#);
@@ -188,9 +188,9 @@ fn options_become_steps_and_the_word_of_the_flow_holds_for_those_without_their_o
     let mut processor = Processor::new(&flow.process, &surroundings).unwrap();
     let place = Place {
         path: std::path::Path::new("/a"),
-        file: crate::record::FileKey::default(),
+        file: datalake_base::record::FileKey::default(),
         generation: None,
-        position: crate::record::Position::START,
+        position: datalake_base::record::Position::START,
         input: 2,
         now_ms: 0,
     };

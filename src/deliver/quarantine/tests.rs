@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::deliver::{Fault, Meaning};
-use crate::record::{FileKey, OriginInfo, Position};
+use datalake_base::record::{FileKey, OriginInfo, Position};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;

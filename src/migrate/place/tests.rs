@@ -3,7 +3,7 @@
 //! Leaves real files and databases to tests/migrate.rs.
 
 use super::*;
-use crate::record::FileKey;
+use datalake_base::record::FileKey;
 
 const SECOND: u64 = 1_000;
 

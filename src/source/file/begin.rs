@@ -9,7 +9,7 @@ use super::names;
 use super::reconcile::Seen;
 use super::strand::{Id, Role, Standing, Strand};
 use super::stream::{CLOCK_LAG, Incident, Stream, World, family_of};
-use crate::record::{CheckpointUpdate, Fingerprint, Position, Remembered};
+use datalake_base::record::{CheckpointUpdate, Fingerprint, Position, Remembered};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;

@@ -9,7 +9,7 @@ use super::names;
 use super::reader::Closed;
 use super::strand::{Id, Role, Source, Standing, Strand, holds_evidence};
 use super::stream::{Stream, World};
-use crate::record::Fingerprint;
+use datalake_base::record::Fingerprint;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;

@@ -2,7 +2,7 @@
 //! Promises that reading evidence never waits for a writer and never reads more than 2 KiB.
 //! Leaves what follows from evidence to whoever compares it.
 
-use crate::record::{FileKey, Fingerprint};
+use datalake_base::record::{FileKey, Fingerprint};
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
 use std::fs::File;
 use std::io;

@@ -6,7 +6,7 @@ use super::begin::end_of_last_line;
 use super::discover::name_of;
 use super::identity::{self, Kind};
 use super::names;
-use crate::record::{FileKey, Fingerprint, Position, SavedPosition};
+use datalake_base::record::{FileKey, Fingerprint, Position, SavedPosition};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

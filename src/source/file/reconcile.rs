@@ -3,7 +3,7 @@
 //! Leaves content (copies, reused identities) to the search for copies, and doing to the stream.
 
 use super::identity::Status;
-use crate::record::FileKey;
+use datalake_base::record::FileKey;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use super::stream::{Flow, Stream, World};
 use super::turns::Turn;
 use super::watch::{Hints, Inbox, Watch};
 use super::{Input, Orders, Save};
-use crate::record::{CheckpointUpdate, ChunkPool, Remembered, pace_of_saving};
+use datalake_base::record::{CheckpointUpdate, ChunkPool, Remembered, pace_of_saving};
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -370,9 +370,9 @@ fn one_turn(stream: &mut Stream, flow: usize, world: &mut World) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Arrival;
     use crate::source::file::discover::Pattern;
     use crate::source::file::{InitialPosition, Outlet, Settings};
+    use datalake_base::record::Arrival;
     use std::fs;
     use std::io::Write;
 

@@ -8,7 +8,7 @@ use super::identity;
 use super::strand::{Id, Role, Source, Standing, Strand};
 use super::stream::{SEEK_FOR, Stream, World};
 use super::verify;
-use crate::record::{Arrival, CheckpointUpdate, Position};
+use datalake_base::record::{Arrival, CheckpointUpdate, Position};
 use std::time::Duration;
 
 /// A file read to its end and quiet for so long is closed.
@@ -309,7 +309,7 @@ mod tests {
     use super::super::stream::Flow;
     use super::super::{Input, Outlet, Settings};
     use super::*;
-    use crate::record::{ChunkPool, FileKey, Fingerprint, Origin};
+    use datalake_base::record::{ChunkPool, FileKey, Fingerprint, Origin};
     use std::path::Path;
     use std::time::Instant;
 

@@ -6,7 +6,7 @@ use super::archive::Decoder;
 use super::identity::{self, Status};
 use super::names::Packing;
 use super::reader::Slot;
-use crate::record::{FileKey, Fingerprint, Origin, OriginInfo, Position, SavedPosition};
+use datalake_base::record::{FileKey, Fingerprint, Origin, OriginInfo, Position, SavedPosition};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;

@@ -10,8 +10,8 @@ use super::reader::Descriptors;
 use super::strand::{Id, Place, Role, Standing, Strand};
 use super::verify::Verify;
 use super::{Input, Settings};
-use crate::books::Books;
-use crate::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};
+use datalake_base::accounting::Accounting;
+use datalake_base::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -48,7 +48,7 @@ pub(super) struct Flow {
     pub(super) settings: Settings,
     pub(super) arrivals: Option<mpsc::Sender<Arrival>>,
     pub(super) watermarks: Watermarks,
-    pub(super) books: Arc<Books>,
+    pub(super) books: Arc<Accounting>,
     pub(super) ready: VecDeque<Id>,
     pub(super) lag: u64,
     /// Whether there was no room or no buffer for it when last tried.

@@ -8,7 +8,7 @@ use super::identity;
 use super::reader::{self, TURN};
 use super::strand::{Id, Role, Source, Standing, Strand, holds_evidence};
 use super::stream::{Stream, World};
-use crate::record::{Arrival, Chunk, Fingerprint, Origin, OriginInfo, Position};
+use datalake_base::record::{Arrival, Chunk, Fingerprint, Origin, OriginInfo, Position};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::names::Packing;
 use super::reader::{Closed, Slot, TURN};
 use super::strand::{Id, Role, Standing};
 use super::stream::{Stream, World};
-use crate::record::Fingerprint;
+use datalake_base::record::Fingerprint;
 use std::io;
 use std::path::Path;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! events is polled until it has them. Leaves finding out what changed to the streams.
 
 use super::identity;
-use crate::record::FileKey;
+use datalake_base::record::FileKey;
 use notify::event::EventKind;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -1,12 +1,12 @@
 //! The signed address of a WebSocket at AWS IoT Core: SigV4 in the query, made anew for each connection.
 //! Promises that keys never leave this file. Leaves finding credentials to whoever builds the flow.
 
-use super::settings::Broker;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
     SessionTokenMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
+use datalake_mqtt::settings::Broker;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

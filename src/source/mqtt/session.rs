@@ -6,17 +6,17 @@
 mod conversation;
 
 use super::Commit;
-use super::acks::{Acks, Mark};
-use super::counters::Counters;
-use super::group::Group;
-use super::intake::Intake;
-use super::packets::{self, Malformed, Version};
 use super::presign::{Signer, encoded};
-use super::settings::Settings;
-use super::subscriptions::Verdict;
 use super::transport::{Transport, TransportError, secret};
 use bytes::BytesMut;
 use conversation::{Conversation, Ended};
+use datalake_mqtt::acks::{Acks, Mark};
+use datalake_mqtt::counters::Counters;
+use datalake_mqtt::group::Group;
+use datalake_mqtt::intake::Intake;
+use datalake_mqtt::packets::{self, Malformed, Version};
+use datalake_mqtt::settings::Settings;
+use datalake_mqtt::subscriptions::Verdict;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ impl Session {
             match packets::read(&buffer, settings.version, settings.max_packet.as_usize())? {
                 packets::Read::Whole(packets::Packet::Connected { session_present, code, properties }, length) => {
                     if code != 0 {
-                        let reason = super::words::refused(settings.version, code);
+                        let reason = datalake_mqtt::words::refused(settings.version, code);
                         return Err(SessionError::Told(reason + &in_its_words(properties)));
                     }
                     let keep_alive = properties.number(packets::SERVER_KEEP_ALIVE);

@@ -5,8 +5,9 @@
 /// One file of the spool, and what is known of its content.
 mod segment;
 
-use crate::record::SettledFiles;
-use crate::units::ByteSize;
+use datalake_base::record::SettledFiles;
+use datalake_base::units::ByteSize;
+use datalake_mqtt::intake::Counts;
 use segment::Segment;
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -53,9 +54,6 @@ impl SpoolError {
         Self::Disk { doing, path: path.to_owned(), error }
     }
 }
-
-/// What a group of messages adds to the books: how many of each subscription.
-pub(super) type Counts = Vec<u64>;
 
 /// What became of the spool when settled files were looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

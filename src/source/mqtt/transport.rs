@@ -6,7 +6,6 @@
 mod frames;
 
 use super::presign;
-use super::settings::{Scheme, Settings};
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::Message;
@@ -14,6 +13,7 @@ use async_tungstenite::tungstenite::client::IntoClientRequest;
 use async_tungstenite::tungstenite::http::HeaderValue;
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use bytes::{Bytes, BytesMut};
+use datalake_mqtt::settings::{Scheme, Settings};
 use frames::Frames;
 use futures_util::StreamExt;
 use std::io;

@@ -5,9 +5,8 @@
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::Placed;
 use crate::config::written::mqtt::{WrittenMqtt, WrittenTopic};
-use crate::process;
 use crate::source::mqtt::{Broker, LineSettings, OnFailure, PayloadFormat, Quality, Scheme, Settings, Topic, Version};
-use crate::units::ByteSize;
+use datalake_base::units::ByteSize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ const AWS_AUTHORIZER: &str = "mqtt";
 pub(super) fn prove(
     written: &WrittenMqtt,
     flow: &str,
-    on_failure: process::OnFailure,
+    on_failure: datalake_process::OnFailure,
     report: &mut Report,
 ) -> Option<Settings> {
     let topics = topics(&written.topics, report);
@@ -71,9 +70,9 @@ pub(super) fn prove(
         max_spool: ByteSize::bytes(written.max_spool.value),
         line: LineSettings { format: if written.is_raw { PayloadFormat::Raw } else { PayloadFormat::Auto }, envelope },
         on_failure: match on_failure {
-            process::OnFailure::Quarantine => OnFailure::Quarantine,
-            process::OnFailure::Raw => OnFailure::Raw,
-            process::OnFailure::Drop => OnFailure::Drop,
+            datalake_process::OnFailure::Quarantine => OnFailure::Quarantine,
+            datalake_process::OnFailure::Raw => OnFailure::Raw,
+            datalake_process::OnFailure::Drop => OnFailure::Drop,
         },
     })
 }

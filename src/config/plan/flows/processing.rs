@@ -7,7 +7,7 @@ use crate::config::json::{Node, Value};
 use crate::config::report::{At, Kind, Report, printable, quoted};
 use crate::config::section::Placed;
 use crate::config::written::WrittenFlow;
-use crate::process::{Settings, StepError};
+use datalake_process::{Settings, StepError};
 use serde_json::{Map, Number};
 
 /// What is done with each record; nothing, where the options are faulty.

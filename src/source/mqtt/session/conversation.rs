@@ -6,12 +6,12 @@
 mod standing;
 
 use super::{FAREWELL, MOST_OWED, Session, SessionError, Transport, Welcome, in_its_words};
-use crate::source::mqtt::intake::Taken;
-use crate::source::mqtt::packets::{self, Packet, Read};
-use crate::source::mqtt::subscriptions::Subscriptions;
-use crate::source::mqtt::words;
 use crate::telemetry::clock;
 use bytes::{Buf, BytesMut};
+use datalake_mqtt::intake::Taken;
+use datalake_mqtt::packets::{self, Packet, Read};
+use datalake_mqtt::subscriptions::Subscriptions;
+use datalake_mqtt::words;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -241,7 +241,7 @@ impl<'a> Conversation<'a> {
     /// Appends the answers that may be sent.
     fn answer(&mut self, now: Instant) {
         let mut answered = false;
-        while let Some((ack, subscription)) = self.session.acks.next() {
+        while let Some((ack, subscription)) = self.session.acks.next_due() {
             packets::acknowledge(ack, &mut self.out);
             self.session.counters.subscriptions[subscription].acknowledged.add(1);
             answered = true;

@@ -2,7 +2,7 @@
 //! Promises that a file taken over from an earlier life ends with a whole line.
 //! Leaves appending and deleting to the spool.
 
-use super::Counts;
+use datalake_mqtt::intake::Counts;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;

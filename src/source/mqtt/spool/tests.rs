@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::Position;
+use datalake_base::record::Position;
 use std::fs;
 
 fn lines(folder: &Path) -> Vec<String> {

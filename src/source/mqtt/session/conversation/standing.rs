@@ -3,8 +3,8 @@
 //! Leaves deciding how it stands to `subscriptions`.
 
 use super::Conversation;
-use crate::source::mqtt::subscriptions::{Verdict, remembered};
-use crate::source::mqtt::words;
+use datalake_mqtt::subscriptions::{Verdict, remembered};
+use datalake_mqtt::words;
 use serde_json::json;
 use std::time::Duration;
 

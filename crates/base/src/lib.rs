@@ -1,0 +1,10 @@
+//! The vocabulary that every crate speaks: amounts with their unit, and the words of the path of a byte.
+//! Promises that each word means one thing everywhere, and does no work beyond that.
+//! Leaves reading, framing, packing, sending and saving to the other crates.
+
+/// The accounting of a flow: read = delivered + pending + filtered + quarantined.
+pub mod accounting;
+/// The vocabulary every stage speaks: origin, position, chunk, watermark.
+pub mod record;
+/// Amounts with their unit in the type.
+pub mod units;

@@ -1,0 +1,418 @@
+//! The whole life of a byte: input and time in, actions out. Every decision of a flow is made here.
+//! Promises that every byte handed in is delivered, filtered or quarantined before its watermark passes, that the
+//! window and the memory lease are never exceeded, and that the books balance after every step.
+//! Leaves waiting, sending and writing to the shell, which does as told.
+
+/// What a flow does with an answer.
+mod answers;
+/// Records that are given up on purpose.
+mod giving_up;
+/// What a flow does with arrivals.
+mod intake;
+/// What a flow does with records one by one.
+mod processing;
+/// How a flow stands with the service, in words.
+mod condition;
+
+pub use condition::{Condition, Notice};
+
+use self::giving_up::Quarantining;
+use self::processing::Processing;
+use crate::batch::{self, Packer, Sealed};
+use crate::budget::Lease;
+use crate::deliver::pace::{self, Pace};
+use crate::deliver::{Answer, GivenUp};
+use crate::framing::{self, Framer};
+use crate::ledger::Ledger;
+use bytes::Bytes;
+use datalake_base::accounting::Calls;
+use datalake_base::record::{Arrival, Chunk, Origin, OriginInfo, Position};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a flow works; proven by the plan.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How bytes become lines.
+    pub framing: framing::Settings,
+    /// How lines become calls.
+    pub batch: batch::Settings,
+    /// How fast calls may go.
+    pub pace: pace::Settings,
+    /// Calls under way at the same time; 1 keeps the order of lines.
+    pub max_concurrent_requests: usize,
+}
+
+/// Names a batch while it is out of the core's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(u64);
+
+/// What has happened to the flow.
+#[derive(Debug)]
+pub enum Input {
+    /// The source handed something over. Only while [`Core::has_room`].
+    Arrived(Arrival),
+    /// The service answered.
+    Answered(BatchId, Answer),
+    /// The quarantine has kept the record, or could not.
+    Quarantined(BatchId, Result<(), String>),
+    /// Time has passed.
+    Tick,
+    /// Nothing more will arrive: send what is held, then finish.
+    Stop,
+}
+
+/// What the shell must now do.
+#[derive(Debug)]
+pub enum Action {
+    /// Send this body of so many records.
+    Send(BatchId, Bytes, usize),
+    /// Everything before the position is settled.
+    Commit(Origin, Position),
+    /// Keep these records, which the service will never take or no option can work on, for ever on disk; all or none.
+    Quarantine(BatchId, Vec<GivenUp>),
+    /// Tell the operator.
+    Notice(Notice),
+    /// Nothing is left to do after `Stop`.
+    Finish,
+}
+
+/// What became of the input so far. In bytes of input unless said.
+///
+/// Invariant after every step: `arrived == delivered + filtered + quarantined + pending`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Handed over by the source.
+    pub arrived: u64,
+    /// Accepted by the service.
+    pub delivered: u64,
+    /// Dropped because the settings say so.
+    pub filtered: u64,
+    /// Given up on purpose and kept.
+    pub quarantined: u64,
+    /// Records that an option could not work on, whatever became of them.
+    pub unprocessed: u64,
+    /// Lines accepted.
+    pub lines: u64,
+    /// Records accepted.
+    pub records: u64,
+    /// Bytes of accepted records before base64.
+    pub payload: u64,
+    /// Bytes billed for them.
+    pub billed: u64,
+    /// Calls answered.
+    pub calls: u64,
+    /// Records given up on purpose and kept.
+    pub quarantined_records: u64,
+    /// Records sent again.
+    pub retried: u64,
+    /// Records sent again after an answer that left open whether they had arrived.
+    pub possibly_duplicated: u64,
+}
+
+/// One flow.
+#[derive(Debug)]
+pub struct Core {
+    settings: Settings,
+    origins: BTreeMap<Origin, Stream>,
+    ledger: Ledger,
+    /// Absent where records are sent as they are: then nothing looks at them one by one.
+    processing: Option<Box<Processing>>,
+    packer: Packer,
+    lease: Lease,
+    pace: Pace,
+    random: fastrand::Rng,
+    /// What arrived last and is not used up: while there is any, the flow has no room.
+    inbox: Option<Arrived>,
+    /// Origins whose framer holds a record that becomes complete by waiting.
+    joining: BTreeSet<Origin>,
+    /// Sealed, to be sent next, in order. The core reads on only while this is empty, so it holds a few at most.
+    ready: VecDeque<Outbound>,
+    /// Invariant: `in_flight.len() <= settings.max_concurrent_requests`.
+    in_flight: BTreeMap<BatchId, Outbound>,
+    /// Records that were refused for now, in the batches they came in.
+    again: Vec<Again>,
+    /// Records on their way to the quarantine.
+    giving_up: BTreeMap<BatchId, Quarantining>,
+    commits: BTreeMap<Origin, Position>,
+    next_batch: u64,
+    stopping: bool,
+    finished: bool,
+    condition: Condition,
+    seen_refusals: u64,
+    last_active: Instant,
+    stepped_at: Instant,
+    tally: Tally,
+    /// Call by call, until it is taken.
+    answered: Calls,
+}
+
+/// One open origin.
+#[derive(Debug)]
+struct Stream {
+    info: Arc<OriginInfo>,
+    framer: Framer,
+    /// The partition key of its lines, where keys come from paths.
+    key: Option<Arc<str>>,
+    /// No more bytes will come, and none are held.
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Arrived {
+    /// A chunk, of which so many bytes are used.
+    Chunk(Chunk, usize),
+    /// An origin whose held bytes are to be flushed.
+    Ending(Origin),
+}
+
+/// A batch that is to be sent, or is under way.
+#[derive(Debug)]
+struct Outbound {
+    sealed: Sealed,
+    attempts: u32,
+    not_before: Option<Instant>,
+}
+
+/// Records of an answered batch that go into a later one.
+#[derive(Debug)]
+struct Again {
+    sealed: Sealed,
+    indexes: VecDeque<usize>,
+    due: Instant,
+}
+
+/// A flow that has been quiet for so long gives its buffers back to the system.
+const REST_AFTER: Duration = Duration::from_secs(5);
+
+impl Core {
+    /// A flow that has read nothing yet. `seed` makes its jitter repeatable.
+    #[must_use]
+    pub fn new(settings: Settings, lease: Lease, seed: u64, now: Instant) -> Self {
+        assert!(settings.max_concurrent_requests > 0, "a flow without calls would never end");
+        assert!(settings.framing.max_line_bytes <= settings.batch.longest_line(), "a line must fit into a record");
+        let in_turn = !settings.batch.form.is_ordered() || settings.max_concurrent_requests == 1;
+        assert!(in_turn, "order is kept by one call at a time");
+        let mut random = fastrand::Rng::with_seed(seed);
+        Self {
+            origins: BTreeMap::new(),
+            ledger: Ledger::default(),
+            processing: None,
+            packer: Packer::new(settings.batch.clone(), random.fork()),
+            pace: Pace::new(settings.pace, now),
+            random,
+            inbox: None,
+            joining: BTreeSet::new(),
+            ready: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            again: Vec::new(),
+            giving_up: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            next_batch: 0,
+            stopping: false,
+            finished: false,
+            condition: Condition::Flowing,
+            seen_refusals: lease.refusals(),
+            lease,
+            last_active: now,
+            stepped_at: now,
+            tally: Tally::default(),
+            answered: Calls::default(),
+            settings,
+        }
+    }
+
+    /// Something has happened at `now`: decides what follows from it and appends it to `actions`.
+    pub fn step(&mut self, input: Input, now: Instant, actions: &mut Vec<Action>) {
+        self.stepped_at = now;
+        match input {
+            Input::Arrived(arrival) => self.arrive(arrival, now),
+            Input::Answered(id, answer) => self.answered(id, answer, now, actions),
+            Input::Quarantined(id, kept) => self.quarantined(id, kept, now, actions),
+            Input::Tick => {}
+            Input::Stop => self.stop(),
+        }
+        self.advance(now, actions);
+        let commits = std::mem::take(&mut self.commits);
+        actions.extend(commits.into_iter().map(|(origin, position)| Action::Commit(origin, position)));
+        self.lease.shrink(self.memory());
+        self.check();
+        if self.stopping && self.is_drained() && !self.finished {
+            self.finished = true;
+            actions.push(Action::Finish);
+        }
+    }
+
+    /// Whether the shell may hand in another arrival.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.inbox.is_none() && !self.stopping && !self.processing.as_ref().is_some_and(|it| it.is_waiting())
+    }
+
+    /// When to step again even if nothing happens.
+    #[must_use]
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let sealing = if self.ready.is_empty() { self.packer.due() } else { None };
+        let joining = if self.ready.is_empty() {
+            self.joining.iter().filter_map(|origin| self.origins[origin].framer.deadline()).min()
+        } else {
+            None
+        };
+        let again = if self.ready.is_empty() { self.again.iter().map(|again| again.due).min() } else { None };
+        let quarantine = self.giving_up.values().filter_map(|record| record.due).min();
+        let sending = if self.in_flight.len() < self.settings.max_concurrent_requests {
+            self.ready.front().and_then(|outbound| self.may_send(outbound, now))
+        } else {
+            None
+        };
+        let resting = (self.is_drained() && self.memory() > 0).then(|| self.last_active + REST_AFTER);
+        // Another flow may be short of memory that this one's open batch holds.
+        let yielding = (self.packer.memory() > self.lease.floor()).then(|| now + Duration::from_secs(1));
+        // What was due at the last step and is due still waits for something else to happen, not for time.
+        let telling = self.processing.as_ref().and_then(|processing| processing.tell_at());
+        let deadlines =
+            [sealing, joining, again, quarantine, sending, resting, yielding, telling].into_iter().flatten();
+        deadlines.filter(|deadline| *deadline > self.stepped_at).min()
+    }
+
+    /// The numbers so far.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// What the calls carried that were answered since this was last asked for.
+    pub fn take_answered(&mut self) -> Calls {
+        std::mem::take(&mut self.answered)
+    }
+
+    /// How the flow stands with the service.
+    #[must_use]
+    pub const fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Whether nothing is held, waiting or under way.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.inbox.is_none()
+            && self.packer.is_empty()
+            && self.ready.is_empty()
+            && self.in_flight.is_empty()
+            && self.again.is_empty()
+            && self.giving_up.is_empty()
+            && self.processing.as_ref().is_none_or(|processing| processing.is_drained())
+    }
+
+    /// Bytes of input that are held and not settled.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.tally.arrived - self.tally.delivered - self.tally.filtered - self.tally.quarantined
+    }
+
+    /// When the oldest byte that waits to be sent was read.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Instant> {
+        let ready = self.ready.front().map(|outbound| outbound.sealed.oldest());
+        let flying = self.in_flight.values().map(|outbound| outbound.sealed.oldest()).min();
+        let again = self.again.iter().map(|again| again.sealed.oldest()).min();
+        let open = self.packer.due().map(|due| due - self.settings.batch.max_age);
+        [ready, flying, again, open].into_iter().flatten().min()
+    }
+
+    /// Memory that the flow holds, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let outbound = self.ready.iter().chain(self.in_flight.values()).map(|outbound| outbound.sealed.memory());
+        let again = self.again.iter().map(|again| again.sealed.memory());
+        // What is held by the processing is set aside by the plan.
+        let giving_up = self.giving_up.values().map(|record| record.held.memory());
+        self.packer.memory() + outbound.chain(again).chain(giving_up).sum::<usize>()
+    }
+
+    /// Takes every step that can be taken now.
+    fn advance(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        loop {
+            self.readopt(now);
+            self.digest(now);
+            self.seal_what_is_due(now);
+            let sent = self.send(now, actions);
+            let waiting = self.processing.as_ref().is_some_and(|processing| processing.is_waiting());
+            let more = self.inbox.is_some() || waiting || self.stopping && !self.packer.is_empty();
+            if !(sent && more) {
+                break;
+            }
+        }
+        self.give_up_failed(actions);
+        self.retry_quarantine(now, actions);
+        self.tell_unprocessed(now, actions);
+        if self.is_drained() {
+            if now >= self.last_active + REST_AFTER {
+                self.packer.rest();
+            }
+        } else {
+            self.last_active = now;
+        }
+    }
+
+    fn seal_what_is_due(&mut self, now: Instant) {
+        if !self.ready.is_empty() || self.packer.is_empty() {
+            return;
+        }
+        let refusals = self.lease.refusals();
+        let yielding = refusals != self.seen_refusals && self.packer.memory() > self.lease.floor();
+        self.seen_refusals = refusals;
+        let due = self.packer.due().is_some_and(|due| due <= now);
+        if due || yielding || self.stopping || self.packer.is_full() {
+            self.seal_batch();
+        }
+    }
+
+    fn seal_batch(&mut self) {
+        for sealed in self.packer.seal().into_iter().flatten() {
+            self.ready.push_back(Outbound { sealed, attempts: 0, not_before: None });
+        }
+    }
+
+    /// Sends what may be sent; whether anything was.
+    fn send(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
+        let mut sent = false;
+        while self.in_flight.len() < self.settings.max_concurrent_requests {
+            let Some(first) = self.ready.front() else { break };
+            if self.may_send(first, now).is_some() {
+                break;
+            }
+            let outbound = self.ready.pop_front().expect("it was looked at just now");
+            self.pace.sent(outbound.sealed.payload() as u64, outbound.sealed.count() as u64, now);
+            let id = self.new_id();
+            actions.push(Action::Send(id, outbound.sealed.body(), outbound.sealed.count()));
+            self.in_flight.insert(id, outbound);
+            sent = true;
+        }
+        sent
+    }
+
+    /// `None` when the batch may be sent now, else when to ask again.
+    fn may_send(&self, outbound: &Outbound, now: Instant) -> Option<Instant> {
+        let held = outbound.not_before.filter(|not_before| *not_before > now);
+        held.or_else(|| self.pace.ready_at(outbound.sealed.payload() as u64, outbound.sealed.count() as u64, now))
+    }
+
+    fn new_id(&mut self) -> BatchId {
+        self.next_batch += 1;
+        BatchId(self.next_batch)
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        // What is read but not packed is read again at the next start.
+        self.inbox = None;
+    }
+
+    fn check(&self) {
+        assert!(self.in_flight.len() <= self.settings.max_concurrent_requests, "the window was exceeded");
+        let settled = self.tally.delivered + self.tally.filtered + self.tally.quarantined;
+        assert!(settled <= self.tally.arrived, "more was settled than arrived: {:?}", self.tally);
+    }
+}

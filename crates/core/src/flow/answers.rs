@@ -1,0 +1,218 @@
+//! What a flow does with an answer: the delivery table, case by case.
+//!
+//! | answer | what becomes of the records |
+//! |---|---|
+//! | accepted | settled |
+//! | some refused in a 200 | the refused ones go, still encoded, into a later batch; the others are settled |
+//! | slow down | the same call again, later and at a slower pace |
+//! | unknown, not sent, hold | the same call again, later |
+//! | poison | two halves; a single record goes to the quarantine and is settled when it is kept there |
+
+use super::giving_up::{Held, Quarantining};
+use super::{Action, Again, BatchId, Condition, Core, Outbound};
+use crate::batch::{Claim, Sealed};
+use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
+use datalake_base::accounting::{Calls, Spread};
+use datalake_base::record::{Origin, Position};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+impl Core {
+    pub(super) fn answered(&mut self, id: BatchId, answer: Answer, now: Instant, actions: &mut Vec<Action>) {
+        let outbound = self.in_flight.remove(&id).expect("an answer is to a call under way");
+        self.tally.calls += 1;
+        self.last_active = now;
+        let (attempts, refused) = (outbound.sealed.count(), refused_one_by_one(&answer, outbound.sealed.count()));
+        let before = self.tally;
+        match answer {
+            Answer::Accepted => {
+                self.pace.succeeded(now);
+                self.enter(Condition::Flowing, actions);
+                self.deliver_all(outbound.sealed);
+            }
+            Answer::PerRecord(outcomes) if outcomes.len() == outbound.sealed.count() => {
+                self.sort_out(outbound.sealed, &outcomes, now, actions);
+            }
+            Answer::PerRecord(outcomes) => {
+                let message = format!(
+                    "the answer has {} outcomes for {} records; the call is sent again",
+                    outcomes.len(),
+                    outbound.sealed.count()
+                );
+                let fault = Fault { meaning: Meaning::Unknown, code: "malformed answer".to_owned(), message };
+                self.failed(outbound, fault, now, actions);
+            }
+            Answer::Failed(fault) => self.failed(outbound, fault, now, actions),
+        }
+        self.answered.add(&Calls {
+            attempts: Spread::of(attempts as u64),
+            accepted: Spread::of(self.tally.records - before.records),
+            refused: refused.map_or_else(Spread::default, |refused| Spread::of(refused as u64)),
+            payload: Spread::of(self.tally.payload - before.payload),
+            failed: Spread::of(u64::from(refused.is_none())),
+        });
+    }
+
+    /// Puts refused records whose time has come into the open batch, with whatever fresh neighbours it has.
+    pub(super) fn readopt(&mut self, now: Instant) {
+        let mut index = 0;
+        while index < self.again.len() && self.ready.is_empty() {
+            if self.again[index].due > now {
+                index += 1;
+                continue;
+            }
+            let mut again = self.again.swap_remove(index);
+            self.seal_open_record();
+            while let Some(record) = again.indexes.front().copied() {
+                if !self.packer.adopt(&mut again.sealed, record) {
+                    self.seal_batch();
+                    break;
+                }
+                again.indexes.pop_front();
+            }
+            if again.indexes.is_empty() {
+                self.recycle(again.sealed);
+                // They have waited long enough: not for the age of the batch too.
+                self.seal_batch();
+            } else {
+                self.again.push(again);
+            }
+        }
+    }
+
+    fn failed(&mut self, mut outbound: Outbound, fault: Fault, now: Instant, actions: &mut Vec<Action>) {
+        match fault.meaning {
+            Meaning::Poison => return self.isolate(outbound, fault, actions),
+            Meaning::SlowDown => self.pace.throttled(now),
+            Meaning::Unknown | Meaning::NotSent | Meaning::Hold => {}
+        }
+        self.enter(Condition::from_fault(&fault), actions);
+        outbound.attempts = outbound.attempts.saturating_add(1);
+        self.tally.retried += outbound.sealed.count() as u64;
+        if fault.meaning.could_have_happened() {
+            self.tally.possibly_duplicated += outbound.sealed.count() as u64;
+        }
+        let wait = retry::delay(fault.meaning, outbound.attempts, self.random.u64(..));
+        outbound.not_before = Some(now + wait);
+        // To the front: the order of lines is kept, and whoever comes after would most likely fail as well.
+        self.ready.push_front(outbound);
+    }
+
+    /// The service refuses something in this call: halves are sent until the record is found.
+    fn isolate(&mut self, outbound: Outbound, fault: Fault, actions: &mut Vec<Action>) {
+        if outbound.sealed.records().len() > 1 {
+            let (first, second) = outbound.sealed.halve();
+            for sealed in [second, first] {
+                self.ready.push_front(Outbound { sealed, attempts: 0, not_before: None });
+            }
+            return;
+        }
+        let id = self.new_id();
+        let held = Held::Refused(outbound.sealed, fault);
+        actions.push(Action::Quarantine(id, held.given_up(&self.origins)));
+        self.giving_up.insert(id, Quarantining { held, attempts: 0, due: None });
+    }
+
+    fn sort_out(&mut self, mut sealed: Sealed, outcomes: &[Outcome], now: Instant, actions: &mut Vec<Action>) {
+        let (mut refused, mut first_outcome) = (VecDeque::new(), 0);
+        let mut complaint = None;
+        let mut throttled = false;
+        for index in 0..sealed.records().len() {
+            let parts = sealed.records()[index].parts;
+            let again = outcomes[first_outcome..first_outcome + parts].iter().find_map(|outcome| match outcome {
+                Outcome::Delivered => None,
+                Outcome::Again { throttled, code } => Some((*throttled, code)),
+            });
+            first_outcome += parts;
+            if let Some((slow_down, code)) = again {
+                throttled |= slow_down;
+                complaint.get_or_insert_with(|| code.clone());
+                sealed.count_attempt(index);
+                refused.push_back(index);
+            } else {
+                self.count_delivered(&sealed.records()[index]);
+                let claims = sealed.take_claims(index);
+                self.settle(claims);
+            }
+        }
+        let Some(reason) = complaint else {
+            self.pace.succeeded(now);
+            self.enter(Condition::Flowing, actions);
+            return self.recycle(sealed);
+        };
+        if throttled {
+            self.pace.throttled(now);
+            self.enter(Condition::Throttled { reason }, actions);
+        } else {
+            self.enter(Condition::Failing { reason }, actions);
+        }
+        self.tally.retried += refused.len() as u64;
+        let attempts = refused.iter().map(|index| sealed.records()[*index].attempts).max().unwrap_or(1);
+        let meaning = if throttled { Meaning::SlowDown } else { Meaning::Unknown };
+        let due = now + retry::delay(meaning, attempts, self.random.u64(..));
+        if self.settings.batch.form.is_ordered() {
+            // Nothing may pass them: whatever has their keys is behind them, and no other call is under way.
+            let (sealed, attempts) = (sealed.only(refused.make_contiguous()), attempts);
+            return self.ready.push_front(Outbound { sealed, attempts, not_before: Some(due) });
+        }
+        self.again.push(Again { sealed, indexes: refused, due });
+    }
+
+    fn deliver_all(&mut self, mut sealed: Sealed) {
+        for record in sealed.records() {
+            self.count_delivered(record);
+        }
+        let claims = sealed.take_all_claims();
+        self.settle(claims);
+        self.recycle(sealed);
+    }
+
+    fn count_delivered(&mut self, record: &crate::batch::Record) {
+        self.tally.delivered += record.input;
+        self.tally.lines += record.lines as u64;
+        self.tally.records += record.parts as u64;
+        self.tally.payload += record.payload as u64;
+        self.tally.billed += record.billed;
+    }
+
+    pub(super) fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
+        // Most claims of a batch are of one origin: what follows from them is done once for all.
+        let mut last: Option<(Origin, Option<Position>)> = None;
+        for claim in claims {
+            let origin = claim.origin();
+            if let Some((before, watermark)) = last.take_if(|(before, _)| *before != origin) {
+                self.settled(before, watermark);
+            }
+            let moved = self.ledger.settle(claim.receipt);
+            let known = last.and_then(|(_, watermark)| watermark);
+            last = Some((origin, moved.or(known)));
+        }
+        if let Some((origin, watermark)) = last {
+            self.settled(origin, watermark);
+        }
+    }
+
+    fn settled(&mut self, origin: Origin, watermark: Option<Position>) {
+        if let Some(watermark) = watermark {
+            self.commits.insert(origin, watermark);
+        }
+        self.close_if_settled(origin);
+    }
+
+    pub(super) fn recycle(&mut self, sealed: Sealed) {
+        if let Some(buffer) = sealed.into_buffer() {
+            self.packer.reuse(buffer);
+        }
+    }
+}
+
+/// Records that the service refused in a call that it accepted; `None` where the call of so many failed as a whole.
+fn refused_one_by_one(answer: &Answer, records: usize) -> Option<usize> {
+    match answer {
+        Answer::Accepted => Some(0),
+        Answer::PerRecord(outcomes) if outcomes.len() == records => {
+            Some(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Again { .. })).count())
+        }
+        Answer::PerRecord(_) | Answer::Failed(_) => None,
+    }
+}

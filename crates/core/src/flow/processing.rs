@@ -1,0 +1,306 @@
+//! What a flow does with records one by one: processing, between framing and packing.
+//! Promises that a record is packed, dropped or on its way to the quarantine before the next one is looked at, and that
+//! what is held for that stays within what the plan has set aside, however many records fail.
+//! Leaves what the steps do to process, and which room there is to intake.
+
+use super::giving_up::{Failure, Held, Quarantining};
+use super::intake::pack;
+use super::{Action, Core, Notice, Stream};
+use crate::batch::Claim;
+use crate::framing::{Framed, Input as FramerInput, Room, Run};
+use datalake_base::record::{Chunk, Origin, OriginInfo, Position};
+use datalake_process::{Instance, Place, Processor, Reason, Verdict};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Records that failed are held for the quarantine up to so many bytes; then intake waits until they are kept.
+const FAILED_BYTES: usize = 256 * 1024;
+/// What a failed record takes beside its bytes.
+const FAILED_OVERHEAD: usize = 256;
+/// Records that cannot be processed are told about so often, however many there are.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// The processing of one flow.
+#[derive(Debug)]
+pub(super) struct Processing {
+    processor: Processor,
+    /// The wall clock in milliseconds since 1970, as the shell told it last.
+    wall_ms: u64,
+    /// What the record at hand has become.
+    out: Vec<u8>,
+    /// The record whose result is `out` and has found no room yet. Nothing is taken in before it is packed.
+    waiting: Option<Waiting>,
+    /// Failed, and not given to the quarantine yet.
+    failed: Vec<Failure>,
+    /// Bytes of `failed`.
+    gathered: usize,
+    /// Bytes that the quarantine is at. One act at a time: what fails meanwhile goes with the next.
+    keeping: usize,
+    untold: Untold,
+    told_at: Option<Instant>,
+}
+
+/// A processed record that waits for room.
+#[derive(Clone, Debug)]
+struct Waiting {
+    origin: Origin,
+    /// The partition key of its file, where keys come from paths.
+    key: Option<Arc<str>>,
+    end: Position,
+    input: u64,
+    read_at: Instant,
+}
+
+/// Records that an option could not work on, since the operator was told about some.
+#[derive(Clone, Copy, Debug, Default)]
+struct Untold {
+    reason: Option<Reason>,
+    quarantined: u64,
+    raw: u64,
+    dropped: u64,
+}
+
+impl Processing {
+    pub(super) fn new(processor: Processor) -> Self {
+        Self {
+            processor,
+            wall_ms: 0,
+            out: Vec::new(),
+            waiting: None,
+            failed: Vec::new(),
+            gathered: 0,
+            keeping: 0,
+            untold: Untold::default(),
+            told_at: None,
+        }
+    }
+
+    /// Whether a record waits to be packed.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Whether nothing is held, but for what the quarantine is at.
+    pub(super) fn is_drained(&self) -> bool {
+        self.waiting.is_none() && self.failed.is_empty()
+    }
+
+    /// When the operator is to be told about records that could not be processed.
+    pub(super) fn tell_at(&self) -> Option<Instant> {
+        self.told_at.filter(|_| self.untold.reason.is_some()).map(|told_at| told_at + TELL_EVERY)
+    }
+
+    const fn is_full(&self) -> bool {
+        self.gathered + self.keeping >= FAILED_BYTES
+    }
+
+    /// Notes that a record could not be processed.
+    fn note(&mut self, reason: Reason, count: fn(&mut Untold) -> &mut u64) {
+        self.untold.reason.get_or_insert(reason);
+        *count(&mut self.untold) += 1;
+    }
+}
+
+impl Core {
+    /// The same flow, with each record processed before it is packed.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Processor) -> Self {
+        self.processing = Some(Box::new(Processing::new(processor)));
+        self
+    }
+
+    /// Whether records are looked at one by one.
+    #[must_use]
+    pub const fn processes_records(&self) -> bool {
+        self.processing.is_some()
+    }
+
+    /// Hands on what the machine has said about itself.
+    pub fn learn(&mut self, instance: &Arc<Instance>) {
+        if let Some(processing) = &mut self.processing {
+            processing.processor.learn(instance);
+        }
+    }
+
+    /// Says what time it is on the wall, in milliseconds since 1970: records may be marked with it.
+    pub fn set_wall_clock(&mut self, now_ms: u64) {
+        if let Some(processing) = &mut self.processing {
+            processing.wall_ms = now_ms;
+        }
+    }
+
+    /// Takes records of a chunk through the steps; whether the input was used up.
+    pub(super) fn process_lines(
+        &mut self,
+        chunk: &Chunk,
+        stream: &mut Stream,
+        input: &mut FramerInput<'_>,
+        now: Instant,
+    ) -> bool {
+        let room = Room { bytes: self.settings.framing.max_line_bytes, lines: 1 };
+        while self.may_process() {
+            match stream.framer.next(input, room, now) {
+                Framed::Run(run) => {
+                    self.process(chunk.origin, &stream.info, stream.key.as_ref(), &run, chunk.read_at);
+                }
+                Framed::Filtered { end, bytes } => {
+                    self.tally.filtered += bytes;
+                    if let Some(end) = end {
+                        self.discard(chunk.origin, end);
+                    }
+                }
+                Framed::NeedMore => return true,
+                Framed::NoRoom => unreachable!("the room is that of the longest line"),
+            }
+        }
+        false
+    }
+
+    /// Whether another record may be taken through the steps now.
+    pub(super) fn may_process(&self) -> bool {
+        self.ready.is_empty()
+            && self.processing.as_ref().is_none_or(|processing| !processing.is_waiting() && !processing.is_full())
+    }
+
+    /// Takes one record through the steps. Only while [`Core::may_process`].
+    pub(super) fn process(
+        &mut self,
+        origin: Origin,
+        info: &OriginInfo,
+        key: Option<&Arc<str>>,
+        run: &Run<'_>,
+        read_at: Instant,
+    ) {
+        let processing = self.processing.as_mut().expect("asked by the caller");
+        let track = self.ledger.track(origin).expect("opened with the origin");
+        let start = track.read();
+        let place = Place {
+            path: &info.path,
+            file: info.file,
+            generation: info.generation.get().copied(),
+            position: start,
+            input: run.input,
+            now_ms: processing.wall_ms,
+        };
+        processing.out.clear();
+        let verdict = processing.processor.process(run.bytes, &place, &mut processing.out);
+        match verdict {
+            Verdict::Kept => {}
+            Verdict::KeptRaw(reason) => {
+                self.tally.unprocessed += 1;
+                processing.note(reason, |untold| &mut untold.raw);
+            }
+            Verdict::Dropped(reason) => {
+                if reason.is_failure() {
+                    self.tally.unprocessed += 1;
+                    processing.note(reason, |untold| &mut untold.dropped);
+                }
+                return self.filter(origin, run);
+            }
+            Verdict::Failed(reason) => {
+                self.tally.unprocessed += 1;
+                processing.note(reason, |untold| &mut untold.quarantined);
+                let claim = Claim { receipt: track.admit(run.end), start, end: run.end };
+                processing.gathered += run.bytes.len() + FAILED_OVERHEAD;
+                processing.failed.push(Failure { claim, payload: run.bytes.to_vec(), input: run.input, reason });
+                return;
+            }
+        }
+        // A step may leave nothing of a record, and a service takes no empty one.
+        if processing.out.is_empty() {
+            return self.filter(origin, run);
+        }
+        processing.waiting = Some(Waiting { origin, key: key.cloned(), end: run.end, input: run.input, read_at });
+        self.pack_waiting();
+    }
+
+    fn filter(&mut self, origin: Origin, run: &Run<'_>) {
+        self.tally.filtered += run.input;
+        self.discard(origin, run.end);
+    }
+
+    /// Packs the record that waits, if there is one; `false` while there is no room for it.
+    pub(super) fn pack_waiting(&mut self) -> bool {
+        let Some(processing) = &self.processing else { return true };
+        let bytes = processing.out.len();
+        let Some(Waiting { origin, key, end, input, read_at }) = processing.waiting.clone() else { return true };
+        if !self.make_room_for_result(bytes) {
+            return false;
+        }
+        let processing = self.processing.as_mut().expect("looked at just now");
+        processing.waiting = None;
+        let track = self.ledger.track(origin).expect("opened with the origin");
+        let run = Run { bytes: &processing.out, input, end, lines: 1 };
+        let before = pack(&mut self.packer, track, &run, key.as_deref(), read_at);
+        // One huge result must not pin its buffer for as long as the flow lives.
+        let usual = self.settings.batch.longest_line();
+        if processing.out.capacity() > usual {
+            processing.out.clear();
+            processing.out.shrink_to(usual);
+        }
+        self.queue(before);
+        self.seal_full();
+        true
+    }
+
+    /// Makes the open record take so many bytes; `false` when that must wait until a batch has gone.
+    fn make_room_for_result(&mut self, bytes: usize) -> bool {
+        if !self.ready.is_empty() {
+            return false;
+        }
+        if self.packer.packing_space().bytes < bytes {
+            self.seal_open_record();
+            if self.packer.space().bytes < bytes {
+                self.seal_batch();
+            }
+            if !self.ready.is_empty() {
+                return false;
+            }
+        }
+        if self.lease_covers(bytes) {
+            return true;
+        }
+        if !self.packer.is_empty() {
+            self.seal_batch();
+            return false;
+        }
+        self.packer.rest();
+        self.lease_covers(bytes)
+    }
+
+    /// Gives records that failed to the quarantine, all that were gathered while it kept those before.
+    pub(super) fn give_up_failed(&mut self, actions: &mut Vec<Action>) {
+        let Some(processing) = &mut self.processing else { return };
+        if processing.failed.is_empty() || processing.keeping > 0 {
+            return;
+        }
+        processing.keeping = std::mem::take(&mut processing.gathered);
+        let held = Held::Unprocessed(std::mem::take(&mut processing.failed));
+        let id = self.new_id();
+        actions.push(Action::Quarantine(id, held.given_up(&self.origins)));
+        self.giving_up.insert(id, Quarantining { held, attempts: 0, due: None });
+    }
+
+    /// The quarantine has kept what it was given.
+    pub(super) fn failed_are_kept(&mut self, failed: Vec<Failure>) {
+        if let Some(processing) = &mut self.processing {
+            processing.keeping = 0;
+        }
+        self.tally.quarantined += failed.iter().map(|failure| failure.input).sum::<u64>();
+        self.tally.quarantined_records += failed.len() as u64;
+        self.settle(failed.into_iter().map(|failure| failure.claim));
+    }
+
+    /// Tells about records that could not be processed: the first at once, then in sums.
+    pub(super) fn tell_unprocessed(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let Some(processing) = &mut self.processing else { return };
+        let Untold { reason: Some(reason), quarantined, raw, dropped } = processing.untold else { return };
+        if processing.told_at.is_some_and(|told_at| now < told_at + TELL_EVERY) {
+            return;
+        }
+        processing.untold = Untold::default();
+        processing.told_at = Some(now);
+        let reason = reason.to_string();
+        actions.push(Action::Notice(Notice::Unprocessed { reason, quarantined, raw, dropped }));
+    }
+}

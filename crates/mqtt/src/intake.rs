@@ -1,0 +1,215 @@
+//! From bytes to a batch of lines: what a connection has received and not handed over for syncing yet.
+//! Promises a bounded batch, that every message in it has its claim in the acks, and that what is left out is counted.
+//! Leaves syncing to the spool and answering to `session`.
+
+use super::acks::{Acks, Arrived};
+use super::counters::{Counters, Subscription};
+use super::envelope::{self, Receipt};
+use super::packets::{Publish, Quality};
+use super::settings::{OnFailure, Settings};
+use std::sync::Arc;
+
+/// What a group of messages adds to the accounting: how many came of each subscription.
+pub type Counts = Vec<u64>;
+
+/// A batch takes no further message at this size. The one that reaches it may be as large as the packet limit allows.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// A payload that could not be a line and is to be kept apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedPayload {
+    /// The topic of the message.
+    pub topic: String,
+    /// Its payload.
+    pub payload: Vec<u8>,
+    /// Why it is no line.
+    pub reason: String,
+}
+
+/// What was received and is to be synced.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub lines: Vec<u8>,
+    pub counts: Counts,
+    pub refused: Vec<RefusedPayload>,
+    /// What the refused payloads take of memory together.
+    refused_bytes: usize,
+    /// Whether anything wants an answer or is to be kept.
+    pub is_due: bool,
+}
+
+/// What to do after a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Yes,
+    /// There is no room; the message is to be offered again.
+    NoRoom,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Intake {
+    settings: Arc<Settings>,
+    counters: Arc<Counters>,
+    pub batch: Batch,
+    /// Of the whole process, so that no two messages bear the same.
+    run: u64,
+    serial: u64,
+    /// When the bytes at hand were read.
+    at: String,
+}
+
+impl Intake {
+    pub fn new(settings: Arc<Settings>, counters: Arc<Counters>, run: u64) -> Self {
+        Self { settings, counters, batch: Batch::default(), run, serial: 0, at: String::new() }
+    }
+
+    /// What comes next was read at `now`, milliseconds since 1970.
+    pub fn read_at(&mut self, now: u64) {
+        self.at = rfc3339(now);
+    }
+
+    /// Takes a message, or leaves it where there is no room.
+    pub fn take(&mut self, message: &Publish<'_>, acks: &mut Acks) -> Taken {
+        let place = self.place(message.topic);
+        if self.batch.lines.len() + self.batch.refused_bytes >= BATCH_BYTES {
+            if message.quality > Quality::AtMostOnce || self.counters.full.value() == 0 {
+                return Taken::NoRoom;
+            }
+            self.receive(place, message);
+            self.counters.subscriptions[place].dropped.add(1);
+            return Taken::Yes;
+        }
+        self.receive(place, message);
+        self.batch.is_due = true;
+        if acks.arrived(message.quality, message.packet, message.duplicate, place) == Arrived::Again {
+            return Taken::Yes;
+        }
+        self.serial += 1;
+        let receipt = Receipt { at: &self.at, run: self.run, serial: self.serial };
+        let (line, topic) = (self.settings.line, self.settings.topics.get(place));
+        let lines = &mut self.batch.lines;
+        if let Err(reason) = envelope::append(line, message, topic, receipt, lines) {
+            self.counters.subscriptions[place].refused.add(1);
+            match self.settings.on_failure {
+                OnFailure::Raw => envelope::append_refused(line, message, topic, receipt, lines),
+                OnFailure::Quarantine => {
+                    let (topic, payload) = (message.topic.to_owned(), message.payload.to_vec());
+                    // What it takes to hold it: a flood of the shortest would else be no limit to memory.
+                    self.batch.refused_bytes += size_of::<RefusedPayload>() + topic.len() + payload.len();
+                    self.batch.refused.push(RefusedPayload { topic, payload, reason: reason.to_string() });
+                }
+                OnFailure::Drop => {
+                    self.counters.subscriptions[place].dropped.add(1);
+                    return Taken::Yes;
+                }
+            }
+        }
+        self.batch.counts.resize(self.counters.subscriptions.len(), 0);
+        self.batch.counts[place] += 1;
+        Taken::Yes
+    }
+
+    /// A message over the limit: it is counted and answered, and its payload stepped over. Returns whether that is the
+    /// first of its subscription.
+    pub fn refuse_large(&mut self, message: &Publish<'_>, acks: &mut Acks) -> bool {
+        let place = self.place(message.topic);
+        self.receive(place, message);
+        let dropped = &self.counters.subscriptions[place].dropped;
+        dropped.add(1);
+        self.batch.is_due = true;
+        acks.arrived(message.quality, message.packet, message.duplicate, place);
+        dropped.value() == 1
+    }
+
+    fn place(&self, topic: &str) -> usize {
+        let topics = &self.settings.topics;
+        topics.iter().position(|wanted| wanted.matches(topic)).unwrap_or(topics.len())
+    }
+
+    fn receive(&self, place: usize, message: &Publish<'_>) {
+        let Subscription { received, redelivered, .. } = &self.counters.subscriptions[place];
+        received.add(1);
+        redelivered.add(u64::from(message.duplicate));
+    }
+}
+
+/// A moment in UTC, such as `2026-11-21T15:04:05.678Z`.
+fn rfc3339(milliseconds: u64) -> String {
+    let (days, rest) = (milliseconds / 86_400_000, milliseconds % 86_400_000);
+    let (seconds, millis) = (rest / 1000, rest % 1000);
+    // Days since 0000-03-01, in eras of 400 years; a year begins in March, so that the leap day is its last.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packets::{Properties, Version};
+    use super::super::settings::Broker;
+    use super::super::topics::Topic;
+    use super::*;
+    use datalake_base::units::ByteSize;
+    use std::time::Duration;
+
+    #[test]
+    fn the_shortest_payloads_that_are_refused_fill_a_batch_too() {
+        let topics = vec![Topic::parse("t", Quality::AtMostOnce).unwrap()];
+        let counters = Arc::new(Counters::new(&topics, 1));
+        let settings = Settings {
+            broker: Broker::parse("mqtt://localhost").unwrap(),
+            topics,
+            version: Version::V5,
+            client_id: String::new(),
+            session_expiry: Duration::ZERO,
+            keep_alive: Duration::from_secs(60),
+            username: None,
+            password_file: None,
+            token_file: None,
+            ca_file: None,
+            certificate_file: None,
+            private_key_file: None,
+            alpn: None,
+            sign_for: None,
+            connections: 1,
+            max_packet: ByteSize::bytes(1 << 20),
+            sync_interval: Duration::ZERO,
+            max_spool: ByteSize::bytes(1 << 30),
+            line: envelope::Settings { format: envelope::PayloadFormat::Auto, envelope: false },
+            on_failure: OnFailure::Quarantine,
+        };
+        let mut intake = Intake::new(Arc::new(settings), counters, 0);
+        let message = Publish {
+            quality: Quality::AtMostOnce,
+            retained: false,
+            duplicate: false,
+            topic: "t",
+            packet: 0,
+            properties: Properties::default(),
+            payload: b"{",
+        };
+        let mut acks = Acks::default();
+        let taken = (0..BATCH_BYTES).take_while(|_| intake.take(&message, &mut acks) == Taken::Yes).count();
+        assert!(taken * size_of::<RefusedPayload>() <= BATCH_BYTES, "{taken} of them");
+    }
+
+    #[test]
+    fn moments_are_written_as_the_calendar_has_them() {
+        for (milliseconds, written) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (1_795_273_445_678, "2026-11-21T15:04:05.678Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(milliseconds), written);
+        }
+    }
+}

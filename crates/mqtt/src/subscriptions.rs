@@ -1,0 +1,191 @@
+//! What is subscribed on one connection: what to ask for, what was granted, what is to be asked again.
+//! Promises that every topic is asked for, in 3.1.1 unless the session has it, that every answer is looked at, and that a
+//! session that goes on is brought in line with the settings. Leaves sending to `session`.
+
+use super::packets::{self, Filter, Quality, Version};
+use super::topics::Topic;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// Filters in one SUBSCRIBE; AWS IoT Core takes no more.
+const FILTERS: usize = 8;
+/// What was refused is asked again after this: whoever mends the broker's rules need not restart the agent.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What the broker says to a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Granted,
+    /// With a lower quality than asked for.
+    Lowered(Quality),
+    Refused(u8),
+}
+
+/// The broker answered what was not asked, or not all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unasked;
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    /// To be asked for next, by place in the settings.
+    wanted: BTreeSet<usize>,
+    /// To be taken back: filters of earlier settings.
+    unwanted: Vec<String>,
+    asked: BTreeMap<u16, Vec<usize>>,
+    taking_back: BTreeSet<u16>,
+    refused: BTreeSet<usize>,
+    ask_again: Option<Instant>,
+    last_packet: u16,
+}
+
+/// How a subscription is remembered from one start to the next.
+pub fn remembered(topic: &Topic) -> String {
+    format!("{} {}", topic.quality.number(), topic.filter)
+}
+
+impl Subscriptions {
+    /// A connection stands; `before` is what was subscribed in the session that goes on, where one does.
+    ///
+    /// A broker may have kept the session and lost subscriptions: it answered before it saved. So they are asked for
+    /// again. Not in 3.1.1, which would send all retained messages again with each connection.
+    pub fn connected(topics: &[Topic], version: Version, before: Option<&[String]>) -> Self {
+        let has = |before: &[String], topic: &Topic| version == Version::V311 && before.contains(&remembered(topic));
+        let known = |topic: &Topic| before.is_some_and(|before| has(before, topic));
+        let wanted = topics.iter().enumerate().filter(|(_, topic)| !known(topic)).map(|(place, _)| place).collect();
+        let filters =
+            before.unwrap_or_default().iter().filter_map(|line| line.split_once(' ')).map(|(_, filter)| filter);
+        let gone = filters.filter(|filter| !topics.iter().any(|topic| topic.filter == *filter));
+        Self { wanted, unwanted: gone.map(str::to_owned).collect(), ..Self::default() }
+    }
+
+    /// Appends the packets that are due.
+    pub fn write(&mut self, topics: &[Topic], version: Version, now: Instant, out: &mut Vec<u8>) {
+        if self.ask_again.is_some_and(|at| at <= now) {
+            self.ask_again = None;
+            self.wanted.append(&mut self.refused);
+        }
+        let wanted: Vec<usize> = std::mem::take(&mut self.wanted).into_iter().collect();
+        for places in wanted.chunks(FILTERS) {
+            let packet = self.next_packet();
+            let filters: Vec<Filter<'_>> = places
+                .iter()
+                .map(|place| Filter { text: &topics[*place].filter, quality: topics[*place].quality })
+                .collect();
+            packets::subscribe(version, packet, &filters, out);
+            self.asked.insert(packet, places.to_vec());
+        }
+        for filters in std::mem::take(&mut self.unwanted).chunks(FILTERS) {
+            let packet = self.next_packet();
+            packets::unsubscribe(version, packet, &filters.iter().map(String::as_str).collect::<Vec<_>>(), out);
+            self.taking_back.insert(packet);
+        }
+    }
+
+    fn next_packet(&mut self) -> u16 {
+        loop {
+            self.last_packet = self.last_packet.checked_add(1).unwrap_or(1);
+            if !self.asked.contains_key(&self.last_packet) && !self.taking_back.contains(&self.last_packet) {
+                return self.last_packet;
+            }
+        }
+    }
+
+    /// SUBACK came. Returns what was said to which topic.
+    pub fn subscribed(
+        &mut self,
+        topics: &[Topic],
+        packet: u16,
+        codes: &[u8],
+        now: Instant,
+    ) -> Result<Vec<(usize, Verdict)>, Unasked> {
+        let places = self.asked.remove(&packet).filter(|places| places.len() == codes.len()).ok_or(Unasked)?;
+        let verdicts = places.into_iter().zip(codes).map(|(place, code)| {
+            let verdict = match Quality::from_number(*code) {
+                Some(granted) if granted < topics[place].quality => Verdict::Lowered(granted),
+                Some(_) => Verdict::Granted,
+                None => Verdict::Refused(*code),
+            };
+            (place, verdict)
+        });
+        let verdicts: Vec<_> = verdicts.collect();
+        let refused = verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Refused(_)));
+        self.refused.extend(refused.map(|(place, _)| *place));
+        if !self.refused.is_empty() {
+            self.ask_again = Some(now + ASK_AGAIN);
+        }
+        Ok(verdicts)
+    }
+
+    /// UNSUBACK came.
+    pub fn unsubscribed(&mut self, packet: u16) -> Result<(), Unasked> {
+        if self.taking_back.remove(&packet) { Ok(()) } else { Err(Unasked) }
+    }
+
+    /// Whether every topic was asked for and answered.
+    pub fn is_settled(&self) -> bool {
+        self.wanted.is_empty() && self.asked.is_empty() && self.taking_back.is_empty() && self.unwanted.is_empty()
+    }
+
+    /// Whether the broker owes an answer.
+    pub fn awaits(&self) -> bool {
+        !self.asked.is_empty() || !self.taking_back.is_empty()
+    }
+
+    /// Topics that the broker refuses, by place in the settings.
+    pub const fn refused(&self) -> &BTreeSet<usize> {
+        &self.refused
+    }
+
+    /// When something is due without an answer.
+    pub const fn due(&self) -> Option<Instant> {
+        self.ask_again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(count: usize) -> Vec<Topic> {
+        (0..count).map(|number| Topic::parse(&format!("t/{number}"), Quality::AtLeastOnce).unwrap()).collect()
+    }
+
+    #[test]
+    fn without_a_session_everything_is_asked_for_eight_filters_at_a_time() {
+        let (topics, mut out) = (topics(19), Vec::new());
+        let mut subscriptions = Subscriptions::connected(&topics, Version::V5, None);
+        subscriptions.write(&topics, Version::V5, Instant::now(), &mut out);
+        assert_eq!(subscriptions.asked.values().map(Vec::len).collect::<Vec<_>>(), [8, 8, 3]);
+        assert_eq!(subscriptions.subscribed(&topics, 9, &[0], Instant::now()), Err(Unasked));
+        assert_eq!(subscriptions.subscribed(&topics, 3, &[1], Instant::now()), Err(Unasked), "too few codes");
+    }
+
+    #[test]
+    fn a_session_that_goes_on_is_only_asked_for_what_is_new_and_told_what_is_gone() {
+        let (topics, mut out) = (topics(2), Vec::new());
+        let before = ["1 t/0".to_owned(), "0 t/1".to_owned(), "1 old/#".to_owned()];
+        let mut subscriptions = Subscriptions::connected(&topics, Version::V311, Some(&before));
+        subscriptions.write(&topics, Version::V311, Instant::now(), &mut out);
+        assert_eq!(subscriptions.asked, BTreeMap::from([(1, vec![1])]), "the quality of t/1 is another now");
+        assert!(out.windows(5).any(|bytes| bytes == b"old/#") && !subscriptions.is_settled());
+        assert_eq!(subscriptions.subscribed(&topics, 1, &[1], Instant::now()), Ok(vec![(1, Verdict::Granted)]));
+        assert_eq!((subscriptions.unsubscribed(2), subscriptions.is_settled()), (Ok(()), true));
+    }
+
+    #[test]
+    fn what_is_refused_is_asked_again_later_and_what_is_lowered_is_told() {
+        let (topics, mut out, now) = (topics(3), Vec::new(), Instant::now());
+        let mut subscriptions = Subscriptions::connected(&topics, Version::V5, None);
+        subscriptions.write(&topics, Version::V5, now, &mut out);
+        let said = subscriptions.subscribed(&topics, 1, &[1, 0, 0x87], now).unwrap();
+        let expected = [(0, Verdict::Granted), (1, Verdict::Lowered(Quality::AtMostOnce)), (2, Verdict::Refused(0x87))];
+        assert_eq!(said, expected);
+        assert_eq!(subscriptions.due(), Some(now + ASK_AGAIN));
+        out.clear();
+        subscriptions.write(&topics, Version::V5, now, &mut out);
+        assert!(out.is_empty(), "too soon");
+        subscriptions.write(&topics, Version::V5, now + ASK_AGAIN, &mut out);
+        assert_eq!(subscriptions.asked, BTreeMap::from([(2, vec![2])]));
+    }
+}
