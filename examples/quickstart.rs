@@ -1,4 +1,4 @@
-//! `cargo run --release --example quickstart -- [FILES…]`: the whole way of a line without an AWS account.
+//! `cargo run --example quickstart -- [FILES…]`: the whole way of a line without an AWS account.
 //! Promises the agent's own parts and the real SDK between the files and a Firehose endpoint on loopback, and that
 //! running it again sends only what is new. Leaves the given files as they are; it writes in `quickstart-data/` only.
 
@@ -45,7 +45,7 @@ const SAMPLES_GROW: Duration = Duration::from_secs(20);
 const USAGE: &str = "\
 Ships log files through the agent into a data lake in a folder; no AWS account, no network.
 
-usage: cargo run --release --example quickstart -- [FILES… | --mqtt]
+usage: cargo run --example quickstart -- [FILES… | --mqtt]
 
   FILES   logs to ship, such as /var/log/dpkg.log /var/log/*.log
           none: sample logs that grow and are rotated for 20 s
@@ -222,7 +222,7 @@ impl Data {
             say(format_args!("the first lines of {}", Path::new(DATA).join("lake").join(newest).display()));
             objects::print_first_lines(&lake.join(newest))?;
         }
-        let this = "cargo run --release --example quickstart";
+        let this = "cargo run --example quickstart";
         say("");
         say("try next");
         say(format_args!("  {this} -- /var/log/*.log   logs of this machine"));
