@@ -4,6 +4,8 @@
 
 /// The signed address of a WebSocket.
 mod presign;
+/// Batches on their way to the disk.
+mod queue;
 /// One connection to the broker.
 mod session;
 /// Messages on disk until they are shipped.
@@ -24,14 +26,15 @@ use crate::telemetry::clock;
 use datalake_base::record::SettledFiles;
 use datalake_mqtt::acks::Acks;
 use datalake_mqtt::group::Group;
-use datalake_mqtt::intake::{Batch, Intake};
+use datalake_mqtt::intake::Intake;
+use queue::{Commit, Queue};
 use session::Session;
 use spool::Spool;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -44,13 +47,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// Keeps payloads that could not be lines; called on a thread that may wait for the disk.
 pub type Keep = Arc<dyn Fn(&[RefusedPayload]) -> Result<(), String> + Send + Sync>;
-
-/// A batch on its way to the spool.
-struct Commit {
-    batch: Batch,
-    /// Told when it is synced; gives the buffer back.
-    done: oneshot::Sender<Vec<u8>>,
-}
 
 /// The folder of a flow's spool.
 #[must_use]
@@ -89,9 +85,8 @@ pub struct Receiver {
     keep: Keep,
     counters: Arc<Counters>,
     spool: Option<Spool>,
-    /// Batches that wait for the disk, those in front with their lines appended already.
-    waiting: Vec<Commit>,
-    appended: usize,
+    /// Batches that wait for the disk.
+    queue: Queue,
     report: Option<Instant>,
     /// Why a delivered file cannot be deleted, as the log was told.
     stuck: Option<String>,
@@ -122,8 +117,7 @@ impl Receiver {
             keep,
             counters,
             spool: Some(spool),
-            waiting: Vec::new(),
-            appended: 0,
+            queue: Queue::default(),
             report: None,
             stuck: None,
         })
@@ -150,11 +144,11 @@ impl Receiver {
             }
             let report = self.report.unwrap_or(collect_at);
             tokio::select! {
-                commit = arriving.recv(), if self.waiting.is_empty() => match commit {
+                commit = arriving.recv(), if self.queue.is_empty() => match commit {
                     Some(commit) => {
-                        self.waiting.push(commit);
+                        self.queue.push(commit);
                         while let Ok(commit) = arriving.try_recv() {
-                            self.waiting.push(commit);
+                            self.queue.push(commit);
                         }
                         try_again = self.sync().await;
                         awaits = true;
@@ -209,29 +203,27 @@ impl Receiver {
     /// Appends and syncs what waits, on a thread that may wait for the disk. Returns when to try again, if it must.
     async fn sync(&mut self) -> Option<Instant> {
         let mut spool = self.spool.take().expect("it comes back from every sync");
-        let (mut waiting, mut appended, keep) = (std::mem::take(&mut self.waiting), self.appended, self.keep.clone());
+        let (mut queue, keep) = (std::mem::take(&mut self.queue), self.keep.clone());
         let job = move || {
-            let outcome = write(&mut spool, &mut waiting, &mut appended, &keep);
-            (spool, waiting, appended, outcome)
+            let written = queue.write(&mut spool, &keep, clock::now_ms());
+            (spool, queue, written)
         };
-        let (spool, waiting, appended, outcome) = match tokio::task::spawn_blocking(job).await {
+        let (spool, queue, written) = match tokio::task::spawn_blocking(job).await {
             Ok(back) => back,
             Err(died) => std::panic::resume_unwind(died.into_panic()),
         };
         self.spool = Some(spool);
-        (self.waiting, self.appended) = (waiting, appended);
-        if self.appended > 0 && outcome.synced {
-            let synced: Vec<Commit> = self.waiting.drain(..self.appended).collect();
-            self.appended = 0;
-            synced.into_iter().for_each(|commit| self.synced(commit));
+        self.queue = queue;
+        if !written.safe.is_empty() {
+            written.safe.into_iter().for_each(|commit| self.synced(commit));
             self.report.get_or_insert_with(|| Instant::now() + REPORT_EVERY);
         }
         // While it empties it has room now and then; it is well again once there is some in reserve.
-        let recovering = outcome.error.is_none() && self.counters.full.value() == 1;
+        let recovering = written.error.is_none() && self.counters.full.value() == 1;
         if !recovering || self.spool.as_ref().is_some_and(Spool::has_reserve) {
-            self.stands(outcome.error.as_deref());
+            self.stands(written.error.as_deref());
         }
-        outcome.error.map(|_| Instant::now() + TRY_AGAIN)
+        written.error.map(|_| Instant::now() + TRY_AGAIN)
     }
 
     fn synced(&self, commit: Commit) {
@@ -283,7 +275,7 @@ impl Receiver {
             );
         }
         self.stuck = standing.stuck;
-        let recovered = self.counters.full.value() == 1 && self.waiting.is_empty() && spool.has_reserve();
+        let recovered = self.counters.full.value() == 1 && self.queue.is_empty() && spool.has_reserve();
         self.counters.spool_bytes.set(standing.bytes);
         self.counters.spool_oldest.set(standing.oldest.unwrap_or(0));
         for (subscription, count) in self.counters.subscriptions.iter().zip(&standing.delivered) {
@@ -316,43 +308,6 @@ impl Receiver {
                 dropped = dropped.value(),
                 "messages since the start"
             );
-        }
-    }
-}
-
-/// How a sync went.
-struct Outcome {
-    /// Whether what was appended is safe.
-    synced: bool,
-    error: Option<String>,
-}
-
-/// Appends as much as the disk takes, and syncs that.
-fn write(spool: &mut Spool, waiting: &mut [Commit], appended: &mut usize, keep: &Keep) -> Outcome {
-    let mut error = None;
-    while let Some(commit) = waiting.get_mut(*appended) {
-        let batch = &mut commit.batch;
-        if !batch.refused.is_empty() {
-            if let Err(reason) = keep(&batch.refused) {
-                error = Some(format!("a refused payload cannot be kept in the quarantine: {reason}"));
-                break;
-            }
-            batch.refused.clear();
-        }
-        if let Err(failed) = spool.append(&batch.lines, &batch.counts, clock::now_ms()) {
-            error = Some(failed.to_string());
-            break;
-        }
-        *appended += 1;
-    }
-    if *appended == 0 {
-        return Outcome { synced: false, error };
-    }
-    match spool.sync() {
-        Ok(()) => Outcome { synced: true, error },
-        Err(failed) => {
-            *appended = 0;
-            Outcome { synced: false, error: Some(failed.to_string()) }
         }
     }
 }

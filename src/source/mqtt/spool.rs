@@ -1,18 +1,23 @@
 //! Messages on disk until they are shipped: plain segments of lines, appended and synced by one owner, deleted once settled.
-//! Promises that what was synced is there whole after any crash, that a line cut by a crash is gone before anyone reads it,
-//! and that the folder stays within its limit. Leaves shipping to the tailing thread, and when to sync to its caller.
+//! Promises that what was synced is there whole after any crash, that no closed segment ends within a line, and that the
+//! folder stays within its limit. Leaves shipping to the tailing thread; when to sync and rotate, to the queue.
 
+/// The calls that can fail.
+mod disk;
 /// One file of the spool, and what is known of its content.
 mod segment;
+
+#[cfg(test)]
+pub(super) use disk::{Disk, Whole};
 
 use datalake_base::record::SettledFiles;
 use datalake_base::units::ByteSize;
 use datalake_mqtt::intake::Counts;
 use segment::Segment;
 use std::collections::VecDeque;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A segment is closed at this size, or at a quarter of the spool if that is less: only closed ones can be deleted.
@@ -72,9 +77,11 @@ pub(super) struct Standing {
     pub(super) stuck: Option<String>,
 }
 
-/// See the head of this file. Invariants: numbers ascend; only `active` grows; the sum of all sizes is `bytes`.
+/// See the head of this file. Invariants: numbers ascend; only `active` grows; the sum of all sizes is `bytes`; what was
+/// appended since the last sync is in `active`.
 #[derive(Debug)]
 pub(super) struct Spool {
+    disk: Box<dyn disk::Disk>,
     folder: PathBuf,
     limit: u64,
     settled: SettledFiles,
@@ -92,37 +99,33 @@ impl Spool {
     /// 1970 and makes names that were never used, whatever was deleted.
     ///
     /// # Errors
-    /// When the folder cannot be made, listed or mended.
+    /// When the folder cannot be made or listed, or a segment cannot be cut.
     pub(super) fn open(folder: &Path, limit: u64, settled: SettledFiles, now: u64) -> Result<Self, SpoolError> {
-        let disk = |doing: &'static str| move |error: io::Error| SpoolError::disk(doing, folder, error);
-        make(folder).map_err(disk("make"))?;
+        Self::open_on(Box::new(disk::System), folder, limit, settled, now)
+    }
+
+    pub(super) fn open_on(
+        mut disk: Box<dyn disk::Disk>,
+        folder: &Path,
+        limit: u64,
+        settled: SettledFiles,
+        now: u64,
+    ) -> Result<Self, SpoolError> {
+        let failed = |doing: &'static str| move |error: io::Error| SpoolError::disk(doing, folder, error);
+        disk.make_folder(folder).map_err(failed("make"))?;
         let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(disk("list"))? {
-            let name = entry.map_err(disk("list"))?.file_name();
-            let digits = name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.'));
-            // What somebody else put here has another name, or it stands for no number that comes next.
-            let ours =
-                digits.filter(|digits| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()));
-            let number = ours.and_then(|digits| digits.parse().ok()).filter(|number: &u64| *number < u64::MAX);
-            numbers.extend(number);
+        for entry in std::fs::read_dir(folder).map_err(failed("list"))? {
+            numbers.extend(number(&entry.map_err(failed("list"))?.file_name()));
         }
         numbers.sort_unstable();
         let next = numbers.last().map_or(0, |last: &u64| last + 1).max(now);
-        let mut spool = Self {
-            folder: folder.to_owned(),
-            limit,
-            settled,
-            closed: VecDeque::new(),
-            active: None,
-            next,
-            bytes: 0,
-            begun: 0,
-        };
+        let (folder, closed) = (folder.to_owned(), VecDeque::new());
+        let mut spool = Self { disk, folder, limit, settled, closed, active: None, next, bytes: 0, begun: 0 };
         for number in numbers {
             let path = spool.path(number);
-            let segment = Segment::adopt(&path).map_err(|error| SpoolError::disk("mend", &path, error))?;
-            spool.bytes += segment.size;
-            spool.closed.push_back(segment);
+            let whole = spool.disk.cut(&path).map_err(|error| SpoolError::disk("open", &path, error))?;
+            spool.bytes += whole.size;
+            spool.closed.push_back(Segment::adopt(path, whole));
         }
         Ok(spool)
     }
@@ -131,7 +134,7 @@ impl Spool {
     pub(super) fn has_messages(folder: &Path) -> bool {
         let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         entries.any(|entry| {
-            let is_segment = entry.path().extension().is_some_and(|ending| ending == ENDING);
+            let is_segment = number(&entry.file_name()).is_some();
             is_segment && entry.metadata().is_ok_and(|status| status.is_file() && status.len() > 0)
         })
     }
@@ -145,7 +148,7 @@ impl Spool {
             }
             pattern.push(character);
         }
-        format!("{pattern}/*.{ENDING}")
+        format!("{pattern}/{}.{ENDING}", "[0-9]".repeat(DIGITS))
     }
 
     /// Appends whole lines, which are safe only after [`Spool::sync`]. After an error the same lines must be given again:
@@ -160,18 +163,12 @@ impl Spool {
         if self.begun == 0 {
             self.make_room(lines.len() as u64)?;
         }
-        let limit = self.segment_bytes();
-        if self.begun == 0 && self.active.as_ref().is_some_and(|(segment, _)| segment.size >= limit) {
-            // What waits for a sync waits in one file.
-            self.sync()?;
-            self.close();
-        }
         if self.active.is_none() {
             self.active = Some(self.create()?);
         }
         let (segment, file) = self.active.as_mut().expect("made just now");
         while self.begun < lines.len() {
-            match write_some(file, &lines[self.begun..]) {
+            match self.disk.write(file, &lines[self.begun..]) {
                 Ok(written) => {
                     self.begun += written;
                     self.bytes += written as u64;
@@ -193,29 +190,65 @@ impl Spool {
     pub(super) fn sync(&mut self) -> Result<(), SpoolError> {
         let Some((segment, file)) = &self.active else { return Ok(()) };
         let path = &segment.path;
-        let synced = match file.sync_data() {
+        let synced = match self.disk.sync(file) {
             Err(error) => Err(SpoolError::disk("sync", path, error)),
             Ok(()) if segment.is_at(file) => Ok(()),
             Ok(()) => Err(SpoolError::Touched { path: path.clone() }),
         };
         if synced.is_err() {
             self.close();
-            self.measure(self.closed.len() - 1);
+            let last = self.closed.len() - 1;
+            self.measure(last);
+            // What is in it of a line that was being written is written again elsewhere, whole.
+            self.closed[last].torn = true;
+            self.trim(last);
         }
         synced
+    }
+
+    /// Whether the open segment has its size, and another is to take what comes next. What waits for a sync waits in one
+    /// file, so it must be synced before.
+    pub(super) fn is_segment_full(&self) -> bool {
+        // A line that was begun is finished where it was begun.
+        self.begun == 0 && self.active.as_ref().is_some_and(|(segment, _)| segment.size >= self.segment_bytes())
+    }
+
+    /// Closes the open segment, of which everything is synced.
+    pub(super) fn rotate(&mut self) {
+        self.close();
     }
 
     /// Holds a closed segment against its file: somebody may have removed it, or cut it. Returns whether that is so.
     fn measure(&mut self, place: usize) -> bool {
         let segment = &mut self.closed[place];
         let before = segment.size;
-        match std::fs::metadata(&segment.path) {
-            Ok(status) => segment.resize(status.len()),
+        match self.disk.size(&segment.path) {
+            Ok(size) => segment.resize(size),
             Err(error) if error.kind() == io::ErrorKind::NotFound => segment.resize(0),
             Err(_) => return false,
         }
+        segment.torn |= segment.size != before;
         self.bytes = self.bytes - before + segment.size;
         segment.size != before
+    }
+
+    /// Ends a closed segment with a whole line: nobody finishes one that was begun, and it would be waited for, for ever.
+    /// Returns why that failed, where it did; it is to be tried again.
+    fn trim(&mut self, place: usize) -> Option<String> {
+        let segment = &mut self.closed[place];
+        if !segment.torn {
+            return None;
+        }
+        let whole = match self.disk.cut(&segment.path) {
+            Ok(whole) => whole.size,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Some(format!("{}: {error}", segment.path.display())),
+        };
+        self.bytes -= segment.size;
+        segment.resize(whole);
+        segment.torn = false;
+        self.bytes += whole;
+        None
     }
 
     /// Takes what the tailing thread has settled, and deletes the segments of which nothing is left to do.
@@ -227,11 +260,13 @@ impl Spool {
                 segment.settle(position.0, &mut standing.delivered);
             }
         }
-        standing.stuck = self.delete_settled();
+        let torn = (0..self.closed.len()).filter_map(|place| self.trim(place)).last();
+        standing.stuck = self.delete_settled().or(torn);
         // Delivery begins with the oldest, so others come to be the oldest. What is gone would be waited for, and its room
         // be missed, for ever.
         while self.closed.front().is_some_and(|oldest| oldest.unsettled() > 0) && self.measure(0) {
             standing.touched.push(self.closed[0].path.clone());
+            self.trim(0);
             standing.stuck = self.delete_settled();
         }
         let segments = || self.closed.iter().chain(self.active.iter().map(|(segment, _)| segment));
@@ -248,7 +283,7 @@ impl Spool {
             if segment.unsettled() > 0 {
                 return true;
             }
-            match std::fs::remove_file(&segment.path) {
+            match self.disk.remove(&segment.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     stuck = Some(format!("{}: {error}", segment.path.display()));
                     true
@@ -292,11 +327,17 @@ impl Spool {
         let path = self.path(self.next);
         let failed = |error| SpoolError::disk("make", &path, error);
         // Somebody may have removed the folder.
-        make(&self.folder).map_err(failed)?;
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path).map_err(failed)?;
-        // The name must survive a power failure as the bytes do.
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        self.disk.make_folder(&self.folder).map_err(failed)?;
+        // Whatever comes of it, the name is used.
         self.next += 1;
+        let file = self.disk.create(&path).map_err(failed)?;
+        // The name must survive a power failure as the bytes do.
+        if let Err(error) = self.disk.sync_folder(&self.folder) {
+            let error = failed(error);
+            // Empty, so it is deleted with those that are settled.
+            self.closed.push_back(Segment::new(path));
+            return Err(error);
+        }
         Ok((Segment::new(path), file))
     }
 
@@ -305,23 +346,12 @@ impl Spool {
     }
 }
 
-fn make(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o750).create(folder)
-}
-
-/// One call: how much of the bytes the file took.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how much of a short write reached the file must be known, to go on there"
-)]
-fn write_some(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match file.write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            other => return other,
-        }
-    }
+/// The number of the segment of this name. What somebody else put into the folder has another name, or its number leaves
+/// none for the next.
+fn number(name: &OsStr) -> Option<u64> {
+    let digits = name.to_str()?.strip_suffix(ENDING)?.strip_suffix('.')?;
+    let is_ours = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|number| is_ours && *number < u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,19 +1,15 @@
 //! One file of the spool: its size, how much of it is settled, and which messages its stretches hold.
-//! Promises that a file taken over from an earlier life ends with a whole line.
-//! Leaves appending and deleting to the spool.
+//! Promises arithmetic only. Leaves the file itself to the spool.
 
+use super::disk::Whole;
 use datalake_mqtt::intake::Counts;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// Stretches are not told apart more finely than this, so that a full spool needs little memory.
 const STRETCH_BYTES: u64 = 256 << 10;
-/// The end of a file is searched for a line break in steps of this.
-const STEP: u64 = 64 << 10;
 
 /// A stretch of a segment.
 #[derive(Debug)]
@@ -30,29 +26,22 @@ struct Stretch {
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) size: u64,
+    /// Whether the file may end within a line, which nobody would ever finish.
+    pub(super) torn: bool,
     settled: u64,
     stretches: VecDeque<Stretch>,
 }
 
 impl Segment {
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, size: 0, settled: 0, stretches: VecDeque::new() }
+        Self { path, size: 0, torn: false, settled: 0, stretches: VecDeque::new() }
     }
 
-    /// A file of an earlier life. What follows its last line break was never acknowledged, and is cut.
-    pub(super) fn adopt(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let status = file.metadata()?;
-        let whole = end_of_last_line(&file, status.len())?;
-        if whole < status.len() {
-            file.set_len(whole)?;
-            file.sync_all()?;
-        }
-        let changed = status.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at = u64::try_from(changed.as_millis()).unwrap_or(u64::MAX);
-        let mut segment = Self { size: whole, ..Self::new(path.to_owned()) };
-        segment.note(&[], at);
-        Ok(segment)
+    /// A file of an earlier run, cut to whole lines.
+    pub(super) fn adopt(path: PathBuf, whole: Whole) -> Self {
+        let mut segment = Self { size: whole.size, ..Self::new(path) };
+        segment.note(&[], whole.changed);
+        segment
     }
 
     /// Everything up to the present size was appended; `counts` is of what is new.
@@ -111,19 +100,4 @@ impl Segment {
 fn add(sums: &mut Counts, counts: &[u64]) {
     sums.resize(sums.len().max(counts.len()), 0);
     sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-}
-
-/// The length without what follows the last line break.
-fn end_of_last_line(file: &File, size: u64) -> io::Result<u64> {
-    let (mut end, mut bytes) = (size, Vec::new());
-    while end > 0 {
-        let begin = end.saturating_sub(STEP);
-        bytes.resize((end - begin) as usize, 0);
-        file.read_exact_at(&mut bytes, begin)?;
-        if let Some(found) = memchr::memrchr(b'\n', &bytes) {
-            return Ok(begin + found as u64 + 1);
-        }
-        end = begin;
-    }
-    Ok(0)
 }

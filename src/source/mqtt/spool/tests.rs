@@ -1,6 +1,6 @@
 use super::*;
 use datalake_base::record::Position;
-use std::fs;
+use std::fs::{self, OpenOptions};
 
 fn lines(folder: &Path) -> Vec<String> {
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -13,6 +13,15 @@ fn lines(folder: &Path) -> Vec<String> {
 fn open(folder: &Path, limit: u64) -> (Spool, SettledFiles) {
     let settled = SettledFiles::default();
     (Spool::open(folder, limit, settled.clone(), 1).unwrap(), settled)
+}
+
+/// As the queue does it.
+fn append(spool: &mut Spool, lines: &[u8], counts: &[u64], now: u64) -> Result<(), SpoolError> {
+    if spool.is_segment_full() {
+        spool.sync()?;
+        spool.rotate();
+    }
+    spool.append(lines, counts, now)
 }
 
 fn path_of_active(spool: &Spool) -> PathBuf {
@@ -46,7 +55,7 @@ fn after_a_crash_at_any_write_all_that_was_synced_is_there_and_nothing_is_torn()
         let fresh: Vec<String> =
             (0..random.usize(1..5)).map(|line| format!("{group}-{line}-{}", "x".repeat(random.usize(0..80)))).collect();
         let bytes: String = fresh.iter().map(|line| format!("{line}\n")).collect();
-        spool.append(bytes.as_bytes(), &[fresh.len() as u64], group).unwrap();
+        append(&mut spool, bytes.as_bytes(), &[fresh.len() as u64], group).unwrap();
         written.extend(fresh);
         // A closed segment was synced when it was closed.
         synced.extend(spool.closed.iter().map(|segment| (segment.path.clone(), segment.size)));
@@ -57,7 +66,7 @@ fn after_a_crash_at_any_write_all_that_was_synced_is_there_and_nothing_is_torn()
             assert!(found.len() >= safe, "{} lines of {safe}", found.len());
             assert_eq!(found, written[..found.len()]);
             // And it goes on, under a name of its own.
-            after.append(b"more\n", &[1], 0).unwrap();
+            append(&mut after, b"more\n", &[1], 0).unwrap();
             after.sync().unwrap();
             assert_eq!(lines(crashed.path()).last().unwrap(), "more");
         }
@@ -78,9 +87,9 @@ fn a_segment_is_deleted_when_it_is_closed_and_everything_in_it_is_settled() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, settled) = open(folder.path(), 400);
     let line = format!("{}\n", "a".repeat(99));
-    spool.append(line.as_bytes(), &[1, 0], 5).unwrap();
+    append(&mut spool, line.as_bytes(), &[1, 0], 5).unwrap();
     let first = path_of_active(&spool);
-    spool.append(line.as_bytes(), &[0, 1], 9).unwrap();
+    append(&mut spool, line.as_bytes(), &[0, 1], 9).unwrap();
     assert_ne!(path_of_active(&spool), first);
     settled.post(&first, Position(99));
     let standing = spool.collect();
@@ -100,13 +109,13 @@ fn a_full_spool_says_so_and_takes_more_once_something_is_settled() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, settled) = open(folder.path(), 400);
     let line = format!("{}\n", "a".repeat(149));
-    spool.append(line.as_bytes(), &[1], 0).unwrap();
+    append(&mut spool, line.as_bytes(), &[1], 0).unwrap();
     let first = path_of_active(&spool);
-    spool.append(line.as_bytes(), &[1], 0).unwrap();
-    assert!(matches!(spool.append(line.as_bytes(), &[1], 0), Err(SpoolError::Full { .. })));
+    append(&mut spool, line.as_bytes(), &[1], 0).unwrap();
+    assert!(matches!(append(&mut spool, line.as_bytes(), &[1], 0), Err(SpoolError::Full { .. })));
     settled.post(&first, Position(150));
     spool.collect();
-    spool.append(line.as_bytes(), &[1], 0).unwrap();
+    append(&mut spool, line.as_bytes(), &[1], 0).unwrap();
     assert_eq!(lines(folder.path()).len(), 2);
 }
 
@@ -114,10 +123,10 @@ fn a_full_spool_says_so_and_takes_more_once_something_is_settled() {
 fn the_open_segment_makes_way_when_it_is_settled_and_its_room_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, settled) = open(folder.path(), 4000);
-    spool.append(format!("{}\n", "a".repeat(899)).as_bytes(), &[1], 0).unwrap();
+    append(&mut spool, format!("{}\n", "a".repeat(899)).as_bytes(), &[1], 0).unwrap();
     settled.post(&path_of_active(&spool), Position(900));
     spool.collect();
-    spool.append(format!("{}\n", "b".repeat(3_500)).as_bytes(), &[1], 0).unwrap();
+    append(&mut spool, format!("{}\n", "b".repeat(3_500)).as_bytes(), &[1], 0).unwrap();
     assert_eq!(lines(folder.path()).len(), 1);
 }
 
@@ -125,7 +134,7 @@ fn the_open_segment_makes_way_when_it_is_settled_and_its_room_is_needed() {
 fn segments_of_an_earlier_life_are_settled_and_deleted_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(folder.path(), 1 << 20);
-    spool.append(b"one\ntwo\n", &[2], 0).unwrap();
+    append(&mut spool, b"one\ntwo\n", &[2], 0).unwrap();
     let path = path_of_active(&spool);
     drop(spool);
     fs::write(&path, "one\ntwo\nthr").unwrap();
@@ -141,7 +150,7 @@ fn the_pattern_finds_the_segments_whatever_the_folder_is_called() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("a{b,c}[d]*?\\ e");
     let (mut spool, _) = open(&folder, 1 << 20);
-    spool.append(b"x\n", &[1], 0).unwrap();
+    append(&mut spool, b"x\n", &[1], 0).unwrap();
     let pattern = Spool::pattern(&folder);
     let mut glob = globset::GlobBuilder::new(&pattern);
     assert!(
@@ -170,12 +179,12 @@ fn what_is_synced_to_a_file_that_somebody_removed_is_not_taken_for_safe() {
         },
     ];
     for remove in ways {
-        spool.append(b"before\n", &[1], 0).unwrap();
+        append(&mut spool, b"before\n", &[1], 0).unwrap();
         spool.sync().unwrap();
         remove(&path_of_active(&spool));
-        spool.append(b"after\n", &[1], 0).unwrap();
+        append(&mut spool, b"after\n", &[1], 0).unwrap();
         assert!(matches!(spool.sync(), Err(SpoolError::Touched { .. })));
-        spool.append(b"after\n", &[1], 0).unwrap();
+        append(&mut spool, b"after\n", &[1], 0).unwrap();
         spool.sync().unwrap();
         assert_eq!(lines(&folder).last().unwrap(), "after");
     }
@@ -186,19 +195,19 @@ fn files_that_somebody_cut_or_removed_are_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, settled) = open(folder.path(), 400);
     let line = format!("{}\n", "a".repeat(99));
-    let append = |spool: &mut Spool| {
-        spool.append(line.as_bytes(), &[1], 0).unwrap();
+    let mut one_more = || {
+        append(&mut spool, line.as_bytes(), &[1], 0).unwrap();
         spool.sync().unwrap();
-        path_of_active(spool)
+        path_of_active(&spool)
     };
-    let paths = [append(&mut spool), append(&mut spool), append(&mut spool), append(&mut spool)];
-    assert!(matches!(spool.append(b"x\n", &[1], 0), Err(SpoolError::Full { .. })));
+    let paths = [one_more(), one_more(), one_more(), one_more()];
+    assert!(matches!(append(&mut spool, b"x\n", &[1], 0), Err(SpoolError::Full { .. })));
     fs::remove_file(&paths[0]).unwrap();
     OpenOptions::new().write(true).open(&paths[1]).unwrap().set_len(0).unwrap();
     let standing = spool.collect();
     assert_eq!((standing.bytes, standing.touched), (200, paths[..2].to_vec()));
     assert_eq!(spool.collect().touched, Vec::<PathBuf>::new(), "it is told once");
-    spool.append(line.as_bytes(), &[1], 0).unwrap();
+    append(&mut spool, line.as_bytes(), &[1], 0).unwrap();
     settled.post(&paths[2], Position(100));
     settled.post(&paths[3], Position(100));
     assert_eq!(spool.collect().bytes, 100);
@@ -207,9 +216,10 @@ fn files_that_somebody_cut_or_removed_are_not_waited_for() {
 #[test]
 fn the_open_file_may_be_cut_or_written_to_by_others_and_ours_is_still_waited_for() {
     let folder = tempfile::tempdir().unwrap();
-    for (length, expected) in [(0, 0), (3, 3), (20, 20)] {
+    // What is left of a line that was cut is cut too: nobody would ever finish it.
+    for (length, expected) in [(0, 0), (3, 0), (20, 7)] {
         let (mut spool, settled) = open(folder.path(), 1 << 20);
-        spool.append(b"before\n", &[1], 0).unwrap();
+        append(&mut spool, b"before\n", &[1], 0).unwrap();
         spool.sync().unwrap();
         let path = path_of_active(&spool);
         settled.post(&path, Position(7));
@@ -217,7 +227,7 @@ fn the_open_file_may_be_cut_or_written_to_by_others_and_ours_is_still_waited_for
         OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
         assert!(matches!(spool.sync(), Err(SpoolError::Touched { .. })), "{length}");
         assert_eq!(spool.closed.back().map_or(0, |segment| segment.size), expected);
-        spool.append(b"after\n", &[1], 0).unwrap();
+        append(&mut spool, b"after\n", &[1], 0).unwrap();
         spool.sync().unwrap();
         assert_ne!(path_of_active(&spool), path);
         fs::remove_file(path_of_active(&spool)).unwrap();
@@ -233,7 +243,7 @@ fn files_that_somebody_put_into_the_folder_are_none_of_ours() {
     }
     let (mut spool, _) = open(folder.path(), 1 << 20);
     assert!(spool.closed.is_empty());
-    spool.append(b"x\n", &[1], 0).unwrap();
+    append(&mut spool, b"x\n", &[1], 0).unwrap();
     spool.sync().unwrap();
     assert_eq!(fs::read_to_string(folder.path().join("5.ndjson")).unwrap(), "not whole");
 }
@@ -242,9 +252,9 @@ fn files_that_somebody_put_into_the_folder_are_none_of_ours() {
 fn a_settled_file_that_cannot_be_deleted_is_told_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, settled) = open(folder.path(), 400);
-    spool.append(format!("{}\n", "a".repeat(99)).as_bytes(), &[1], 0).unwrap();
+    append(&mut spool, format!("{}\n", "a".repeat(99)).as_bytes(), &[1], 0).unwrap();
     let first = path_of_active(&spool);
-    spool.append(b"x\n", &[1], 0).unwrap();
+    append(&mut spool, b"x\n", &[1], 0).unwrap();
     settled.post(&first, Position(100));
     // No file can be deleted here by anybody, not even by root.
     fs::remove_file(&first).unwrap();
