@@ -103,6 +103,9 @@ impl FlowPlan {
     pub fn within(mut self, record_bytes: usize) -> Self {
         self.batch = self.batch.within(record_bytes);
         self.framing.max_line_bytes = self.framing.max_line_bytes.min(self.batch.longest_line());
+        if let Some(mqtt) = &mut self.mqtt {
+            mqtt.longest_line = self.framing.longest_whole_line();
+        }
         self
     }
 

@@ -28,6 +28,14 @@ pub struct Settings {
     pub multi_line: Option<MultiLine>,
 }
 
+impl Settings {
+    /// The longest line, its newline included, that is neither split nor truncated.
+    #[must_use]
+    pub fn longest_whole_line(&self) -> usize {
+        self.max_line_bytes + 1 - self.terminator.len().max(1)
+    }
+}
+
 /// What happens to a line that is longer than a record may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LongLines {

@@ -33,6 +33,8 @@ pub enum Refused {
     NotJson { reason: String },
     #[error("the payload holds a line break, and `payloadFormat` is \"raw\"")]
     LineBreak,
+    #[error("its line takes {bytes} bytes, and a record of the flow holds {longest}")]
+    TooLong { bytes: usize, longest: usize },
 }
 
 /// What a message is given at its receipt.

@@ -4,7 +4,7 @@
 
 use super::acks::{Acks, Arrived};
 use super::counters::{Counters, Subscription};
-use super::envelope::{self, Receipt};
+use super::envelope::{self, Receipt, Refused};
 use super::packets::{Publish, Quality};
 use super::settings::{OnFailure, Settings};
 use std::sync::Arc;
@@ -89,17 +89,26 @@ impl Intake {
         let receipt = Receipt { at: &self.at, run: self.run, serial: self.serial };
         let (line, topic) = (self.settings.line, self.settings.topics.get(place));
         let lines = &mut self.batch.lines;
-        if let Err(reason) = envelope::append(line, message, topic, receipt, lines) {
+        let start = lines.len();
+        let made = envelope::append(line, message, topic, receipt, lines).and_then(|()| {
+            let (bytes, longest) = (lines.len() - start, self.settings.longest_line);
+            if bytes > longest { Err(Refused::TooLong { bytes, longest }) } else { Ok(()) }
+        });
+        if let Err(reason) = made {
             self.counters.subscriptions[place].refused.add(1);
             match self.settings.on_failure {
+                // Framing cuts it into several lines.
+                OnFailure::Raw if matches!(reason, Refused::TooLong { .. }) => {}
                 OnFailure::Raw => envelope::append_refused(line, message, topic, receipt, lines),
                 OnFailure::Quarantine => {
+                    lines.truncate(start);
                     let (topic, payload) = (message.topic.to_owned(), message.payload.to_vec());
                     // What it takes to hold it: a flood of the shortest would else be no limit to memory.
                     self.batch.refused_bytes += size_of::<RefusedPayload>() + topic.len() + payload.len();
                     self.batch.refused.push(RefusedPayload { topic, payload, reason: reason.to_string() });
                 }
                 OnFailure::Drop => {
+                    lines.truncate(start);
                     self.counters.subscriptions[place].dropped.add(1);
                     return Taken::Yes;
                 }
@@ -159,8 +168,7 @@ mod tests {
     use datalake_base::units::ByteSize;
     use std::time::Duration;
 
-    #[test]
-    fn the_shortest_payloads_that_are_refused_fill_a_batch_too() {
+    fn intake(longest_line: usize, on_failure: OnFailure) -> Intake {
         let topics = vec![Topic::parse("t", Quality::AtMostOnce).unwrap()];
         let counters = Arc::new(Counters::new(&topics, 1));
         let settings = Settings {
@@ -183,18 +191,51 @@ mod tests {
             sync_interval: Duration::ZERO,
             max_spool: ByteSize::bytes(1 << 30),
             line: envelope::Settings { format: envelope::PayloadFormat::Auto, envelope: false },
-            on_failure: OnFailure::Quarantine,
+            longest_line,
+            on_failure,
         };
-        let mut intake = Intake::new(Arc::new(settings), counters, 0);
-        let message = Publish {
+        Intake::new(Arc::new(settings), counters, 0)
+    }
+
+    fn message(payload: &[u8]) -> Publish<'_> {
+        Publish {
             quality: Quality::AtMostOnce,
             retained: false,
             duplicate: false,
             topic: "t",
             packet: 0,
             properties: Properties::default(),
-            payload: b"{",
-        };
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_message_longer_than_a_record_goes_where_on_failure_says() {
+        // It used to become two lines that were not JSON. The line takes the payload's bytes and a newline.
+        let (fits, too_long) = (b"[\"1234567\"]".as_slice(), b"[\"12345678\"]".as_slice());
+        for (on_failure, lines, kept, dropped) in [
+            (OnFailure::Quarantine, "[\"1234567\"]\n", 1, 0),
+            (OnFailure::Drop, "[\"1234567\"]\n", 0, 1),
+            (OnFailure::Raw, "[\"1234567\"]\n[\"12345678\"]\n", 0, 0),
+        ] {
+            let mut intake = intake(12, on_failure);
+            for payload in [fits, too_long] {
+                assert_eq!(intake.take(&message(payload), &mut Acks::default()), Taken::Yes);
+            }
+            assert_eq!((intake.batch.lines.as_slice(), intake.batch.refused.len()), (lines.as_bytes(), kept));
+            let counted = &intake.counters.subscriptions[0];
+            assert_eq!((counted.refused.value(), counted.dropped.value()), (1, dropped));
+            for refused in &intake.batch.refused {
+                assert_eq!(refused.payload, too_long);
+                assert_eq!(refused.reason, "its line takes 13 bytes, and a record of the flow holds 12");
+            }
+        }
+    }
+
+    #[test]
+    fn the_shortest_payloads_that_are_refused_fill_a_batch_too() {
+        let mut intake = intake(1 << 20, OnFailure::Quarantine);
+        let message = message(b"{");
         let mut acks = Acks::default();
         let taken = (0..BATCH_BYTES).take_while(|_| intake.take(&message, &mut acks) == Taken::Yes).count();
         assert!(taken * size_of::<RefusedPayload>() <= BATCH_BYTES, "{taken} of them");

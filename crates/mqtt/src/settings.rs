@@ -50,6 +50,9 @@ pub struct Settings {
     pub max_spool: ByteSize,
     /// How a message becomes a line.
     pub line: envelope::Settings,
+    /// The longest line, its newline included, that fits into a record; a message that needs more is refused, because
+    /// its pieces would not be what was sent.
+    pub longest_line: usize,
     /// What becomes of a payload that cannot be a line.
     pub on_failure: OnFailure,
 }

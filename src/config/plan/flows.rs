@@ -137,7 +137,9 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     let batch = prove_batch(written, report);
     // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
     let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
-    let mqtt = written.mqtt.as_ref().map(|mqtt| mqtt::prove(mqtt, &name, written.on_failure, report));
+    let longest_line = framing.longest_whole_line();
+    let mqtt = written.mqtt.as_ref();
+    let mqtt = mqtt.map(|mqtt| mqtt::prove(mqtt, &name, written.on_failure, longest_line, report));
     if mqtt.is_some() {
         for at in &written.of_files {
             let message = format!("`{}` has no effect on messages; it is about files", at.path);

@@ -88,6 +88,8 @@ kinds! {
     NoEffect "no-effect" Warning,
     /// Log lines cross a network unencrypted.
     PlainHttp "plain-http" Warning,
+    /// A message that is let in may be longer than a record.
+    LongMessages "long-messages" Warning,
     /// A file in the folder of fragments is not read.
     NotRead "not-read" Warning,
 }

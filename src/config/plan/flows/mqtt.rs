@@ -14,6 +14,8 @@ use std::time::Duration;
 const LONGEST_TEXT: usize = 65_535;
 /// `-64`, of the last connection that there may be.
 const LONGEST_SUFFIX: usize = 3;
+/// The default of `maxPacketBytes`.
+const USUAL_PACKET: u64 = 1 << 20;
 /// A message may need more room than its packet: in base64, and with an envelope.
 const PACKETS_IN_SPOOL: u64 = 16;
 /// The ALPN protocols of AWS IoT Core on port 443: with a client certificate, and for a custom authorizer.
@@ -25,6 +27,7 @@ pub(super) fn prove(
     written: &WrittenMqtt,
     flow: &str,
     on_failure: datalake_process::OnFailure,
+    longest_line: usize,
     report: &mut Report,
 ) -> Option<Settings> {
     let topics = topics(&written.topics, report);
@@ -41,6 +44,7 @@ pub(super) fn prove(
     let (certificate_file, private_key_file) = certificate(written, report);
     let envelope = envelope(written, &topics, report);
     room(written, report);
+    record(written, longest_line as u64, report);
     let client_id = client_id(written, flow, report);
     let username = username(written, report);
     let broker = broker?;
@@ -69,6 +73,7 @@ pub(super) fn prove(
         sync_interval: Duration::from_millis(written.sync_interval_millis),
         max_spool: ByteSize::bytes(written.max_spool.value),
         line: LineSettings { format: if written.is_raw { PayloadFormat::Raw } else { PayloadFormat::Auto }, envelope },
+        longest_line,
         on_failure: match on_failure {
             datalake_process::OnFailure::Quarantine => OnFailure::Quarantine,
             datalake_process::OnFailure::Raw => OnFailure::Raw,
@@ -216,6 +221,28 @@ fn room(written: &WrittenMqtt, report: &mut Report) {
         let message = format!("`{path}` leaves no room for messages as large as `maxPacketBytes` allows");
         report.add(Kind::Conflict, &written.max_spool.at, message, format!("write at least \"{needed}\""));
     }
+}
+
+/// Warns where a packet that is let in may not fit into a record: base64 takes four bytes for three, and the envelope a
+/// few hundred.
+fn record(written: &WrittenMqtt, longest_line: u64, report: &mut Report) {
+    const ENVELOPE: u64 = 1024;
+    let Placed { value: packet, at } = &written.max_packet;
+    let line = if written.is_raw { packet + 1 } else { packet * 4 / 3 + ENVELOPE };
+    // The default and the largest record of Firehose differ by a few hundredths, which is nothing to act on.
+    let is_default = *packet == USUAL_PACKET;
+    if line <= longest_line || is_default && packet * 9 / 10 <= longest_line {
+        return;
+    }
+    let message = format!(
+        "`{}` lets in messages of {}, whose line may be longer than the {longest_line} bytes of a record",
+        at.path,
+        ByteSize::bytes(*packet)
+    );
+    let fits =
+        ByteSize::bytes(if written.is_raw { longest_line } else { longest_line.saturating_sub(ENVELOPE) * 3 / 4 });
+    let help = format!("what does not fit goes where `onFailure` says; write at most {fits} if that is not meant");
+    report.add(Kind::LongMessages, at, message, help);
 }
 
 fn signs(written: &WrittenMqtt, broker: &Broker, report: &mut Report) -> bool {
