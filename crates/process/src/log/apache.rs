@@ -13,11 +13,7 @@ pub(super) fn common<'a>(line: &'a [u8], cells: &mut [Cell; COLUMNS]) -> Result<
     cursor.byte(b' ', "a space after the client")?;
     cells[1] = cursor.visible("the remote name")?;
     cursor.byte(b' ', "a space after the remote name")?;
-    cells[2] = cursor.visible("the user")?;
-    cursor.byte(b' ', "a space after the user")?;
-    cursor.byte(b'[', "`[` before the time")?;
-    cells[3] = cursor.apache_time()?;
-    cursor.byte(b']', "`]` after the time")?;
+    user_and_time(&mut cursor, cells)?;
     cursor.byte(b' ', "a space after the time")?;
     quoted(cursor, &mut cells[4..], |mut cursor, cells| {
         cursor.byte(b' ', "a space after the request")?;
@@ -26,6 +22,47 @@ pub(super) fn common<'a>(line: &'a [u8], cells: &mut [Cell; COLUMNS]) -> Result<
         cells[1] = cursor.integer_or_dash()?;
         Ok(cursor)
     })
+}
+
+/// `user [time]`. Apache writes an empty user as `""`, and any other as the client sent it, blanks included: it ends
+/// where a time in brackets begins.
+#[inline]
+fn user_and_time(cursor: &mut Cursor<'_>, cells: &mut [Cell; COLUMNS]) -> Result<(), Expected> {
+    let start = *cursor;
+    let time = |cursor: &mut Cursor<'_>| {
+        cursor.byte(b'[', "`[` before the time")?;
+        let time = cursor.apache_time()?;
+        cursor.byte(b']', "`]` after the time")?;
+        Ok(time)
+    };
+    let mut word = || {
+        let user = cursor.visible("the user")?;
+        cursor.byte(b' ', "a space after the user")?;
+        Ok((user, time(cursor)?))
+    };
+    let expected = match word() {
+        Ok((user, time)) => {
+            (cells[2], cells[3]) = (user, time);
+            return Ok(());
+        }
+        Err(expected) => expected,
+    };
+    let (line, mut from) = (start.line, start.at);
+    // A column too many, such as a virtual host in front, leaves the remote name where a user with blanks would begin.
+    let shifted = line[start.at..].starts_with(b"- ");
+    while let Some(place) = memchr::memmem::find(&line[from..], b" [").filter(|_| !shifted) {
+        let end = from + place;
+        let mut ahead = Cursor { line, at: end + 1 };
+        if let Ok(time) = time(&mut ahead) {
+            let empty = line[start.at..end] == *b"\"\"";
+            cells[2] = if empty { Cell::Text(end, end) } else { Cell::Text(start.at, end) };
+            cells[3] = time;
+            *cursor = ahead;
+            return Ok(());
+        }
+        from = end + 1;
+    }
+    Err(expected)
 }
 
 /// The same with `"referer" "agent"`.
