@@ -10,8 +10,10 @@ use super::java::Pattern;
 use super::json::edit::{Edits, Scratch};
 use super::json::scan;
 use super::json::{escape_utf8, print};
+use super::number::Decimal;
 use super::{Cause, Place, Stop, Work, as_text};
 use detect::{Kinds, Search};
+use memchr::memmem::Finder;
 
 /// What is looked for and what takes its place.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Redact {
     rules: Rules,
     /// The replacement as it stands between quotes of JSON.
     escaped: Vec<u8>,
+    /// What begins an escape of any character, and the exponent of a number with as many digits as a card's.
+    disguises: [Finder<'static>; 3],
     scratch: Scratch,
     without_fields: Vec<u8>,
     current: Vec<u8>,
@@ -43,6 +47,7 @@ impl Redact {
         Self {
             rules,
             escaped,
+            disguises: ["\\u", "E1", "e+1"].map(Finder::new),
             scratch: Scratch::default(),
             without_fields: Vec::new(),
             current: Vec::new(),
@@ -54,15 +59,16 @@ impl Redact {
 
     /// Replaces what the ready-made patterns find; whether there was anything, which is then in `current`.
     fn ready_made(&mut self, record: &[u8]) -> bool {
-        let Self { rules, escaped, current, decoded, next, .. } = self;
+        let Self { rules, escaped, current, decoded, next, disguises, .. } = self;
         current.clear();
         if rules.kinds.is_empty() {
             return false;
         }
         let mut search = Search::new(rules.kinds);
-        // In JSON a character may be written in a way in which it is not found.
+        // In JSON a character may be written in a way in which it is not found, and a number with an exponent.
         let hit = search.next(record, 0).is_some();
-        if !hit && memchr::memmem::find(record, b"\\u").is_none() {
+        let mut disguises = disguises.iter().take(if rules.kinds.card_number { 3 } else { 1 });
+        if !hit && !disguises.any(|disguise| disguise.find(record).is_some()) {
             return false;
         }
         if looks_like_json(record) && scan::document(record).is_ok() {
@@ -160,6 +166,15 @@ fn replace_pattern(text: &str, pattern: &Pattern, replacement: &[u8], out: &mut 
     Ok(changed)
 }
 
+/// Whether a number of JSON is something that is looked for, also where it is written with an exponent, as many writers
+/// of doubles do.
+fn is_secret(number: &[u8], kinds: Kinds) -> bool {
+    let mut digits = [0; detect::LONGEST_CARD];
+    let found = |text: &[u8]| Search::new(kinds).next(text, 0).is_some();
+    let mut written_out = || Decimal::parse(number)?.whole_digits(&mut digits).map(|length| found(&digits[..length]));
+    found(number) || memchr::memchr2(b'e', b'E', number).is_some() && written_out().unwrap_or(false)
+}
+
 /// Writes valid JSON to `out` with everything found in its strings and numbers replaced; whether there was anything.
 fn in_json(
     record: &[u8],
@@ -189,7 +204,7 @@ fn in_json(
             b'-' | b'0'..=b'9' => {
                 let number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
                 let end = record[at..].iter().position(|byte| !number(byte)).map_or(record.len(), |end| at + end);
-                if Search::new(rules.kinds).next(&record[at..end], 0).is_some() {
+                if is_secret(&record[at..end], rules.kinds) {
                     out.extend_from_slice(&record[copied..at]);
                     out.push(b'"');
                     out.extend_from_slice(escaped);

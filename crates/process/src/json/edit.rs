@@ -36,6 +36,12 @@ impl<T> Tree<T> {
         self.children[index].1.insert(rest, leaf);
     }
 
+    /// Calls `with` for each leaf.
+    fn each_leaf(&self, with: &mut impl FnMut(&T)) {
+        self.leaf.iter().for_each(&mut *with);
+        self.children.iter().for_each(|(_, child)| child.each_leaf(with));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.children.is_empty() && self.leaf.is_none()
     }
@@ -348,6 +354,8 @@ fn find_in(
         let end = scan::value(text, member.value, 1)?;
         members.ended(end);
         let Some(child) = paths.child(&text[member.start + 1..member.name_end - 1], scratch) else { continue };
+        // What an earlier member of this name held is gone as a whole.
+        child.each_leaf(&mut |leaf| found[*leaf] = None);
         if let Some(leaf) = child.leaf {
             found[leaf] = Some((member.value, end));
         }

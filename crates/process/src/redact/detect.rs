@@ -115,7 +115,8 @@ fn bearer_token(text: &[u8], from: usize, word: &[u8]) -> Hit {
     }
 }
 
-const LONGEST_CARD: usize = 19;
+/// The most digits that a card number has.
+pub(super) const LONGEST_CARD: usize = 19;
 
 fn card_number(text: &[u8], from: usize) -> Hit {
     let mut at = from;

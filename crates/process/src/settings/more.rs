@@ -6,11 +6,12 @@ use super::Step;
 use super::original::template;
 use super::reader::Reader;
 use crate::fields::{AddFields, Constant, FixedEdits};
-use crate::filter::{Condition, Filter, Rules, Test};
+use crate::filter::{Condition, Filter, Rules, Test, Wanted};
 use crate::java::Pattern;
 use crate::json::edit::{Act, Edits, Tree, path};
 use crate::json::print::Format;
 use crate::json::quoted;
+use crate::number::Number;
 use crate::provenance::Provenance;
 use crate::redact::detect::Kinds;
 use crate::redact::{self, Redact};
@@ -89,23 +90,40 @@ fn condition(reader: &mut Reader<'_>, place: &str, test: &Value) -> Result<(Stri
             Condition::Matches(pattern.ok_or(None)?)
         }
         ("equals", value) => {
-            let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-            if values.iter().any(|value| value.is_object() || value.is_array()) {
-                return Err(Some("`equals` compares with texts, numbers, true, false and null".to_owned()));
-            }
-            Condition::Equals(values)
+            let one = std::slice::from_ref(value);
+            let values = value.as_array().map_or(one, Vec::as_slice).iter().map(wanted);
+            let help = "`equals` compares with texts, numbers, true, false and null";
+            Condition::Equals(values.collect::<Option<_>>().ok_or(help.to_owned())?)
         }
         ("range", Value::Object(bounds)) => {
-            let bound = |key: &str, otherwise: f64| bounds.get(key).map_or(Some(otherwise), Value::as_f64);
+            let bound = |key: &str| bounds.get(key).map(|bound| Number::new(bound.as_number()?));
             let only = bounds.keys().all(|key| matches!(key.as_str(), "from" | "to")) && !bounds.is_empty();
-            match (bound("from", f64::NEG_INFINITY), bound("to", f64::INFINITY)) {
-                (Some(from), Some(to)) if only && from <= to => Condition::Range(from, to),
-                _ => return Err(Some("a range is {\"from\": 400, \"to\": 599}, or one of the two".to_owned())),
+            let help = "a range is {\"from\": 400, \"to\": 599}, or one of the two";
+            let (from, to) = match (bound("from"), bound("to")) {
+                (Some(None), _) | (_, Some(None)) => return Err(Some(help.to_owned())),
+                (from, to) => (from.flatten(), to.flatten()),
+            };
+            let upside_down = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| from.decimal() > to.decimal());
+            if !only || upside_down {
+                return Err(Some(help.to_owned()));
             }
+            Condition::Range(from, to)
         }
         _ => return Err(Some(format!("`{kind}` is no condition, or not of this kind"))),
     };
     Ok((field.to_owned(), condition))
+}
+
+/// A value that a field may equal; `None` for objects and lists.
+fn wanted(value: &Value) -> Option<Wanted> {
+    Some(match value {
+        Value::String(text) => Wanted::Text(text.clone()),
+        Value::Number(number) => Wanted::Number(Number::new(number)?),
+        Value::Bool(true) => Wanted::Word("true"),
+        Value::Bool(false) => Wanted::Word("false"),
+        Value::Null => Wanted::Word("null"),
+        Value::Array(_) | Value::Object(_) => return None,
+    })
 }
 
 pub(super) fn redact(reader: &mut Reader<'_>) -> Option<Step> {
