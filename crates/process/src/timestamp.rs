@@ -4,7 +4,7 @@
 //! Leaves the field as it is, unless it is its own target.
 
 use super::json::edit::{self, Additions, Edits, Scratch, Tree};
-use super::time::parse::TimeFormat;
+use super::time::parse::{NoMoment, TimeFormat};
 use super::time::write;
 use super::{Cause, Place, Stop, Work};
 
@@ -59,7 +59,10 @@ impl Work for Timestamp {
             Some(inside) => edit::decoded(inside, name),
             None => raw,
         };
-        let moment = format.parse(text, place.now_ms).ok_or(Cause::NotATime)?;
+        let moment = format.parse(text, place.now_ms).map_err(|no_moment| match no_moment {
+            NoMoment::Format { at } => Cause::NotATime { at },
+            NoMoment::Calendar => Cause::NoSuchTime,
+        })?;
         value.clear();
         value.push(b'"');
         write(moment, value);

@@ -104,8 +104,14 @@ pub enum Cause {
     #[error("the field that the step reads is missing")]
     NoSuchField,
     /// A field is no point in time in the format that was given.
-    #[error("the field is no timestamp of the format that was given")]
-    NotATime,
+    #[error("the field is no timestamp of the format that was given, from its byte {at} on")]
+    NotATime {
+        /// Where in the text of the field.
+        at: usize,
+    },
+    /// A field has the format, but names no moment.
+    #[error("the field names a day or time that does not exist, or a year beyond 9999")]
+    NoSuchTime,
     /// A replaced stretch held quotes or braces.
     #[error("after the replacement the record would no longer be valid JSON")]
     ReplacementBreaksJson,
