@@ -74,6 +74,7 @@ pub fn preview(
     limit: u64,
 ) -> Result<Summary, PreviewError> {
     let processor = Processor::new(subject.process, subject.surroundings)?;
+    let processor = processor.with_terminator(&subject.framing.terminator);
     let mut show = Show {
         subject,
         processor,
@@ -187,9 +188,13 @@ impl Show<'_> {
     }
 }
 
-/// A record behind its mark, one line for each of its lines; what a terminal would obey is shown instead.
+/// A record behind its mark, one line for each of its lines; what a terminal would obey is shown instead. A record
+/// without a line end says so: the next one would continue its line.
 fn text(out: &mut dyn Write, mark: char, bytes: &[u8]) -> io::Result<()> {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let (bytes, end) = match bytes.strip_suffix(b"\n") {
+        Some(bytes) => (bytes, ""),
+        None => (bytes, " (no line end)"),
+    };
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN_CHARACTERS)]);
     let mut shown = String::new();
     for character in text.chars().take(SHOWN_CHARACTERS) {
@@ -206,7 +211,7 @@ fn text(out: &mut dyn Write, mark: char, bytes: &[u8]) -> io::Result<()> {
     }
     let rest = text.chars().nth(SHOWN_CHARACTERS).is_some() || bytes.len() > 4 * SHOWN_CHARACTERS;
     let cut = if rest { format!("… ({} bytes)", bytes.len()) } else { String::new() };
-    writeln!(out, "  {mark} {shown}{cut}")
+    writeln!(out, "  {mark} {shown}{cut}{end}")
 }
 
 #[cfg(test)]
@@ -274,6 +279,44 @@ record 4, offset 73, 24 bytes
         let long = "é".repeat(3000);
         let mut out = Vec::new();
         super::text(&mut out, '<', long.as_bytes()).unwrap();
-        assert!(out.ends_with("é… (6000 bytes)\n".as_bytes()));
+        assert!(out.ends_with("é… (6000 bytes) (no line end)\n".as_bytes()));
+    }
+
+    #[test]
+    fn a_preview_shows_the_line_ends_that_are_sent_and_those_that_are_missing() {
+        // A pattern that swallowed the line end used to look as if nothing had happened.
+        let options = json!([{"optionName": "REDACT", "regex": ["p=[^&]+"], "replacement": "X"}]);
+        let (text, _) = shown(&options, b"head\na&p=1\nb&p=2\r\n", 100);
+        assert!(text.contains("  < a&p=1\n  > a&X\n") && text.contains("  < b&p=2\\r\n  > b&X\\r\n"), "{text}");
+        let mut out = Vec::new();
+        super::text(&mut out, '>', b"glued").unwrap();
+        assert_eq!(out, b"  > glued (no line end)\n");
+    }
+
+    #[test]
+    fn a_record_that_was_cut_keeps_the_terminator_whatever_the_options_do() {
+        let framing = framing::Settings {
+            max_line_bytes: 8,
+            long_lines: framing::LongLines::Split,
+            terminator: b"~".to_vec(),
+            skip_header_lines: 0,
+            multi_line: None,
+        };
+        let options = json!([{"optionName": "REDACT", "regex": "[^&]+$", "replacement": "X"}]);
+        let surroundings =
+            Surroundings { host: "h".into(), variables: [].into(), instance: None, max_record_bytes: 1000 };
+        let subject = Subject {
+            framing: &framing,
+            process: &Settings::parse(&options).unwrap(),
+            surroundings: &surroundings,
+            path: Path::new("/a"),
+            file: FileKey::default(),
+            now_ms: 0,
+        };
+        let mut out = Vec::new();
+        preview(subject, &mut &b"1234567abc\n"[..], &mut out, 9).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("  < 1234567~ (no line end)\n  > X~ (no line end)\n"), "{text}");
+        assert!(text.contains("  < abc\n  > X\n"), "{text}");
     }
 }

@@ -58,6 +58,7 @@ impl Reprocess {
         let prepared = flows.iter().map(|flow| {
             let settings = if raw { &none } else { &flow.process };
             let processor = Processor::new(settings, &crate::app::surroundings(flow, instance.cloned()))?;
+            let processor = processor.with_terminator(&flow.framing.terminator);
             Ok((flow.name.clone(), (processor, flow.batch.clone())))
         });
         Ok(Self { flows: prepared.collect::<Result<_, _>>()? })

@@ -1,6 +1,6 @@
-//! ADDBRACKETS: `{` and `}` around the record, its newline inside.
+//! ADDBRACKETS: `{` and `}` around the record, its line end behind them.
 //! Promises the bytes of the record unchanged between them.
-//! Leaves making it JSON to whoever wrote the record.
+//! Leaves making it JSON to the author of the record.
 
 use super::{Place, Stop, Work};
 

@@ -120,6 +120,10 @@ impl Work for Csv {
         });
         Ok(())
     }
+
+    fn line_end<'a>(&self, _: &'a [u8]) -> &'a [u8] {
+        b"\n"
+    }
 }
 
 /// Splits the line into at most `columns` cells, of which none is an empty one at the end of the line.

@@ -107,7 +107,7 @@ pub fn log(record: &[u8]) {
 pub fn metadata(record: &[u8]) {
     let (verdict, out) = run(&json!([{"optionName": "ADDMETADATA", "metadata": {"a": 1}}]), record);
     assert_eq!(verdict, Verdict::Kept);
-    let text = String::from_utf8_lossy(super::without_newline(record)).into_owned();
+    let text = String::from_utf8_lossy(&record[..record.len() - super::line_end(record, b"")]).into_owned();
     assert_eq!(one_line(&out)["data"], Value::String(text), "reading inverts writing");
 }
 

@@ -78,8 +78,11 @@ impl Work for InstanceFields {
             out.extend_from_slice(&field.value);
         }
         object.end(out);
-        out.push(b'\n');
         Ok(())
+    }
+
+    fn line_end<'a>(&self, came: &'a [u8]) -> &'a [u8] {
+        if self.fields.is_empty() { came } else { b"\n" }
     }
 
     fn learn(&mut self, instance: &Arc<Instance>) {

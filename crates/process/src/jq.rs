@@ -126,15 +126,21 @@ impl Work for Jq {
             if count > *max_results {
                 return Err(Cause::TooManyResults { limit: *max_results }.into());
             }
+            if count > 1 {
+                out.push(b'\n');
+            }
             let from = out.len();
             write::write(out, &write::Pp::default(), 0, &value).map_err(|_| Cause::ProgramFailed)?;
             // The interpreter knows values that JSON does not.
             scan::document(&out[from..]).map_err(|_| Cause::ProgramFailed)?;
-            out.push(b'\n');
         }
         if STEPS.get() == 0 {
             return Err(Cause::TooManySteps.into());
         }
         if count == 0 { Err(Stop::Dropped(Cause::NoResult)) } else { Ok(()) }
+    }
+
+    fn line_end<'a>(&self, _: &'a [u8]) -> &'a [u8] {
+        b"\n"
     }
 }

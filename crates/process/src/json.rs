@@ -116,15 +116,15 @@ impl Shape {
             heads.push((head.into(), index));
         }
         let tail: &[u8] = match (format, heads.is_empty()) {
-            (Format::Compact, true) => b"{}\n",
-            (Format::Compact, false) => b"}\n",
-            (Format::PrettyPrint, true) => b"{ }\n",
-            (Format::PrettyPrint, false) => b"\n}\n",
+            (Format::Compact, true) => b"{}",
+            (Format::Compact, false) => b"}",
+            (Format::PrettyPrint, true) => b"{ }",
+            (Format::PrettyPrint, false) => b"\n}",
         };
         Self { heads, tail: tail.into() }
     }
 
-    /// Appends the object and a newline; `value` says what stands in the column of that number.
+    /// Appends the object; `value` says what stands in the column of that number.
     pub(super) fn write<'a>(&self, out: &mut Vec<u8>, value: impl Fn(usize) -> Field<'a>) {
         for (head, index) in &self.heads {
             out.extend_from_slice(head);
@@ -175,6 +175,6 @@ mod tests {
         let mut out = Vec::new();
         let values = [Field::Plain(b"1"), Field::Null, Field::Plain(b"3")];
         Shape::new(&["a", "b", "a"], Format::Compact).write(&mut out, |index| values[index]);
-        assert_eq!(out, b"{\"a\":\"3\",\"b\":null}\n");
+        assert_eq!(out, b"{\"a\":\"3\",\"b\":null}");
     }
 }

@@ -1,8 +1,9 @@
 //! What is done with each line: kept as it is, changed, or dropped, step by step as the flow's options say.
-//! Promises that every record gets exactly one verdict, whatever its bytes, that nothing is allocated per record once
-//! the buffers have grown, and that a record that fails leaves no trace in the output.
-//! Leaves reading lines to framing, the fate of dropped and failed records to the flow, and fetching what the machine
-//! says about itself to the plan.
+//! Promises that every record gets exactly one verdict, whatever its bytes, that no option sees or changes the line end
+//! of a record, that nothing is allocated per record once the buffers have grown, and that a record that fails leaves no
+//! trace in the output.
+//! Leaves reading lines to framing, dropped and failed records to the flow, and fetching what the machine says about
+//! itself to the plan.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "the tests read the tables of examples"))]
 
@@ -32,6 +33,8 @@ mod log;
 mod metadata;
 /// Which known word was probably meant.
 mod nearest;
+/// Numbers, compared exactly.
+mod number;
 /// Where a record comes from, added to JSON objects.
 mod provenance;
 /// Secrets replaced.
@@ -135,6 +138,8 @@ pub struct Processor {
     /// What one step leaves for the next; two, because a step reads one and writes the other.
     between: [Vec<u8>; 2],
     max_record_bytes: usize,
+    /// Ends a record that was cut for its length; empty where that is a newline too.
+    terminator: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -158,10 +163,16 @@ impl From<Cause> for Stop {
     }
 }
 
-/// One step at work. It appends to `out` and leaves alone what is there already; when it does not hand on a record, what
-/// it appended is taken back by the caller.
+/// One step at work. It is given the record without its line end, so that no step can swallow one and glue two records
+/// together. It appends to `out` and leaves alone what is there already; when it does not hand on a record, what it
+/// appended is taken back by the caller.
 trait Work: std::fmt::Debug + Send {
     fn apply(&mut self, record: &[u8], place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), Stop>;
+
+    /// What ends the result of a record that ended in `came`. Steps that write the record anew end it in a newline.
+    fn line_end<'a>(&self, came: &'a [u8]) -> &'a [u8] {
+        came
+    }
 
     /// The machine has said (again) what it is.
     fn learn(&mut self, _instance: &Arc<Instance>) {}
@@ -181,7 +192,15 @@ impl Processor {
             steps: steps.collect::<Result<_, _>>()?,
             between: [Vec::new(), Vec::new()],
             max_record_bytes: surroundings.max_record_bytes,
+            terminator: Vec::new(),
         })
+    }
+
+    /// The same, for records that end in `terminator` where they were cut for their length. Steps do not see it either.
+    #[must_use]
+    pub fn with_terminator(mut self, terminator: &[u8]) -> Self {
+        self.terminator = if terminator == b"\n" { Vec::new() } else { terminator.to_vec() };
+        self
     }
 
     /// Hands on what the machine has said about itself; from now on it is added.
@@ -204,7 +223,7 @@ impl Processor {
         6 * longest_record as u64
     }
 
-    /// Takes one record, its newline included, through all steps and appends what is to be sent to `out`. Nothing is
+    /// Takes one record, its line end included, through all steps and appends what is to be sent to `out`. Nothing is
     /// appended unless the verdict is [`Verdict::Kept`] or [`Verdict::KeptRaw`].
     pub fn process(&mut self, record: &[u8], place: &Place<'_>, out: &mut Vec<u8>) -> Verdict {
         let start = out.len();
@@ -234,12 +253,13 @@ impl Processor {
 
     /// Runs the steps; where they stopped, if they did.
     fn run(&mut self, record: &[u8], place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), (usize, Stop)> {
-        let Self { steps, between: [input, output], max_record_bytes } = self;
+        let Self { steps, between: [input, output], max_record_bytes, terminator } = self;
         let start = out.len();
         let Some(last) = steps.len().checked_sub(1) else {
             out.extend_from_slice(record);
             return Ok(());
         };
+        let (record, mut end) = record.split_at(record.len() - line_end(record, terminator));
         for (index, step) in steps.iter_mut().enumerate() {
             let record = if index == 0 { record } else { input.as_slice() };
             if index == last {
@@ -249,25 +269,32 @@ impl Processor {
                 step.work.apply(record, place, output).map_err(|stop| (index, stop))?;
                 std::mem::swap(input, output);
             }
-            let written = if index == last { out.len() - start } else { input.len() };
+            end = step.work.line_end(end);
+            let written = end.len() + if index == last { out.len() - start } else { input.len() };
             if written > *max_record_bytes {
                 return Err((index, Stop::Failed(Cause::TooLong { limit: *max_record_bytes })));
             }
         }
+        out.extend_from_slice(end);
         Ok(())
     }
 }
 
-/// The record without its newline (`\n` or `\r\n`), of which there is one at most.
-fn without_newline(record: &[u8]) -> &[u8] {
-    let line = record.strip_suffix(b"\n").unwrap_or(record);
-    if line.len() < record.len() { line.strip_suffix(b"\r").unwrap_or(line) } else { line }
+/// How many bytes end the record: `\n`, `\r\n`, or the terminator of a record that was cut.
+fn line_end(record: &[u8], terminator: &[u8]) -> usize {
+    if !terminator.is_empty() && record.ends_with(terminator) {
+        return terminator.len();
+    }
+    match record {
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\n'] => 1,
+        _ => 0,
+    }
 }
 
-/// The same, also without the byte order mark that some editors put before the first line of a file.
+/// The record without the byte order mark that some editors put before the first line of a file.
 fn bare(record: &[u8]) -> &[u8] {
-    let line = without_newline(record);
-    line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
+    record.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(record)
 }
 
 /// The record as text; bytes that are none are replaced by U+FFFD in `scratch`.

@@ -122,6 +122,10 @@ impl Work for KnownLog {
         });
         Ok(())
     }
+
+    fn line_end<'a>(&self, _: &'a [u8]) -> &'a [u8] {
+        b"\n"
+    }
 }
 
 /// A format of the operator's own.
@@ -155,5 +159,9 @@ impl Work for OwnLog {
             Some(text) => Field::Text(text.as_bytes()),
         });
         Ok(())
+    }
+
+    fn line_end<'a>(&self, _: &'a [u8]) -> &'a [u8] {
+        b"\n"
     }
 }

@@ -7,7 +7,7 @@ use super::json::escape;
 use super::json::print::Format;
 use super::template::{PerFile, Template, path_groups};
 use super::time::write_millis;
-use super::{Place, Stop, Work, without_newline};
+use super::{Place, Stop, Work};
 
 #[derive(Debug)]
 pub(super) struct Metadata {
@@ -43,15 +43,18 @@ impl Work for Metadata {
             middle.extend_from_slice(if pretty { b",\n  \"data\" : \"" } else { b",\"data\":\"" });
             Ok(middle)
         })?;
-        let line = without_newline(record);
-        out.reserve(middle.len() + line.len() + line.len() / 8 + 64);
+        out.reserve(middle.len() + record.len() + record.len() / 8 + 64);
         if *timestamp {
             out.extend_from_slice(if pretty { b"{\n  \"ts\" : \"" } else { b"{\"ts\":\"" });
             write_millis(place.now_ms, out);
         }
         out.extend_from_slice(middle);
-        escape(out, line);
-        out.extend_from_slice(if pretty { b"\"\n}\n" } else { b"\"}\n" });
+        escape(out, record);
+        out.extend_from_slice(if pretty { b"\"\n}".as_slice() } else { b"\"}" });
         Ok(())
+    }
+
+    fn line_end<'a>(&self, _: &'a [u8]) -> &'a [u8] {
+        b"\n"
     }
 }

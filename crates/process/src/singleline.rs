@@ -27,8 +27,12 @@ impl Work for SingleLine {
             }
             rest = &rest[newline + 1..];
         }
-        out.push(b'\n');
         Ok(())
+    }
+
+    fn line_end<'a>(&self, came: &'a [u8]) -> &'a [u8] {
+        // Where lines are trimmed, a carriage return is a blank like any other.
+        if self.no_trim && !came.is_empty() { came } else { b"\n" }
     }
 }
 

@@ -105,6 +105,7 @@ impl Core {
     /// The same flow, with each record processed before it is packed.
     #[must_use]
     pub fn with_processor(mut self, processor: Processor) -> Self {
+        let processor = processor.with_terminator(&self.settings.framing.terminator);
         self.processing = Some(Box::new(Processing::new(processor)));
         self
     }
