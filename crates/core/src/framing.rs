@@ -32,7 +32,7 @@ impl Settings {
     /// The longest line, its newline included, that is neither split nor truncated.
     #[must_use]
     pub fn longest_whole_line(&self) -> usize {
-        self.max_line_bytes + 1 - self.terminator.len().max(1)
+        (self.max_line_bytes + 1).saturating_sub(self.terminator.len().max(1))
     }
 }
 
