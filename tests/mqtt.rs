@@ -470,3 +470,54 @@ fn a_subscription_that_the_broker_lost_from_a_session_that_it_kept_is_asked_for_
     all_arrive(&after, 50);
     assert_eq!(agent.stop(), 0);
 }
+
+/// mosquitto keeps sessions over a clean restart, says so, and has dropped their shared subscriptions. In 3.1.1 the agent
+/// believed it and was silent for ever.
+#[test]
+fn a_shared_subscription_receives_again_after_a_clean_restart_of_the_broker() {
+    let Some(mut broker) = Mosquitto::start("") else { return };
+    for version in ["5", "3.1.1"] {
+        // A group for each, or the session of the first would take its part of the second's messages.
+        let topics = format!("$share/{version}/devices/{{device_id}}/ping");
+        let host = host(&broker.address(), json!({"version": version, "clientId": version, "topics": topics}));
+        let mut agent = host.run();
+        subscribed(&agent);
+        Publisher::new(broker.port).publish(1, &messages(0..10));
+        all_arrive_once(&host, 10);
+        broker.restart();
+        until("it is connected again", || agent.logged("subscribed").len() == 2);
+        assert_eq!(agent.logged("subscribed")[1]["session"], "continued");
+        Publisher::new(broker.port).publish(1, &messages(10..60));
+        all_arrive_once(&host, 60);
+        assert_eq!(agent.stop(), 0);
+    }
+}
+
+#[test]
+fn retained_messages_of_a_shared_subscription_come_once_however_often_agent_and_broker_are_restarted() {
+    let Some(mut broker) = Mosquitto::start("") else { return };
+    let host = host(&broker.address(), json!({"topics": "$share/lake/devices/{device_id}/ping", "connections": 3}));
+    let publish = |broker: &Mosquitto, numbers| {
+        let mut publisher = Publisher::new(broker.port);
+        publisher.retain = true;
+        publisher.publish(1, &messages(numbers));
+    };
+    publish(&broker, 0..7);
+    let mut agent = host.run();
+    all_arrive_once(&host, 7);
+    for next in 7..11 {
+        if next % 2 == 0 {
+            assert_eq!(agent.stop(), 0);
+            agent = host.run();
+            until("three connections", || agent.logged("subscribed").len() == 3);
+        } else {
+            let before = agent.logged("subscribed").len();
+            broker.restart();
+            until("three connections", || agent.logged("subscribed").len() == before + 3);
+        }
+        publish(&broker, next..next + 1);
+        // It comes behind those that must not come.
+        all_arrive_once(&host, next + 1);
+    }
+    assert_eq!(agent.stop(), 0);
+}

@@ -119,6 +119,26 @@ fn with_and_without_a_session_it_subscribes_again_and_in_3_1_1_only_without() {
     }
 }
 
+/// The broker said that the session is there, which a clean one of 3.1.1 never is, and nothing was subscribed in it.
+#[test]
+fn a_clean_session_that_the_broker_says_to_have_kept_is_subscribed_again() {
+    let script = Script::start();
+    let host = host(&script, json!({"version": "3.1.1", "sessionExpirySeconds": 0}));
+    let mut agent = host.run();
+    let accept = |session_present: bool| {
+        let mut peer = script.accept().speaking("3.1.1");
+        peer.welcome(session_present);
+        peer.grant(1);
+        peer
+    };
+    drop(accept(false));
+    agent.wait_for("no connection to the broker");
+    let mut peer = accept(true);
+    peer.publish(1, 9, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(9));
+    leave(&mut agent, peer);
+}
+
 #[test]
 fn a_refused_subscription_is_told_and_the_others_go_on() {
     let script = Script::start();

@@ -87,6 +87,15 @@ impl Mosquitto {
         }
     }
 
+    /// Stops it as an administrator does, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            child.wait().unwrap();
+        }
+        self.go();
+    }
+
     /// Where it keeps what must outlive it.
     pub(crate) fn store(&self) -> Store {
         Store { path: self.folder.path().join("mosquitto.db"), child: self.child.clone() }

@@ -5,7 +5,7 @@
 /// What is sent.
 mod write;
 
-pub use write::{Connect, Filter, acknowledge, connect, disconnect, ping, subscribe, unsubscribe};
+pub use write::{Connect, Filter, Retained, acknowledge, connect, disconnect, ping, subscribe, unsubscribe};
 
 /// The version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! What is subscribed on one connection: what to ask for, what was granted, what is to be asked again.
-//! Promises that every topic is asked for, in 3.1.1 unless the session has it, that every answer is looked at, and that a
-//! session that goes on is brought in line with the settings. Leaves sending to `session`.
+//! Promises that every topic is asked for, in 3.1.1 unless the session has it, that every answer is looked at, that a
+//! session that goes on is brought in line with the settings, and that retained messages come once for each session.
+//! Leaves sending to `session`.
 
-use super::packets::{self, Filter, Quality, Version};
+use super::packets::{self, Filter, Quality, Retained, Version};
 use super::topics::Topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -37,6 +38,18 @@ pub struct Subscriptions {
     refused: BTreeSet<usize>,
     ask_again: Option<Instant>,
     last_packet: u16,
+    /// Of shared subscriptions.
+    retained: Option<Retained>,
+}
+
+/// The connection that the topics are subscribed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// From 0 on, of those of the flow.
+    pub number: u16,
+    pub version: Version,
+    /// What was subscribed in the session that goes on, where one does and that is known.
+    pub before: Option<&'a [String]>,
 }
 
 /// How a subscription is remembered from one start to the next.
@@ -45,18 +58,27 @@ pub fn remembered(topic: &Topic) -> String {
 }
 
 impl Subscriptions {
-    /// A connection stands; `before` is what was subscribed in the session that goes on, where one does.
+    /// A connection stands.
     ///
     /// A broker may have kept the session and lost subscriptions: it answered before it saved. So they are asked for
-    /// again. Not in 3.1.1, which would send all retained messages again with each connection.
-    pub fn connected(topics: &[Topic], version: Version, before: Option<&[String]>) -> Self {
-        let has = |before: &[String], topic: &Topic| version == Version::V311 && before.contains(&remembered(topic));
-        let known = |topic: &Topic| before.is_some_and(|before| has(before, topic));
-        let wanted = topics.iter().enumerate().filter(|(_, topic)| !known(topic)).map(|(place, _)| place).collect();
-        let filters =
-            before.unwrap_or_default().iter().filter_map(|line| line.split_once(' ')).map(|(_, filter)| filter);
+    /// again. In 3.1.1 that brings all retained messages again, so there a session that goes on is trusted to have its
+    /// subscriptions, but for shared ones: mosquitto keeps a session over a restart and drops its shared subscriptions.
+    pub fn connected(topics: &[Topic], link: Link<'_>) -> Self {
+        let before = link.before.unwrap_or_default();
+        let is_trusted =
+            |topic: &Topic| link.version == Version::V311 && !topic.is_shared() && before.contains(&remembered(topic));
+        let wanted = topics.iter().enumerate().filter(|(_, topic)| !is_trusted(topic)).map(|(place, _)| place);
+        let filters = before.iter().filter_map(|line| line.split_once(' ')).map(|(_, filter)| filter);
         let gone = filters.filter(|filter| !topics.iter().any(|topic| topic.filter == *filter));
-        Self { wanted, unwanted: gone.map(str::to_owned).collect(), ..Self::default() }
+        // A broker that dropped a shared subscription takes it for new, and would send what is retained with each
+        // connection, to each of those that share it. So it is asked for them once, where the session begins.
+        let again = link.before.is_some() || link.number > 0;
+        Self {
+            wanted: wanted.collect(),
+            unwanted: gone.map(str::to_owned).collect(),
+            retained: again.then_some(Retained::Never),
+            ..Self::default()
+        }
     }
 
     /// Appends the packets that are due.
@@ -70,7 +92,12 @@ impl Subscriptions {
             let packet = self.next_packet();
             let filters: Vec<Filter<'_>> = places
                 .iter()
-                .map(|place| Filter { text: &topics[*place].filter, quality: topics[*place].quality })
+                .map(|place| &topics[*place])
+                .map(|topic| Filter {
+                    text: &topic.filter,
+                    quality: topic.quality,
+                    retained: self.retained.filter(|_| topic.is_shared()).unwrap_or(Retained::IfNew),
+                })
                 .collect();
             packets::subscribe(version, packet, &filters, out);
             self.asked.insert(packet, places.to_vec());
@@ -147,6 +174,10 @@ impl Subscriptions {
 mod tests {
     use super::*;
 
+    fn connected(topics: &[Topic], version: Version, before: Option<&[String]>) -> Subscriptions {
+        Subscriptions::connected(topics, Link { number: 0, version, before })
+    }
+
     fn topics(count: usize) -> Vec<Topic> {
         (0..count).map(|number| Topic::parse(&format!("t/{number}"), Quality::AtLeastOnce).unwrap()).collect()
     }
@@ -154,7 +185,7 @@ mod tests {
     #[test]
     fn without_a_session_everything_is_asked_for_eight_filters_at_a_time() {
         let (topics, mut out) = (topics(19), Vec::new());
-        let mut subscriptions = Subscriptions::connected(&topics, Version::V5, None);
+        let mut subscriptions = connected(&topics, Version::V5, None);
         subscriptions.write(&topics, Version::V5, Instant::now(), &mut out);
         assert_eq!(subscriptions.asked.values().map(Vec::len).collect::<Vec<_>>(), [8, 8, 3]);
         assert_eq!(subscriptions.subscribed(&topics, 9, &[0], Instant::now()), Err(Unasked));
@@ -165,7 +196,7 @@ mod tests {
     fn a_session_that_goes_on_is_only_asked_for_what_is_new_and_told_what_is_gone() {
         let (topics, mut out) = (topics(2), Vec::new());
         let before = ["1 t/0".to_owned(), "0 t/1".to_owned(), "1 old/#".to_owned()];
-        let mut subscriptions = Subscriptions::connected(&topics, Version::V311, Some(&before));
+        let mut subscriptions = connected(&topics, Version::V311, Some(&before));
         subscriptions.write(&topics, Version::V311, Instant::now(), &mut out);
         assert_eq!(subscriptions.asked, BTreeMap::from([(1, vec![1])]), "the quality of t/1 is another now");
         assert!(out.windows(5).any(|bytes| bytes == b"old/#") && !subscriptions.is_settled());
@@ -176,7 +207,7 @@ mod tests {
     #[test]
     fn what_is_refused_is_asked_again_later_and_what_is_lowered_is_told() {
         let (topics, mut out, now) = (topics(3), Vec::new(), Instant::now());
-        let mut subscriptions = Subscriptions::connected(&topics, Version::V5, None);
+        let mut subscriptions = connected(&topics, Version::V5, None);
         subscriptions.write(&topics, Version::V5, now, &mut out);
         let said = subscriptions.subscribed(&topics, 1, &[1, 0, 0x87], now).unwrap();
         let expected = [(0, Verdict::Granted), (1, Verdict::Lowered(Quality::AtMostOnce)), (2, Verdict::Refused(0x87))];
@@ -187,5 +218,37 @@ mod tests {
         assert!(out.is_empty(), "too soon");
         subscriptions.write(&topics, Version::V5, now + ASK_AGAIN, &mut out);
         assert_eq!(subscriptions.asked, BTreeMap::from([(2, vec![2])]));
+    }
+
+    /// mosquitto keeps a session over a clean restart and drops its shared subscriptions: a flow of 3.1.1 was silent for
+    /// ever, because the session was said to be there.
+    #[test]
+    fn shared_topics_are_asked_for_with_every_connection_in_3_1_1_too() {
+        let topics: Vec<Topic> =
+            ["$share/g/a/+", "b"].map(|filter| Topic::parse(filter, Quality::AtLeastOnce).unwrap()).into();
+        let before: Vec<String> = topics.iter().map(remembered).collect();
+        let (mut subscriptions, mut out) = (connected(&topics, Version::V311, Some(&before)), Vec::new());
+        subscriptions.write(&topics, Version::V311, Instant::now(), &mut out);
+        assert_eq!(subscriptions.asked, BTreeMap::from([(1, vec![0])]));
+    }
+
+    #[test]
+    fn retained_messages_of_a_shared_topic_are_asked_for_once_where_the_session_begins() {
+        let topics: Vec<Topic> =
+            ["$share/g/a", "b"].map(|filter| Topic::parse(filter, Quality::AtLeastOnce).unwrap()).into();
+        let before: Vec<String> = topics.iter().map(remembered).collect();
+        for (number, before, expected) in
+            [(0, None, [0x19, 0x19]), (0, Some(&before[..]), [0x29, 0x19]), (1, None, [0x29, 0x19])]
+        {
+            let link = Link { number, version: Version::V5, before };
+            let mut out = Vec::new();
+            Subscriptions::connected(&topics, link).write(&topics, Version::V5, Instant::now(), &mut out);
+            // The options stand behind each filter.
+            let options = ["$share/g/a", "b"].map(|filter| {
+                let at = out.windows(filter.len()).position(|bytes| bytes == filter.as_bytes()).unwrap();
+                out[at + filter.len()]
+            });
+            assert_eq!(options, expected, "connection {number}, {before:?}");
+        }
     }
 }

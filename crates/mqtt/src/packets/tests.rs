@@ -62,7 +62,12 @@ fn what_is_sent_is_read_by_another_implementation_as_it_was_meant() {
         password: Some(b"secret"),
     };
     connect(&connection, &mut out);
-    subscribe(Version::V5, 5, &[Filter { text: "a/+", quality: Quality::ExactlyOnce }], &mut out);
+    let filters = [("a/+", Retained::IfNew), ("$share/g/b", Retained::Never)].map(|(text, retained)| Filter {
+        text,
+        quality: Quality::ExactlyOnce,
+        retained,
+    });
+    subscribe(Version::V5, 5, &filters, &mut out);
     unsubscribe(Version::V5, 6, &["b"], &mut out);
     acknowledge(Ack { answer: Answer::Acknowledged, packet: 513 }, &mut out);
     acknowledge(Ack { answer: Answer::Received, packet: 2 }, &mut out);
@@ -79,6 +84,8 @@ fn what_is_sent_is_read_by_another_implementation_as_it_was_meant() {
     let other::Packet::Subscribe(subscribe) = next() else { panic!() };
     assert_eq!((subscribe.pkid, subscribe.filters[0].path.as_str()), (5, "a/+"));
     assert_eq!(subscribe.filters[0].qos, QoS::ExactlyOnce);
+    let rules: Vec<_> = subscribe.filters.iter().map(|filter| filter.retain_forward_rule.clone()).collect();
+    assert_eq!(rules, [other::RetainForwardRule::OnNewSubscribe, other::RetainForwardRule::Never]);
     assert!(matches!(next(), other::Packet::Unsubscribe(unsubscribe) if unsubscribe.filters == ["b"]));
     assert!(matches!(next(), other::Packet::PubAck(ack) if ack.pkid == 513));
     assert!(matches!(next(), other::Packet::PubRec(ack) if ack.pkid == 2));

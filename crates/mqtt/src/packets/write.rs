@@ -23,6 +23,16 @@ pub struct Connect<'a> {
 pub struct Filter<'a> {
     pub text: &'a str,
     pub quality: Quality,
+    pub retained: Retained,
+}
+
+/// Which retained messages a subscription brings. MQTT 5 alone can ask; in 3.1.1 every subscription brings all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retained {
+    /// All that match, where the session has no such subscription yet.
+    IfNew,
+    /// None.
+    Never,
 }
 
 /// CONNECT.
@@ -55,7 +65,7 @@ pub fn connect(connect: &Connect<'_>, out: &mut Vec<u8>) {
     packet(0x10, &body, out);
 }
 
-/// SUBSCRIBE. In MQTT 5 retained messages are asked for only where the subscription is new.
+/// SUBSCRIBE.
 pub fn subscribe(version: Version, id: u16, filters: &[Filter<'_>], out: &mut Vec<u8>) {
     let mut body = id.to_be_bytes().to_vec();
     if version == Version::V5 {
@@ -63,11 +73,13 @@ pub fn subscribe(version: Version, id: u16, filters: &[Filter<'_>], out: &mut Ve
     }
     for filter in filters {
         text(filter.text, &mut body);
-        let shared = filter.text.starts_with("$share/");
-        let retain_handling = if version == Version::V5 && !shared { 0x10 } else { 0 };
-        // The flag of a retained message is passed on as it was published.
-        let retain_as_published = if version == Version::V5 { 0x08 } else { 0 };
-        body.push(filter.quality.number() | retain_handling | retain_as_published);
+        let options = match (version, filter.retained) {
+            (Version::V311, _) => 0,
+            // The flag of a retained message (0x08) is passed on as it was published.
+            (Version::V5, Retained::IfNew) => 0x10 | 0x08,
+            (Version::V5, Retained::Never) => 0x20 | 0x08,
+        };
+        body.push(filter.quality.number() | options);
     }
     packet(0x82, &body, out);
 }

@@ -9,8 +9,8 @@ use super::{FAREWELL, MOST_OWED, Session, SessionError, Transport, Welcome, in_i
 use crate::telemetry::clock;
 use bytes::{Buf, BytesMut};
 use datalake_mqtt::intake::Taken;
-use datalake_mqtt::packets::{self, Packet, Read};
-use datalake_mqtt::subscriptions::Subscriptions;
+use datalake_mqtt::packets::{self, Packet, Read, Version};
+use datalake_mqtt::subscriptions::{Link, Subscriptions};
 use datalake_mqtt::words;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,7 +54,11 @@ pub(super) struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     pub(super) fn new(session: &'a mut Session, transport: Transport, buffer: BytesMut, welcome: Welcome) -> Self {
-        session.acks.connected(welcome.session_present);
+        // A clean session of 3.1.1 ends with its connection, whatever the broker says.
+        let settings = &session.settings;
+        let is_clean = settings.version == Version::V311 && settings.session_expiry.is_zero();
+        let session_present = welcome.session_present && !is_clean;
+        session.acks.connected(session_present);
         session.group.reset();
         // The first messages may have come with the welcome.
         session.intake.read_at(clock::now_ms());
@@ -67,7 +71,7 @@ impl<'a> Conversation<'a> {
             subscriptions: Subscriptions::default(),
             keep_alive: welcome.keep_alive,
             client_id: welcome.client_id,
-            session_present: welcome.session_present,
+            session_present,
             last_sent: Instant::now(),
             pinged: None,
             asked: None,
@@ -75,10 +79,11 @@ impl<'a> Conversation<'a> {
             room: true,
         };
         conversation.tell_expiry(welcome.expiry);
-        let before = if welcome.session_present { conversation.recall() } else { None };
+        let before = if session_present { conversation.recall() } else { None };
         let settings = &conversation.session.settings;
-        conversation.subscriptions = Subscriptions::connected(&settings.topics, settings.version, before.as_deref());
-        if !welcome.session_present {
+        let link = Link { number: conversation.session.number, version: settings.version, before: before.as_deref() };
+        conversation.subscriptions = Subscriptions::connected(&settings.topics, link);
+        if !session_present {
             std::fs::remove_file(&conversation.session.memory).ok();
         }
         if conversation.subscriptions.is_settled() {
