@@ -8,7 +8,7 @@ use crate::config::{FlowPlan, Plan};
 use crate::deliver::Destination;
 use crate::deliver::session::SessionError;
 use crate::exit::Exit;
-use crate::flow::{Flow, Standing};
+use crate::flow::{Ended, Flow, Standing};
 use crate::machine::Sources;
 use crate::source::file::{self, Outlet, Tailer};
 use crate::source::mqtt::{Counters, SpoolError};
@@ -129,7 +129,7 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
 
 /// The parts, running.
 struct Running {
-    flows: JoinSet<()>,
+    flows: JoinSet<Ended>,
     receivers: Receivers,
     looks: Vec<Look>,
     tailer: Tailer,
@@ -275,8 +275,8 @@ impl Running {
         self.stop.send(true).ok();
         let deadline = Instant::now() + patience;
         let drained = tokio::select! {
-            drained = tokio::time::timeout(patience, self.drain()) => drained.is_ok(),
-            _ = either(&mut terminate, &mut interrupt) => false,
+            drained = tokio::time::timeout(patience, self.drain()) => drained.ok(),
+            _ = either(&mut terminate, &mut interrupt) => None,
         };
         let exit = match self.tailer.finish().await {
             Ok(()) => exit,
@@ -284,19 +284,18 @@ impl Running {
         };
         let sum = |gauge: fn(&Accounting) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
         let (lines, bytes) = (sum(|books| books.lines.value()), sum(|books| books.delivered.value()));
-        if drained {
+        if drained == Some(Ended::Settled) {
             tracing::info!(lines, bytes, "stopped; everything that was read is delivered");
         } else {
+            let message = match drained {
+                Some(_) => "stopped while paused; the rest is read again at the next start",
+                None => "stopped before all was delivered; the rest is read again at the next start",
+            };
             let left = sum(|books| {
                 let settled = books.delivered.value() + books.filtered.value() + books.quarantined.value();
                 books.read.value().saturating_sub(settled)
             });
-            tracing::warn!(
-                lines,
-                bytes,
-                left,
-                "stopped before all was delivered; the rest is read again at the next start"
-            );
+            tracing::warn!(lines, bytes, left, "{message}");
         }
         tokio::select! {
             () = self.telling.finish(deadline) => {}
@@ -305,12 +304,17 @@ impl Running {
         exit
     }
 
-    async fn drain(&mut self) {
+    /// Waits for all flows; paused if one of them is.
+    async fn drain(&mut self) -> Ended {
+        let mut all = Ended::Settled;
         while let Some(ended) = self.flows.join_next().await {
-            if let Err(died) = ended {
-                tracing::error!(reason = %died, "a flow died while it was stopping");
+            match ended {
+                Ok(Ended::Settled) => {}
+                Ok(Ended::Paused) => all = Ended::Paused,
+                Err(died) => tracing::error!(reason = %died, "a flow died while it was stopping"),
             }
         }
+        all
     }
 }
 

@@ -1,5 +1,5 @@
 //! The service: what it may answer, and what each answer means for the records of the call.
-//! Promises that every failure has one of five meanings, and that each says whether it could have happened.
+//! Promises that every failure has one of six meanings, and that each says whether its records may be stored all the same.
 //! Leaves sending to `firehose`, waiting to the flow's shell and deciding to the flow core.
 
 /// One call and its answer, for both services.
@@ -18,12 +18,16 @@ pub mod firehose;
 mod identity;
 /// PutRecords with the same.
 pub mod kinesis;
+/// What an answer of success says about each record.
+mod outcomes;
 /// The proxy on the way.
 mod proxy;
 /// Which region a call is for.
 mod region;
 /// Files of records that were given up on purpose.
 pub mod quarantine;
+/// Text from outside.
+mod said;
 /// Region, endpoint, credentials: the SDK client.
 pub mod session;
 /// The signature of a call.

@@ -72,6 +72,15 @@ impl Standing {
     }
 }
 
+/// How a flow ended that was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that it held is settled.
+    Settled,
+    /// What it held waits for the operator, and is read again at the next start.
+    Paused,
+}
+
 /// A flow that waits shows that it is alive at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -82,12 +91,13 @@ enum Done {
 }
 
 impl<S: Service> Flow<S> {
-    /// Runs until it was stopped, by the switch or because the source closed its channel, and everything held has
-    /// been delivered.
-    pub async fn run(mut self) {
+    /// Runs until it was stopped, by the switch or because the source closed its channel, and everything held has been
+    /// delivered or waits for the operator.
+    pub async fn run(mut self) -> Ended {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut actions = Vec::new();
         let mut stopping = false;
+        let mut shown = Condition::default();
         loop {
             let now = now();
             let wake_at = self.core.next_deadline(now).map_or(now + HEARTBEAT, |at| at.min(now + HEARTBEAT));
@@ -119,6 +129,7 @@ impl<S: Service> Flow<S> {
                 self.core.set_wall_clock(clock::now_ms());
             }
             self.core.step(input, self::now(), &mut actions);
+            self.show(&mut shown);
             for action in actions.drain(..) {
                 match action {
                     Action::Send(id, body, records) => self.send(&mut tasks, id, Call { body, records }),
@@ -128,9 +139,9 @@ impl<S: Service> Flow<S> {
                         tasks.spawn_blocking(move || Done::Kept(id, keep(given_up)));
                     }
                     Action::Notice(notice) => self.tell(notice),
-                    Action::Finish => {
+                    Action::Finish { settled } => {
                         self.publish();
-                        return;
+                        return if settled { Ended::Settled } else { Ended::Paused };
                     }
                 }
             }
@@ -147,40 +158,33 @@ impl<S: Service> Flow<S> {
     fn tell(&self, notice: Notice) {
         let (flow, stream) = (self.name.as_str(), self.stream.as_str());
         match notice {
-            Notice::Changed(condition) => {
-                match &condition {
-                    Condition::Flowing => tracing::info!(flow, stream, "the stream accepts records again"),
-                    Condition::Throttled { reason } => tracing::warn!(
-                        flow,
-                        stream,
-                        reason,
-                        "the stream is throttled; sending more slowly, nothing is lost; ask for a higher \
+            Notice::Changed(condition) => match &condition {
+                Condition::Flowing => tracing::info!(flow, stream, "the stream accepts records again"),
+                Condition::Throttled { reason } => tracing::warn!(
+                    flow,
+                    stream,
+                    reason,
+                    "the stream is throttled; sending more slowly, nothing is lost; ask for a higher \
                          quota if this stays"
-                    ),
-                    Condition::Failing { reason } => {
-                        tracing::warn!(flow, stream, reason, "calls fail and are tried again; nothing is lost");
-                    }
-                    Condition::Holding { reason } => tracing::error!(
-                        flow,
-                        stream,
-                        reason,
-                        "the flow holds until this is mended and tries again now and then; nothing is lost"
-                    ),
+                ),
+                Condition::Failing { reason } => {
+                    tracing::warn!(flow, stream, reason, "calls fail and are tried again; nothing is lost");
                 }
-                self.standing.lock().service = match condition {
-                    Condition::Flowing => None,
-                    Condition::Throttled { reason } | Condition::Failing { reason } | Condition::Holding { reason } => {
-                        Some(reason)
-                    }
-                };
-            }
-            Notice::Quarantined { reason, lines, bytes } => tracing::warn!(
+                Condition::Paused { reason } => tracing::error!(
+                    flow,
+                    stream,
+                    reason,
+                    "flow paused; fix the cause, it retries by itself; nothing is lost"
+                ),
+            },
+            Notice::Quarantined { reason, records, lines, bytes } => tracing::warn!(
                 flow,
                 stream,
                 reason,
+                records,
                 lines,
                 bytes,
-                "the service refuses this record for good; it is kept: see `datalake-agent quarantine list`"
+                "the service rejects records for good; they are kept: see `datalake-agent quarantine list`"
             ),
             Notice::Unprocessed { reason, quarantined, raw, dropped } => tracing::warn!(
                 flow,
@@ -190,14 +194,14 @@ impl<S: Service> Flow<S> {
                 raw,
                 dropped,
                 "records do not fit `dataProcessingOptions`; see what they look like with `datalake-agent preview` or \
-                 `datalake-agent quarantine list`, mend the options, and replay"
+                 `datalake-agent quarantine list`, fix the options, and replay"
             ),
             Notice::QuarantineFailed { reason } => {
                 tracing::error!(
                     flow,
                     stream,
                     reason,
-                    "a record cannot be kept in the quarantine; the flow holds it and tries again"
+                    "records cannot be kept in the quarantine; the flow holds them and tries again"
                 );
                 self.standing.lock().quarantine = Some(reason);
             }
@@ -205,6 +209,19 @@ impl<S: Service> Flow<S> {
                 tracing::info!(flow, stream, "the quarantine keeps records again");
                 self.standing.lock().quarantine = None;
             }
+        }
+    }
+
+    /// Shows how the flow stands with the service, where that has changed.
+    fn show(&self, shown: &mut Condition) {
+        if self.core.condition() != shown {
+            shown.clone_from(self.core.condition());
+            self.standing.lock().service = match shown {
+                Condition::Flowing => None,
+                Condition::Throttled { reason } | Condition::Failing { reason } | Condition::Paused { reason } => {
+                    Some(reason.clone())
+                }
+            };
         }
     }
 

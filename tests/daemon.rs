@@ -261,7 +261,7 @@ fn the_json_log_has_one_line_for_each_change_with_flow_stream_and_reason() {
     host.lake.faults().always(Some(Fault::ResourceNotFound));
     append(&host.log("a.log"), "line\n");
     let mut agent = host.run();
-    let holds = agent.wait_for("the flow holds");
+    let holds = agent.wait_for("flow paused");
     assert_eq!(
         (&holds["level"], &holds["flow"], &holds["stream"]),
         (&json!("ERROR"), &json!("orders"), &json!(STREAM))
@@ -273,7 +273,7 @@ fn the_json_log_has_one_line_for_each_change_with_flow_stream_and_reason() {
     host.lake.faults().clear();
     agent.wait_for("accepts records again");
     assert_eq!(agent.stop(), 0);
-    assert_eq!(agent.logged("the flow holds").len(), 1, "once, however often it is tried");
+    assert_eq!(agent.logged("flow paused").len(), 1, "once, however often it is tried");
     assert_eq!(text(&host.payload(STREAM)), "line\n");
     for line in agent.log_text().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -369,7 +369,7 @@ fn a_record_that_is_refused_for_good_can_be_listed_and_sent_again() {
     host.lake.faults().set(local_lake::FaultPlan { poison, ..Default::default() }).unwrap();
     append(&host.log("a.log"), "before\npoison\nafter\n");
     let mut agent = host.run();
-    agent.wait_for("the service refuses this record for good");
+    agent.wait_for("the service rejects records for good");
     until("the good ones", || text(&host.payload(STREAM)) == "before\nafter\n");
     assert_eq!(agent.stop(), 0);
     let config = host.configure();

@@ -96,6 +96,8 @@ struct World {
     keyed_order: Vec<(String, usize, u64)>,
     memory_limit: usize,
     faults: bool,
+    /// Once in a world the stream refuses every call for a while, without a word about why.
+    refuses_until: Option<Instant>,
     crashes: u32,
     finished: bool,
     history: DefaultHasher,
@@ -180,6 +182,7 @@ impl World {
             keyed_order: Vec::new(),
             memory_limit,
             faults: true,
+            refuses_until: None,
             crashes: 0,
             finished: false,
             history: DefaultHasher::new(),
@@ -219,6 +222,9 @@ impl World {
             }
             18 => self.complete_a_file(),
             _ if self.faults && self.random.u8(..12) == 0 => self.crash(),
+            _ if self.faults && self.refuses_until.is_none() && self.random.u8(..12) == 0 => {
+                self.refuses_until = Some(self.now + Duration::from_secs(self.random.u64(1..100)));
+            }
             _ => self.pass(Duration::from_millis(1)),
         }
     }
@@ -307,8 +313,11 @@ impl World {
         let holds_poison = |record: &Sent| memchr::memmem::find(&record.data, POISON).is_some();
         let fault =
             |meaning, code: &str| Answer::Failed(Fault { meaning, code: code.to_owned(), message: String::new() });
-        let answer = if records.iter().any(holds_poison) {
-            fault(Meaning::Poison, "InvalidArgumentException")
+        let refuses = self.faults && self.refuses_until.is_some_and(|until| self.now < until);
+        let answer = if records.iter().any(holds_poison) || refuses {
+            // Without a word about which record it is; in the end with one, for there may be nothing to compare with.
+            let meaning = if self.faults { Meaning::Suspect } else { Meaning::Poison };
+            fault(meaning, "InvalidArgumentException")
         } else {
             match self.random.u8(..if self.faults { 20 } else { 1 }) {
                 12 | 13 => fault(Meaning::SlowDown, "ServiceUnavailableException"),
@@ -444,7 +453,10 @@ impl World {
                     self.quarantining.insert(id, given_up);
                 }
                 Action::Notice(_) => {}
-                Action::Finish => self.finished = true,
+                Action::Finish { settled } => {
+                    assert!(settled, "nothing is left to do");
+                    self.finished = true;
+                }
             }
         }
         assert!(self.calls.len() <= self.settings.max_concurrent_requests, "the window was exceeded");
@@ -522,6 +534,7 @@ impl World {
         }
         self.step(Input::Stop);
         assert!(self.finished, "a drained flow must finish when it is stopped");
+        let mut unlucky = 0;
         for (index, number) in &self.quarantined {
             let line =
                 self.files[*index].content.split(|byte| *byte == b'\n').nth(*number as usize).unwrap_or_default();
@@ -529,8 +542,13 @@ impl World {
             let aggregated =
                 self.settings.batch.aggregated_record_bytes.is_some() || self.settings.framing.multi_line.is_some();
             let unfit = Fate::of(line, self.processing.as_ref()) == Fate::Quarantined;
-            assert!(poisoned || aggregated || unfit, "line {number} of file {index} was quarantined without reason");
+            if !(poisoned || aggregated || unfit) {
+                unlucky += 1;
+                assert!(self.refuses_until.is_some(), "line {number} of file {index} was quarantined without reason");
+            }
         }
+        // What was on its way alone when the stream began to refuse everything, in the middle of a search.
+        assert!(unlucky <= self.settings.max_concurrent_requests, "{unlucky} records were blamed for the stream");
     }
 }
 

@@ -160,7 +160,7 @@ fn aggregates_are_held_back_from_a_stream_whose_consumers_would_drop_them() {
         .flow_to_kinesis("*.log", "plain", json!({"aggregation": "lines"}));
     std::fs::write(host.log("a.log"), "one\n").unwrap();
     let agent = host.run();
-    let held = agent.wait_for("the flow holds until this is mended");
+    let held = agent.wait_for("flow paused");
     assert!(held["fields"].to_string().contains("aggregation") || held.to_string().contains("AUTO"), "{held}");
     assert_eq!(host.arrived("plain", 4), b"one\n");
     assert!(host.lake.records(STREAM).is_empty());
@@ -188,7 +188,7 @@ fn a_quarantined_record_is_replayed_under_its_key() {
     let good = "{\"user\":\"bob\",\"text\":\"good\"}\n";
     std::fs::write(host.log("a.log"), format!("{bad}{good}")).unwrap();
     let mut agent = host.run();
-    agent.wait_for("the service refuses this record for good");
+    agent.wait_for("the service rejects records for good");
     until("the good line arrives", || host.payload(STREAM) == good.as_bytes());
     assert_eq!(agent.stop(), 0);
     let config = host.configure();

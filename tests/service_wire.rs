@@ -116,8 +116,20 @@ async fn what_leaves_open_whether_the_records_arrived_is_unknown() {
     }
 }
 
+/// A proxy's 413 counted as the fault of the records, and emptied a log into the quarantine.
 #[tokio::test]
-async fn what_a_person_must_mend_holds() {
+async fn what_something_in_the_way_answers_is_no_records_fault_and_names_the_endpoint() {
+    let lake = lake().await;
+    let firehose = firehose(&lake).await;
+    lake.faults().next([Fault::TooLarge]);
+    let Answer::Failed(fault) = firehose.put(call(&[b"one\n"])).await else { panic!("not failed") };
+    assert_eq!((fault.meaning, fault.code.as_str()), (Meaning::Hold, "http 413"), "{fault}");
+    let words = [&lake.endpoint(), "no answer of Firehose", "Request Entity Too Large", "`maxBufferSizeBytes`"];
+    assert!(words.iter().all(|word| fault.message.contains(word)), "{fault}");
+}
+
+#[tokio::test]
+async fn what_the_operator_must_fix_holds() {
     for (fault, code) in [
         (Fault::AccessDenied, "AccessDeniedException"),
         (Fault::ResourceNotFound, "ResourceNotFoundException"),
@@ -130,10 +142,10 @@ async fn what_a_person_must_mend_holds() {
 }
 
 #[tokio::test]
-async fn content_that_is_refused_is_poison() {
+async fn content_that_is_refused_is_suspect() {
     assert_eq!(
         failure_under(Fault::InvalidArgument).await,
-        (Meaning::Poison, "InvalidArgumentException".to_owned(), 0)
+        (Meaning::Suspect, "InvalidArgumentException".to_owned(), 0)
     );
     let lake = Lake::builder()
         .mode(Mode::Collect)
@@ -143,7 +155,7 @@ async fn content_that_is_refused_is_poison() {
         .unwrap();
     let firehose = firehose(&lake).await;
     assert!(
-        matches!(firehose.put(call(&[b"good", b"a bad one"])).await, Answer::Failed(fault) if fault.meaning == Meaning::Poison)
+        matches!(firehose.put(call(&[b"good", b"a bad one"])).await, Answer::Failed(fault) if fault.meaning == Meaning::Suspect)
     );
     assert_eq!(firehose.put(call(&[b"good"])).await, Answer::Accepted);
 }

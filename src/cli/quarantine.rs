@@ -215,7 +215,7 @@ async fn send(call: &Call, service: &impl Service) -> Result<Sent, CommandError>
             Answer::Failed(fault) => fault,
         };
         match fault.meaning {
-            Meaning::Poison => return Ok(Sent::Refused(fault)),
+            Meaning::Suspect | Meaning::Poison => return Ok(Sent::Refused(fault)),
             Meaning::Hold => return Err(CommandError::Unavailable(fault)),
             Meaning::SlowDown | Meaning::Unknown | Meaning::NotSent if attempt >= ATTEMPTS => {
                 return Err(CommandError::Unavailable(fault));

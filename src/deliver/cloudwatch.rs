@@ -8,8 +8,9 @@ use super::fault::{self, Place};
 use super::identity::Keys;
 use super::proxy::Proxy;
 use super::region;
+use super::said;
 use super::session::{self, SessionError, Settings};
-use super::wire::{self, Skew};
+use super::wire::Skew;
 use crate::telemetry::clock;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -102,7 +103,7 @@ impl CloudWatch {
     async fn exchange(&self, form: String) -> Result<(), NotTaken> {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_ms());
         let credentials = self.keys.credentials(now).await.map_err(|error| {
-            let fault = fault::of_credentials(&wire::causes(&error));
+            let fault = fault::of_credentials(&said::causes(&error));
             NotTaken { code: fault.code, message: fault.message }
         })?;
         let request = self.signed(form, credentials, self.skew.apply(now))?;
@@ -111,7 +112,7 @@ impl CloudWatch {
             .connector
             .call(request)
             .await
-            .map_err(|error| self.unanswered(&wire::causes(&error), error.is_timeout()))?;
+            .map_err(|error| self.unanswered(&said::causes(&error), error.is_timeout()))?;
         let status = response.status().as_u16();
         let date = response.headers().get("date").unwrap_or_default().to_owned();
         // Read to its end, so that the connection can be used again.
@@ -156,8 +157,8 @@ impl CloudWatch {
 
     /// What a refusal means; learns from it what the next attempt needs.
     async fn refused(&self, status: u16, body: &str, date: &str, now: SystemTime) -> NotTaken {
-        let code = element(body, "Code").unwrap_or_default();
-        let said = element(body, "Message").unwrap_or("the service gave no reason");
+        let code = said::bare_code(element(body, "Code").unwrap_or_default());
+        let said = said::cut(element(body, "Message").unwrap_or("the service gave no reason"));
         let name = if code.is_empty() { format!("http {status}") } else { code.to_owned() };
         if fault::is_about_credentials(code) {
             if let Some(seconds) = self.skew.learn(date, now) {

@@ -1,6 +1,6 @@
 //! What each failure of a call means, and what the operator can do about it: the delivery table as code.
-//! Promises a meaning for every code, status and broken connection; what is not known is never taken for poison.
-//! Leaves reading the answer to `firehose` and acting on the meaning to the flow core.
+//! Promises a meaning for every code, status and broken connection; what is not known is never a record's fault, nor is an
+//! answer that the service did not write. Leaves reading the answer to `caller` and acting on the meaning to the flow core.
 
 use super::proxy::Proxy;
 use super::{Fault, Meaning};
@@ -88,7 +88,7 @@ const UNKNOWN: [&str; 6] = [
 ];
 
 /// Codes that refuse the content of the call.
-const POISON: [&str; 10] = [
+const CONTENT: [&str; 7] = [
     "InvalidArgumentException",
     "InvalidParameterValue",
     "InvalidParameterException",
@@ -96,10 +96,10 @@ const POISON: [&str; 10] = [
     "ValidationError",
     "SerializationException",
     "MalformedRequestException",
-    "RequestEntityTooLarge",
-    "RequestEntityTooLargeException",
-    "RequestTooLargeException",
 ];
+
+/// Codes that refuse the size of the call. It is within the limits of the service, so others are in force here.
+const TOO_LARGE: [&str; 3] = ["RequestEntityTooLarge", "RequestEntityTooLargeException", "RequestTooLargeException"];
 
 /// Codes that say the signature or the keys are not good: other keys, or a right clock, would be.
 const CREDENTIALS: [&str; 15] = [
@@ -130,16 +130,74 @@ pub(super) fn is_throttle(code: &str) -> bool {
     SLOW_DOWN.contains(&code)
 }
 
-/// What an answer that is no success means. `code` is empty where the answer names none.
-pub(super) fn of_response(status: u16, code: &str, said: &str, place: Place<'_>) -> Fault {
+/// An answer that is no success.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal<'a> {
+    /// HTTP status.
+    pub(super) status: u16,
+    /// The service's error code; empty where the answer names none, and then no service of AWS wrote it.
+    pub(super) code: &'a str,
+    /// The reason in it.
+    pub(super) said: &'a str,
+    /// What answered, by its own words.
+    pub(super) by: &'a str,
+    /// Bytes of the call's body.
+    pub(super) sent: usize,
+}
+
+/// What an answer that is no success means.
+pub(super) fn of_response(refusal: &Refusal<'_>, place: Place<'_>) -> Fault {
+    let Refusal { status, code, said, .. } = *refusal;
     let meaning = meaning(status, code, said);
-    let name = if code.is_empty() { format!("http {status}") } else { code.to_owned() };
+    if code.is_empty() {
+        return Fault { meaning, code: format!("http {status}"), message: in_the_way(refusal, meaning, place) };
+    }
+    let said = if said.is_empty() { "the service gave no reason" } else { said };
+    Fault { meaning, message: format!("{said}; {}", advice(refusal, meaning, place)), code: code.to_owned() }
+}
+
+/// What an answer of success means that does not say what became of the records.
+pub(super) fn of_misunderstood(reason: &str, said: &str, place: Place<'_>) -> Fault {
+    let Place { endpoint, words: Words { service, .. }, .. } = place;
+    Fault {
+        meaning: Meaning::Unknown,
+        code: "answer".to_owned(),
+        message: format!(
+            "the answer does not say that the records were stored ({reason}), so they are sent again; it begins `{said}`: \
+             check that {endpoint} is {service}{}",
+            between(place)
+        ),
+    }
+}
+
+/// Words for an answer that no service of AWS wrote: it names who may have.
+fn in_the_way(refusal: &Refusal<'_>, meaning: Meaning, place: Place<'_>) -> String {
+    let Refusal { status, said, by, sent, .. } = *refusal;
+    let Place { endpoint, proxy, words: Words { service, endpoint_key, .. }, .. } = place;
+    let by = if by.is_empty() { String::new() } else { format!(" (`{by}`)") };
     let said = match (said, status) {
-        ("", 407) => "refused on the way",
-        ("", _) => "the service gave no reason",
-        (said, _) => said,
+        ("", 407) => "refused on the way".to_owned(),
+        ("", _) => format!("http {status}"),
+        (said, _) => said.to_owned(),
     };
-    Fault { meaning, message: format!("{said}; {}", advice(status, code, meaning, place)), code: name }
+    let cure = match (status, proxy) {
+        (407, Some(proxy)) => wants_credentials(proxy),
+        (407, None) => "a proxy wants credentials, and none is configured".to_owned(),
+        (413, _) => format!(
+            "it takes no call of {sent} bytes: raise its limit (nginx: `client_max_body_size`), or lower \
+             `maxBufferSizeBytes` of the flow"
+        ),
+        _ => format!("check `{endpoint_key}`, and what is between"),
+    };
+    let next = if meaning == Meaning::Hold { "pausing until it is out of the way" } else { "trying again" };
+    format!(
+        "{said}; this is no answer of {service}: something else{by} answered at {endpoint}{}; {cure}; {next}",
+        between(place)
+    )
+}
+
+fn between(place: Place<'_>) -> String {
+    place.proxy.map_or_else(String::new, |proxy| format!(", perhaps {proxy}"))
 }
 
 fn meaning(status: u16, code: &str, said: &str) -> Meaning {
@@ -149,28 +207,47 @@ fn meaning(status: u16, code: &str, said: &str) -> Meaning {
     if UNKNOWN.contains(&code) {
         return Meaning::Unknown;
     }
-    if POISON.contains(&code) {
-        return if is_about_the_stream(said) { Meaning::Hold } else { Meaning::Poison };
+    if CONTENT.contains(&code) {
+        return match () {
+            () if names_a_record(said) => Meaning::Poison,
+            () if is_about_the_stream(said) => Meaning::Hold,
+            () => Meaning::Suspect,
+        };
     }
     match status {
-        413 => Meaning::Poison,
         // A success that cannot be understood, and whatever went wrong behind the front door.
-        200..=299 | 408 | 500.. => Meaning::Unknown,
+        200..=299 | 408 | 500.. if !TOO_LARGE.contains(&code) => Meaning::Unknown,
         // A refusal whose code nobody here knows: holding loses nothing, quarantine would need a replay.
         _ => Meaning::Hold,
     }
 }
 
-/// The same code refuses a bad record and a bad stream name or state; no record can be blamed for the latter.
+/// The same code refuses a bad record and a bad stream; this is about the stream's name, state or source, which no record
+/// can be blamed for.
 fn is_about_the_stream(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
-    said.contains("streamname")
-        || ((said.contains("stream") || said.contains("firehose"))
-            && (said.contains("active") || said.contains("state")))
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    says(&["streamname", "streamarn", "streamassource", "stream type", "not permitted", "not allowed", "not supported"])
+        || says(&["stream", "firehose", "channel"])
+            && says(&[
+                "active", "state", "status", "source", "encrypt", "kms", "mode", "disabled", "deleting", "creating",
+            ])
 }
 
-fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String {
-    let Place { endpoint, region, stream, words, proxy } = place;
+/// Whether the reason names a record by its place in the call: `records.3.member.data`, `Records[3]`, `Record 3`.
+fn names_a_record(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    let begins = |rest: &str| rest.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    said.match_indices("record").any(|(at, word)| {
+        let rest = &said[at + word.len()..];
+        let places: &[&str] = if rest.starts_with('s') { &["s.", "s["] } else { &[" ", " #", ".", "["] };
+        places.iter().any(|place| rest.strip_prefix(place).is_some_and(begins))
+    })
+}
+
+fn advice(refusal: &Refusal<'_>, meaning: Meaning, place: Place<'_>) -> String {
+    let Refusal { code, sent, .. } = *refusal;
+    let Place { endpoint, region, stream, words, .. } = place;
     let Words { service, stream: kind, key, endpoint_key, action } = words;
     match code {
         "ResourceNotFoundException" => format!(
@@ -197,6 +274,9 @@ fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String
                 "check the agent's credentials: they must belong to the account of `{stream}` and be enabled in {region}"
             )
         }
+        _ if CONTENT.contains(&code) && meaning == Meaning::Hold => format!(
+            "the refusal is about {kind} `{stream}` itself, not about a record: check its name, source, state and settings"
+        ),
         "InvalidSourceException" => format!(
             "{kind} `{stream}` only takes CloudWatch Logs data (decompression is on): turn it off or use another stream"
         ),
@@ -213,13 +293,16 @@ fn advice(status: u16, code: &str, meaning: Meaning, place: Place<'_>) -> String
                 format!("sending slower; raise the limits of {kind} `{stream}` if this goes on")
             }
             Meaning::Unknown | Meaning::NotSent => "trying again".to_owned(),
-            Meaning::Poison => "looking for the record that is refused".to_owned(),
-            Meaning::Hold if status == 407 => match proxy {
-                Some(proxy) => wants_credentials(proxy),
-                None => format!("a proxy before {endpoint} wants credentials, and none is configured"),
-            },
+            Meaning::Poison => "looking for the record that it names".to_owned(),
+            Meaning::Suspect => "looking for a record that is refused while others are accepted".to_owned(),
+            Meaning::Hold if TOO_LARGE.contains(&code) => format!(
+                "a call of {sent} bytes is too large at {endpoint}{}: raise the limit there, or lower `maxBufferSizeBytes` of \
+                 the flow",
+                between(place)
+            ),
             Meaning::Hold => format!(
-                "check {kind} `{stream}`, region {region}, endpoint {endpoint} and any proxy between; holding until it is accepted"
+                "check {kind} `{stream}`, region {region}, endpoint {endpoint}{}; pausing until it is accepted",
+                between(place)
             ),
         },
     }
@@ -354,13 +437,17 @@ mod tests {
     const PLACE: Place<'_> =
         Place { endpoint: "https://e/", region: "eu-west-1", stream: "logs", words: &FIREHOSE, proxy: None };
 
+    fn refused(status: u16, code: &str, said: &str, place: Place<'_>) -> Fault {
+        of_response(&Refusal { status, code, said, by: "nginx", sent: 5_600_000 }, place)
+    }
+
     fn meaning_of(status: u16, code: &str, said: &str) -> Meaning {
-        of_response(status, code, said, PLACE).meaning
+        refused(status, code, said, PLACE).meaning
     }
 
     #[test]
     fn every_row_of_the_delivery_table_has_its_meaning() {
-        use Meaning::{Hold, Poison, SlowDown, Unknown};
+        use Meaning::{Hold, Poison, SlowDown, Suspect, Unknown};
         let table = [
             (500, "ServiceUnavailableException", "Slow down.", SlowDown),
             (503, "ServiceUnavailableException", "", SlowDown),
@@ -401,9 +488,24 @@ mod tests {
             (500, "InternalFailureException", "", Unknown),
             (400, "ValidationException", "Value 'a b' at 'streamName' failed to satisfy constraint", Hold),
             (400, "InvalidArgumentException", "Record 3 is too large", Poison),
-            (400, "ValidationException", "1 validation error detected", Poison),
-            (400, "SerializationException", "", Poison),
-            (413, "", "", Poison),
+            (400, "ValidationException", "Value at 'records.12.member.partitionKey' failed to satisfy", Poison),
+            (400, "ValidationException", "Value at 'Records[2].Data' is too long", Poison),
+            (400, "ValidationException", "Value '[]' at 'records' failed to satisfy constraint", Suspect),
+            (400, "InvalidArgumentException", "A call has at most 500 records. 501 were sent", Suspect),
+            (400, "ValidationException", "1 validation error detected", Suspect),
+            (400, "SerializationException", "", Suspect),
+            (413, "RequestEntityTooLargeException", "", Hold),
+            (400, "RequestTooLargeException", "", Hold),
+            (500, "RequestEntityTooLarge", "", Hold),
+            (413, "", "<html>nginx</html>", Hold),
+            (
+                400,
+                "InvalidArgumentException",
+                "This operation is not permitted on KinesisStreamAsSource delivery stream type.",
+                Hold,
+            ),
+            (400, "InvalidArgumentException", "Delivery stream logs has source type MSKAsSource", Hold),
+            (400, "ValidationException", "Stream logs is being deleted: status DELETING", Hold),
             (400, "InvalidArgumentException", "Firehose logs is not in ACTIVE state", Hold),
             (400, "ValidationException", "Value 'a b' at 'deliveryStreamName' failed to satisfy constraint", Hold),
         ];
@@ -421,8 +523,11 @@ mod tests {
             for code in UNKNOWN {
                 assert_eq!(meaning_of(status, code, ""), Meaning::Unknown, "{code}");
             }
-            for code in POISON {
-                assert_eq!(meaning_of(status, code, ""), Meaning::Poison, "{code}");
+            for code in CONTENT {
+                assert_eq!(meaning_of(status, code, ""), Meaning::Suspect, "{code}");
+            }
+            for code in TOO_LARGE {
+                assert_eq!(meaning_of(status, code, ""), Meaning::Hold, "{code}");
             }
         }
         for code in CREDENTIALS {
@@ -430,12 +535,26 @@ mod tests {
         }
     }
 
+    /// A proxy's 413 emptied a log into the quarantine within a second.
     #[test]
-    fn every_status_has_a_meaning_and_only_oversize_is_poison_without_a_code() {
+    fn what_no_service_wrote_is_never_a_records_fault_and_names_endpoint_and_proxy() {
+        let environment = |name: &str| (name == "HTTPS_PROXY").then(|| "http://me:hush@p.example:3128".to_owned());
+        let proxy = Proxy::on_the_way_to(&http::Uri::from_static("https://e/"), environment).unwrap();
         for status in 100..=999 {
-            let meaning = meaning_of(status, "", "");
-            assert_eq!(meaning == Meaning::Poison, status == 413, "{status}");
+            let fault = refused(
+                status,
+                "",
+                "Record 3 is bad: InvalidArgumentException",
+                Place { proxy: Some(&proxy), ..PLACE },
+            );
+            assert!(!matches!(fault.meaning, Meaning::Poison | Meaning::Suspect), "{fault}");
+            let named =
+                ["https://e/", "http://p.example:3128", "HTTPS_PROXY"].iter().all(|word| fault.message.contains(word));
+            assert!(named && !fault.message.contains("hush"), "{fault}");
         }
+        let fault = refused(413, "", "413 Request Entity Too Large", PLACE);
+        let words = ["no answer of Firehose", "`nginx`", "5600000 bytes", "`maxBufferSizeBytes`"];
+        assert!(words.iter().all(|word| fault.message.contains(word)), "{fault}");
     }
 
     #[test]
@@ -484,8 +603,8 @@ mod tests {
             let said = [words, "p.example", "https_proxy"].iter().all(|word| fault.message.contains(word));
             assert!(said && !fault.message.contains("hush"), "{fault}");
         }
-        let refused = of_response(407, "", "", Place { proxy: Some(&usual), ..PLACE });
-        assert!(refused.message.contains("https_proxy"), "{refused}");
+        let fault = refused(407, "", "", Place { proxy: Some(&usual), ..PLACE });
+        assert!(fault.message.contains("https_proxy"), "{fault}");
         assert!(of_credentials("tunnel error: unsuccessful").message.contains("HTTPS_PROXY"));
     }
 
@@ -499,7 +618,7 @@ mod tests {
             (400, "InvalidKMSResourceException", ["KMS", "logs"]),
             (407, "", ["proxy", "https://e/"]),
         ] {
-            let message = of_response(status, code, "", PLACE).message;
+            let message = refused(status, code, "", PLACE).message;
             assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
         }
         let place = Place { words: &KINESIS, ..PLACE };
@@ -508,7 +627,7 @@ mod tests {
             ("ResourceNotFoundException", ["`kinesisStream`", "`kinesis.endpoint`"]),
             ("KMSDisabledException", ["KMS", "Kinesis Data Streams"]),
         ] {
-            let message = of_response(400, code, "", place).message;
+            let message = refused(400, code, "", place).message;
             assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
         }
         assert!(of_credentials("none").message.contains("awsAccessKeyId"));

@@ -2,24 +2,21 @@
 //! Promises one attempt a call and an end to every call, and that no aggregate goes to a stream that is known to make its
 //! consumers drop it. Leaves the exchange to `caller`, which is that of Firehose too.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::caller::{Caller, Dialect, PATIENCE};
 use super::fault;
+use super::outcomes::Reader;
 use super::session::Session;
 use super::{Answer, Call, Fault, Meaning, Service};
 
-static DIALECT: Dialect = Dialect {
-    stream_name: "\"StreamName\":\"",
-    none_failed: LazyLock::new(|| Finder::new("\"FailedRecordCount\":0")),
-    words: &fault::KINESIS,
-};
+static DIALECT: Dialect =
+    Dialect { stream_name: "\"StreamName\":\"", reader: Reader { list: "\"Records\":[" }, words: &fault::KINESIS };
 /// How long the start of the agent waits to hear what a stream takes.
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// The operation that tells how a stream distributes its records.
@@ -104,6 +101,10 @@ impl Kinesis {
             // Nothing of the call itself has left.
             Err(fault) if fault.meaning == Meaning::Unknown => {
                 return Err(Fault { meaning: Meaning::NotSent, ..fault });
+            }
+            // And no record of it was refused.
+            Err(fault) if matches!(fault.meaning, Meaning::Suspect | Meaning::Poison) => {
+                return Err(Fault { meaning: Meaning::Hold, ..fault });
             }
             Err(fault) => return Err(fault),
         }

@@ -234,11 +234,8 @@ impl Identity {
     /// In words, when there are none.
     pub async fn credentials(&self) -> Result<Credentials, String> {
         let now = std::time::UNIX_EPOCH + Duration::from_millis(crate::telemetry::clock::now_ms());
-        let none = |error: &dyn std::error::Error| {
-            let deeper = error.source().map_or_else(String::new, |source| format!(": {source}"));
-            format!("no AWS credentials: {error}{deeper}")
-        };
-        self.0.credentials(now).await.map_err(|error| none(&error))
+        let credentials = self.0.credentials(now).await;
+        credentials.map_err(|error| format!("no AWS credentials: {}", super::said::causes(&error)))
     }
 }
 
@@ -305,7 +302,7 @@ async fn write_to_firehose(config: &SdkConfig) -> Option<String> {
     use aws_sdk_firehose::{Client, primitives::Blob, types::Record};
     let record = Record::builder().data(Blob::new("")).build().ok()?;
     let call = Client::new(config).put_record_batch().delivery_stream_name("placeholder").records(record);
-    call.send().await.err().map(|error| super::wire::causes(&error))
+    call.send().await.err().map(|error| super::said::causes(&error))
 }
 
 /// The same for Kinesis.
@@ -313,7 +310,7 @@ async fn write_to_kinesis(config: &SdkConfig) -> Option<String> {
     use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
     let record = PutRecordsRequestEntry::builder().data(Blob::new("")).partition_key("placeholder").build().ok()?;
     let call = Client::new(config).put_records().stream_name("placeholder").records(record);
-    call.send().await.err().map(|error| super::wire::causes(&error))
+    call.send().await.err().map(|error| super::said::causes(&error))
 }
 
 /// A connector that keeps the request instead of sending it.

@@ -14,6 +14,7 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
 
+use super::said;
 use super::session::Session;
 
 /// A difference to the service's clock below this is a matter of latency, not of the clock.
@@ -89,22 +90,7 @@ pub(super) async fn post(
         .connector
         .call(request)
         .await
-        .map_err(|error| NoAnswer { timeout: error.is_timeout(), reason: causes(&error) })
-}
-
-/// An error and what caused it, outermost first, each said once.
-pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
+        .map_err(|error| NoAnswer { timeout: error.is_timeout(), reason: said::causes(&error) })
 }
 
 #[cfg(test)]

@@ -66,19 +66,23 @@ pub enum Meaning {
     Unknown,
     /// The request never left: retry for ever, nothing can be doubled.
     NotSent,
-    /// Only a person can mend it (credentials, no such stream, denied, KMS): hold the flow, retry slowly and loudly.
+    /// Only the operator can fix it (credentials, no such stream, denied, KMS, something in the way): pause the flow, retry
+    /// slowly.
     Hold,
-    /// The service refuses this content: find the record and quarantine it.
+    /// The content of the call is refused, and nothing says whether a record or the stream is at fault: search for a record
+    /// that is refused while others are accepted.
+    Suspect,
+    /// The content of the call is refused, and the service names the record: find it and quarantine it.
     Poison,
 }
 
 impl Meaning {
     /// Whether the records of the failed call may have been accepted all the same.
     #[must_use]
-    pub const fn could_have_happened(self) -> bool {
+    pub const fn may_be_stored(self) -> bool {
         match self {
             Self::Unknown => true,
-            Self::SlowDown | Self::NotSent | Self::Hold | Self::Poison => false,
+            Self::SlowDown | Self::NotSent | Self::Hold | Self::Suspect | Self::Poison => false,
         }
     }
 }

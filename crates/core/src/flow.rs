@@ -11,13 +11,17 @@ mod giving_up;
 mod intake;
 /// What a flow does with records one by one.
 mod processing;
+/// Which record a refused call is refused for.
+mod search;
 /// How a flow stands with the service, in words.
 mod condition;
 
 pub use condition::{Condition, Notice};
 
-use self::giving_up::Quarantining;
+use self::condition::Told;
+use self::giving_up::{Quarantining, Refused};
 use self::processing::Processing;
+use self::search::{Search, Suspicion};
 use crate::batch::{self, Packer, Sealed};
 use crate::budget::Lease;
 use crate::deliver::pace::{self, Pace};
@@ -45,7 +49,7 @@ pub struct Settings {
 }
 
 /// Names a batch while it is out of the core's hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(u64);
 
 /// What has happened to the flow.
@@ -75,7 +79,10 @@ pub enum Action {
     /// Tell the operator.
     Notice(Notice),
     /// Nothing is left to do after `Stop`.
-    Finish,
+    Finish {
+        /// Whether all that was read is settled; else the flow is paused, and what is left is read again at the next start.
+        settled: bool,
+    },
 }
 
 /// What became of the input so far. In bytes of input unless said.
@@ -133,13 +140,24 @@ pub struct Core {
     in_flight: BTreeMap<BatchId, Outbound>,
     /// Records that were refused for now, in the batches they came in.
     again: Vec<Again>,
+    /// Parts of calls that were refused for their content.
+    search: Search,
     /// Records on their way to the quarantine.
     giving_up: BTreeMap<BatchId, Quarantining>,
+    /// Whether the quarantine could not keep what it was given last.
+    quarantine_fails: bool,
+    /// Records that were refused for good and kept.
+    refused: Refused,
     commits: BTreeMap<Origin, Position>,
     next_batch: u64,
     stopping: bool,
+    /// When a flow that is paused does not wait any longer for the answers to calls under way; set by `Stop`.
+    leave_at: Option<Instant>,
     finished: bool,
     condition: Condition,
+    told: Told,
+    /// Whether the newest answer says that only the operator can fix what is wrong.
+    blocked: bool,
     seen_refusals: u64,
     last_active: Instant,
     stepped_at: Instant,
@@ -173,6 +191,14 @@ struct Outbound {
     sealed: Sealed,
     attempts: u32,
     not_before: Option<Instant>,
+    /// Its last refusal, where a call with these records was refused for its content.
+    suspicion: Option<Suspicion>,
+}
+
+impl Outbound {
+    const fn new(sealed: Sealed) -> Self {
+        Self { sealed, attempts: 0, not_before: None, suspicion: None }
+    }
 }
 
 /// Records of an answered batch that go into a later one.
@@ -185,6 +211,8 @@ struct Again {
 
 /// A flow that has been quiet for so long gives its buffers back to the system.
 const REST_AFTER: Duration = Duration::from_secs(5);
+/// A paused flow that is to stop waits this long for the answers to calls under way: leaving them would repeat records.
+const LAST_ANSWERS: Duration = Duration::from_millis(250);
 
 impl Core {
     /// A flow that has read nothing yet. `seed` makes its jitter repeatable.
@@ -207,12 +235,18 @@ impl Core {
             ready: VecDeque::new(),
             in_flight: BTreeMap::new(),
             again: Vec::new(),
+            search: Search::default(),
             giving_up: BTreeMap::new(),
+            quarantine_fails: false,
+            refused: Refused::default(),
             commits: BTreeMap::new(),
             next_batch: 0,
             stopping: false,
+            leave_at: None,
             finished: false,
             condition: Condition::Flowing,
+            told: Told::new(now),
+            blocked: false,
             seen_refusals: lease.refusals(),
             lease,
             last_active: now,
@@ -231,16 +265,19 @@ impl Core {
             Input::Answered(id, answer) => self.answered(id, answer, now, actions),
             Input::Quarantined(id, kept) => self.quarantined(id, kept, now, actions),
             Input::Tick => {}
-            Input::Stop => self.stop(),
+            Input::Stop => self.stop(now),
         }
         self.advance(now, actions);
         let commits = std::mem::take(&mut self.commits);
         actions.extend(commits.into_iter().map(|(origin, position)| Action::Commit(origin, position)));
         self.lease.shrink(self.memory());
         self.check();
-        if self.stopping && self.is_drained() && !self.finished {
+        let settled = self.is_drained();
+        if self.stopping && !self.finished && (settled || self.is_paused(now)) {
             self.finished = true;
-            actions.push(Action::Finish);
+            self.tell_refused(None, actions);
+            self.tell_unprocessed(None, actions);
+            actions.push(Action::Finish { settled });
         }
     }
 
@@ -253,16 +290,17 @@ impl Core {
     /// When to step again even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let sealing = if self.ready.is_empty() { self.packer.due() } else { None };
-        let joining = if self.ready.is_empty() {
+        let may_pack = self.may_pack();
+        let sealing = if may_pack { self.packer.due() } else { None };
+        let joining = if may_pack {
             self.joining.iter().filter_map(|origin| self.origins[origin].framer.deadline()).min()
         } else {
             None
         };
-        let again = if self.ready.is_empty() { self.again.iter().map(|again| again.due).min() } else { None };
+        let again = if may_pack { self.again.iter().map(|again| again.due).min() } else { None };
         let quarantine = self.giving_up.values().filter_map(|record| record.due).min();
         let sending = if self.in_flight.len() < self.settings.max_concurrent_requests {
-            self.ready.front().and_then(|outbound| self.may_send(outbound, now))
+            self.next_call(now).and_then(|(_, at)| at)
         } else {
             None
         };
@@ -271,6 +309,8 @@ impl Core {
         let yielding = (self.packer.memory() > self.lease.floor()).then(|| now + Duration::from_secs(1));
         // What was due at the last step and is due still waits for something else to happen, not for time.
         let telling = self.processing.as_ref().and_then(|processing| processing.tell_at());
+        let telling =
+            [telling, self.refused.tell_at(), self.told.deadline(), self.leave_at].into_iter().flatten().min();
         let deadlines =
             [sealing, joining, again, quarantine, sending, resting, yielding, telling].into_iter().flatten();
         deadlines.filter(|deadline| *deadline > self.stepped_at).min()
@@ -301,6 +341,7 @@ impl Core {
             && self.ready.is_empty()
             && self.in_flight.is_empty()
             && self.again.is_empty()
+            && self.search.is_empty()
             && self.giving_up.is_empty()
             && self.processing.as_ref().is_none_or(|processing| processing.is_drained())
     }
@@ -317,14 +358,16 @@ impl Core {
         let ready = self.ready.front().map(|outbound| outbound.sealed.oldest());
         let flying = self.in_flight.values().map(|outbound| outbound.sealed.oldest()).min();
         let again = self.again.iter().map(|again| again.sealed.oldest()).min();
+        let searched = self.search.parts().map(|part| part.sealed.oldest()).min();
         let open = self.packer.due().map(|due| due - self.settings.batch.max_age);
-        [ready, flying, again, open].into_iter().flatten().min()
+        [ready, flying, again, searched, open].into_iter().flatten().min()
     }
 
     /// Memory that the flow holds, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let outbound = self.ready.iter().chain(self.in_flight.values()).map(|outbound| outbound.sealed.memory());
+        let outbound = self.ready.iter().chain(self.in_flight.values()).chain(self.search.parts());
+        let outbound = outbound.map(|outbound| outbound.sealed.memory());
         let again = self.again.iter().map(|again| again.sealed.memory());
         // What is held by the processing is set aside by the plan.
         let giving_up = self.giving_up.values().map(|record| record.held.memory());
@@ -346,7 +389,9 @@ impl Core {
         }
         self.give_up_failed(actions);
         self.retry_quarantine(now, actions);
-        self.tell_unprocessed(now, actions);
+        self.tell_refused(Some(now), actions);
+        self.tell_unprocessed(Some(now), actions);
+        self.tell_improvement(now, actions);
         if self.is_drained() {
             if now >= self.last_active + REST_AFTER {
                 self.packer.rest();
@@ -357,7 +402,7 @@ impl Core {
     }
 
     fn seal_what_is_due(&mut self, now: Instant) {
-        if !self.ready.is_empty() || self.packer.is_empty() {
+        if !self.may_pack() || self.packer.is_empty() {
             return;
         }
         let refusals = self.lease.refusals();
@@ -371,7 +416,7 @@ impl Core {
 
     fn seal_batch(&mut self) {
         for sealed in self.packer.seal().into_iter().flatten() {
-            self.ready.push_back(Outbound { sealed, attempts: 0, not_before: None });
+            self.ready.push_back(Outbound::new(sealed));
         }
     }
 
@@ -379,11 +424,8 @@ impl Core {
     fn send(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
         let mut sent = false;
         while self.in_flight.len() < self.settings.max_concurrent_requests {
-            let Some(first) = self.ready.front() else { break };
-            if self.may_send(first, now).is_some() {
-                break;
-            }
-            let outbound = self.ready.pop_front().expect("it was looked at just now");
+            let Some((next, None)) = self.next_call(now) else { break };
+            let outbound = self.take_next(next);
             self.pace.sent(outbound.sealed.payload() as u64, outbound.sealed.count() as u64, now);
             let id = self.new_id();
             actions.push(Action::Send(id, outbound.sealed.body(), outbound.sealed.count()));
@@ -404,10 +446,25 @@ impl Core {
         BatchId(self.next_batch)
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.leave_at.get_or_insert(now + LAST_ANSWERS);
         // What is read but not packed is read again at the next start.
         self.inbox = None;
+    }
+
+    /// Whether all that is left waits for the operator, so that a stop need not wait for it.
+    fn is_paused(&self, now: Instant) -> bool {
+        let over = self.leave_at.is_some_and(|leave_at| leave_at <= now);
+        let keeping = self.giving_up.values().any(|record| record.due.is_none());
+        let failed = self.processing.as_ref().is_some_and(|processing| !processing.is_drained());
+        let to_send = !self.ready.is_empty()
+            || !self.again.is_empty()
+            || !self.search.is_empty()
+            || !self.packer.is_empty()
+            || !self.in_flight.is_empty();
+        let paused = self.blocked || !to_send && !failed;
+        paused && !keeping && (self.in_flight.is_empty() || over)
     }
 
     fn check(&self) {
@@ -416,3 +473,6 @@ impl Core {
         assert!(settled <= self.tally.arrived, "more was settled than arrived: {:?}", self.tally);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,8 @@ pub enum Fault {
     BadGateway,
     /// HTTP 503 as from a proxy in between; nothing is stored.
     Unavailable,
+    /// HTTP 413 as from a proxy in between that takes smaller calls only; nothing is stored.
+    TooLarge,
     /// The body is read and no answer ever comes; nothing is stored.
     Hang,
     /// HTTP 400 `AccessDeniedException`.
@@ -78,6 +80,7 @@ impl Fault {
             Self::InternalFailure => Refusal::new(500, "InternalFailure", "Internal Service Failure"),
             Self::BadGateway => Refusal::new(502, "", "Bad Gateway"),
             Self::Unavailable => Refusal::new(503, "", "Service Unavailable"),
+            Self::TooLarge => Refusal::new(413, "", "Request Entity Too Large"),
             Self::AccessDenied if service == Service::Kinesis => Refusal::new(
                 400,
                 "AccessDeniedException",

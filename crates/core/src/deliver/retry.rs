@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::Meaning;
 
-/// First ceiling for what mends itself.
+/// First ceiling for what passes by itself.
 const BASE: Duration = Duration::from_millis(100);
-/// Last ceiling for what mends itself.
+/// Last ceiling for what passes by itself.
 const CAP: Duration = Duration::from_secs(10);
-/// First ceiling for what a person must mend.
+/// First ceiling for what the operator must fix.
 const HOLD_BASE: Duration = Duration::from_secs(5);
-/// Last ceiling for what a person must mend.
+/// Last ceiling for what the operator must fix.
 const HOLD_CAP: Duration = Duration::from_secs(60);
 
 /// The longest wait after this many failures in a row (1 or more), before jitter.
@@ -22,7 +22,7 @@ pub fn ceiling(meaning: Meaning, failures: u32) -> Duration {
         Meaning::SlowDown | Meaning::Unknown | Meaning::NotSent => (BASE, CAP),
         Meaning::Hold => (HOLD_BASE, HOLD_CAP),
         // Halves of a refused batch go out at once: that is a search, not a retry.
-        Meaning::Poison => return Duration::ZERO,
+        Meaning::Suspect | Meaning::Poison => return Duration::ZERO,
     };
     let doublings = failures.saturating_sub(1).min(16);
     base.saturating_mul(1 << doublings).min(cap)
@@ -42,7 +42,8 @@ pub fn delay(meaning: Meaning, failures: u32, random: u64) -> Duration {
 mod tests {
     use super::*;
 
-    const ALL: [Meaning; 5] = [Meaning::SlowDown, Meaning::Unknown, Meaning::NotSent, Meaning::Hold, Meaning::Poison];
+    const ALL: [Meaning; 6] =
+        [Meaning::SlowDown, Meaning::Unknown, Meaning::NotSent, Meaning::Hold, Meaning::Suspect, Meaning::Poison];
 
     #[test]
     fn the_ceiling_doubles_up_to_its_cap_and_stays_there_for_ever() {

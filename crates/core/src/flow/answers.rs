@@ -6,9 +6,8 @@
 //! | some refused in a 200 | the refused ones go, still encoded, into a later batch; the others are settled |
 //! | slow down | the same call again, later and at a slower pace |
 //! | unknown, not sent, hold | the same call again, later |
-//! | poison | two halves; a single record goes to the quarantine and is settled when it is kept there |
+//! | suspect, poison | two halves, until a record is alone; what becomes of that says `search` |
 
-use super::giving_up::{Held, Quarantining};
 use super::{Action, Again, BatchId, Condition, Core, Outbound};
 use crate::batch::{Claim, Sealed};
 use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
@@ -27,10 +26,16 @@ impl Core {
         match answer {
             Answer::Accepted => {
                 self.pace.succeeded(now);
-                self.enter(Condition::Flowing, actions);
+                self.search.accepted(id);
+                self.blocked = false;
+                self.enter(Condition::Flowing, now, actions);
                 self.deliver_all(outbound.sealed);
             }
             Answer::PerRecord(outcomes) if outcomes.len() == outbound.sealed.count() => {
+                if outcomes.contains(&Outcome::Delivered) {
+                    self.search.accepted(id);
+                }
+                self.blocked = false;
                 self.sort_out(outbound.sealed, &outcomes, now, actions);
             }
             Answer::PerRecord(outcomes) => {
@@ -56,7 +61,7 @@ impl Core {
     /// Puts refused records whose time has come into the open batch, with whatever fresh neighbours it has.
     pub(super) fn readopt(&mut self, now: Instant) {
         let mut index = 0;
-        while index < self.again.len() && self.ready.is_empty() {
+        while index < self.again.len() && self.may_pack() {
             if self.again[index].due > now {
                 index += 1;
                 continue;
@@ -82,35 +87,25 @@ impl Core {
 
     fn failed(&mut self, mut outbound: Outbound, fault: Fault, now: Instant, actions: &mut Vec<Action>) {
         match fault.meaning {
-            Meaning::Poison => return self.isolate(outbound, fault, actions),
+            Meaning::Suspect | Meaning::Poison => return self.refused(outbound, fault, now, actions),
             Meaning::SlowDown => self.pace.throttled(now),
             Meaning::Unknown | Meaning::NotSent | Meaning::Hold => {}
         }
-        self.enter(Condition::from_fault(&fault), actions);
+        self.blocked = fault.meaning == Meaning::Hold;
+        self.enter(Condition::from_fault(&fault), now, actions);
         outbound.attempts = outbound.attempts.saturating_add(1);
         self.tally.retried += outbound.sealed.count() as u64;
-        if fault.meaning.could_have_happened() {
+        if fault.meaning.may_be_stored() {
             self.tally.possibly_duplicated += outbound.sealed.count() as u64;
         }
         let wait = retry::delay(fault.meaning, outbound.attempts, self.random.u64(..));
         outbound.not_before = Some(now + wait);
-        // To the front: the order of lines is kept, and whoever comes after would most likely fail as well.
-        self.ready.push_front(outbound);
-    }
-
-    /// The service refuses something in this call: halves are sent until the record is found.
-    fn isolate(&mut self, outbound: Outbound, fault: Fault, actions: &mut Vec<Action>) {
-        if outbound.sealed.records().len() > 1 {
-            let (first, second) = outbound.sealed.halve();
-            for sealed in [second, first] {
-                self.ready.push_front(Outbound { sealed, attempts: 0, not_before: None });
-            }
-            return;
+        // To the front: the order of lines is kept, and what comes after would most likely fail as well.
+        if outbound.suspicion.is_some() {
+            self.search.put_back(outbound);
+        } else {
+            self.ready.push_front(outbound);
         }
-        let id = self.new_id();
-        let held = Held::Refused(outbound.sealed, fault);
-        actions.push(Action::Quarantine(id, held.given_up(&self.origins)));
-        self.giving_up.insert(id, Quarantining { held, attempts: 0, due: None });
     }
 
     fn sort_out(&mut self, mut sealed: Sealed, outcomes: &[Outcome], now: Instant, actions: &mut Vec<Action>) {
@@ -137,14 +132,14 @@ impl Core {
         }
         let Some(reason) = complaint else {
             self.pace.succeeded(now);
-            self.enter(Condition::Flowing, actions);
+            self.enter(Condition::Flowing, now, actions);
             return self.recycle(sealed);
         };
         if throttled {
             self.pace.throttled(now);
-            self.enter(Condition::Throttled { reason }, actions);
+            self.enter(Condition::Throttled { reason }, now, actions);
         } else {
-            self.enter(Condition::Failing { reason }, actions);
+            self.enter(Condition::Failing { reason }, now, actions);
         }
         self.tally.retried += refused.len() as u64;
         let attempts = refused.iter().map(|index| sealed.records()[*index].attempts).max().unwrap_or(1);
@@ -153,7 +148,7 @@ impl Core {
         if self.settings.batch.form.is_ordered() {
             // Nothing may pass them: whatever has their keys is behind them, and no other call is under way.
             let (sealed, attempts) = (sealed.only(refused.make_contiguous()), attempts);
-            return self.ready.push_front(Outbound { sealed, attempts, not_before: Some(due) });
+            return self.ready.push_front(Outbound { attempts, not_before: Some(due), ..Outbound::new(sealed) });
         }
         self.again.push(Again { sealed, indexes: refused, due });
     }

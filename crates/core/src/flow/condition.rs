@@ -1,9 +1,21 @@
 //! How a flow stands with the service, in words, so that the log has one line per change and not one per call.
-//! Promises that entering and leaving a condition is told once.
+//! Promises that worse news is told at once, that better news is told once it has lasted, and that a service which goes back
+//! and forth makes the log quieter, not longer.
 //! Leaves writing the log to the shell.
 
-use super::Core;
+use super::{Action, Core};
 use crate::deliver::{Fault, Meaning};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+/// An improvement is told when nothing as bad as before has come for this long: more than the learned pace ever waits.
+const LEAST_CALM: Duration = Duration::from_secs(15);
+/// The same for a flow that gets worse again and again soon after it got better: the time doubles up to this.
+const MOST_CALM: Duration = Duration::from_secs(10 * 60);
+/// Trouble that comes back within this time is a relapse.
+const RELAPSE: Duration = Duration::from_secs(20 * 60);
+/// Different reasons for a pause that are told before the flow gets on again.
+const MOST_REASONS: usize = 8;
 
 /// How a flow stands with the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +33,8 @@ pub enum Condition {
         /// The last failure.
         reason: String,
     },
-    /// Only a person can mend it; the flow holds and tries again slowly.
-    Holding {
+    /// Only the operator can fix it; the flow pauses and tries again slowly.
+    Paused {
         /// What is wrong and what to do.
         reason: String,
     },
@@ -33,27 +45,29 @@ pub enum Condition {
 pub enum Notice {
     /// The condition changed to this one.
     Changed(Condition),
-    /// A record was given up on purpose and kept.
+    /// Records were refused for good and kept, of which this is the first since the last notice.
     Quarantined {
-        /// The service's reason.
+        /// The service's reason for the first of them.
         reason: String,
-        /// Lines in the record.
-        lines: usize,
-        /// Bytes of input in it.
+        /// Records.
+        records: u64,
+        /// Lines in them.
+        lines: u64,
+        /// Bytes of input in them.
         bytes: u64,
     },
     /// Options could not work on records, of which this is the first since the last notice.
     Unprocessed {
         /// Why the first of them.
         reason: String,
-        /// So many are kept in the quarantine.
+        /// Records kept in the quarantine.
         quarantined: u64,
-        /// So many are sent as they are.
+        /// Records sent as they are.
         raw: u64,
-        /// So many are dropped.
+        /// Records dropped.
         dropped: u64,
     },
-    /// A record that was to be given up could not be kept; the flow holds it and tries again.
+    /// Records that were to be given up could not be kept; the flow holds them and tries again.
     QuarantineFailed {
         /// What is wrong.
         reason: String,
@@ -69,26 +83,188 @@ impl Condition {
         match fault.meaning {
             Meaning::SlowDown => Self::Throttled { reason },
             Meaning::Unknown | Meaning::NotSent => Self::Failing { reason },
-            Meaning::Hold => Self::Holding { reason },
-            Meaning::Poison => Self::Flowing,
+            Meaning::Hold | Meaning::Suspect | Meaning::Poison => Self::Paused { reason },
         }
     }
 
-    /// Whether both would be told the operator in the same words but for the numbers in the reason.
-    fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
+    const fn severity(&self) -> u8 {
+        match self {
+            Self::Flowing => 0,
+            Self::Throttled { .. } => 1,
+            Self::Failing { .. } => 2,
+            Self::Paused { .. } => 3,
+        }
+    }
+}
+
+/// What the operator was told, and what has happened since.
+#[derive(Debug)]
+pub(super) struct Told {
+    condition: Condition,
+    /// Hashes of the reasons for pauses that were told since the flow last went well.
+    reasons: Vec<u64>,
+    /// When something as bad as `condition` last happened.
+    as_bad_at: Instant,
+    /// The newest condition since then, where it is better.
+    better: Option<Condition>,
+    /// How long things must be better before that is told.
+    calm: Duration,
+    /// When an improvement was last told.
+    improved_at: Option<Instant>,
+}
+
+impl Told {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            condition: Condition::Flowing,
+            reasons: Vec::new(),
+            as_bad_at: now,
+            better: None,
+            calm: LEAST_CALM,
+            improved_at: None,
+        }
+    }
+
+    /// The flow came into this condition; whether to tell the operator now.
+    fn enter(&mut self, condition: &Condition, now: Instant) -> bool {
+        let (before, after) = (self.condition.severity(), condition.severity());
+        if after < before {
+            self.better = Some(condition.clone());
+            return false;
+        }
+        self.as_bad_at = now;
+        self.better = None;
+        let news = self.is_news(condition);
+        if after > before {
+            let relapse = self.improved_at.is_some_and(|at| now < at + RELAPSE);
+            self.calm = if relapse { (self.calm * 2).min(MOST_CALM) } else { LEAST_CALM };
+            self.condition = condition.clone();
+            return true;
+        }
+        news
+    }
+
+    /// Whether this reason for a pause was not told yet. Numbers and identifiers in it do not make it another one.
+    fn is_news(&mut self, condition: &Condition) -> bool {
+        let Condition::Paused { reason } = condition else { return false };
+        let mut hasher = DefaultHasher::new();
+        let is_word = |word: &&str| word.len() <= 40 && !word.bytes().any(|byte| byte.is_ascii_digit());
+        reason.split_whitespace().filter(is_word).for_each(|word| word.hash(&mut hasher));
+        let hash = hasher.finish();
+        if self.reasons.len() >= MOST_REASONS || self.reasons.contains(&hash) {
+            return false;
+        }
+        self.reasons.push(hash);
+        true
+    }
+
+    /// The improvement to tell now, if there is one that has lasted.
+    fn improve(&mut self, now: Instant) -> Option<Condition> {
+        if self.better.is_none() || now < self.as_bad_at + self.calm {
+            return None;
+        }
+        let better = self.better.take()?;
+        self.condition = better.clone();
+        self.as_bad_at = now;
+        self.improved_at = Some(now);
+        if better == Condition::Flowing {
+            self.reasons.clear();
+        }
+        Some(better)
+    }
+
+    /// When an improvement may be told.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.better.as_ref().map(|_| self.as_bad_at + self.calm)
     }
 }
 
 impl Core {
-    /// Enters a condition; a notice where it is another than before.
-    pub(super) fn enter(&mut self, condition: Condition, actions: &mut Vec<super::Action>) {
-        // A hold for another reason is news; another timeout is not.
-        let news = !self.condition.is_like(&condition)
-            || matches!(condition, Condition::Holding { .. }) && self.condition != condition;
-        if news {
-            actions.push(super::Action::Notice(Notice::Changed(condition.clone())));
+    /// Enters a condition; a notice where the operator must know at once.
+    pub(super) fn enter(&mut self, condition: Condition, now: Instant, actions: &mut Vec<Action>) {
+        if self.told.enter(&condition, now) {
+            actions.push(Action::Notice(Notice::Changed(condition.clone())));
         }
         self.condition = condition;
+    }
+
+    /// Tells of an improvement that has lasted.
+    pub(super) fn tell_improvement(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if let Some(better) = self.told.improve(now) {
+            actions.push(Action::Notice(Notice::Changed(better)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn throttled() -> Condition {
+        Condition::Throttled { reason: "Slow down".to_owned() }
+    }
+
+    fn paused(reason: &str) -> Condition {
+        Condition::Paused { reason: reason.to_owned() }
+    }
+
+    /// Lives through a day in which the condition changes once in so many seconds, and counts the lines.
+    fn lines_of_a_day(period: u32) -> usize {
+        let begin = Instant::now();
+        let (mut told, mut lines) = (Told::new(begin), 0);
+        for second in 0..86_400 {
+            let now = begin + SECOND * second;
+            lines += usize::from(told.improve(now).is_some());
+            if second % period == 0 {
+                let condition = if second / period % 2 == 0 { throttled() } else { Condition::Flowing };
+                lines += usize::from(told.enter(&condition, now));
+            }
+        }
+        lines
+    }
+
+    /// Two lines for each pair of an accepted and a partly refused call filled the log of a stream at its limit.
+    #[test]
+    fn accepted_and_throttled_calls_that_alternate_all_day_are_one_line() {
+        assert_eq!(lines_of_a_day(1), 1);
+    }
+
+    #[test]
+    fn however_slowly_a_service_goes_back_and_forth_a_day_of_it_is_few_lines() {
+        for period in [3, 7, 12, 25, 60, 250] {
+            let lines = lines_of_a_day(period);
+            assert!(lines <= 20, "{lines} lines at one change in {period} s");
+        }
+    }
+
+    #[test]
+    fn an_improvement_is_told_once_it_has_lasted_and_worse_news_at_once() {
+        let begin = Instant::now();
+        let mut told = Told::new(begin);
+        assert!(told.enter(&throttled(), begin));
+        assert!(!told.enter(&Condition::Flowing, begin + SECOND));
+        assert_eq!(told.deadline(), Some(begin + LEAST_CALM));
+        assert_eq!(told.improve(begin + LEAST_CALM - SECOND), None);
+        assert!(told.enter(&paused("denied"), begin + SECOND * 2), "a pause is worse than a throttle");
+        assert!(!told.enter(&Condition::Flowing, begin + SECOND * 3));
+        assert_eq!(told.improve(begin + SECOND * 2 + LEAST_CALM), Some(Condition::Flowing));
+        assert_eq!(told.deadline(), None);
+    }
+
+    #[test]
+    fn another_reason_for_a_pause_is_told_and_another_request_id_is_not() {
+        let begin = Instant::now();
+        let mut told = Told::new(begin);
+        assert!(told.enter(&paused("denied for request 11-aa"), begin));
+        assert!(!told.enter(&paused("denied for request 22-bb"), begin));
+        assert!(told.enter(&paused("no such stream"), begin));
+        assert!(!told.enter(&paused("denied for request 33-cc"), begin), "it was told before");
+        let invented = (0..1_000_u32).filter(|number| {
+            let word: String = number.to_string().bytes().map(|digit| (digit + 49) as char).collect();
+            told.enter(&paused(&word), begin)
+        });
+        assert!(invented.count() < MOST_REASONS);
     }
 }

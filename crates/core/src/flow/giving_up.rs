@@ -8,7 +8,10 @@ use crate::deliver::{Fault, GivenUp, Meaning, retry};
 use datalake_base::record::Origin;
 use datalake_process::Reason;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Records that are given up are logged at most this often, however many there are.
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Records that the quarantine is to keep; tried again when that fails.
 #[derive(Debug)]
@@ -26,6 +29,23 @@ pub(super) enum Held {
     Refused(Sealed, Fault),
     /// Records that an option could not work on.
     Unprocessed(Vec<Failure>),
+}
+
+/// Refused records that were kept, as far as the operator does not know of them.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    reason: Option<String>,
+    records: u64,
+    lines: u64,
+    bytes: u64,
+    told_at: Option<Instant>,
+}
+
+impl Refused {
+    /// When the operator is to know.
+    pub(super) fn tell_at(&self) -> Option<Instant> {
+        self.told_at.filter(|_| self.reason.is_some()).map(|told_at| told_at + TELL_EVERY)
+    }
 }
 
 /// A record that an option could not work on.
@@ -50,17 +70,17 @@ impl Core {
         let mut record = self.giving_up.remove(&id).expect("the quarantine answers for what it was given");
         match kept {
             Ok(()) => {
-                if record.attempts > 0 {
+                if std::mem::take(&mut self.quarantine_fails) {
                     actions.push(Action::Notice(Notice::QuarantineWorks));
                 }
                 match record.held {
-                    Held::Refused(sealed, fault) => self.refused_is_kept(sealed, &fault, actions),
+                    Held::Refused(sealed, fault) => self.refused_is_kept(sealed, &fault),
                     Held::Unprocessed(failed) => self.failed_are_kept(failed),
                 }
             }
             Err(reason) => {
                 record.attempts += 1;
-                if record.attempts == 1 {
+                if !std::mem::replace(&mut self.quarantine_fails, true) {
                     actions.push(Action::Notice(Notice::QuarantineFailed { reason }));
                 }
                 let wait = retry::delay(Meaning::Hold, record.attempts, self.random.u64(..));
@@ -70,15 +90,30 @@ impl Core {
         }
     }
 
-    fn refused_is_kept(&mut self, mut sealed: Sealed, fault: &Fault, actions: &mut Vec<Action>) {
+    fn refused_is_kept(&mut self, mut sealed: Sealed, fault: &Fault) {
         let input = sealed.input();
-        let lines = sealed.records().iter().map(|record| record.lines).sum();
         self.tally.quarantined += input;
         self.tally.quarantined_records += 1;
-        actions.push(Action::Notice(Notice::Quarantined { reason: fault.to_string(), lines, bytes: input }));
+        self.refused.reason.get_or_insert_with(|| fault.to_string());
+        self.refused.records += 1;
+        self.refused.lines += sealed.records().iter().map(|record| record.lines as u64).sum::<u64>();
+        self.refused.bytes += input;
         let claims = sealed.take_all_claims();
         self.settle(claims);
         self.recycle(sealed);
+    }
+
+    /// Tells about refused records: the first at once, then in sums; all of them at the end, when there is no time.
+    pub(super) fn tell_refused(&mut self, now: Option<Instant>, actions: &mut Vec<Action>) {
+        if let (Some(now), Some(told_at)) = (now, self.refused.told_at)
+            && now < told_at + TELL_EVERY
+        {
+            return;
+        }
+        let Some(reason) = self.refused.reason.take() else { return };
+        let Refused { records, lines, bytes, .. } = std::mem::take(&mut self.refused);
+        self.refused.told_at = now;
+        actions.push(Action::Notice(Notice::Quarantined { reason, records, lines, bytes }));
     }
 
     /// Offers records to the quarantine again that it could not keep.

@@ -47,7 +47,7 @@ impl Core {
             return;
         }
         self.flush_overdue(now);
-        while self.ready.is_empty() {
+        while self.may_pack() {
             match self.inbox.take() {
                 None => return,
                 Some(Arrived::Chunk(chunk, used)) => {
@@ -98,7 +98,7 @@ impl Core {
     /// Packs lines; whether the input was used up before a batch was complete.
     fn pack_lines(&mut self, chunk: &Chunk, stream: &mut Stream, input: &mut FramerInput<'_>, now: Instant) -> bool {
         let mut target = Target::OpenRecord;
-        while self.ready.is_empty() {
+        while self.may_pack() {
             if self.pack_each(chunk, stream, input) {
                 self.seal_full();
                 continue;
@@ -215,13 +215,13 @@ impl Core {
     /// Makes the open record take the longest line; `false` when that must wait until a batch has gone.
     fn make_room_for_line(&mut self) -> bool {
         let longest = self.settings.framing.max_line_bytes;
-        if self.ready.is_empty() && self.packer.packing_space().bytes < longest {
+        if self.may_pack() && self.packer.packing_space().bytes < longest {
             self.seal_open_record();
             if self.packer.space().bytes < longest {
                 self.seal_batch();
             }
         }
-        self.ready.is_empty() && self.affordable(longest, 0) >= longest
+        self.may_pack() && self.affordable(longest, 0) >= longest
     }
 
     /// How many of `wanted` bytes the lease covers taking in, beside those that a framer holds. Where it does not
@@ -262,7 +262,7 @@ impl Core {
 
     /// A batch that had to be completed before what comes now.
     pub(super) fn queue(&mut self, before: Option<Sealed>) {
-        self.ready.extend(before.map(|sealed| Outbound { sealed, attempts: 0, not_before: None }));
+        self.ready.extend(before.map(Outbound::new));
     }
 
     pub(super) fn discard(&mut self, origin: Origin, end: Position) {

@@ -3,7 +3,7 @@
 //! what is held for that stays within what the plan has set aside, however many records fail.
 //! Leaves what the steps do to process, and which room there is to intake.
 
-use super::giving_up::{Failure, Held, Quarantining};
+use super::giving_up::{Failure, Held, Quarantining, TELL_EVERY};
 use super::intake::pack;
 use super::{Action, Core, Notice, Stream};
 use crate::batch::Claim;
@@ -11,14 +11,12 @@ use crate::framing::{Framed, Input as FramerInput, Room, Run};
 use datalake_base::record::{Chunk, Origin, OriginInfo, Position};
 use datalake_process::{Instance, Place, Processor, Reason, Verdict};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Records that failed are held for the quarantine up to so many bytes; then intake waits until they are kept.
 const FAILED_BYTES: usize = 256 * 1024;
 /// What a failed record takes beside its bytes.
 const FAILED_OVERHEAD: usize = 256;
-/// Records that cannot be processed are told about so often, however many there are.
-const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// The processing of one flow.
 #[derive(Debug)]
@@ -159,7 +157,7 @@ impl Core {
 
     /// Whether another record may be taken through the steps now.
     pub(super) fn may_process(&self) -> bool {
-        self.ready.is_empty()
+        self.may_pack()
             && self.processing.as_ref().is_none_or(|processing| !processing.is_waiting() && !processing.is_full())
     }
 
@@ -246,7 +244,7 @@ impl Core {
 
     /// Makes the open record take so many bytes; `false` when that must wait until a batch has gone.
     fn make_room_for_result(&mut self, bytes: usize) -> bool {
-        if !self.ready.is_empty() {
+        if !self.may_pack() {
             return false;
         }
         if self.packer.packing_space().bytes < bytes {
@@ -254,7 +252,7 @@ impl Core {
             if self.packer.space().bytes < bytes {
                 self.seal_batch();
             }
-            if !self.ready.is_empty() {
+            if !self.may_pack() {
                 return false;
             }
         }
@@ -292,15 +290,18 @@ impl Core {
         self.settle(failed.into_iter().map(|failure| failure.claim));
     }
 
-    /// Tells about records that could not be processed: the first at once, then in sums.
-    pub(super) fn tell_unprocessed(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    /// Tells about records that could not be processed: the first at once, then in sums; all of them at the end, when there
+    /// is no time.
+    pub(super) fn tell_unprocessed(&mut self, now: Option<Instant>, actions: &mut Vec<Action>) {
         let Some(processing) = &mut self.processing else { return };
         let Untold { reason: Some(reason), quarantined, raw, dropped } = processing.untold else { return };
-        if processing.told_at.is_some_and(|told_at| now < told_at + TELL_EVERY) {
+        if let (Some(now), Some(told_at)) = (now, processing.told_at)
+            && now < told_at + TELL_EVERY
+        {
             return;
         }
         processing.untold = Untold::default();
-        processing.told_at = Some(now);
+        processing.told_at = now;
         let reason = reason.to_string();
         actions.push(Action::Notice(Notice::Unprocessed { reason, quarantined, raw, dropped }));
     }

@@ -1,0 +1,374 @@
+//! The decisions of one flow, one story each, against a service that is a function.
+
+use super::*;
+use crate::batch::{Compression, Form, PartitionKey, kinesis};
+use crate::budget::Budget;
+use crate::deliver::{Fault, Meaning, Outcome};
+use crate::framing::LongLines;
+use datalake_base::record::FileKey;
+
+const FILE: Origin = Origin::new(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A flow whose lines are a record each, and what it did.
+struct Bench {
+    core: Core,
+    now: Instant,
+    read: u64,
+    calls: VecDeque<(BatchId, Vec<String>)>,
+    /// Every call that was sent, in order.
+    sent: Vec<Vec<String>>,
+    delivered: Vec<String>,
+    quarantined: Vec<String>,
+    keeping: VecDeque<(BatchId, Vec<String>)>,
+    notices: Vec<Notice>,
+    committed: u64,
+    finished: Option<bool>,
+}
+
+fn settings(form: Form) -> Settings {
+    let batch = batch::Settings {
+        stream: "logs".to_owned(),
+        form,
+        max_age: Duration::from_millis(100),
+        max_bytes: 100_000,
+        max_records: 500,
+        aggregated_record_bytes: None,
+        max_lines_per_record: None,
+        compression: Compression::None,
+    };
+    let framing = framing::Settings {
+        max_line_bytes: 1_000,
+        long_lines: LongLines::Split,
+        terminator: b"\n".to_vec(),
+        skip_header_lines: 0,
+        multi_line: None,
+    };
+    Settings { framing, batch, pace: pace::Settings::default(), max_concurrent_requests: 1 }
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let floor = settings.batch.memory_floor();
+        Self::within(settings, &Budget::new(64 << 20, floor))
+    }
+
+    fn within(settings: Settings, budget: &Arc<Budget>) -> Self {
+        let now = Instant::now();
+        let floor = settings.batch.memory_floor();
+        let core = Core::new(settings, Lease::new(budget.clone(), floor), 7, now);
+        let mut bench = Self {
+            core,
+            now,
+            read: 0,
+            calls: VecDeque::new(),
+            sent: Vec::new(),
+            delivered: Vec::new(),
+            quarantined: Vec::new(),
+            keeping: VecDeque::new(),
+            notices: Vec::new(),
+            committed: 0,
+            finished: None,
+        };
+        let info = Arc::new(OriginInfo::new("/logs/a.log".into(), FileKey::default()));
+        bench.step(Input::Arrived(Arrival::Opened { origin: FILE, info, start: Position::START }));
+        bench
+    }
+
+    fn firehose() -> Self {
+        Self::new(settings(Form::Firehose))
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut actions = Vec::new();
+        self.core.step(input, self.now, &mut actions);
+        for action in actions {
+            match action {
+                Action::Send(id, body, _) => {
+                    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                    let text = |record: &serde_json::Value| {
+                        let data = record["Data"].as_str().unwrap();
+                        String::from_utf8(base64_simd::STANDARD.decode_to_vec(data).unwrap()).unwrap()
+                    };
+                    let records: Vec<String> = body["Records"].as_array().unwrap().iter().map(text).collect();
+                    self.sent.push(records.clone());
+                    self.calls.push_back((id, records));
+                }
+                Action::Commit(_, Position(position)) => self.committed = position,
+                Action::Quarantine(id, given_up) => {
+                    let text = |record: GivenUp| String::from_utf8(record.payload).unwrap();
+                    self.keeping.push_back((id, given_up.into_iter().map(text).collect()));
+                }
+                Action::Notice(notice) => self.notices.push(notice),
+                Action::Finish { settled } => self.finished = Some(settled),
+            }
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        assert!(self.core.has_room(), "there is no room");
+        let chunk = Chunk {
+            origin: FILE,
+            start: Position(self.read),
+            bytes: text.as_bytes().to_vec().into(),
+            read_at: self.now,
+        };
+        self.read += text.len() as u64;
+        self.step(Input::Arrived(Arrival::Read(chunk)));
+    }
+
+    /// Lives until nothing more happens, or so long.
+    fn live(&mut self, time: Duration, mut service: impl FnMut(&[String]) -> Answer) {
+        let end = self.now + time;
+        for _ in 0..100_000 {
+            if let Some((id, records)) = self.keeping.pop_front() {
+                self.quarantined.extend(records);
+                self.step(Input::Quarantined(id, Ok(())));
+            } else if let Some((id, records)) = self.calls.pop_front() {
+                let answer = service(&records);
+                match &answer {
+                    Answer::Accepted => self.delivered.extend(records),
+                    Answer::PerRecord(outcomes) => {
+                        let taken = records.into_iter().zip(outcomes).filter(|(_, it)| **it == Outcome::Delivered);
+                        self.delivered.extend(taken.map(|(record, _)| record));
+                    }
+                    Answer::Failed(_) => {}
+                }
+                self.step(Input::Answered(id, answer));
+            } else {
+                match self.core.next_deadline(self.now).filter(|next| *next <= end) {
+                    Some(next) => self.now = next,
+                    None => break,
+                }
+                self.step(Input::Tick);
+            }
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn conditions(&self) -> Vec<&Condition> {
+        let changes = self.notices.iter().filter_map(|notice| match notice {
+            Notice::Changed(condition) => Some(condition),
+            _ => None,
+        });
+        changes.collect()
+    }
+}
+
+fn failed(meaning: Meaning, code: &str) -> Answer {
+    Answer::Failed(Fault { meaning, code: code.to_owned(), message: "why".to_owned() })
+}
+
+/// Refuses calls that hold a line with `bad`, without a word about which record it is.
+fn refuses_bad(records: &[String]) -> Answer {
+    let bad = records.iter().any(|record| record.contains("bad"));
+    if bad { failed(Meaning::Suspect, "InvalidArgumentException") } else { Answer::Accepted }
+}
+
+fn refuses_all(_: &[String]) -> Answer {
+    failed(Meaning::Suspect, "InvalidArgumentException")
+}
+
+fn lines(count: usize, bad: &[usize]) -> String {
+    (0..count).map(|number| format!("{}{number}\n", if bad.contains(&number) { "bad" } else { "line" })).collect()
+}
+
+#[test]
+fn one_bad_record_is_found_wherever_it_is_and_its_neighbours_arrive() {
+    for count in [2, 3, 7, 100] {
+        for bad in 0..count {
+            let mut bench = Bench::firehose();
+            bench.write(&lines(count, &[bad]));
+            bench.live(SECOND, refuses_bad);
+            assert_eq!(bench.quarantined, [format!("bad{bad}\n")], "{count} records");
+            assert_eq!((bench.delivered.len(), bench.committed), (count - 1, bench.read));
+            assert_eq!(bench.core.pending(), 0);
+        }
+    }
+}
+
+#[test]
+fn several_bad_records_are_found_and_told_in_one_line_and_a_sum() {
+    let mut bench = Bench::firehose();
+    let bad: Vec<usize> = (0..500).step_by(7).collect();
+    bench.write(&lines(500, &bad));
+    bench.live(SECOND * 120, refuses_bad);
+    assert_eq!((bench.quarantined.len(), bench.delivered.len()), (bad.len(), 500 - bad.len()));
+    let told: Vec<u64> = bench
+        .notices
+        .iter()
+        .filter_map(|notice| if let Notice::Quarantined { records, .. } = notice { Some(*records) } else { None })
+        .collect();
+    assert_eq!((told.len(), told.iter().sum()), (2, bad.len() as u64), "{told:?}");
+}
+
+/// A stream whose source is another service refuses every put: within a second 97 % of a log lay in the quarantine.
+#[test]
+fn a_stream_that_refuses_everything_empties_no_log_into_the_quarantine_and_is_not_hammered() {
+    for count in [1, 2, 10, 500] {
+        let mut bench = Bench::firehose();
+        bench.write(&lines(count, &[]));
+        bench.live(SECOND * 3600, refuses_all);
+        assert!(bench.quarantined.is_empty() && bench.keeping.is_empty(), "{count}: {:?}", bench.quarantined);
+        assert!(matches!(bench.conditions()[..], [Condition::Paused { .. }]), "{count}: {:?}", bench.notices);
+        // Twenty at once, then one every 5 to 60 s.
+        assert!((30..400).contains(&bench.sent.len()), "{count}: {} calls in an hour", bench.sent.len());
+        bench.live(SECOND * 120, |_| Answer::Accepted);
+        assert_eq!((bench.delivered.len(), bench.committed), (count, bench.read), "it goes on by itself");
+        assert!(matches!(bench.conditions()[..], [Condition::Paused { .. }, Condition::Flowing]));
+    }
+}
+
+#[test]
+fn a_single_bad_record_is_blamed_once_a_later_one_was_accepted_and_not_before() {
+    let mut bench = Bench::firehose();
+    bench.write("bad\n");
+    bench.live(SECOND * 600, refuses_bad);
+    assert!(bench.quarantined.is_empty());
+    assert_eq!(bench.committed, 0);
+    bench.write("good\n");
+    bench.live(SECOND, refuses_bad);
+    assert_eq!((&bench.quarantined[..], &bench.delivered[..]), (&["bad\n".to_owned()][..], &["good\n".to_owned()][..]));
+    assert_eq!(bench.committed, bench.read);
+}
+
+#[test]
+fn an_acceptance_of_a_call_that_was_sent_before_the_refusal_proves_nothing() {
+    let mut settings = settings(Form::Firehose);
+    (settings.max_concurrent_requests, settings.batch.max_records) = (2, 1);
+    let mut bench = Bench::new(settings);
+    bench.write("bad\ngood\n");
+    let calls: Vec<_> = bench.calls.drain(..).collect();
+    assert_eq!(calls.len(), 2, "both are under way");
+    bench.step(Input::Answered(calls[0].0, refuses_all(&[])));
+    bench.step(Input::Answered(calls[1].0, Answer::Accepted));
+    // The stream refuses everything from here on.
+    bench.live(SECOND * 60, refuses_all);
+    assert!(bench.quarantined.is_empty());
+}
+
+#[test]
+fn a_record_that_the_service_names_needs_no_other_evidence() {
+    let mut bench = Bench::firehose();
+    bench.write(&lines(3, &[1]));
+    bench.live(SECOND, |records| match refuses_bad(records) {
+        Answer::Failed(fault) => Answer::Failed(Fault { meaning: Meaning::Poison, ..fault }),
+        other => other,
+    });
+    assert_eq!(bench.quarantined, ["bad1\n"]);
+    let mut bench = Bench::firehose();
+    bench.write("bad\n");
+    bench.live(SECOND, |_| failed(Meaning::Poison, "ValidationException"));
+    assert_eq!(bench.quarantined, ["bad\n"]);
+}
+
+#[test]
+fn a_stream_that_changes_its_mind_in_the_middle_of_a_search_costs_no_record() {
+    for accepted in 0..30 {
+        let mut bench = Bench::firehose();
+        bench.write(&lines(64, &[]));
+        let mut calls = 0;
+        // Refuses, accepts so many calls, refuses for a while, accepts.
+        bench.live(SECOND * 3_600, |records| {
+            calls += 1;
+            if calls == 1 || (accepted + 2..accepted + 40).contains(&calls) {
+                refuses_all(records)
+            } else {
+                Answer::Accepted
+            }
+        });
+        assert!(bench.quarantined.len() <= 1, "{accepted}: {:?}", bench.quarantined);
+        assert_eq!(bench.committed, bench.read, "{accepted}");
+    }
+}
+
+#[test]
+fn in_an_ordered_flow_nothing_of_a_later_batch_passes_a_suspect() {
+    let only = kinesis::Settings {
+        partition_key: PartitionKey::Path(regex::Regex::new("(logs)").unwrap()),
+        kpl: false,
+        ordered: true,
+        record_bytes: kinesis::RECORD_BYTES,
+    };
+    let mut bench = Bench::new(settings(Form::Kinesis(only)));
+    bench.write("bad\n");
+    bench.live(SECOND * 60, refuses_bad);
+    bench.write("good\n");
+    bench.live(SECOND * 60, refuses_bad);
+    assert!(bench.delivered.is_empty() && bench.quarantined.is_empty());
+    bench.live(SECOND * 120, |_| Answer::Accepted);
+    assert_eq!(bench.delivered, ["bad\n", "good\n"]);
+}
+
+/// A stop took the whole `shutdownTimeoutMillis` although nothing could be delivered.
+#[test]
+fn a_paused_flow_ends_at_once_when_it_is_stopped_and_says_that_something_is_left() {
+    let hold = |_: &[String]| failed(Meaning::Hold, "AccessDeniedException");
+    let mut bench = Bench::firehose();
+    bench.write("line\n");
+    bench.live(SECOND, hold);
+    bench.calls.clear();
+    let stopped = bench.now;
+    bench.step(Input::Stop);
+    bench.live(Duration::ZERO, hold);
+    if bench.finished.is_none() {
+        // The retry was just under way.
+        bench.live(LAST_ANSWERS, |_| unreachable!("its answer does not come"));
+    }
+    assert_eq!(bench.finished, Some(false));
+    assert!(bench.now - stopped <= LAST_ANSWERS);
+}
+
+#[test]
+fn a_paused_flow_whose_retry_hangs_is_left_after_a_moment() {
+    let mut bench = Bench::firehose();
+    bench.write("line\n");
+    bench.live(Duration::from_millis(150), |_| failed(Meaning::Hold, "credentials"));
+    // The retry goes out and is not answered.
+    bench.now += SECOND * 60;
+    bench.step(Input::Tick);
+    assert_eq!(bench.calls.len(), 1);
+    bench.step(Input::Stop);
+    assert_eq!(bench.finished, None, "its answer may come");
+    bench.now += LAST_ANSWERS;
+    assert_eq!(bench.core.next_deadline(bench.now - SECOND), Some(bench.now));
+    bench.step(Input::Tick);
+    assert_eq!(bench.finished, Some(false));
+}
+
+#[test]
+fn a_stop_goes_on_trying_while_the_service_is_only_slow_or_away() {
+    for meaning in [Meaning::SlowDown, Meaning::Unknown, Meaning::NotSent] {
+        let mut bench = Bench::firehose();
+        bench.write("line\n");
+        bench.live(SECOND, |_| failed(meaning, "code"));
+        bench.step(Input::Stop);
+        bench.live(SECOND * 30, |_| failed(meaning, "code"));
+        assert_eq!(bench.finished, None, "{meaning:?}");
+        bench.live(SECOND * 30, |_| Answer::Accepted);
+        assert_eq!((bench.finished, bench.delivered.len()), (Some(true), 1));
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_quarantine_without_room() {
+    let mut bench = Bench::firehose();
+    bench.write(&lines(2, &[0]));
+    bench.live(Duration::from_millis(150), |records| {
+        if records.len() == 2 { refuses_all(records) } else { refuses_bad(records) }
+    });
+    let mut bench = Bench { quarantined: Vec::new(), ..bench };
+    bench.write("bad\n");
+    bench.write("good\n");
+    while bench.keeping.is_empty() {
+        bench.now += Duration::from_millis(100);
+        bench.step(Input::Tick);
+        while let Some((id, records)) = bench.calls.pop_front() {
+            bench.step(Input::Answered(id, refuses_bad(&records)));
+        }
+    }
+    let (id, _) = bench.keeping.pop_front().unwrap();
+    bench.step(Input::Quarantined(id, Err("disk full".to_owned())));
+    bench.step(Input::Stop);
+    assert_eq!(bench.finished, Some(false));
+}
