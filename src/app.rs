@@ -17,9 +17,9 @@ use datalake_base::accounting::Accounting;
 use datalake_core::budget::Budget;
 use datalake_process::NotReady;
 use receivers::Receivers;
+use signals::Signals;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -32,12 +32,17 @@ mod flows;
 mod memory;
 /// What CloudWatch is told meanwhile.
 mod metrics;
+/// Keeping what the process knows to its user.
+mod private;
 /// The receiving halves of MQTT flows.
 mod receivers;
+/// What the process is asked by signals.
+mod signals;
 
 pub use crate::deliver::connector::prove_certificates;
 pub use destinations::{firehose, kinesis};
 pub use flows::surroundings;
+pub use private::keep_to_ourselves;
 
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -95,6 +100,7 @@ pub fn run_until<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Loo
 }
 
 fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F) -> Result<Exit, StartError> {
+    let mut signals = Signals::listen()?;
     let pairs: Vec<(String, String)> = plan
         .flows
         .iter()
@@ -113,8 +119,9 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
         let destinations = destinations::connect(plan).await?;
         let flows = destinations::fitted(plan, &destinations).await;
         let running = Running::build(plan, &flows, destinations, remembered, &keeper)?;
+        signals.watch(running.looks.clone());
         let until = watch(running.looks.clone());
-        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, until).await)
+        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, &mut signals, until).await)
     })?;
     // Calls that were still under way at the deadline are dropped with the runtime.
     runtime.shutdown_background();
@@ -230,18 +237,17 @@ impl Running {
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
-    async fn supervise(mut self, keeper: &Keeper, patience: Duration, until: impl Future<Output = ()>) -> Exit {
-        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!("cannot listen for signals: {error}");
-                return Exit::Software;
-            }
-        };
+    async fn supervise(
+        mut self,
+        keeper: &Keeper,
+        patience: Duration,
+        signals: &mut Signals,
+        until: impl Future<Output = ()>,
+    ) -> Exit {
         let mut notifier = Notifier::new();
         let exit = tokio::select! {
             () = look_after(&self.looks, &self.tailer, keeper, &mut notifier) => Exit::Success,
-            _ = either(&mut terminate, &mut interrupt) => Exit::Success,
+            () = signals.stop() => Exit::Success,
             () = until => Exit::Success,
             died = self.flows.join_next() => {
                 tracing::error!(
@@ -267,16 +273,18 @@ impl Running {
         };
         notifier.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
+        let farewell = if self.receivers.is_empty() { Duration::ZERO } else { patience.max(LEAST_FAREWELL) };
+        signals.stopping(farewell + patience);
         tokio::select! {
             _ = tokio::time::timeout(patience.max(LEAST_FAREWELL), self.receivers.stop()) => {}
-            _ = either(&mut terminate, &mut interrupt) => {}
+            () = signals.stop() => {}
         }
         self.tailer.stop_reading();
         self.stop.send(true).ok();
         let deadline = Instant::now() + patience;
         let drained = tokio::select! {
             drained = tokio::time::timeout(patience, self.drain()) => drained.ok(),
-            _ = either(&mut terminate, &mut interrupt) => None,
+            () = signals.stop() => None,
         };
         let exit = match self.tailer.finish().await {
             Ok(()) => exit,
@@ -299,7 +307,7 @@ impl Running {
         }
         tokio::select! {
             () = self.telling.finish(deadline) => {}
-            _ = either(&mut terminate, &mut interrupt) => {}
+            () = signals.stop() => {}
         }
         exit
     }
@@ -369,14 +377,9 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
                 notifier.watchdog();
             } else {
                 tracing::error!(flows = stuck.join(", "), "a flow stands still; systemd is not told that all is well");
+                let is_stuck = |look: &&Look| stuck.contains(&look.name());
+                signals::log_states(flows.iter().filter(is_stuck));
             }
         }
-    }
-}
-
-async fn either(first: &mut Signal, second: &mut Signal) -> Option<()> {
-    tokio::select! {
-        got = first.recv() => got,
-        got = second.recv() => got,
     }
 }

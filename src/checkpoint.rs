@@ -8,6 +8,8 @@ mod keeper;
 mod lock;
 /// What waits to be written.
 mod pending;
+/// Nobody else's business.
+mod private;
 /// Rows as they lie in the database.
 mod rows;
 /// The database file.
@@ -16,6 +18,7 @@ mod store;
 pub use keeper::{Health, Keeper, Poster};
 pub use store::{Store, fuzz_database};
 
+use datalake_base::shown::shown;
 use std::path::PathBuf;
 
 /// Why the checkpoint cannot be used or written.
@@ -24,7 +27,7 @@ pub enum Error {
     /// The state folder cannot be made, or files in it cannot be made or moved.
     #[error(
         "cannot use {} for the agent's state: {source}; the folder must be there or makeable, and the user that runs \
-         the agent must be able to write to it", path.display()
+         the agent must be able to write to it", shown(&path)
     )]
     Folder {
         /// The file or folder that was refused.
@@ -35,7 +38,7 @@ pub enum Error {
     /// Another agent runs on this folder.
     #[error(
         "another agent ({}) uses the state folder {}; stop it, or give this one a `stateDirectory` of its own",
-        holder.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}")), folder.display()
+        holder.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}")), shown(&folder)
     )]
     Held {
         /// The folder.
@@ -46,7 +49,7 @@ pub enum Error {
     /// A later version of the agent has written this file.
     #[error(
         "{} has format {found}, this agent knows formats up to {known}; install the newer agent again, or move the \
-         file away (all matching files are then read again from their beginning)", path.display()
+         file away (all matching files are then read again from their beginning)", shown(&path)
     )]
     Newer {
         /// The database.
@@ -57,7 +60,7 @@ pub enum Error {
         known: i64,
     },
     /// SQLite cannot do what it was asked to.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", shown(&path))]
     Database {
         /// The database.
         path: PathBuf,
@@ -69,7 +72,7 @@ pub enum Error {
     /// Somebody removed or replaced the database under a running agent: what is written now nobody will find.
     #[error(
         "{} was removed or replaced while the agent was running; restart the agent (matching files may then be read \
-         again from their beginning)", path.display()
+         again from their beginning)", shown(&path)
     )]
     Replaced {
         /// The database.

@@ -2,11 +2,17 @@
 //! Promises that every way to end has an exit code of `exit`.
 //! Leaves the work to config, app and the command's own file.
 
+/// What is said when the agent itself is at fault.
+mod bug;
+
 /// Says whether a configuration can run.
 pub mod check;
 
 /// Moves a host of the Kinesis Agent over.
 pub mod migrate;
+
+/// What a command prints.
+mod output;
 
 /// Shows what would be sent of an input, and why the rest would not.
 pub mod preview;
@@ -24,8 +30,11 @@ use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
 use clap::{Parser, Subcommand};
-use std::io::Write;
-use std::path::PathBuf;
+use datalake_base::shown::{shown, steers};
+use output::Output;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where the configuration lies unless said otherwise.
@@ -139,20 +148,25 @@ enum QuarantineAct {
     },
 }
 
-/// Does what the command line says.
+/// Does what the command line says. A panic is a bug: it is said in one line and ends with an exit code of its own.
 #[must_use]
 pub fn main() -> Exit {
+    std::panic::set_hook(Box::new(bug::report));
+    std::panic::catch_unwind(dispatch).unwrap_or(Exit::Software)
+}
+
+fn dispatch() -> Exit {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let asked_for = !error.use_stderr();
-            error.print().ok();
-            return if asked_for { Exit::Success } else { Exit::Usage };
-        }
+        Err(error) => return answer(&error),
     };
     match arguments.command {
         Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
-        Command::Check { config } => check::check(&config, &mut std::io::stdout().lock()),
+        Command::Check { config } => {
+            let mut out = Output::new(io::stdout());
+            let exit = check::check(&config, &mut out);
+            out.finish(exit)
+        }
         Command::Preview { config, flow, records, file } => {
             let request = preview::Request { flow: flow.as_deref(), file: file.as_deref(), records };
             show(&config, request)
@@ -162,30 +176,69 @@ pub fn main() -> Exit {
     }
 }
 
-fn show(config: &std::path::Path, request: preview::Request<'_>) -> Exit {
-    let (mut out, mut complaints) = (std::io::stdout().lock(), std::io::stderr().lock());
-    match config::load(config) {
-        Ok(plan) => preview::run(&plan, request, &mut std::io::BufWriter::new(&mut out), &mut complaints),
-        Err(report) => {
-            complaints.write_all(report.to_string().as_bytes()).ok();
-            Exit::Configuration
-        }
-    }
-}
-
-fn run(config: &std::path::Path, format: LogFormat, level: Option<&str>) -> Exit {
-    let complain = |text: &str| std::io::stderr().lock().write_all(text.as_bytes()).ok();
-    if let Err(error) = telemetry::init(format, level) {
-        complain(&format!("datalake-agent: {error}\n"));
+/// Help that was asked for, or what is wrong with the command line.
+fn answer(error: &clap::Error) -> Exit {
+    let text = without_forgery(error.render().to_string(), std::env::args_os());
+    if error.use_stderr() {
+        complain(&text);
         return Exit::Usage;
     }
+    let mut out = Output::new(io::stdout());
+    out.write_all(text.as_bytes()).ok();
+    out.finish(Exit::Success)
+}
+
+/// The text with each argument that it repeats made safe to print, newlines included.
+fn without_forgery(mut text: String, arguments: impl Iterator<Item = OsString>) -> String {
+    for argument in arguments {
+        let whole = argument.to_string_lossy();
+        for part in [Some(&*whole), whole.split_once('=').map(|(_, value)| value)].into_iter().flatten() {
+            if part.chars().any(steers) {
+                text = text.replace(part, &shown(part).to_string());
+            }
+        }
+    }
+    text
+}
+
+/// Says on stderr what stands in the way.
+fn complain(text: &str) {
+    let mut out = Output::new(io::stderr());
+    out.write_all(text.as_bytes()).ok();
+    // Nobody is left to be told when stderr is gone too.
+    let _exit = out.finish(Exit::Success);
+}
+
+fn show(config: &Path, request: preview::Request<'_>) -> Exit {
     match config::load(config) {
-        Ok(plan) => app::run(&plan),
+        Ok(plan) => {
+            let (mut out, mut complaints) = (Output::new(io::stdout()), Output::new(io::stderr()));
+            let exit = preview::run(&plan, request, &mut out, &mut complaints);
+            let _said = complaints.finish(exit);
+            out.finish(exit)
+        }
         Err(report) => {
             complain(&report.to_string());
             Exit::Configuration
         }
     }
+}
+
+fn run(config: &Path, format: LogFormat, level: Option<&str>) -> Exit {
+    if let Err(error) = telemetry::init(format, level) {
+        complain(&format!("datalake-agent: {error}\n"));
+        return Exit::Usage;
+    }
+    app::keep_to_ourselves();
+    let exit = match config::load(config) {
+        Ok(plan) => app::run(&plan),
+        Err(report) => {
+            complain(&report.to_string());
+            Exit::Configuration
+        }
+    };
+    telemetry::flush();
+    exit
 }
 
 /// What is sent again, and as whom: all at once, or stream by stream where flows have regions or roles of their own.
@@ -216,54 +269,67 @@ fn moved(arguments: Migrate) -> Exit {
         config: arguments.config,
         state_directory: arguments.state_directory,
     };
-    migrate::migrate(&request, act, &mut std::io::stdout().lock())
+    let mut out = Output::lasting(io::stdout());
+    let exit = migrate::migrate(&request, act, &mut out);
+    out.finish(exit)
 }
 
 fn quarantine(act: QuarantineAct) -> Exit {
-    let complain = |text: String| {
-        std::io::stderr().lock().write_all(text.as_bytes()).ok();
-        Exit::InputOutput
-    };
     let (QuarantineAct::List { ref config, .. } | QuarantineAct::Replay { ref config, .. }) = act;
     let plan = match config::load(config) {
         Ok(plan) => plan,
         Err(report) => {
-            complain(report.to_string());
+            complain(&report.to_string());
             return Exit::Configuration;
         }
     };
-    let mut out = std::io::stdout();
-    let done = match act {
+    match act {
         QuarantineAct::List { stream, .. } => {
-            quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ())
+            let mut out = Output::new(io::stdout());
+            let listed = quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ());
+            out.finish(ended(listed))
         }
         QuarantineAct::Replay { stream, raw, .. } => {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return complain(format!("datalake-agent: cannot start: {error}\n")),
-            };
-            let mut reprocess = match runtime.block_on(reprocess::Reprocess::prepared(&plan.flows, raw)) {
-                Ok(reprocess) => reprocess,
-                Err(error) => {
-                    complain(format!("datalake-agent: {error}; or replay with --raw\n"));
-                    return Exit::Configuration;
-                }
-            };
-            runtime.block_on(async {
-                let failed = |error: SessionError| std::io::Error::other(error.to_string());
-                for (settings, stream) in replays(&plan, stream) {
-                    let firehose = app::firehose(&settings).await.map_err(failed)?;
-                    let kinesis = app::kinesis(&settings).await.map_err(failed)?;
-                    let services = (&firehose, &kinesis);
-                    let stream = stream.as_deref();
-                    quarantine::replay(&plan.state_directory, stream, &mut reprocess, services, &mut out).await?;
-                }
-                Ok(())
-            })
+            let mut out = Output::lasting(io::stdout());
+            let exit = replay(&plan, stream, raw, &mut out);
+            out.finish(exit)
+        }
+    }
+}
+
+/// Sends what waits again, as the plan says.
+fn replay(plan: &config::Plan, stream: Option<String>, raw: bool, out: &mut (dyn Write + Send)) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ended(Err(quarantine::CommandError::Io(error))),
+    };
+    let mut reprocess = match runtime.block_on(reprocess::Reprocess::prepared(&plan.flows, raw)) {
+        Ok(reprocess) => reprocess,
+        Err(error) => {
+            complain(&format!("datalake-agent: {error}; or replay with --raw\n"));
+            return Exit::Configuration;
         }
     };
+    ended(runtime.block_on(async {
+        let failed = |error: SessionError| io::Error::other(error.to_string());
+        for (settings, stream) in replays(plan, stream) {
+            let firehose = app::firehose(&settings).await.map_err(failed)?;
+            let kinesis = app::kinesis(&settings).await.map_err(failed)?;
+            let services = (&firehose, &kinesis);
+            quarantine::replay(&plan.state_directory, stream.as_deref(), &mut reprocess, services, out).await?;
+        }
+        Ok(())
+    }))
+}
+
+/// The exit code of a command about the quarantine. A reader who hung up has seen enough.
+fn ended(done: Result<(), quarantine::CommandError>) -> Exit {
     match done {
         Ok(()) => Exit::Success,
-        Err(error) => complain(format!("datalake-agent: {error}\n")),
+        Err(quarantine::CommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(error) => {
+            complain(&format!("datalake-agent: {error}\n"));
+            Exit::InputOutput
+        }
     }
 }

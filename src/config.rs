@@ -10,8 +10,8 @@ mod foreign;
 mod json;
 /// The table of all keys.
 pub mod keys;
-/// Which known word was meant.
-pub(crate) mod nearest;
+/// The agent's own files.
+mod own;
 /// The same, proven runnable.
 pub mod plan;
 /// What is wrong, where, and what would do.
@@ -28,8 +28,9 @@ mod written;
 pub use plan::{FlowPlan, Plan};
 pub use report::Report;
 
+use crate::regular;
+use datalake_base::shown::shown;
 use report::Kind;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,8 +46,16 @@ const LEFT_BEHIND: [&str; 9] =
 /// One file, or why it could not be read.
 struct File {
     name: String,
-    contents: Result<Vec<u8>, String>,
+    contents: Result<Vec<u8>, Unread>,
     world_readable: bool,
+}
+
+/// Why a file was not read.
+enum Unread {
+    /// It is larger than [`LARGEST_FILE`].
+    TooLarge,
+    /// What the system said.
+    Refused(String),
 }
 
 /// Reads the main file and the files `agent.d/*.json` beside it, in the order of their names.
@@ -55,15 +64,20 @@ struct File {
 /// Everything that is wrong with any of the files.
 pub fn load(main: &Path) -> Result<Plan, Report> {
     let mut report = Report::default();
-    let mut files = vec![read(main, false)];
+    let mut files = vec![read(main)];
     let (fragments, others) = list_fragments(main, &mut files);
-    files.extend(fragments.iter().map(|path| read(path, true)));
+    files.extend(fragments.iter().map(|path| read(path)));
     let plan = judge(&files, &mut report);
     for (name, kind, message, help) in others {
         let file = report.add_source(&name, "".into());
         report.add_to_file(kind, file, message, help);
     }
-    finish(plan, report)
+    let mut plan = finish(plan, report)?;
+    let own = own::files(main, &plan, |name| std::env::var_os(name));
+    for flow in &mut plan.flows {
+        flow.source.own = own.clone();
+    }
+    Ok(plan)
 }
 
 /// The same from texts with their names, the main file first; they count as readable by their owner only.
@@ -149,7 +163,8 @@ fn judge(files: &[File], report: &mut Report) -> Option<Plan> {
 fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value> {
     let bytes = match &file.contents {
         Ok(bytes) => bytes,
-        Err(reason) => {
+        Err(Unread::TooLarge) => return too_large(file, report),
+        Err(Unread::Refused(reason)) => {
             let source = report.add_source(&file.name, "".into());
             let help = match is_main {
                 true => "check the path given with --config, and that the agent's user may read it",
@@ -160,15 +175,7 @@ fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value>
         }
     };
     if bytes.len() > LARGEST_FILE {
-        let source = report.add_source(&file.name, "".into());
-        let message = format!("the file is larger than {}", datalake_base::units::ByteSize::bytes(LARGEST_FILE as u64));
-        report.add_to_file(
-            Kind::TooLarge,
-            source,
-            message,
-            "is this the configuration? Flows can be spread over agent.d",
-        );
-        return None;
+        return too_large(file, report);
     }
     let text: Arc<str> = match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -186,23 +193,27 @@ fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value>
     json::read(source, &text, report)
 }
 
-/// Reads a file, at most one byte more than is allowed.
-fn read(path: &Path, regular_only: bool) -> File {
-    let read = || -> std::io::Result<(Vec<u8>, bool)> {
-        // Asked before opening: to open a FIFO would wait for its writer.
-        if regular_only && !std::fs::metadata(path)?.is_file() {
-            return Err(std::io::Error::other("it is not a regular file"));
+/// Says so; there is nothing to go on with.
+fn too_large(file: &File, report: &mut Report) -> Option<json::Value> {
+    let source = report.add_source(&file.name, "".into());
+    let message = format!("the file is larger than {}", datalake_base::units::ByteSize::bytes(LARGEST_FILE as u64));
+    let help = "is this the configuration? Flows can be spread over agent.d";
+    report.add_to_file(Kind::TooLarge, source, message, help);
+    None
+}
+
+/// Reads a file as a whole, within bounds.
+fn read(path: &Path) -> File {
+    let name = shown(path).to_string();
+    match regular::read(path, LARGEST_FILE as u64) {
+        Ok((bytes, metadata)) => {
+            File { name, contents: Ok(bytes), world_readable: metadata.permissions().mode() & 0o004 != 0 }
         }
-        let file = std::fs::File::open(path)?;
-        let world_readable = file.metadata()?.permissions().mode() & 0o004 != 0;
-        let mut bytes = Vec::new();
-        file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
-        Ok((bytes, world_readable))
-    };
-    let name = path.display().to_string();
-    match read() {
-        Ok((bytes, world_readable)) => File { name, contents: Ok(bytes), world_readable },
-        Err(error) => File { name, contents: Err(error.to_string()), world_readable: false },
+        Err(error) => {
+            let too_large = error.kind() == std::io::ErrorKind::FileTooLarge;
+            let unread = if too_large { Unread::TooLarge } else { Unread::Refused(error.to_string()) };
+            File { name, contents: Err(unread), world_readable: false }
+        }
     }
 }
 
@@ -216,8 +227,8 @@ fn list_fragments(main: &Path, files: &mut Vec<File>) -> (Vec<PathBuf>, Vec<Rema
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (fragments, others),
         Err(error) => {
-            let name = folder.display().to_string();
-            files.push(File { name, contents: Err(error.to_string()), world_readable: false });
+            let name = shown(&folder).to_string();
+            files.push(File { name, contents: Err(Unread::Refused(error.to_string())), world_readable: false });
             return (fragments, others);
         }
     };
@@ -230,14 +241,14 @@ fn list_fragments(main: &Path, files: &mut Vec<File>) -> (Vec<PathBuf>, Vec<Rema
             fragments.push(path);
         } else if path.is_file() {
             let message = "the file is not read; only names that end in .json are".to_owned();
-            others.push((path.display().to_string(), Kind::NotRead, message, "rename it to *.json, or move it away"));
+            others.push((shown(&path).to_string(), Kind::NotRead, message, "rename it to *.json, or move it away"));
         }
     }
     fragments.sort();
     others.sort();
     if fragments.len() > MOST_FRAGMENTS {
         let message = format!("the folder holds {} files; at most {MOST_FRAGMENTS} are read", fragments.len());
-        others.push((folder.display().to_string(), Kind::TooLarge, message, "put more flows into each file"));
+        others.push((shown(&folder).to_string(), Kind::TooLarge, message, "put more flows into each file"));
         fragments.truncate(MOST_FRAGMENTS);
     }
     (fragments, others)

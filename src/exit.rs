@@ -15,7 +15,8 @@ pub enum Exit {
     Software,
     /// The state folder cannot be made or used, or another agent holds it.
     CannotCreate,
-    /// The last checkpoint could not be written: after the next start some records are sent again.
+    /// The last checkpoint could not be written: after the next start some records are sent again. Or a command could not
+    /// read its input or write its output.
     InputOutput,
     /// The configuration is wrong.
     Configuration,

@@ -2,6 +2,8 @@
 //!
 //! The modules, in the order in which a byte meets them:
 
+/// Files that an operator named, read whole and safely.
+pub mod regular;
 /// Configuration: as the operator wrote it, then proven runnable.
 pub mod config;
 /// Where bytes come from: files, tailed by one thread.

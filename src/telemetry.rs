@@ -4,18 +4,27 @@
 
 /// The one place that asks what time it is on the wall.
 pub mod clock;
+/// One event, taken apart, and its forms.
+mod entry;
 /// Lines for the journal, with a field of their own for each field of an event.
 mod journal;
+/// Which lines are logged.
+mod level;
 /// Where the log goes, in which form, and how much of it.
 mod log;
 /// What systemd is told.
 mod notify;
+/// Between those who log and whoever reads the log.
+mod queue;
 /// The lag in words.
 mod status;
+/// Lines on stderr.
+mod stderr;
 /// Whether the watchdog may be fed.
 mod watchdog;
 
-pub use log::{LogError, LogFormat, init};
+pub use level::BadLevel;
+pub use log::{LogError, LogFormat, flush, init, is_set_up};
 pub use notify::Notifier;
 pub use status::{FlowLook, Reporter, status_words};
 pub use watchdog::Watchdog;

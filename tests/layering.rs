@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 /// Shells that a byte passes through. None may name another; what they share is in crates of its own, which cargo keeps
 /// apart: a crate names only what stands in its Cargo.toml.
 const STAGES: [&str; 3] = ["source", "deliver", "checkpoint"];
-/// What everything may name. `telemetry::clock` is the edge at which shells ask what time it is.
-const VOCABULARY: [&str; 1] = ["telemetry::clock"];
+/// What everything may name. `telemetry::clock` is the edge at which shells ask what time it is, `regular` reads files
+/// that an operator named.
+const VOCABULARY: [&str; 2] = ["telemetry::clock", "regular"];
 /// Files that decide and do nothing else; a name covers the folder beside the file too.
 const PURE: [&str; 4] = ["metrics/condition", "metrics/data", "metrics/form", "source/file/reconcile"];
 /// What a pure file never names: waiting, files, clocks.

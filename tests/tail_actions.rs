@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says so and fails")]
 
-use datalake_agent::source::file::{InitialPosition, Input, Settings, Tailer, discover::Pattern};
+use datalake_agent::source::file::{InitialPosition, Input, OwnFiles, Settings, Tailer, discover::Pattern};
 use datalake_base::accounting::Accounting;
 use datalake_base::record::{
     Arrival, CheckpointUpdate, ChunkPool, FileKey, Origin, Position, Remembered, SavedPosition, Watermarks,
@@ -135,6 +135,7 @@ impl World {
             exclude: self.patterns(&self.exclude),
             initial_position: self.initial,
             owned: None,
+            own: OwnFiles::default(),
         };
         let input = Input {
             flow: "test".to_owned(),

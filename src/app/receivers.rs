@@ -7,6 +7,7 @@ use crate::deliver::session::Identity;
 use crate::deliver::{Fault, GivenUp, Meaning};
 use crate::source::mqtt::{Counters, Keep, Receiver, RefusedPayload, Settings, Signer, left_behind};
 use datalake_base::record::{FileKey, OriginInfo, Position};
+use datalake_base::shown::shown;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ impl Receivers {
         let receiving = plan.flows.iter().filter(|flow| flow.mqtt.is_some()).map(|flow| flow.name.as_str());
         for folder in left_behind(&plan.state_directory, receiving) {
             tracing::warn!(
-                folder = %folder.display(),
+                folder = %shown(&folder),
                 "this spool belongs to no flow that receives now: what in it was not delivered yet stays there; configure \
                  the flow again under the folder's name, or delete the folder"
             );
@@ -50,6 +51,11 @@ impl Receivers {
             tasks.spawn(receiver.run(stopped.clone()));
         }
         Ok(Self { tasks, stop, counters })
+    }
+
+    /// Whether no flow receives.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counters.is_empty()
     }
 
     /// What can be seen of the receiver of this flow, where it has one.

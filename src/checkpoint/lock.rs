@@ -2,7 +2,7 @@
 //! Promises that the lock goes when its process does, whatever way it goes.
 //! Leaves saying so to the operator to the error.
 
-use super::Error;
+use super::{Error, private};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -26,7 +26,7 @@ impl Lock {
         let path = folder.join(FILE_NAME);
         let refused = |source: std::io::Error| Error::Folder { path: path.clone(), source };
         let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(refused)?;
+            private::open().read(true).write(true).create(true).truncate(false).open(&path).map_err(refused)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -5,11 +5,13 @@
 use super::lock::Lock;
 use super::pending::Pending;
 use super::rows::{self, Unreadable};
-use super::{Error, rows::FORMAT};
+use super::{Error, private, rows::FORMAT};
 use datalake_base::record::{CheckpointUpdate, Remembered};
+use datalake_base::shown::shown;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,22 +59,19 @@ impl Store {
     /// `Folder` and `Database` when the folder cannot be used, `Held` when another agent uses it, `Newer` when a
     /// later version has written the file. A damaged file is not an error.
     pub fn open(folder: &Path, pairs: &[(String, String)], now: u64) -> Result<(Self, Remembered), Error> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(folder)
-            .map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
+        private::make_folder(folder).map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
         let lock = Lock::take(folder)?;
+        private::tighten(folder);
         let path = folder.join(FILE_NAME);
         let marker = folder.join(MARKER);
         let (connection, remembered) = match look(&path)? {
             Found::Ours(connection, remembered) => (connection, remembered),
             Found::Empty(connection) if marker.exists() => {
                 tracing::error!(
-                    file = %path.display(),
+                    file = %shown(&path),
                     "the saved positions are gone although this state folder was used before; all matching files are \
                      read again from their beginning, so expect duplicates; to start afresh on purpose, remove {} \
-                     as well", marker.display()
+                     as well", shown(&marker)
                 );
                 create(connection, &path, pairs)?
             }
@@ -80,7 +79,7 @@ impl Store {
             Found::Damaged(reason) => {
                 let aside = move_aside(&path, now)?;
                 tracing::error!(
-                    file = %path.display(), reason, kept = %aside.display(),
+                    file = %shown(&path), reason, kept = %shown(&aside),
                     "the saved positions are damaged; all matching files are read again from their beginning, so \
                      expect duplicates; check the disk that holds the state folder"
                 );
@@ -131,6 +130,13 @@ impl Store {
 /// Opens the file, or makes an empty one, and decides what it is.
 fn look(path: &Path) -> Result<Found, Error> {
     let refused = |source| Error::Database { path: path.to_owned(), action: "open", source };
+    // Made here, because SQLite would make it for everybody; what it makes beside it takes the mode of this one.
+    match private::open().write(true).create_new(true).open(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::Folder { path: path.to_owned(), source });
+        }
+        _ => {}
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(refused)?;
     connection.busy_timeout(BUSY).map_err(refused)?;
@@ -222,7 +228,9 @@ fn mark(folder: &Path, marker: &Path) -> Result<(), Error> {
     if marker.exists() {
         return Ok(());
     }
-    match std::fs::write(marker, MARKER_TEXT).and_then(|()| File::open(folder)?.sync_all()) {
+    let made = private::open().write(true).create(true).truncate(true).open(marker);
+    let written = made.and_then(|mut file| file.write_all(MARKER_TEXT.as_bytes()));
+    match written.and_then(|()| File::open(folder)?.sync_all()) {
         // Without room for it only a deletion of the database would go unnoticed.
         Err(source) if source.kind() != std::io::ErrorKind::StorageFull => {
             Err(Error::Folder { path: marker.to_owned(), source })

@@ -5,6 +5,7 @@
 use crate::app;
 use crate::config::{self, FlowPlan, Plan};
 use crate::exit::Exit;
+use datalake_base::shown::shown;
 use datalake_base::units::ByteSize;
 use datalake_core::batch::{Compression, Form};
 use std::fmt::Write as _;
@@ -31,7 +32,7 @@ fn describe(plan: &Plan) -> String {
     let mut text = format!("configuration is good: {count} flow{}\n\n", if count == 1 { "" } else { "s" });
     let most: u64 = plan.flows.iter().map(|flow| flow.most_memory().as_u64()).sum();
     let rows = [
-        ("state", plan.state_directory.display().to_string()),
+        ("state", shown(&plan.state_directory).to_string()),
         ("endpoint", endpoints(plan)),
         ("region", plan.session.region.clone().unwrap_or_else(|| "from the environment".to_owned())),
         ("memory", memory(most, plan.max_memory)),

@@ -8,6 +8,7 @@ use crate::migrate::notes::Weight;
 use crate::migrate::positions::{FlowPositions, Positions};
 use crate::migrate::{self, Migration, Request, shadow, write};
 use crate::telemetry::clock;
+use datalake_base::shown::shown;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
@@ -51,7 +52,7 @@ fn describe(request: &Request, migration: &Migration) -> String {
     let folder = request.config.parent().unwrap_or(std::path::Path::new(""));
     for (index, file) in migration.files.iter().enumerate() {
         let path = if index == 0 { request.config.clone() } else { folder.join(&file.name) };
-        push(&mut text, format_args!("==> {}\n{}\n", path.display(), migrate::shown(file)));
+        push(&mut text, format_args!("==> {}\n{}\n", shown(&path), migrate::shown(file)));
     }
     push(&mut text, format_args!("==> what differs, and what was left out\n"));
     let mut notes: Vec<_> = migration.notes.all().iter().collect();
@@ -65,7 +66,7 @@ fn describe(request: &Request, migration: &Migration) -> String {
     if let Err(report) = &migration.verdict {
         push(&mut text, format_args!("\n==> this agent's own check refuses the result\n{report}"));
     }
-    push(&mut text, format_args!("\n==> saved positions, from {}\n", migration.database.display()));
+    push(&mut text, format_args!("\n==> saved positions, from {}\n", shown(&migration.database)));
     match &migration.positions {
         None => push(&mut text, format_args!("not looked at\n")),
         Some(Err(error)) => push(&mut text, format_args!("{error}\n")),
@@ -96,11 +97,11 @@ fn describe_flow(flow: &FlowPositions, text: &mut String) {
     }
     for placed in &flow.placement.placed {
         let mark = if placed.weight == Weight::Same { ' ' } else { '!' };
-        push(text, format_args!("{mark} {}\n      {}\n", placed.file.path.display(), placed.words));
+        push(text, format_args!("{mark} {}\n      {}\n", shown(&placed.file.path), placed.words));
     }
     for unplaced in &flow.placement.unplaced {
         let mark = if unplaced.weight == Weight::Same { ' ' } else { '!' };
-        let (path, offset) = (unplaced.row.path.display(), unplaced.row.offset);
+        let (path, offset) = (shown(&unplaced.row.path), unplaced.row.offset);
         push(text, format_args!("{mark} {path}: could not be placed (byte {offset})\n      {}\n", unplaced.words));
     }
 }
@@ -192,7 +193,7 @@ fn side_by_side(migration: &Migration, patience: Duration) -> (String, Exit) {
             let mut text = String::new();
             for standing in &standings {
                 let ours = standing.ours.map_or_else(|| "-".to_owned(), |ours| ours.to_string());
-                push(&mut text, format_args!("{}\n  {}\n", standing.flow, standing.path.display()));
+                push(&mut text, format_args!("{}\n  {}\n", standing.flow, shown(&standing.path)));
                 push(
                     &mut text,
                     format_args!("  Kinesis Agent {}, this agent {ours}: {}\n", standing.theirs, standing.words()),

@@ -8,6 +8,7 @@ mod command;
 pub use command::{Request, run};
 
 use datalake_base::record::{FileKey, OriginInfo, Position};
+use datalake_base::shown::shown;
 use datalake_core::framing::{self, Framed, Framer, Input, Room, Run};
 use datalake_process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
 use std::io::{self, Read, Write};
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::time::Instant;
 
 /// Longer texts are cut where they are shown; what is sent is not.
-const SHOWN_CHARACTERS: usize = 2000;
+const SHOWN_BYTES: usize = 4000;
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -169,7 +170,7 @@ impl Show<'_> {
 
     fn reason(&mut self, fate: &str, reason: Reason) -> io::Result<()> {
         let name = self.subject.process.name(reason.step());
-        writeln!(self.out, "  ! {fate} by step {} ({name}): {}", reason.step() + 1, reason.cause())
+        writeln!(self.out, "  ! {fate} by step {} ({name}): {}", reason.step() + 1, shown(&reason.cause().to_string()))
     }
 
     fn end(self) -> Result<Summary, PreviewError> {
@@ -195,23 +196,17 @@ fn text(out: &mut dyn Write, mark: char, bytes: &[u8]) -> io::Result<()> {
         Some(bytes) => (bytes, ""),
         None => (bytes, " (no line end)"),
     };
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN_CHARACTERS)]);
-    let mut shown = String::new();
-    for character in text.chars().take(SHOWN_CHARACTERS) {
-        match character {
-            '\n' => shown.push_str(&format!("\n  {mark} ")),
-            '\t' => shown.push('\t'),
-            // Marks of direction reorder what a terminal shows.
-            '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
-                shown.extend(character.escape_unicode());
-            }
-            other if other.is_control() => shown.extend(other.escape_default()),
-            other => shown.push(other),
+    let mut left = SHOWN_BYTES;
+    let mut lines = bytes.split(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        write!(out, "  {mark} {}", shown(line).cut(left).with_tabs())?;
+        if line.len() > left {
+            return writeln!(out, "… ({} bytes){end}", bytes.len());
         }
+        writeln!(out, "{}", if lines.peek().is_none() { end } else { "" })?;
+        left -= line.len();
     }
-    let rest = text.chars().nth(SHOWN_CHARACTERS).is_some() || bytes.len() > 4 * SHOWN_CHARACTERS;
-    let cut = if rest { format!("… ({} bytes)", bytes.len()) } else { String::new() };
-    writeln!(out, "  {mark} {shown}{cut}{end}")
+    Ok(())
 }
 
 #[cfg(test)]
@@ -256,7 +251,7 @@ mod tests {
   < Mar  2 12:00:08 a sshd[9]: hi
   > {"timestamp":"Mar  2 12:00:08","hostname":"a","program":"sshd","processid":"9","message":"hi","host":"h","file":"/var/log/app.log","file_id":"0-0-0","generation":"8b28fa4672c2734b","offset":5,"length":30}
 record 2, offset 35, 12 bytes
-  < hello \u{1b}[31m
+  < hello \x1b[31m
   ! quarantined by step 1 (LOGTOJSON): the line is not SYSLOG: the English name of a month was expected at byte 0
 record 3, offset 47, 26 bytes
   < Mar  2 12:00:08 a cron: x

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use datalake_base::shown::shown;
 
-use super::reprocess::{Prepared, Reprocess};
+use super::reprocess::{Prepared, Reprocess, path as path_of};
 use crate::deliver::quarantine::{self, Entry, LineState, QuarantineError, QuarantineFile};
 use crate::deliver::session::Target;
 use crate::deliver::{Answer, Call, Fault, Meaning, Outcome, Service, retry};
@@ -66,7 +67,7 @@ pub fn list(state_directory: &Path, stream: Option<&str>, out: &mut (dyn Write +
                     writeln!(out, "{}", row(&path, line.number, entry))?;
                 }
                 LineState::Damaged(reason) => {
-                    writeln!(out, "{}\t{}\tdamaged: {reason}", path.display(), line.number)?;
+                    writeln!(out, "{}\t{}\tdamaged: {}", shown(&path), line.number, shown(reason))?;
                 }
                 LineState::Waiting(_) | LineState::Delivered | LineState::Torn => {}
             }
@@ -80,12 +81,12 @@ pub fn list(state_directory: &Path, stream: Option<&str>, out: &mut (dyn Write +
 
 fn row(path: &Path, number: usize, entry: &Entry) -> String {
     let (from, offset) = match entry.origins.first() {
-        Some(origin) => (origin.path.clone(), origin.start.to_string()),
+        Some(origin) => (shown(&path_of(origin)).to_string(), origin.start.to_string()),
         None => ("-".to_owned(), "-".to_owned()),
     };
     let more = if entry.origins.len() > 1 { format!(" (+{})", entry.origins.len() - 1) } else { String::new() };
     let cells = [
-        path.display().to_string(),
+        shown(path).to_string(),
         number.to_string(),
         entry.time.clone(),
         entry.stream.clone(),
@@ -95,7 +96,7 @@ fn row(path: &Path, number: usize, entry: &Entry) -> String {
         entry.size().to_string(),
     ];
     // A tab or newline in a path or reason must not break the table.
-    cells.map(|cell| cell.replace(['\t', '\n', '\r'], " ")).join("\t")
+    cells.map(|cell| shown(&cell).to_string()).join("\t")
 }
 
 /// Sends the records that wait, one at a time, to the service that each was for (the first is Firehose, the second
@@ -115,7 +116,7 @@ pub async fn replay(
     for path in quarantine::files(state_directory)? {
         let Some(file) = quarantine::open(&path)? else {
             replayed.in_use += 1;
-            writeln!(out, "{}: in use by another process, left alone; try again later", path.display())?;
+            writeln!(out, "{}: in use by another process, left alone; try again later", shown(&path))?;
             continue;
         };
         let before = replayed.delivered + replayed.dropped;
@@ -143,7 +144,7 @@ async fn replay_file(
 ) -> Result<(), CommandError> {
     for line in file.lines()? {
         let line = line?;
-        let place = format!("{}, record {}", file.path().display(), line.number);
+        let place = format!("{}, record {}", shown(file.path()), line.number);
         match &line.state {
             LineState::Waiting(entry) if stream.is_none_or(|stream| stream == entry.stream) => {
                 let (call, destination) = match prepare(entry, reprocess)? {
@@ -151,12 +152,12 @@ async fn replay_file(
                     Prepared::Dropped(reason) => {
                         file.mark_delivered(&line)?;
                         replayed.dropped += 1;
-                        writeln!(out, "{place}: dropped: {reason}")?;
+                        writeln!(out, "{place}: dropped: {}", shown(&reason))?;
                         continue;
                     }
                     Prepared::Failed(reason) => {
                         replayed.refused += 1;
-                        writeln!(out, "{place}: fails again: {reason}")?;
+                        writeln!(out, "{place}: fails again: {}", shown(&reason))?;
                         continue;
                     }
                 };
@@ -171,13 +172,13 @@ async fn replay_file(
                     }
                     Sent::Refused(fault) => {
                         replayed.refused += 1;
-                        writeln!(out, "{place}: refused again: {fault}")?;
+                        writeln!(out, "{place}: refused again: {}", shown(&fault.to_string()))?;
                     }
                 }
             }
             LineState::Damaged(reason) => {
                 replayed.damaged += 1;
-                writeln!(out, "{place}: damaged: {reason}")?;
+                writeln!(out, "{place}: damaged: {}", shown(reason))?;
             }
             LineState::Waiting(_) | LineState::Delivered | LineState::Torn => {}
         }
@@ -315,7 +316,7 @@ mod tests {
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
         assert_eq!(rows.len(), 3, "{text}");
         assert!(rows.iter().all(|row| row.len() == 8), "{text}");
-        assert_eq!(rows[1][1..], ["1", "2026-11-21T12:00:00Z", "logs", "/var/log/a b.log", "5", "Code: why", "3"]);
+        assert_eq!(rows[1][1..], ["1", "2026-11-21T12:00:00Z", "logs", "/var/log/a\\tb.log", "5", "Code: why", "3"]);
         let mut out = Vec::new();
         assert_eq!(list(state.path(), Some("other"), &mut out).unwrap(), 1);
     }

@@ -125,7 +125,8 @@ impl Reprocess {
     }
 }
 
-fn path(origin: &EntryOrigin) -> PathBuf {
+/// Where the record came from, byte for byte.
+pub(super) fn path(origin: &EntryOrigin) -> PathBuf {
     let bytes = origin.path_base64.as_ref().and_then(|path| base64_simd::STANDARD.decode_to_vec(path).ok());
     bytes.map_or_else(|| PathBuf::from(&origin.path), |bytes| PathBuf::from(OsString::from_vec(bytes)))
 }

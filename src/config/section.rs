@@ -5,9 +5,9 @@
 use super::foreign::{self, Foreign};
 use super::json::{Member, Node, Value};
 use super::keys::{self, Default, Key};
-use super::nearest::nearest;
 use super::report::{At, Kind, Place, Report, printable, quoted};
 use super::values;
+use datalake_base::nearest::nearest;
 use std::collections::HashMap;
 
 /// A decoded value and where it stands; for a default, where the object stands that lacks the key.

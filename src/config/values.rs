@@ -4,9 +4,9 @@
 
 use super::json::{Node, Value};
 use super::keys::{self, Default, Key};
-use super::nearest::nearest;
 use super::report::{At, Kind, Report, printable, quoted};
 use super::section::Placed;
+use datalake_base::nearest::nearest;
 use datalake_base::units::ByteSize;
 
 /// What a value is, in words: `the number 5`.

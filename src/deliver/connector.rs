@@ -5,16 +5,21 @@
 use super::credentials;
 use super::proxy::{self, Proxy};
 use super::session::{SessionError, Settings, environment};
+use crate::regular;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
+use datalake_base::shown::shown;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+/// No machine trusts more certificates than fit into this, in bytes.
+const LARGEST_BUNDLE: u64 = 16 << 20;
 
 /// How long a TCP connection, with its TLS handshake, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,11 +88,12 @@ fn ca_bundle(settings: &Settings) -> Option<(&'static str, PathBuf)> {
 fn trusted(settings: &Settings) -> Result<TrustStore, SessionError> {
     let mut store = TrustStore::default();
     let Some((named, path)) = ca_bundle(settings) else { return Ok(store) };
-    let failed = |reason: String| unusable(named, path.display().to_string(), reason);
-    let file = std::fs::read(&path).map_err(|error| failed(format!("which cannot be read: {error}")))?;
+    let failed = |reason: String| unusable(named, shown(&path).to_string(), reason);
+    let (file, _) =
+        regular::read(&path, LARGEST_BUNDLE).map_err(|error| failed(format!("which cannot be read: {error}")))?;
     let (pem, left_out) = usable(&file).map_err(failed)?;
     if left_out > 0 {
-        tracing::warn!(path = %path.display(), left_out, "certificates of {named} are left out: they are malformed");
+        tracing::warn!(path = %shown(&path), left_out, "certificates of {named} are left out: they are malformed");
     }
     store.add_pem_certificate(pem);
     Ok(store)

@@ -5,9 +5,10 @@
 /// What a quarantine file holds, and reading it back.
 mod file;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use datalake_base::shown::shown;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_smithy_types::DateTime;
@@ -31,7 +32,7 @@ pub enum QuarantineError {
     /// The files of the stream have reached their bound.
     #[error(
         "{} holds {held} bytes and takes at most {most}: look at it with `datalake-agent quarantine list`, then replay or remove files",
-        .folder.display()
+        shown(.folder)
     )]
     Full {
         /// The folder of the stream.
@@ -42,7 +43,7 @@ pub enum QuarantineError {
         most: u64,
     },
     /// The disk refuses.
-    #[error("{} cannot be written: {source}; free space or mend the file system", .path.display())]
+    #[error("{} cannot be written: {source}; free space or mend the file system", shown(.path))]
     Disk {
         /// The file or folder.
         path: PathBuf,
@@ -125,8 +126,8 @@ impl Quarantine {
         if self.folder.is_dir() {
             return Ok(());
         }
-        let made = fs::create_dir_all(&self.folder)
-            .and_then(|()| self.folder.ancestors().skip(1).take(2).try_for_each(sync_folder));
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        let made = made.and_then(|()| self.folder.ancestors().skip(1).take(2).try_for_each(sync_folder));
         made.map_err(|error| self.disk(&self.folder, error))
     }
 
@@ -152,7 +153,7 @@ impl Quarantine {
         for attempt in 0_u32.. {
             let name = format!("{}-{}-{attempt}.jsonl", timestamp(now).replace(':', ""), std::process::id());
             let path = self.folder.join(name);
-            match OpenOptions::new().append(true).create_new(true).open(&path) {
+            match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => {
                     let ready = file.try_lock().map_err(io::Error::from).and_then(|()| sync_folder(&self.folder));
                     return ready.map(|()| (path.clone(), file)).map_err(|error| self.disk(&path, error));

@@ -2,6 +2,7 @@
 //! Promises that the database is never written to, and that whatever lies in its place ends in rows or in a clear message.
 //! Leaves which file a row is about to the placing.
 
+use datalake_base::shown::shown;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use std::fs::File;
@@ -55,14 +56,14 @@ pub enum ReadError {
     /// There is no such file.
     #[error(
         "{} is not there; name the file that `checkpointFile` of the Kinesis Agent names with --checkpoints (the default \
-         lies on a disk in memory, which a restart of the machine empties)", path.display()
+         lies on a disk in memory, which a restart of the machine empties)", shown(&path)
     )]
     Missing {
         /// The database.
         path: PathBuf,
     },
     /// The file cannot be read.
-    #[error("{} cannot be read: {source}; run this as a user who may", path.display())]
+    #[error("{} cannot be read: {source}; run this as a user who may", shown(&path))]
     Unreadable {
         /// The database.
         path: PathBuf,
@@ -70,7 +71,7 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// It is something else.
-    #[error("{} is not a checkpoint database of the Kinesis Agent: {reason}", path.display())]
+    #[error("{} is not a checkpoint database of the Kinesis Agent: {reason}", shown(&path))]
     Other {
         /// The database.
         path: PathBuf,
@@ -80,7 +81,7 @@ pub enum ReadError {
     /// It is damaged.
     #[error(
         "{} is damaged: {reason}; without it nobody knows how far the files were sent: repair it with `sqlite3 {} .recover`, \
-         or move without positions (--without-checkpoints)", path.display(), path.display()
+         or move without positions (--without-checkpoints)", shown(&path), shown(&path)
     )]
     Damaged {
         /// The database.

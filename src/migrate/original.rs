@@ -5,8 +5,8 @@
 use super::java;
 use super::notes::Notes;
 use super::translate::OldFile;
-use std::fs::File;
-use std::io::Read;
+use crate::regular;
+use datalake_base::shown::shown;
 use std::path::{Path, PathBuf};
 
 /// A file larger than this is no configuration.
@@ -32,16 +32,16 @@ pub(super) fn read(from: &Path) -> Result<Original, String> {
     let folder = main.parent().unwrap_or(Path::new("")).join("agent.d");
     let mut notes = Notes::default();
     let bytes = contents(&main).map_err(|reason| {
-        format!("{} cannot be read: {reason}; name the Kinesis Agent's folder or file with --from", main.display())
+        format!("{} cannot be read: {reason}; name the Kinesis Agent's folder or file with --from", shown(&main))
     })?;
     let value = java::parse(&bytes).map_err(|reason| {
-        format!("{} is not JSON: {reason}; the Kinesis Agent does not start with it either", main.display())
+        format!("{} is not JSON: {reason}; the Kinesis Agent does not start with it either", shown(&main))
     })?;
-    let main = OldFile { name: main.display().to_string(), value };
+    let main = OldFile { name: shown(&main).to_string(), value };
     if folder != Path::new(FRAGMENTS) && Path::new(FRAGMENTS).is_dir() {
         let words = format!(
             "not read: fragments are taken from {}; the Kinesis Agent took them from here always",
-            folder.display()
+            shown(&folder)
         );
         notes.differs(FRAGMENTS, words);
     }
@@ -55,7 +55,7 @@ fn fragments(folder: &Path, notes: &mut Notes) -> Vec<OldFile> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
             notes.blocks(
-                folder.display().to_string(),
+                shown(&folder).to_string(),
                 format!("the folder cannot be read: {error}; run this as a user who may"),
             );
             return Vec::new();
@@ -64,14 +64,14 @@ fn fragments(folder: &Path, notes: &mut Notes) -> Vec<OldFile> {
     paths.sort();
     if paths.len() > MOST_FRAGMENTS {
         notes.blocks(
-            folder.display().to_string(),
+            shown(&folder).to_string(),
             format!("it holds more than {MOST_FRAGMENTS} files; put more flows into each"),
         );
         paths.truncate(MOST_FRAGMENTS);
     }
     let mut files = Vec::new();
     for path in paths {
-        let name = path.display().to_string();
+        let name = shown(&path).to_string();
         match contents(&path) {
             Ok(bytes) => match java::parse(&bytes) {
                 Ok(value) => files.push(OldFile { name, value }),
@@ -86,11 +86,5 @@ fn fragments(folder: &Path, notes: &mut Notes) -> Vec<OldFile> {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LARGEST {
-        return Err("it is larger than 1 MiB".to_owned());
-    }
-    Ok(bytes)
+    regular::read(path, LARGEST).map(|(bytes, _)| bytes).map_err(|error| error.to_string())
 }

@@ -5,6 +5,7 @@
 use super::checkpoints::OldRow;
 use super::notes::Weight;
 use crate::source::file::import::{Found, Start};
+use datalake_base::shown::shown;
 use std::path::Path;
 
 /// Clocks of filesystems tick some milliseconds late.
@@ -135,9 +136,9 @@ impl<'a> Placing<'a> {
             return;
         }
         let file = &self.seen[place].file;
-        let moved = if file.path == row.path { String::new() } else { format!(", which was {}", row.path.display()) };
+        let moved = if file.path == row.path { String::new() } else { format!(", which was {}", shown(&row.path)) };
         if row.updated > 0 && born_after(file, row.updated) {
-            let words = format!("its inode belongs to {} now, which was born later", file.path.display());
+            let words = format!("its inode belongs to {} now, which was born later", shown(&file.path));
             return self.lost(row, newest, words);
         }
         if file.size < row.offset {
@@ -189,7 +190,7 @@ impl<'a> Placing<'a> {
             .iter()
             .filter(|seen| seen.file.packed && modified(&seen.file) + TICK >= row.modified)
             .filter(|seen| seen.file.path.file_name().is_some_and(|other| other.to_string_lossy().starts_with(&name)))
-            .map(|seen| seen.file.path.display().to_string())
+            .map(|seen| shown(&seen.file.path).to_string())
             .collect();
         let words = match archives.as_slice() {
             [] => "no file has its identity: it was deleted, compressed or moved to another folder".to_owned(),
@@ -224,7 +225,7 @@ impl<'a> Placing<'a> {
             let words = format!(
                 "goes on at byte {}: it looks like the copy made before {} was cut",
                 row.offset,
-                row.path.display()
+                shown(&row.path)
             );
             self.set(copy, Start::At(row.offset), Weight::Differs, words, Some(row));
         }

@@ -5,7 +5,7 @@
 use super::java;
 use super::notes::Notes;
 use super::tables::{self, Fate, OldKey};
-use crate::config::nearest::nearest;
+use datalake_base::nearest::nearest;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 

@@ -7,6 +7,7 @@ use super::{Migration, text};
 use crate::checkpoint::{self, Store};
 use crate::config::Plan;
 use datalake_base::record::{CheckpointUpdate, FileKey, SavedPosition};
+use datalake_base::shown::shown;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ pub enum WriteError {
     #[error(transparent)]
     State(#[from] checkpoint::Error),
     /// A file or folder cannot be written.
-    #[error("{} cannot be written: {source}; positions may be saved already, which harms nothing: mend it and run this again", path.display())]
+    #[error("{} cannot be written: {source}; positions may be saved already, which harms nothing: mend it and run this again", shown(&path))]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -68,7 +69,7 @@ fn save(migration: &Migration, plan: &Plan, now: u64, written: &mut Written) -> 
         ours.get(&(row.stream.as_str(), row.file)).is_some_and(|known| known.saved_at >= updated)
     });
     let started = positions.update.started.clone();
-    let act = format!("saved {} positions in {}", taken.len(), folder.display());
+    let act = format!("saved {} positions in {}", taken.len(), shown(&folder));
     store.save(CheckpointUpdate { positions: taken, forgotten: Vec::new(), started })?;
     drop(store);
     written.acts.push(act);
@@ -92,7 +93,7 @@ fn save(migration: &Migration, plan: &Plan, now: u64, written: &mut Written) -> 
 fn put(path: &Path, text: &str, written: &mut Written) -> Result<(), WriteError> {
     let failed = |source: io::Error| WriteError::File { path: path.to_owned(), source };
     if std::fs::read_to_string(path).is_ok_and(|there| there == text) {
-        written.acts.push(format!("{} is as it should be", path.display()));
+        written.acts.push(format!("{} is as it should be", shown(&path)));
         return Ok(());
     }
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -110,10 +111,10 @@ fn put(path: &Path, text: &str, written: &mut Written) -> Result<(), WriteError>
     if there.is_some() {
         let kept = kept_name(path);
         std::fs::hard_link(path, &kept).or_else(|_| std::fs::copy(path, &kept).map(|_bytes| ())).map_err(failed)?;
-        written.acts.push(format!("{} is kept as {}", path.display(), kept.display()));
+        written.acts.push(format!("{} is kept as {}", shown(&path), shown(&kept)));
     }
     std::fs::rename(&new, path).map_err(failed)?;
-    written.acts.push(format!("wrote {}", path.display()));
+    written.acts.push(format!("wrote {}", shown(&path)));
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 //! Promises that every byte of every matching file is handed over once per process, in order, per origin.
 //! Leaves lines to framing and settling to the flow, whose watermarks it turns into checkpoint rows.
 
+/// Who may read a file.
+pub mod access;
 /// Patterns, and what they match on disk now.
 pub mod discover;
 /// Positions that another agent has saved.
@@ -15,6 +17,7 @@ mod identity;
 mod look;
 mod names;
 mod opening;
+mod own;
 mod reader;
 mod reconcile;
 mod rounds;
@@ -24,6 +27,8 @@ mod stream;
 mod turns;
 mod verify;
 mod watch;
+
+pub use own::OwnFiles;
 
 use datalake_base::accounting::Accounting;
 use datalake_base::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, SettledFiles, Watermarks};
@@ -46,6 +51,8 @@ pub struct Settings {
     /// Set where the files belong to the agent itself: nobody renames, cuts or copies them, so each is read from its
     /// beginning without asking whether it is a copy; and how far each is settled is told here, for its owner deletes it.
     pub owned: Option<SettledFiles>,
+    /// Files of the agent that are never read as logs, whatever pattern matches them.
+    pub own: OwnFiles,
 }
 
 /// Where to begin in files that existed at a pattern's very first start; later files are read from byte 0.

@@ -1,54 +1,64 @@
 //! Lines for the journal in its native protocol: `journalctl FLOW=orders`, `journalctl FILE=/var/log/a.log`.
 //! Promises that the fields can be searched and that the line which `journalctl` shows has them too.
-//! Leaves choosing the journal to `log`, and rotation and limits to journald.
+//! Leaves choosing the journal to `log`, waiting for it to the queue, and rotation and limits to journald.
 
-use std::fmt::{self, Write as _};
-use std::io::{self, Write as _};
+use super::entry::Entry;
+use super::queue::Sink;
+use super::stderr::Stderr;
+use datalake_base::shown::shown;
+use std::io;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer};
+use std::path::{Path, PathBuf};
+use tracing::Level;
 
 /// Where journald listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 /// The name that the lines carry, for `journalctl -t`.
 const IDENTIFIER: &str = "datalake-agent";
-/// A value is cut here, so that every line fits into one datagram.
-const LONGEST_VALUE: usize = 16 * 1024;
 
-/// Writes events to the journal, or to stderr in the form that journald understands there.
+/// Writes events to the journal, or to stderr in the form that journald understands there. Waits for a journal that is
+/// busy: the queue is what others push to.
 #[derive(Debug)]
 pub(super) struct Journal {
-    /// `None`: journald reads our stderr, but its socket does not open.
+    path: PathBuf,
+    /// `None`: its socket does not open.
     socket: Option<UnixDatagram>,
+    stderr: Stderr,
 }
 
 impl Journal {
     /// Connects to the socket; where that fails, lines go to stderr with a `<N>` in front.
     pub(super) fn connect(path: &Path) -> Self {
-        let connected = UnixDatagram::unbound().and_then(|socket| {
-            socket.connect(path)?;
-            // A journal that stands still must not make the agent stand still.
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        Self { socket: connected.ok() }
+        Self { path: path.to_owned(), socket: connect(path).ok(), stderr: Stderr::default() }
+    }
+
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Err(io::ErrorKind::NotConnected.into()) };
+        let error = match socket.send(datagram) {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        // A journal that was started anew may listen on another socket of the same name.
+        let fresh = connect(&self.path).map_err(|_| error)?;
+        let sent = fresh.send(datagram).map(drop);
+        self.socket = Some(fresh);
+        sent
     }
 }
 
-impl<S: Subscriber> Layer<S> for Journal {
-    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut entry = Entry::default();
-        event.record(&mut entry);
-        let priority = priority(*event.metadata().level());
-        let sent = self.socket.as_ref().is_some_and(|socket| {
-            let datagram = entry.datagram(priority, event.metadata().target());
-            socket.send(&datagram).is_ok_and(|length| length == datagram.len())
-        });
-        if !sent {
-            // Nobody is left to be told when stderr is gone too.
-            io::stderr().lock().write_all(entry.prefixed(priority).as_bytes()).ok();
+fn connect(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    Ok(socket)
+}
+
+impl Sink for Journal {
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        let words = entry.words();
+        match self.send(&datagram(entry, &words)) {
+            Ok(()) => Ok(()),
+            // Each line needs the prefix, or it counts as information.
+            Err(_) => self.stderr.put(&format!("<{}>{words}\n", priority(entry.level))),
         }
     }
 }
@@ -63,67 +73,18 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// One event taken apart.
-#[derive(Debug, Default)]
-struct Entry {
-    message: String,
-    fields: Vec<(&'static str, String)>,
-}
-
-impl Entry {
-    fn take(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let mut text = String::new();
-        text.write_fmt(value).ok();
-        text.truncate(text.floor_char_boundary(LONGEST_VALUE));
-        match field.name() {
-            "message" => self.message = text,
-            name => self.fields.push((name, text)),
-        }
+/// The entry in journald's native protocol.
+fn datagram(entry: &Entry, words: &str) -> Vec<u8> {
+    let mut datagram = Vec::with_capacity(512);
+    put(&mut datagram, "PRIORITY", &priority(entry.level).to_string());
+    put(&mut datagram, "SYSLOG_IDENTIFIER", IDENTIFIER);
+    put(&mut datagram, "TARGET", entry.target);
+    put(&mut datagram, "MESSAGE", words);
+    for (name, value) in &entry.fields {
+        // `journalctl -o cat` and `--output-fields` print values as they are.
+        put(&mut datagram, &field_name(name), &shown(value.as_str()).to_string());
     }
-
-    /// What a person reads: the message, then the fields as `name=value`.
-    fn line(&self) -> String {
-        let mut line = self.message.clone();
-        for (name, value) in &self.fields {
-            let plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"' || c.is_control());
-            let written = if plain { write!(line, " {name}={value}") } else { write!(line, " {name}={value:?}") };
-            written.ok();
-        }
-        line.truncate(line.floor_char_boundary(LONGEST_VALUE));
-        line
-    }
-
-    /// The entry in journald's native protocol.
-    fn datagram(&self, priority: u8, target: &str) -> Vec<u8> {
-        let mut datagram = Vec::with_capacity(512);
-        put(&mut datagram, "PRIORITY", &priority.to_string());
-        put(&mut datagram, "SYSLOG_IDENTIFIER", IDENTIFIER);
-        put(&mut datagram, "TARGET", target);
-        put(&mut datagram, "MESSAGE", &self.line());
-        for (name, value) in &self.fields {
-            put(&mut datagram, &field_name(name), value);
-        }
-        datagram
-    }
-
-    /// The entry for a stderr that journald reads: each line needs the prefix, or it counts as information.
-    fn prefixed(&self, priority: u8) -> String {
-        self.line().lines().map(|line| format!("<{priority}>{line}\n")).collect()
-    }
-}
-
-impl Visit for Entry {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, format_args!("{value}"));
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.take(field, format_args!("{value}"));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.take(field, format_args!("{value:?}"));
-    }
+    datagram
 }
 
 /// A field name as journald takes it: capitals, digits, underscores, no underscore or digit in front, at most 64;
@@ -148,9 +109,9 @@ fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::{LONGEST_VALUE, Value};
     use super::*;
     use std::collections::BTreeMap;
-    use tracing_subscriber::layer::SubscriberExt;
 
     /// What journald would make of a datagram.
     fn parse(mut datagram: &[u8]) -> BTreeMap<String, String> {
@@ -167,12 +128,17 @@ mod tests {
         fields
     }
 
-    fn journaled(log: impl FnOnce()) -> BTreeMap<String, String> {
+    fn entry(level: Level, message: &str, fields: &[(&'static str, &str)]) -> Entry {
+        let mut entry = Entry::new(0, level, "datalake_agent::test", message);
+        entry.fields = fields.iter().map(|(name, value)| (*name, Value::Text((*value).to_owned()))).collect();
+        entry
+    }
+
+    fn journaled(entry: &Entry) -> BTreeMap<String, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let subscriber = tracing_subscriber::registry().with(Journal::connect(&path));
-        tracing::subscriber::with_default(subscriber, log);
+        Journal::connect(&path).write(entry).unwrap();
         journald.set_nonblocking(true).unwrap();
         let mut buffer = vec![0; 1 << 18];
         let length = journald.recv(&mut buffer).unwrap();
@@ -181,21 +147,42 @@ mod tests {
 
     #[test]
     fn an_event_arrives_with_searchable_fields_and_a_line_that_tells_all_of_it() {
-        let fields = journaled(|| {
-            tracing::warn!(flow = "orders", file = %"/var/log/a b.log", lost_bytes = 7, "lines were\ndestroyed");
-        });
-        assert_eq!(fields["MESSAGE"], "lines were\ndestroyed flow=orders file=\"/var/log/a b.log\" lost_bytes=7");
+        let fields = [("flow", "orders"), ("file", "/var/log/a b.log"), ("lost_bytes", "7")];
+        let fields = journaled(&entry(Level::WARN, "lines were destroyed", &fields));
+        assert_eq!(fields["MESSAGE"], "lines were destroyed flow=orders file=\"/var/log/a b.log\" lost_bytes=7");
         assert_eq!((fields["FLOW"].as_str(), fields["FILE"].as_str()), ("orders", "/var/log/a b.log"));
         assert_eq!((fields["LOST_BYTES"].as_str(), fields["PRIORITY"].as_str()), ("7", "4"));
         assert_eq!(fields["SYSLOG_IDENTIFIER"], "datalake-agent");
-        assert!(fields["TARGET"].starts_with("datalake_agent::"));
+        assert_eq!(fields["TARGET"], "datalake_agent::test");
+    }
+
+    #[test]
+    fn nothing_in_an_event_reaches_the_terminal_of_a_reader_of_the_journal_raw() {
+        let fields = journaled(&entry(Level::ERROR, "a\nb\u{1b}c", &[("file", "/d\n\u{202e}e")]));
+        assert_eq!(fields["MESSAGE"], "a\\nb\\x1bc file=/d\\n\\u{202e}e");
+        assert_eq!(fields["FILE"], "/d\\n\\u{202e}e");
     }
 
     #[test]
     fn an_endless_value_is_cut_so_that_the_line_still_arrives() {
-        let fields = journaled(|| tracing::error!(reason = "ä".repeat(1 << 20), "refused"));
+        let reason = "ä".repeat(LONGEST_VALUE / 2);
+        let fields = journaled(&entry(Level::ERROR, "refused", &[("reason", &reason)]));
         assert_eq!(fields["REASON"].len(), LONGEST_VALUE);
         assert!(fields["MESSAGE"].starts_with("refused reason=ä") && fields["MESSAGE"].len() <= LONGEST_VALUE);
+    }
+
+    #[test]
+    fn a_journal_that_was_started_anew_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let first = UnixDatagram::bind(&path).unwrap();
+        let mut journal = Journal::connect(&path);
+        drop(first);
+        std::fs::remove_file(&path).unwrap();
+        let second = UnixDatagram::bind(&path).unwrap();
+        journal.write(&entry(Level::INFO, "after", &[])).unwrap();
+        let length = second.recv(&mut [0; 4096]).unwrap();
+        assert!(length > 0);
     }
 
     #[test]
@@ -205,11 +192,5 @@ mod tests {
         {
             assert_eq!(field_name(name), accepted);
         }
-    }
-
-    #[test]
-    fn on_stderr_every_line_of_an_event_carries_its_priority() {
-        let entry = Entry { message: "two\nlines".into(), fields: vec![("flow", "a".into())] };
-        assert_eq!(entry.prefixed(priority(Level::ERROR)), "<3>two\n<3>lines flow=a\n");
     }
 }

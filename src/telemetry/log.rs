@@ -1,18 +1,26 @@
 //! Where the log goes, in which form, and how much of it.
-//! Promises the journal where the journal reads us, plain text for a person, JSON lines for a program.
-//! Leaves the journal's protocol to `journal` and the words to whoever logs.
+//! Promises the journal where the journal reads us, plain text for a person, JSON lines for a program; and that logging
+//! never waits. Leaves the forms to `entry` and `journal`, and waiting to the queue.
 
+use super::clock;
+use super::entry::Entry;
 use super::journal::{Journal, SOCKET};
-use std::io::IsTerminal;
+use super::level::{BadLevel, Levels, is_permitted};
+use super::queue::Queue;
+use super::stderr::{Form, Lines, Stderr};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::str::FromStr;
-use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::registry::Registry;
+use std::sync::OnceLock;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The variable that sets the level where the command line does not.
 const VARIABLE: &str = "DATALAKE_LOG";
+
+/// The queue of this process.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// The form of the log (`--log-format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,19 +46,14 @@ pub enum LogError {
         text: String,
     },
     /// Not a level.
-    #[error(
-        "`{text}` is no log level: {reason}; give one of error, warn, info, debug, trace, or such as \
-         `warn,datalake_agent::source=debug`"
-    )]
-    Level {
-        /// What was asked for.
-        text: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error(transparent)]
+    Level(#[from] BadLevel),
     /// It was set up before.
     #[error("the log is set up already: {0}")]
     Again(#[from] TryInitError),
+    /// The system gives no thread.
+    #[error("the log cannot be written: {0}; the system gives no threads, see `ulimit -a` of this user")]
+    Thread(#[from] io::Error),
 }
 
 impl FromStr for LogFormat {
@@ -68,15 +71,63 @@ impl FromStr for LogFormat {
 }
 
 /// Sets up the log of the process, on stderr or in the journal. `level` is what the command line says; without it
-/// `$DATALAKE_LOG` counts, and without that `info`.
+/// `$DATALAKE_LOG` counts, and without that `info`. A level on the command line that is none is an error; in the
+/// variable, which may be set for a thousand hosts at once, it is a warning.
 ///
 /// # Errors
-/// When the level is none, or the log was set up before.
+/// When the level of the command line is none, the system gives no thread, or the log was set up before.
 pub fn init(format: LogFormat, level: Option<&str>) -> Result<(), LogError> {
-    let variable = std::env::var(VARIABLE).ok();
-    let filter = filter(level.or(variable.as_deref()))?;
-    tracing_subscriber::registry().with(layer(resolve(format)).with_filter(filter)).try_init()?;
+    let (levels, misread) = match level {
+        Some(level) => (level.parse()?, None),
+        None => of_environment(std::env::var_os(VARIABLE).map(|text| text.to_string_lossy().into_owned())),
+    };
+    let queue = match resolve(format) {
+        LogFormat::Journal => Queue::start(Journal::connect(Path::new(SOCKET)))?,
+        LogFormat::Json => Queue::start(Lines { form: Form::Json, stderr: Stderr::default() })?,
+        LogFormat::Text | LogFormat::Auto => {
+            let colour =
+                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            Queue::start(Lines { form: Form::Text { colour }, stderr: Stderr::default() })?
+        }
+    };
+    let layer = Queued(queue.clone()).with_filter(levels.into_targets());
+    tracing_subscriber::registry().with(layer).try_init()?;
+    QUEUE.set(queue).ok();
+    if let Some(refusal) = misread {
+        tracing::warn!("{VARIABLE} of the environment is not used: {refusal}; logging at `info`");
+    }
     Ok(())
+}
+
+fn of_environment(variable: Option<String>) -> (Levels, Option<BadLevel>) {
+    match variable.unwrap_or_default().parse() {
+        Ok(levels) => (levels, None),
+        Err(refusal) => (Levels::default(), Some(refusal)),
+    }
+}
+
+/// Whether the log of the process was set up.
+#[must_use]
+pub fn is_set_up() -> bool {
+    QUEUE.get().is_some()
+}
+
+/// Waits until what was logged is written, or its reader stands still: at most two seconds.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush();
+    }
+}
+
+/// Hands events to the queue.
+struct Queued(Queue);
+
+impl<S: Subscriber> Layer<S> for Queued {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        if is_permitted(event.metadata().target(), *event.metadata().level()) {
+            self.0.push(Entry::of(event, clock::now_ms()));
+        }
+    }
 }
 
 /// What `auto` means here.
@@ -102,31 +153,6 @@ fn is_stream(variable: &str, device: u64, inode: u64) -> bool {
     })
 }
 
-/// The layer that writes.
-fn layer(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    match format {
-        LogFormat::Journal => Journal::connect(Path::new(SOCKET)).boxed(),
-        LogFormat::Json => stderr.json().flatten_event(true).boxed(),
-        LogFormat::Text | LogFormat::Auto => {
-            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            stderr.with_ansi(colour).with_target(false).boxed()
-        }
-    }
-}
-
-/// A bare level speaks of the agent; what the libraries below it have to say is only wanted when it is alarming.
-fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {
-    let text = level.map(str::trim).filter(|text| !text.is_empty()).unwrap_or("info");
-    let directives = match text {
-        "info" | "debug" | "trace" => format!("warn,datalake_agent={text}"),
-        _ => text.to_owned(),
-    };
-    EnvFilter::builder()
-        .parse(directives)
-        .map_err(|error| LogError::Level { text: text.to_owned(), reason: error.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,23 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_level_is_about_the_agent_and_leaves_the_libraries_at_warnings() {
-        let shown = |level| filter(level).unwrap().to_string().split(',').map(str::to_owned).collect::<Vec<_>>();
-        for (level, own) in [(None, "info"), (Some("debug"), "debug"), (Some(" "), "info")] {
-            let shown = shown(level);
-            assert!(
-                shown.contains(&format!("datalake_agent={own}")) && shown.contains(&"warn".to_owned()),
-                "{shown:?}"
-            );
-        }
-        assert_eq!(shown(Some("error")), ["error"]);
-        assert_eq!(shown(Some("datalake_agent::source=trace")), ["datalake_agent::source=trace"]);
-    }
-
-    #[test]
-    fn what_is_no_level_or_no_format_is_refused_with_what_would_do() {
-        let refusal = filter(Some("datalake_agent=loud")).unwrap_err().to_string();
-        assert!(refusal.contains("datalake_agent=loud") && refusal.contains("error, warn, info"), "{refusal}");
+    fn what_is_no_format_is_refused_with_what_would_do() {
         assert!("xml".parse::<LogFormat>().unwrap_err().to_string().contains("journal"));
         assert_eq!("json".parse::<LogFormat>().unwrap(), LogFormat::Json);
     }
@@ -170,6 +180,7 @@ mod tests {
         init(std::env::var("FORMAT").unwrap_or_default().parse().unwrap_or_default(), None).unwrap();
         tracing::debug!("below the level");
         tracing::error!(flow = "orders", "held");
+        flush();
     }
 
     fn child_stderr(variables: &[(&str, &str)]) -> String {
@@ -199,13 +210,20 @@ mod tests {
     #[test]
     fn a_person_gets_words_without_escape_codes_where_there_are_no_colours() {
         let text = child_stderr(&[("FORMAT", "text")]);
-        assert!(text.contains("ERROR held flow=\"orders\"") && !text.contains('\x1b'), "{text}");
+        assert!(text.contains("ERROR held flow=orders") && !text.contains('\x1b'), "{text}");
     }
 
     #[test]
     fn the_variable_sets_the_level() {
         assert!(child_stderr(&[(VARIABLE, "debug")]).contains("below the level"));
         assert!(!child_stderr(&[(VARIABLE, "info")]).contains("below the level"));
+    }
+
+    /// `DATALAKE_LOG=debg` turned the whole log off.
+    #[test]
+    fn a_typo_in_the_variable_is_a_warning_and_the_log_stays_on() {
+        let text = child_stderr(&[(VARIABLE, "debg")]);
+        assert!(text.contains("`debg` is no log level; did you mean `debug`?") && text.contains("held"), "{text}");
     }
 
     #[test]

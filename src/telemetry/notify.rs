@@ -2,6 +2,7 @@
 //! Promises to say nothing twice and to do nothing at all where no systemd asked to be told.
 //! Leaves what is true to whoever calls.
 
+use datalake_base::shown::shown;
 use sd_notify::NotifyState;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl Notifier {
 
     /// The state in words; sent only when it is not what was sent last.
     pub fn status(&mut self, words: &str) {
-        let mut line: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let mut line = shown(words).to_string();
         line.truncate(line.floor_char_boundary(LONGEST_STATUS));
         if line != self.status {
             self.send(&[NotifyState::Status(&line)]);
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn systemd_hears_ready_each_status_once_and_on_one_line_and_stopping() {
-        assert_eq!(heard(&[]), ["READY=1\n", "STATUS=1 flow, 1 file\n", "STOPPING=1\n"]);
+        assert_eq!(heard(&[]), ["READY=1\n", "STATUS=1 flow,\\n1 file\n", "STOPPING=1\n"]);
     }
 
     #[test]

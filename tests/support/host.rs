@@ -235,10 +235,16 @@ impl Host {
     pub(crate) fn start_with(&self, arguments: &[&str]) -> Agent {
         let log = self.root().join("agent.log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let begins = file.metadata().unwrap().len();
+        self.start_to(arguments, file.try_clone().unwrap(), file)
+    }
+
+    /// Starts the agent with its output elsewhere; what comes into the usual file counts as its log.
+    pub(crate) fn start_to(&self, arguments: &[&str], out: impl Into<Stdio>, log: impl Into<Stdio>) -> Agent {
+        let path = self.root().join("agent.log");
+        let begins = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let mut command = self.program();
-        let child = command.args(arguments).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
-        Agent { child, log, begins: usize::try_from(begins).unwrap(), over: false }
+        let child = command.args(arguments).stdout(out).stderr(log).spawn().unwrap();
+        Agent { child, log: path, begins: usize::try_from(begins).unwrap(), over: false }
     }
 
     /// Starts the agent and waits until it says that it runs.

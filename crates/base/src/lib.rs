@@ -4,7 +4,11 @@
 
 /// The accounting of a flow: read = delivered + pending + filtered + quarantined.
 pub mod accounting;
+/// Which known word was probably meant.
+pub mod nearest;
 /// The vocabulary every stage speaks: origin, position, chunk, watermark.
 pub mod record;
+/// Text from outside, safe to print.
+pub mod shown;
 /// Amounts with their unit in the type.
 pub mod units;

@@ -31,8 +31,6 @@ mod json;
 mod log;
 /// The record wrapped together with constant fields.
 mod metadata;
-/// Which known word was probably meant.
-mod nearest;
 /// Numbers, compared exactly.
 mod number;
 /// Where a record comes from, added to JSON objects.

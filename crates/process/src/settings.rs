@@ -10,7 +10,8 @@ mod original;
 /// The keys of one option, read one by one.
 mod reader;
 
-use super::{NotReady, Surroundings, Work, nearest};
+use super::{NotReady, Surroundings, Work};
+use datalake_base::nearest::nearest;
 use reader::Reader;
 use serde_json::Value;
 use std::fmt;
@@ -211,7 +212,7 @@ fn step(index: usize, option: &Value, otherwise: OnFailure, errors: &mut Vec<Ste
     let name = reader.required_text("optionName", "name one of the options, such as \"LOGTOJSON\"")?;
     let Some((_, parse)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
         let known = OPTIONS.map(|(name, _)| name);
-        let help = match nearest::nearest(&name, known) {
+        let help = match nearest(&name, known) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("known are {}", known.join(", ")),
         };

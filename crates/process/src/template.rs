@@ -6,7 +6,8 @@
 use super::java::{Groups, Pattern};
 use super::json::print::{self, Format};
 use super::json::{escape, quoted};
-use super::{Cause, NotReady, Place, Surroundings, nearest};
+use super::{Cause, NotReady, Place, Surroundings};
+use datalake_base::nearest::nearest;
 use datalake_base::record::FileKey;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -196,7 +197,7 @@ fn hole(text: &str, pattern: Option<&Pattern>) -> Result<Option<Hole>, String> {
             let group = number.or_else(|| pattern.group_named(name));
             group.map(|group| Some(Hole::Group(group))).ok_or(format!("`pathPattern` has no group `{name}`"))
         }
-        (kind, Some(_)) => match nearest::nearest(kind, KINDS) {
+        (kind, Some(_)) => match nearest(kind, KINDS) {
             Some(near) => Err(format!("`${{{text}}}` is unknown; did you mean `{near}`? A literal is `$${{{text}}}`")),
             None => Ok(None),
         },

@@ -8,6 +8,7 @@ use crate::config::{FlowPlan, Plan};
 use crate::exit::Exit;
 use crate::telemetry::clock;
 use datalake_base::record::FileKey;
+use datalake_base::shown::shown;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -28,13 +29,13 @@ pub struct Request<'a> {
 /// Why the request cannot be served.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("there is no flow `{name}`; the configuration has {known}")]
+    #[error("there is no flow `{}`; the configuration has {known}", shown(name))]
     NoSuchFlow { name: String, known: String },
     #[error("which flow is meant? Say --flow NAME; the configuration has {known}")]
     WhichFlow { known: String },
-    #[error("{} cannot be read: {source}", .path.display())]
+    #[error("{} cannot be read: {source}", shown(.path))]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("{} is a folder; name a file, or give lines on standard input", .path.display())]
+    #[error("{} is a folder; name a file, or give lines on standard input", shown(.path))]
     Folder { path: PathBuf },
     #[error("the options of flow `{flow}` cannot run here: {source}")]
     Preview { flow: String, source: PreviewError },

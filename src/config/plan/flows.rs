@@ -160,6 +160,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             exclude,
             initial_position: if from_start { StartOfFile } else { EndOfFile },
             owned: mqtt.is_some().then(SettledFiles::default),
+            own: source::file::OwnFiles::default(),
         },
         mqtt: match mqtt {
             None => None,

@@ -3,6 +3,7 @@
 //! Leaves what is wrong to the report.
 
 use super::{Fault, Place, Report, Severity};
+use datalake_base::shown::steers;
 use std::fmt;
 
 /// So many characters of a source line are shown.
@@ -94,8 +95,7 @@ impl fmt::Display for Report {
 fn one_printable(character: char) -> char {
     match character {
         '\t' => ' ',
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        control if control.is_control() => '\u{fffd}',
+        steering if steers(steering) => '\u{fffd}',
         other => other,
     }
 }

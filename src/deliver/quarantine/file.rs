@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -189,7 +189,9 @@ impl QuarantineFile {
     /// When the disk refuses; the file is then as it was.
     pub fn compact(self) -> io::Result<usize> {
         let temporary = self.path.with_extension("compacting");
-        let mut writer = BufWriter::new(File::create(&temporary)?);
+        let mut writer = BufWriter::new(
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?,
+        );
         let mut stay = 0;
         for line in self.lines()? {
             let line = line?;

@@ -2,11 +2,11 @@
 //! Promises that what became of a record that could not be worked on becomes of it here too.
 //! Leaves whether the options can run to `process`.
 
-use crate::config::nearest::nearest;
 use crate::migrate::java;
 use crate::migrate::notes::Notes;
 use crate::migrate::section::{Refused, Section};
 use crate::migrate::tables;
+use datalake_base::nearest::nearest;
 use serde_json::{Map, Value};
 
 const KEY: &str = "dataProcessingOptions";

@@ -2,7 +2,8 @@
 //! Promises to descend only where a match is possible, and never to open anything but folders.
 //! Leaves watching the folders and following the files to others.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobBuilder;
+use regex::bytes::RegexBuilder;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
-    whole: GlobMatcher,
+    whole: Glob,
     /// The pattern without alternatives, folder by folder: the ways to walk.
     routes: Arc<[Vec<Step>]>,
 }
@@ -28,7 +29,7 @@ enum Step {
     /// Exactly this name.
     Named(PathBuf),
     /// Any name that matches.
-    Like(GlobMatcher),
+    Like(Glob),
     /// Any number of folders.
     Anywhere,
 }
@@ -61,16 +62,30 @@ pub enum PatternError {
 /// More ways than this through the alternatives of one pattern are refused.
 const MOST_ROUTES: usize = 256;
 
+/// Longer texts are no path.
+const LONGEST: usize = 4096;
+
 /// Folders nested deeper than this under `**` are not entered; it bounds loops of bind mounts.
 const DEEPEST: usize = 64;
 
-fn compile(glob: &str, text: &str) -> Result<GlobMatcher, PatternError> {
-    GlobBuilder::new(glob)
-        .literal_separator(true)
-        .backslash_escape(true)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| PatternError::Syntax { text: text.to_owned(), reason: error.kind().to_string() })
+/// A compiled glob, matched against the bytes of a path.
+#[derive(Clone, Debug)]
+struct Glob(regex::bytes::Regex);
+
+impl Glob {
+    fn is_match(&self, path: &Path) -> bool {
+        self.0.is_match(path.as_os_str().as_bytes())
+    }
+}
+
+/// Compiles by hand what `GlobMatcher` would compile, because that ends the process over a pattern that is nested too
+/// deeply or too large.
+fn compile(glob: &str, text: &str) -> Result<Glob, PatternError> {
+    let refused = |reason: String| PatternError::Syntax { text: text.to_owned(), reason };
+    let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
+    let glob = glob.map_err(|error| refused(error.kind().to_string()))?;
+    let regex = RegexBuilder::new(glob.regex()).dot_matches_new_line(true).build();
+    regex.map(Glob).map_err(|_| refused("it is nested too deeply or too large; write several patterns".to_owned()))
 }
 
 impl Pattern {
@@ -84,6 +99,10 @@ impl Pattern {
         }
         if text.ends_with('/') {
             return Err(PatternError::Folder { text: text.to_owned() });
+        }
+        if text.len() > LONGEST {
+            let reason = format!("longer than {LONGEST} bytes; write several patterns");
+            return Err(PatternError::Syntax { text: text.chars().take(60).collect::<String>() + "…", reason });
         }
         let tidy = format!("/{}", text.split('/').filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/"));
         let whole = compile(&tidy, text)?;
@@ -301,6 +320,25 @@ mod tests {
         assert!(matches!(Pattern::parse("/var/{a,b"), Err(PatternError::Syntax { .. })));
         let many = format!("/{}", "{a,b}".repeat(9));
         assert!(matches!(Pattern::parse(&many), Err(PatternError::Syntax { .. })));
+    }
+
+    /// `{a,` nested 126 deep ended the process: the glob was fine, the regular expression made of it was not.
+    #[test]
+    fn a_pattern_that_is_nested_too_deeply_or_too_large_is_refused_and_ends_nothing() {
+        for depth in [1, 10, 62, 124, 125, 126, 127, 200, 255, 300, 1300] {
+            let nested = format!("/{}x{}", "{a,".repeat(depth), "}".repeat(depth));
+            match Pattern::parse(&nested) {
+                Ok(pattern) => assert!(pattern.matches(Path::new("/x")) && pattern.matches(Path::new("/a"))),
+                Err(error) => assert!(matches!(error, PatternError::Syntax { .. }) && depth > 62, "{depth}: {error}"),
+            }
+        }
+        let classes = format!("/{}", "[\u{0}-\u{10ffff}]".repeat(300));
+        for text in
+            [&"/{a}".repeat(300_000), &format!("/{}", "{".repeat(4000)), &format!("/{}", "*".repeat(4000)), &classes]
+        {
+            // Any answer will do.
+            let _answer = Pattern::parse(text);
+        }
     }
 
     #[test]

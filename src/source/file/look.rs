@@ -2,13 +2,16 @@
 //! Promises that a rename, a deletion or a new file is dealt with in the look that first sees it.
 //! Leaves comparing content to `copies`.
 
+use super::access;
 use super::discover::{folder_of, name_of};
-use super::identity::{self, Kind};
+use super::identity::{self, Kind, Status};
 use super::names;
 use super::reader::Closed;
 use super::reconcile::{Decision, Known, Seen, reconcile};
 use super::strand::{Id, Place, Role, Standing, Strand};
 use super::stream::{Incident, Stream, World, family_of};
+use datalake_base::shown::shown;
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::fs::DirEntryExt;
@@ -132,10 +135,16 @@ impl Stream {
                 Closed::NoDescriptor => {}
                 Closed::Denied(_) => {
                     if self.unreadable.insert(folder.clone()) {
+                        let obstacle = access::obstacle(folder, &access::User::of_process());
+                        let rights = obstacle.as_ref().map(access::Obstacle::rights);
+                        let closed = obstacle.as_ref().map(|obstacle| shown(&obstacle.path).to_string());
+                        let cures = obstacle.map_or_else(
+                            || "give the agent's user the right to list and enter it".to_owned(),
+                            |obstacle| obstacle.cures(&access::user_of_process()),
+                        );
                         tracing::warn!(
-                            folder = %folder.display(), reason,
-                            "the folder cannot be read; give the agent's user the right to list and enter it, and its \
-                             files are shipped from where they were left"
+                            folder = %shown(folder), reason, closed, rights,
+                            "the folder cannot be read; {cures}; its files are then shipped from where they were left"
                         );
                     }
                 }
@@ -156,6 +165,7 @@ impl Stream {
     /// What lies in the folder, as far as it may be of interest.
     fn scan(&self, folder: &Path, inodes: &HashSet<u64>, scan: &mut Scan) -> io::Result<()> {
         let entries = std::fs::read_dir(folder)?;
+        let in_own = OnceCell::new();
         let everything = self
             .lost
             .iter()
@@ -188,10 +198,32 @@ impl Stream {
                 Err(_) => continue,
             };
             if status.kind == Kind::Regular {
+                if self.is_own(&path, &status, flow, &in_own) {
+                    continue;
+                }
                 scan.seen.push(Seen { path: path.into(), status, link: kind.is_symlink(), flow });
             }
         }
         Ok(())
+    }
+
+    /// Whether it is a file of the agent itself; one line for each name says so.
+    fn is_own(&self, path: &Path, status: &Status, flow: Option<usize>, folder_is_own: &OnceCell<bool>) -> bool {
+        let is_spool = flow.is_some_and(|flow| self.flows[flow].settings.owned.is_some());
+        if is_spool || self.by_key.contains_key(&status.key) {
+            return false;
+        }
+        let own = &self.flows[0].settings.own;
+        let is_own = own.hold(status.key.device, status.key.inode)
+            || *folder_is_own.get_or_init(|| own.hold_folder(folder_of(path)));
+        if is_own && own.is_news(path) {
+            tracing::warn!(
+                file = %path.display(),
+                "this is a file of the agent itself (configuration, credentials, state, or its own log), so it is not \
+                 read as a log; exclude it from the pattern"
+            );
+        }
+        is_own
     }
 
     fn known_in(&self, folders: &[PathBuf], seen: &[Seen]) -> Vec<Known> {

@@ -2,12 +2,14 @@
 //! Promises that what has to wait for its turn is held open, as far as descriptors reach.
 //! Leaves reading to `turns`.
 
+use super::access;
 use super::archive::Decoder;
 use super::discover::folder_of;
 use super::reader::Closed;
 use super::strand::{Id, Role, Source, Standing, Strand};
 use super::stream::{Stream, World};
 use super::turns::{Turn, confirm, take_head};
+use datalake_base::shown::shown;
 use std::io;
 
 /// So many openings are remembered: more than files are ever open.
@@ -64,9 +66,17 @@ impl Stream {
             let worst = &self.flows[strand.flow].books.denials;
             worst.set(worst.value().max(strand.denials.into()));
             if strand.denials == 1 {
+                let (flow, path) = (&self.flows[strand.flow].name, &strand.place.path);
+                let obstacle = access::obstacle(path, &access::User::of_process());
+                let rights = obstacle.as_ref().map(access::Obstacle::rights);
+                let closed = obstacle.as_ref().map(|obstacle| shown(&obstacle.path).to_string());
+                let cures = obstacle.map_or_else(
+                    || "give the agent's user the right to read it".to_owned(),
+                    |obstacle| obstacle.cures(&access::user_of_process()),
+                );
                 tracing::warn!(
-                    flow = self.flows[strand.flow].name, file = %strand.place.path.display(), reason = %error,
-                    "the file cannot be read; give the agent's user the right to read it, and it is shipped from where it was left"
+                    flow, file = %shown(&**path), reason = %error, closed, rights,
+                    "the file cannot be read; {cures}; it is then shipped from where it was left"
                 );
             }
         }

@@ -401,6 +401,7 @@ mod tests {
             exclude: Vec::new(),
             initial_position: InitialPosition::StartOfFile,
             owned: None,
+            own: crate::source::file::OwnFiles::default(),
         };
         let (input, mut outlet) = Input::new("f", &settings);
         append(&path("w.log"), "one\n");

@@ -321,6 +321,7 @@ mod tests {
             exclude: Vec::new(),
             initial_position: super::super::InitialPosition::StartOfFile,
             owned: None,
+            own: crate::source::file::OwnFiles::default(),
         };
         let (input, outlet) = Input::new("flow", &settings);
         let before = Instant::now();

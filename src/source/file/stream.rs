@@ -183,9 +183,10 @@ impl Stream {
         }
     }
 
-    /// The first flow whose patterns match.
+    /// The flow that the file belongs to, else the first whose patterns match.
     pub(super) fn flow_of(&self, path: &Path) -> Option<usize> {
-        self.flows.iter().position(|flow| flow.matches(path))
+        let owner = self.flows.iter().position(|flow| flow.settings.owned.is_some() && flow.matches(path));
+        owner.or_else(|| self.flows.iter().position(|flow| flow.matches(path)))
     }
 
     /// Whether the path would be read if it were not excluded.

@@ -6,6 +6,7 @@
 mod frames;
 
 use super::presign;
+use crate::regular;
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::Message;
@@ -207,6 +208,9 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
     }
 }
 
+/// A file with a secret or certificates is not larger, in bytes.
+const LARGEST_SECRET: u64 = 1 << 20;
+
 /// The content of a file that the settings name; of a relative name, in the folder of systemd's credentials.
 pub(super) fn secret(what: &'static str, path: &Path) -> Result<Vec<u8>, TransportError> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
@@ -219,5 +223,8 @@ pub(super) fn secret(what: &'static str, path: &Path) -> Result<Vec<u8>, Transpo
         }
         (false, _) => path.to_owned(),
     };
-    std::fs::read(&whole).map_err(|error| TransportError::File { what, path: whole, reason: error.to_string() })
+    match regular::read(&whole, LARGEST_SECRET) {
+        Ok((bytes, _)) => Ok(bytes),
+        Err(error) => Err(TransportError::File { what, path: whole, reason: error.to_string() }),
+    }
 }

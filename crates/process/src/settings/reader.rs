@@ -5,7 +5,7 @@
 use super::StepError;
 use crate::java::Pattern;
 use crate::json::print::Format;
-use crate::nearest;
+use datalake_base::nearest::nearest;
 use serde_json::{Map, Value};
 
 /// Deeper constants are a mistake, and would be cut off by the readers of the lake.
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let known = words.iter().map(|(word, _)| *word);
-            let help = match nearest::nearest(&text, known.clone()) {
+            let help = match nearest(&text, known.clone()) {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
             };
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
         for key in self.keys.keys().filter(|key| !self.asked.contains(&key.as_str())).cloned().collect::<Vec<_>>() {
-            let help = match nearest::nearest(&key, self.asked.iter().copied()) {
+            let help = match nearest(&key, self.asked.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("this option knows {}", self.asked.join(", ")),
             };

@@ -6,6 +6,8 @@ use super::Conversation;
 use datalake_mqtt::subscriptions::{Verdict, remembered};
 use datalake_mqtt::words;
 use serde_json::json;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 impl Conversation<'_> {
@@ -62,7 +64,9 @@ impl Conversation<'_> {
         let memory =
             json!({"clientId": self.client_id, "broker": session.settings.broker.to_string(), "topics": granted});
         // Without it the next start subscribes anew, which does no harm.
-        std::fs::write(&session.memory, memory.to_string()).ok();
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.write(true).create(true).truncate(true).mode(0o600).open(&session.memory);
+        file.and_then(|mut file| file.write_all(memory.to_string().as_bytes())).ok();
         let trouble = refused.first().map(|place| {
             let topic = &session.settings.topics[*place].written;
             format!("the broker refuses the subscription to {topic}")

@@ -6,7 +6,8 @@
 const LONGEST: usize = 64;
 
 /// The known word nearest to `word`, if one is near enough: at most a third of its letters are wrong.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.chars().count() > LONGEST {
         return None;
     }
