@@ -8,6 +8,8 @@ mod endpoint;
 mod foreign;
 /// JSON with comments, every value with its place.
 mod json;
+/// What a key is.
+mod key;
 /// The table of all keys.
 pub mod keys;
 /// The agent's own files.
@@ -22,6 +24,8 @@ pub mod schema;
 mod section;
 /// Single values decoded.
 mod values;
+/// How the value of a key is read.
+mod ways;
 /// As the operator wrote it.
 mod written;
 
@@ -146,16 +150,16 @@ fn judge(files: &[File], report: &mut Report) -> Option<Plan> {
         };
         if index > 0 {
             flows.extend(written::fragment(&root, report));
-        } else if let Some((written, own)) = written::main(&root, report) {
+        } else if let Some(mut written) = written::main(&root, report) {
+            flows = std::mem::take(&mut written.flows);
             main = Some(written);
-            flows = own;
         }
     }
     let proven = plan::prove_flows(&flows, report);
     let main = main?;
     if flows.is_empty() && whole && report.errors() == 0 {
         let help = "add one: \"flows\": [{\"filePattern\": \"/var/log/app/*.log\", \"deliveryStream\": \"NAME\"}]";
-        report.add(Kind::NoFlows, &main.at, "there is no flow, so there is nothing to do", help);
+        report.add(Kind::NoFlows, &main.opened.at, "there is no flow, so there is nothing to do", help);
     }
     Some(plan::prove(main, proven, files[0].world_readable, report))
 }

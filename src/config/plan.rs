@@ -13,9 +13,8 @@ mod metrics;
 
 pub(super) use flows::prove_flows;
 
-use super::report::{Kind, Report, quoted};
-use super::section::Placed;
-use super::written::Written;
+use super::keys::Written;
+use super::report::{Kind, Placed, Report, quoted};
 use crate::{deliver, source};
 use datalake_base::units::ByteSize;
 use datalake_core::batch::{self, Compression};
@@ -174,7 +173,7 @@ fn prove_spool(
             None => {
                 let message =
                     format!("the address of the broker of flow `{}` is to be signed, for no known region", flow.name);
-                report.add(Kind::Missing, &written.at, message, "add \"region\", such as \"eu-central-1\"");
+                report.add(Kind::Missing, &written.opened.at, message, "add \"region\", such as \"eu-central-1\"");
             }
         }
     }

@@ -36,6 +36,13 @@ pub struct At {
     pub path: String,
 }
 
+/// A decoded value and where it stands; for a default, where the object stands that lacks the key.
+#[derive(Clone, Debug)]
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    pub(super) at: At,
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -2,64 +2,70 @@
 //! Promises that every key is accounted for: decoded by its table, or reported with what would do.
 //! Leaves what values mean together to `plan`.
 
-use super::foreign::{self, Foreign};
+use super::foreign::Foreign;
 use super::json::{Member, Node, Value};
-use super::keys::{self, Default, Key};
-use super::report::{At, Kind, Place, Report, printable, quoted};
+use super::key::{Default, Key};
+use super::report::{At, Kind, Place, Placed, Report, printable, quoted};
 use super::values;
 use datalake_base::nearest::nearest;
 use std::collections::HashMap;
 
-/// A decoded value and where it stands; for a default, where the object stands that lacks the key.
-#[derive(Clone, Debug)]
-pub(super) struct Placed<T> {
-    pub(super) value: T,
+/// Which object it is, and what is said about keys that do not belong there.
+pub(super) struct Level {
+    /// Its keys.
+    pub(super) table: &'static [&'static Key],
+    /// Keys of somebody else that people write here.
+    pub(super) foreign: &'static [Foreign],
+    /// The object in words.
+    pub(super) words: &'static str,
+    /// Where a key belongs that people write here, and what would do; the likeliest first.
+    pub(super) elsewhere: &'static [(&'static Level, &'static str)],
+    /// The one key of the table that may be here, and what is said about the others.
+    pub(super) only: Option<(&'static str, &'static str)>,
+    /// What is said about a value that is neither this object nor a text in its place.
+    pub(super) instead: Option<Words>,
+}
+
+/// What is said about a value that is none of those allowed.
+#[derive(Clone, Copy)]
+pub(super) struct Words {
+    /// What it is not.
+    pub(super) what: &'static str,
+    /// What would do.
+    pub(super) help: &'static str,
+    /// What would do instead of an empty list.
+    pub(super) empty: &'static str,
+}
+
+/// An object whose keys were read.
+pub(super) trait Object: Sized {
+    /// Its level.
+    fn level() -> &'static Level;
+    /// Where it stands.
+    fn opened(&self) -> &Opened;
+    /// Reads its keys.
+    fn read(section: &Section<'_>, report: &mut Report) -> Self;
+
+    /// Where the name of a key stands, if it is there.
+    fn key_at(&self, key: &Key) -> Option<&At> {
+        self.opened().given.iter().find(|given| given.key == key.name).map(|given| &given.name)
+    }
+}
+
+/// Where an object stands, and which of its keys are there.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Its opening brace, for faults about what is not there.
     pub(super) at: At,
+    given: Vec<Given>,
 }
 
-/// Which object it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    Main,
-    Fragment,
-    Flow,
-    Compression,
-    Mqtt,
-    Topic,
-    PartitionKey,
-}
-
-impl Level {
-    fn table(self) -> &'static [&'static Key] {
-        match self {
-            Self::Main | Self::Fragment => keys::TOP_KEYS,
-            Self::Flow => keys::FLOW_KEYS,
-            Self::Compression => keys::COMPRESSION_KEYS,
-            Self::Mqtt => keys::MQTT_KEYS,
-            Self::Topic => keys::TOPIC_KEYS,
-            Self::PartitionKey => keys::PARTITION_KEY_KEYS,
-        }
-    }
-
-    fn foreign(self) -> &'static [Foreign] {
-        match self {
-            Self::Main | Self::Fragment => foreign::TOP,
-            Self::Flow => foreign::FLOW,
-            Self::Compression | Self::PartitionKey | Self::Mqtt | Self::Topic => &[],
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Main => "the top level",
-            Self::Fragment => "a fragment",
-            Self::Flow => "a flow",
-            Self::Compression => "`compression`",
-            Self::Mqtt => "`mqtt`",
-            Self::Topic => "a topic",
-            Self::PartitionKey => "`partitionKeyOption`",
-        }
-    }
+/// A key that is there.
+#[derive(Debug)]
+struct Given {
+    key: &'static str,
+    /// Where its name stands.
+    name: At,
 }
 
 /// The known keys of one object.
@@ -70,7 +76,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Sorts the members of an object; what does not belong there is reported.
-    pub(super) fn open(level: Level, value: &'a Value, path: &str, report: &mut Report) -> Option<Self> {
+    pub(super) fn open(level: &'static Level, value: &'a Value, path: &str, report: &mut Report) -> Option<Self> {
         let at = At { place: value.place, path: path.to_owned() };
         let Node::Object(members) = &value.node else {
             let message = format!("{} is {}, not an object", subject(path), values::describe(value));
@@ -90,16 +96,16 @@ impl<'a> Section<'a> {
                 seen.insert(&first.name, first);
                 continue;
             }
-            match level.table().iter().find(|key| key.name == member.name) {
-                Some(key) if level == Level::Fragment && key.name != keys::FLOWS.name => {
+            match (level.table.iter().find(|key| key.name == member.name), level.only) {
+                (Some(key), Some((only, help))) if key.name != only => {
                     let message = format!("`{}` is a key of the main file", at.path);
-                    report.add(Kind::WrongPlace, &at, message, "a file in agent.d holds `flows` and nothing else");
+                    report.add(Kind::WrongPlace, &at, message, help);
                 }
-                Some(key) => {
+                (Some(key), _) => {
                     section.fields.insert(key.name, member);
                 }
-                None if report.is_full() => report.add(Kind::UnknownKey, &at, "", ""),
-                None => unknown(level, member, &at, report),
+                (None, _) if report.is_full() => report.add(Kind::UnknownKey, &at, "", ""),
+                (None, _) => unknown(level, member, &at, report),
             }
         }
         Some(section)
@@ -115,7 +121,7 @@ impl<'a> Section<'a> {
     }
 
     /// Where the value of a key stands, or where it could.
-    fn at(&self, key: &Key) -> At {
+    pub(super) fn at(&self, key: &Key) -> At {
         let place = self.fields.get(key.name).map_or(self.at.place, |member| member.value.place);
         At { place, path: self.path_of(key.name) }
     }
@@ -130,7 +136,15 @@ impl<'a> Section<'a> {
         self.fields.get(key.name).map_or_else(|| self.at.clone(), |member| self.name_at(member))
     }
 
-    fn decode<T>(
+    /// Where it stands, and which keys are there.
+    pub(super) fn opened(&self) -> Opened {
+        let name = |member: &Member| self.name_at(member);
+        let given = self.fields.iter().map(|(key, member)| Given { key, name: name(member) }).collect();
+        Opened { at: self.at.clone(), given }
+    }
+
+    /// The value of a key, decoded; `None` when it is left out or faulty. One that must be there is a fault.
+    pub(super) fn decode<T>(
         &self,
         key: &'static Key,
         report: &mut Report,
@@ -146,62 +160,6 @@ impl<'a> Section<'a> {
         };
         decode(value, &at, key, report).map(|value| Placed { value, at })
     }
-
-    /// A text; `None` when it is left out or faulty.
-    pub(super) fn text(&self, key: &'static Key, report: &mut Report) -> Option<Placed<String>> {
-        self.decode(key, report, values::text)
-    }
-
-    /// A text that is not empty; an empty one is the same as left out.
-    pub(super) fn nonempty_text(&self, key: &'static Key, report: &mut Report) -> Option<Placed<String>> {
-        self.text(key, report).filter(|text| !text.value.is_empty())
-    }
-
-    /// One or several texts, each at its place; `None` when they are left out or faulty.
-    pub(super) fn texts(&self, key: &'static Key, report: &mut Report) -> Option<Vec<Placed<String>>> {
-        self.decode(key, report, values::texts).map(|texts| texts.value)
-    }
-
-    /// A whole number or a size in its range.
-    pub(super) fn number(&self, key: &'static Key, report: &mut Report) -> Option<Placed<u64>> {
-        self.decode(key, report, values::number)
-    }
-
-    /// The same; its default when it is left out or faulty.
-    pub(super) fn number_or_default(&self, key: &'static Key, report: &mut Report) -> Placed<u64> {
-        let Default::Number(number) = key.default else { unreachable!("{} has a number as default", key.name) };
-        self.number(key, report).unwrap_or_else(|| Placed { value: number, at: self.at(key) })
-    }
-
-    /// A text; its default when it is left out or faulty.
-    pub(super) fn text_or_default(&self, key: &'static Key, report: &mut Report) -> Placed<String> {
-        let Default::Text(text) = key.default else { unreachable!("{} has a text as default", key.name) };
-        self.text(key, report).unwrap_or_else(|| Placed { value: text.to_owned(), at: self.at(key) })
-    }
-
-    /// One of the texts the table allows; its default when it is left out or faulty, or the first if it has none.
-    pub(super) fn choice(&self, key: &'static Key, report: &mut Report) -> &'static str {
-        let keys::Kind::Choice(choices) = key.kind else { unreachable!("{} is a choice", key.name) };
-        let fallback = if let Default::Text(text) = key.default { text } else { choices[0] };
-        self.decode(key, report, values::choice).map_or(fallback, |choice| choice.value)
-    }
-
-    /// The same, only if it is there.
-    pub(super) fn given_choice(&self, key: &'static Key, report: &mut Report) -> Option<Placed<&'static str>> {
-        self.decode(key, report, values::choice)
-    }
-
-    /// True or false, only if it is there.
-    pub(super) fn given_boolean(&self, key: &'static Key, report: &mut Report) -> Option<Placed<bool>> {
-        self.decode(key, report, values::boolean)
-    }
-
-    /// True or false; its default when it is left out or faulty.
-    pub(super) fn boolean(&self, key: &'static Key, report: &mut Report) -> bool {
-        // Where it depends on others what holds without the key, whoever asks looks whether it is there.
-        let flag = matches!(key.default, Default::Boolean(true) | Default::Unset(_));
-        self.decode(key, report, values::boolean).map_or(flag, |flag| flag.value)
-    }
 }
 
 /// `flows[2]`, or the file.
@@ -209,10 +167,15 @@ pub(super) fn subject(path: &str) -> String {
     if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") }
 }
 
+/// The names that are known there, ours and others'.
+fn names(level: &Level) -> impl Iterator<Item = &'static str> + use<> {
+    level.table.iter().map(|key| key.name).chain(level.foreign.iter().map(|foreign| foreign.name))
+}
+
 /// Reports a key that the table does not have.
-fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
+fn unknown(level: &Level, member: &Member, at: &At, report: &mut Report) {
     let (name, path) = (member.name.as_str(), &at.path);
-    if let Some(foreign) = level.foreign().iter().find(|foreign| foreign.name == name) {
+    if let Some(foreign) = level.foreign.iter().find(|foreign| foreign.name == name) {
         let message = match foreign.kind {
             Kind::NotSupported => format!("`{path}` is a key of the Kinesis Agent that this version does not support"),
             Kind::Renamed => format!("`{path}` is not the name this agent uses"),
@@ -220,33 +183,24 @@ fn unknown(level: Level, member: &Member, at: &At, report: &mut Report) {
         };
         return report.add(foreign.kind, at, message, foreign.help);
     }
-    let elsewhere = match level {
-        Level::Main | Level::Fragment => Level::Flow,
-        Level::Flow => Level::Main,
-        Level::Compression | Level::PartitionKey | Level::Mqtt => Level::Flow,
-        Level::Topic => Level::Mqtt,
-    };
-    let names = |level: Level| level.table().iter().map(|key| key.name).chain(level.foreign().iter().map(|f| f.name));
-    if let Some(known) = names(elsewhere).find(|known| known.eq_ignore_ascii_case(name)) {
-        let help = match level {
-            Level::Main | Level::Fragment => "move it into each flow that needs it; there is no default for all flows",
-            Level::Mqtt => "move it out of the braces, beside `mqtt`",
-            Level::Topic => "move it out of the topic, beside `topics`",
-            Level::Flow if keys::MQTT_KEYS.iter().any(|key| key.name == known) => "move it into `mqtt`",
-            Level::Flow => "move it to the top level of the main file; it holds for all flows",
-            Level::Compression | Level::PartitionKey => "move it out of the braces, into the flow",
-        };
-        let message = format!("`{known}` is a key of {}, not of {}", elsewhere.words(), level.words());
-        return report.add(Kind::WrongPlace, at, message, help);
+    let belongs = level.elsewhere.iter().find_map(|(elsewhere, help)| {
+        let known = names(elsewhere).find(|known| known.eq_ignore_ascii_case(name))?;
+        Some((known, elsewhere.words, help))
+    });
+    if let Some((known, words, help)) = belongs {
+        let message = format!("`{known}` is a key of {words}, not of {}", level.words);
+        return report.add(Kind::WrongPlace, at, message, *help);
     }
-    let message = format!("{} is not a key of {}", quoted(name).replace('"', "`"), level.words());
+    let message = format!("{} is not a key of {}", quoted(name).replace('"', "`"), level.words);
     let prefix = format!("{name}.");
     let help = if let Some(known) = names(level).find(|known| known.starts_with(&prefix)) {
         format!("the dot is part of the name: write \"{known}\": … instead of nested braces")
     } else if let Some(known) = nearest(name, names(level)) {
         format!("did you mean `{known}`?")
-    } else if let Some(known) = nearest(name, names(elsewhere)) {
-        format!("did you mean `{known}`? It is a key of {}", elsewhere.words())
+    } else if let Some((known, words)) =
+        level.elsewhere.iter().find_map(|(elsewhere, _)| Some((nearest(name, names(elsewhere))?, elsewhere.words)))
+    {
+        format!("did you mean `{known}`? It is a key of {words}")
     } else {
         "remove it; docs/configuration.md lists all keys".to_owned()
     };

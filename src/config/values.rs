@@ -3,9 +3,8 @@
 //! Leaves keys to `section`.
 
 use super::json::{Node, Value};
-use super::keys::{self, Default, Key};
-use super::report::{At, Kind, Report, printable, quoted};
-use super::section::Placed;
+use super::key::{self, Default, Key};
+use super::report::{At, Kind, Placed, Report, printable, quoted};
 use datalake_base::nearest::nearest;
 use datalake_base::units::ByteSize;
 
@@ -99,7 +98,7 @@ pub(super) fn boolean(value: &Value, at: &At, _key: &'static Key, report: &mut R
 }
 
 pub(super) fn choice(value: &Value, at: &At, key: &'static Key, report: &mut Report) -> Option<&'static str> {
-    let keys::Kind::Choice(choices) = key.kind else { unreachable!("{} is a choice", key.name) };
+    let key::Kind::Choice(choices) = key.kind else { unreachable!("{} is a choice", key.name) };
     let listed = choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ");
     let Node::Text(text) = &value.node else {
         let message = format!("`{}` is {}, not a text", at.path, describe(value));
@@ -120,8 +119,8 @@ pub(super) fn choice(value: &Value, at: &At, key: &'static Key, report: &mut Rep
 /// A whole number or a size, within the range of its key.
 pub(super) fn number(value: &Value, at: &At, key: &'static Key, report: &mut Report) -> Option<u64> {
     let (min, max, is_size) = match key.kind {
-        keys::Kind::Integer { min, max } => (min, max, false),
-        keys::Kind::Size { min, max } => (min, max, true),
+        key::Kind::Integer { min, max } => (min, max, false),
+        key::Kind::Size { min, max } => (min, max, true),
         _ => unreachable!("{} is a number", key.name),
     };
     let parsed = match &value.node {

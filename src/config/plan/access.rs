@@ -3,9 +3,8 @@
 //! Leaves whether anybody answers, and lets us in, to the session.
 
 use crate::config::endpoint;
-use crate::config::report::{Kind, Report, quoted};
-use crate::config::section::Placed;
-use crate::config::written::{Written, WrittenRole};
+use crate::config::keys::Written;
+use crate::config::report::{Kind, Placed, Report, quoted};
 use crate::deliver::credentials::Role;
 use crate::deliver::session::Settings;
 use std::path::PathBuf;
@@ -35,7 +34,7 @@ pub(super) fn prove(written: &Written, world_readable: bool, report: &mut Report
         kinesis_region: written.kinesis_region.as_ref().and_then(|region| prove_region(region, report)),
         sts_endpoint,
         access_key: prove_access_key(written, world_readable, report),
-        role: prove_role(&written.role, report),
+        role: prove_role(written.role.as_ref(), written.external_id.as_ref(), report),
         fips: written.fips,
         dual_stack: written.dual_stack,
         ca_bundle: written.ca_bundle.as_ref().map(|given| prove_file(given, report)),
@@ -51,9 +50,12 @@ fn prove_file(given: &Placed<String>, report: &mut Report) -> PathBuf {
 }
 
 /// A role, and the id that belongs to it.
-pub(super) fn prove_role(written: &WrittenRole, report: &mut Report) -> Option<Role> {
-    let external_id = written.external_id.as_ref();
-    let Some(arn) = &written.arn else {
+pub(super) fn prove_role(
+    arn: Option<&Placed<String>>,
+    external_id: Option<&Placed<String>>,
+    report: &mut Report,
+) -> Option<Role> {
+    let Some(arn) = arn else {
         if let Some(id) = external_id {
             let message = format!("`{}` has no effect without `assumeRoleARN` beside it", id.at.path);
             report.add(Kind::NoEffect, &id.at, message, "remove it, or name the role");

@@ -9,15 +9,18 @@ mod processing;
 
 use super::kinesis;
 use super::{FlowPlan, access};
-use crate::config::report::{At, Kind, Report, printable, quoted};
-use crate::config::section::{Placed, subject};
-use crate::config::written::WrittenFlow;
+use crate::config::keys::{self, WrittenCompression, WrittenFlow};
+use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
+use crate::config::section::{Object, subject};
+use crate::config::values;
+use crate::config::ways::Form;
 use crate::source::file::discover::{Pattern, PatternError};
 use crate::{deliver, source};
 use datalake_base::record::SettledFiles;
 use datalake_base::units::ByteSize;
 use datalake_core::batch::{self, Compression, firehose};
 use datalake_core::framing;
+use datalake_process::OnFailure;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -132,26 +135,29 @@ fn prove_name(name: &Placed<String>, longest: usize, report: &mut Report) -> boo
 
 fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: &mut Report) -> Option<FlowPlan> {
     use source::file::InitialPosition::{EndOfFile, StartOfFile};
+    source_is_one(written, report);
     let include = patterns(&written.file_pattern, report);
     let exclude = patterns(&written.exclude, report);
     let batch = prove_batch(written, report);
     // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
     let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
+    let on_failure = OnFailure::from_word(written.on_failure).unwrap_or_default();
     let longest_line = framing.longest_whole_line();
     let mqtt = written.mqtt.as_ref();
-    let mqtt = mqtt.map(|mqtt| mqtt::prove(mqtt, &name, written.on_failure, longest_line, report));
+    let mqtt = mqtt.map(|mqtt| mqtt::prove(mqtt, &name, on_failure, longest_line, report));
     if mqtt.is_some() {
-        for at in &written.of_files {
+        let of_files = [&keys::EXCLUDE, &keys::INITIAL_POSITION, &keys::SKIP_HEADER_LINES, &keys::MULTI_LINE_START];
+        for at in of_files.into_iter().filter_map(|key| written.key_at(key)) {
             let message = format!("`{}` has no effect on messages; it is about files", at.path);
             report.add(Kind::NoEffect, at, message, "remove it");
         }
     }
-    let process = processing::prove(written, report);
+    let process = processing::prove(written, on_failure, report);
     let stream = prove_stream(written, report)?;
     let service = if written.is_to_kinesis() { "kinesis" } else { "firehose" };
-    let from_start = written.from_start || mqtt.is_some();
+    let from_start = written.initial_position == "START_OF_FILE" || mqtt.is_some();
     let region = written.region.as_ref().and_then(|region| access::prove_region(region, report));
-    let role = access::prove_role(&written.role, report);
+    let role = access::prove_role(written.role.as_ref(), written.external_id.as_ref(), report);
     Some(FlowPlan {
         name,
         source: source::file::Settings {
@@ -172,14 +178,56 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
         process,
         batch,
         pace: deliver::pace::Settings {
-            max_bytes_per_second: written.max_bytes_per_second,
-            max_records_per_second: written.max_records_per_second,
-            max_requests_per_second: written.max_requests_per_second,
+            max_bytes_per_second: given(&written.max_bytes_per_second),
+            max_records_per_second: given(&written.max_records_per_second),
+            max_requests_per_second: given(&written.max_requests_per_second),
         },
         max_concurrent_requests: usize::try_from(written.max_concurrent_requests.value).unwrap_or(1),
         region,
         role,
     })
+}
+
+fn given(limit: &Option<Placed<u64>>) -> Option<u64> {
+    limit.as_ref().map(|limit| limit.value)
+}
+
+/// A flow reads files or receives topics.
+fn source_is_one(written: &WrittenFlow, report: &mut Report) {
+    match (written.key_at(&keys::FILE_PATTERN), written.key_at(&keys::MQTT)) {
+        (None, None) => {
+            let message = format!("{} has neither `filePattern` nor `mqtt`", subject(&written.opened.at.path));
+            let help = format!("add \"filePattern\": {}", keys::FILE_PATTERN.meaning);
+            report.add(Kind::Missing, &written.opened.at, message, help);
+        }
+        (Some(_), Some(at)) => {
+            let message = format!("`{}` stands beside `filePattern`; a flow has one source", at.path);
+            report.add(Kind::Conflict, at, message, "make two flows of it: both may feed the same stream");
+        }
+        _ => {}
+    }
+}
+
+/// `"none"`, `"gzip"` or an object with a type and a level.
+fn prove_compression(written: &WrittenFlow, report: &mut Report) -> Compression {
+    let gzip = |level: u64| Compression::Gzip { level: u8::try_from(level).unwrap_or(1) };
+    match &written.compression {
+        None => Compression::None,
+        Some(Placed { value: Form::Text(value), at }) => {
+            match values::choice(value, at, &keys::COMPRESSION_TYPE, report) {
+                Some("gzip") => gzip(1),
+                _ => Compression::None,
+            }
+        }
+        Some(Placed { value: Form::Object(object), .. }) => {
+            let WrittenCompression { kind, level, .. } = object;
+            if *kind != "gzip" && object.key_at(&keys::COMPRESSION_LEVEL).is_some() {
+                let message = format!("`{}` has no effect without compression", level.at.path);
+                report.add(Kind::NoEffect, &level.at, message, "remove it, or set \"type\": \"gzip\"");
+            }
+            if *kind == "gzip" { gzip(level.value) } else { Compression::None }
+        }
+    }
 }
 
 /// What is added to a stream's name where another flow has one of the same name elsewhere: positions belong to one.
@@ -191,7 +239,7 @@ fn elsewhere(written: &WrittenFlow, all: &[WrittenFlow]) -> String {
 
 /// Region and role of a flow, where it has its own.
 fn whereabouts(written: &WrittenFlow) -> String {
-    let given = [&written.region, &written.role.arn].into_iter().flatten();
+    let given = [&written.region, &written.role].into_iter().flatten();
     given.map(|given| format!("@{}", given.value)).collect()
 }
 
@@ -202,12 +250,12 @@ fn prove_stream<'a>(written: &'a WrittenFlow, report: &mut Report) -> Option<&'a
         report.add(Kind::Conflict, &kinesis.at, message, "keep one of the two; two streams are two flows");
     }
     let Some(stream) = written.stream() else {
-        if written.names_a_stream {
+        if [&keys::DELIVERY_STREAM, &keys::KINESIS_STREAM].iter().any(|key| written.key_at(key).is_some()) {
             return None;
         }
-        let message = format!("{} has no `deliveryStream`", subject(&written.at.path));
+        let message = format!("{} has no `deliveryStream`", subject(&written.opened.at.path));
         let help = "add \"deliveryStream\" with the name of a Firehose delivery stream, or \"kinesisStream\"";
-        report.add(Kind::Missing, &written.at, message, help);
+        report.add(Kind::Missing, &written.opened.at, message, help);
         return None;
     };
     let longest = if written.is_to_kinesis() { LONGEST_KINESIS_NAME } else { LONGEST_NAME };
@@ -215,7 +263,8 @@ fn prove_stream<'a>(written: &'a WrittenFlow, report: &mut Report) -> Option<&'a
 }
 
 fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
-    let (form, usual) = kinesis::prove_form(written, report);
+    let compression = prove_compression(written, report);
+    let (form, usual) = kinesis::prove_form(written, compression, report);
     let mut at_most = |given: &Option<Placed<u64>>, most: usize| {
         let given = given.as_ref()?;
         if size(given) > most {
@@ -242,16 +291,16 @@ fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
         max_records: usize::try_from(written.max_buffer_records).unwrap_or(firehose::CALL_RECORDS),
         aggregated_record_bytes: (aggregated > 0).then_some(aggregated),
         max_lines_per_record: written.max_lines_per_record.as_ref().map(|lines| saturate(lines.value)),
-        compression: written.compression,
+        compression,
         form,
     };
-    let at = written.max_buffer_size.as_ref().map_or(&written.at, |given| &given.at);
-    let smallest = match written.compression {
+    let at = written.max_buffer_size.as_ref().map_or(&written.opened.at, |given| &given.at);
+    let smallest = match compression {
         Compression::None => SMALLEST_LINE + settings.form.frame(),
         Compression::Gzip { .. } => SMALLEST_GZIP_BUFFER,
     };
     if max_bytes < smallest || settings.longest_line() < SMALLEST_LINE {
-        let gzip = if written.compression == Compression::None { "" } else { " when it is compressed" };
+        let gzip = if compression == Compression::None { "" } else { " when it is compressed" };
         let message = format!("`{}` is {max_bytes}, in which no line fits{gzip}", at.path);
         report.add(
             Kind::Conflict,
@@ -307,7 +356,11 @@ fn prove_framing(written: &WrittenFlow, longest_line: usize, report: &mut Report
     }
     framing::Settings {
         max_line_bytes: longest_line,
-        long_lines: if written.truncate { framing::LongLines::Truncate } else { framing::LongLines::Split },
+        long_lines: if written.long_lines == "truncate" {
+            framing::LongLines::Truncate
+        } else {
+            framing::LongLines::Split
+        },
         terminator: terminator.value.clone().into_bytes(),
         skip_header_lines: saturate(written.skip_header_lines),
         multi_line: prove_multi_line(written, report),
@@ -316,13 +369,14 @@ fn prove_framing(written: &WrittenFlow, longest_line: usize, report: &mut Report
 
 fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framing::MultiLine> {
     let Some(start) = &written.multi_line_start else {
-        if let Some(timeout) = &written.multi_line_timeout {
-            let message = format!("`{}` has no effect without `multiLineStartPattern`", timeout.at.path);
-            report.add(Kind::NoEffect, &timeout.at, message, "remove it, or say how a record of several lines begins");
+        if written.key_at(&keys::MULTI_LINE_TIMEOUT).is_some() {
+            let at = &written.multi_line_timeout.at;
+            let message = format!("`{}` has no effect without `multiLineStartPattern`", at.path);
+            report.add(Kind::NoEffect, at, message, "remove it, or say how a record of several lines begins");
         }
         return None;
     };
-    let timeout = Duration::from_millis(written.multi_line_timeout_millis);
+    let timeout = Duration::from_millis(written.multi_line_timeout.value);
     match framing::StartPattern::parse(&start.value) {
         Ok(pattern) => Some(framing::MultiLine { start: pattern, timeout }),
         Err(error) => {

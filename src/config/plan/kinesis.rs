@@ -2,9 +2,11 @@
 //! Promises that what only Kinesis has is pointed out in a flow to Firehose.
 //! Leaves sizes, and all that both services have, to `flows`.
 
-use crate::config::report::{At, Kind, Report, printable, quoted};
-use crate::config::section::Placed;
-use crate::config::written::{WrittenFlow, WrittenKey};
+use crate::config::json::Node;
+use crate::config::keys::{PARTITION_KEY_HELP, WrittenFlow, WrittenPartitionKey};
+use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
+use crate::config::values;
+use crate::config::ways::Form as Written;
 use datalake_base::units::ByteSize;
 use datalake_core::batch::{Compression, Form, PartitionKey, firehose, kinesis};
 
@@ -18,15 +20,14 @@ pub(super) const fn service(form: &Form) -> &'static str {
 
 /// The form of the flow's calls, and how many bytes of lines are packed into a record unless the flow says so itself; 0
 /// where each line is one.
-pub(super) fn prove_form(written: &WrittenFlow, report: &mut Report) -> (Form, usize) {
+pub(super) fn prove_form(written: &WrittenFlow, compression: Compression, report: &mut Report) -> (Form, usize) {
     if !written.is_to_kinesis() {
         refuse_keys_of_kinesis(written, report);
         return (Form::Firehose, firehose::RECORD_BYTES);
     }
-    if written.compression != Compression::None {
-        let message =
-            format!("`{}` is for Firehose: consumers of a Kinesis stream expect lines", written.compression_at.path);
-        report.add(Kind::Conflict, &written.compression_at, message, "remove it");
+    if let (true, Some(given)) = (compression != Compression::None, &written.compression) {
+        let message = format!("`{}` is for Firehose: consumers of a Kinesis stream expect lines", given.at.path);
+        report.add(Kind::Conflict, &given.at, message, "remove it");
     }
     let partition_key = prove_key(written.partition_key.as_ref(), report);
     let aggregation = prove_aggregation(written, &partition_key, report);
@@ -62,28 +63,48 @@ fn refuse_keys_of_kinesis(written: &WrittenFlow, report: &mut Report) {
     }
 }
 
-fn prove_key(written: Option<&Placed<WrittenKey>>, report: &mut Report) -> PartitionKey {
-    match written.map(|key| &key.value) {
-        None | Some(WrittenKey::Random) => PartitionKey::Random,
-        Some(WrittenKey::Deterministic) => PartitionKey::Deterministic,
-        Some(WrittenKey::Field(name)) => PartitionKey::Field(name.clone()),
-        Some(WrittenKey::Path(pattern)) => match regex::Regex::new(&pattern.value) {
-            Ok(compiled) => PartitionKey::Path(compiled),
-            Err(error) => {
-                let message =
-                    format!("`{}` is {}, which is no regular expression", pattern.at.path, quoted(&pattern.value));
-                // The compiler draws the pattern over several lines; what is wrong stands last.
-                let reason = error.to_string();
-                let reason = reason.rsplit("error: ").next().unwrap_or_default();
-                report.add(
-                    Kind::BadRegex,
-                    &pattern.at,
-                    message,
-                    format!("mend the pattern: {}", printable(reason.trim())),
-                );
-                PartitionKey::Random
+fn prove_key(written: Option<&Placed<Written<WrittenPartitionKey>>>, report: &mut Report) -> PartitionKey {
+    let Some(Placed { value: given, at }) = written else { return PartitionKey::Random };
+    let object = match given {
+        Written::Object(object) => object,
+        Written::Text(value) => match &value.node {
+            Node::Text(text) if text == "RANDOM" => return PartitionKey::Random,
+            Node::Text(text) if text == "DETERMINISTIC" => return PartitionKey::Deterministic,
+            _ => {
+                let message = format!("`{}` is {}, which is no kind of key", at.path, values::describe(value));
+                report.add(Kind::UnknownChoice, at, message, PARTITION_KEY_HELP);
+                return PartitionKey::Random;
             }
         },
+    };
+    match (&object.field, &object.path) {
+        (Some(field), None) => PartitionKey::Field(field.value.clone()),
+        (None, Some(pattern)) => prove_path_key(pattern, report),
+        (None, None) => {
+            let message = format!("`{}` names neither a field nor a path", at.path);
+            report.add(Kind::Missing, at, message, PARTITION_KEY_HELP);
+            PartitionKey::Random
+        }
+        (Some(_), Some(path)) => {
+            let message = format!("`{}` stands beside `field`", path.at.path);
+            report.add(Kind::Conflict, &path.at, message, "keep one of the two");
+            PartitionKey::Random
+        }
+    }
+}
+
+fn prove_path_key(pattern: &Placed<String>, report: &mut Report) -> PartitionKey {
+    match regex::Regex::new(&pattern.value) {
+        Ok(compiled) => PartitionKey::Path(compiled),
+        Err(error) => {
+            let message =
+                format!("`{}` is {}, which is no regular expression", pattern.at.path, quoted(&pattern.value));
+            // The compiler draws the pattern over several lines; what is wrong stands last.
+            let reason = error.to_string();
+            let reason = reason.rsplit("error: ").next().unwrap_or_default();
+            report.add(Kind::BadRegex, &pattern.at, message, format!("mend the pattern: {}", printable(reason.trim())));
+            PartitionKey::Random
+        }
     }
 }
 

@@ -5,9 +5,8 @@
 use super::FlowPlan;
 use super::access::prove_endpoint;
 use crate::config::endpoint;
-use crate::config::report::{Kind, Report, quoted};
-use crate::config::section::Placed;
-use crate::config::written::Written;
+use crate::config::keys::Written;
+use crate::config::report::{Kind, Placed, Report, quoted};
 use crate::deliver::session;
 use crate::metrics::Settings;
 use datalake_core::batch::Form;

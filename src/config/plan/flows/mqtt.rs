@@ -2,9 +2,10 @@
 //! Promises that a flow it returns can connect as far as its settings go, and that a secret is named by file only.
 //! Leaves reading the files to the connection.
 
-use crate::config::report::{At, Kind, Report, printable, quoted};
-use crate::config::section::Placed;
-use crate::config::written::mqtt::{WrittenMqtt, WrittenTopic};
+use crate::config::json::Node;
+use crate::config::keys::{WrittenMqtt, WrittenTopic};
+use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
+use crate::config::ways::Form;
 use crate::source::mqtt::{Broker, LineSettings, OnFailure, PayloadFormat, Quality, Scheme, Settings, Topic, Version};
 use datalake_base::units::ByteSize;
 use std::path::PathBuf;
@@ -30,7 +31,8 @@ pub(super) fn prove(
     longest_line: usize,
     report: &mut Report,
 ) -> Option<Settings> {
-    let topics = topics(&written.topics, report);
+    let asked = asked(written);
+    let topics = topics(&asked, report);
     if let Some(alone) = topics.iter().find(|topic| !topic.is_shared()).filter(|_| written.connections > 1) {
         let message = format!(
             "each of the {} connections would receive what {} matches",
@@ -38,11 +40,11 @@ pub(super) fn prove(
             quoted(&alone.written)
         );
         let help = format!("write \"$share/GROUP/{}\", or leave out `connections`", printable(&alone.written));
-        report.add(Kind::Conflict, &written.at, message, help);
+        report.add(Kind::Conflict, &written.opened.at, message, help);
     }
     let broker = broker(written, report);
     let (certificate_file, private_key_file) = certificate(written, report);
-    let envelope = envelope(written, &topics, report);
+    let envelope = envelope(written, &asked, &topics, report);
     room(written, report);
     record(written, longest_line as u64, report);
     let client_id = client_id(written, flow, report);
@@ -57,7 +59,7 @@ pub(super) fn prove(
         sign_for: sign.then(|| broker.aws_region().unwrap_or_default().to_owned()),
         broker,
         topics,
-        version: if written.is_v5 { Version::V5 } else { Version::V311 },
+        version: if written.version == "5" { Version::V5 } else { Version::V311 },
         client_id,
         session_expiry: Duration::from_secs(written.session_expiry_seconds),
         keep_alive: Duration::from_secs(written.keep_alive_seconds),
@@ -72,7 +74,7 @@ pub(super) fn prove(
         max_packet: ByteSize::bytes(written.max_packet.value),
         sync_interval: Duration::from_millis(written.sync_interval_millis),
         max_spool: ByteSize::bytes(written.max_spool.value),
-        line: LineSettings { format: if written.is_raw { PayloadFormat::Raw } else { PayloadFormat::Auto }, envelope },
+        line: LineSettings { format: if is_raw(written) { PayloadFormat::Raw } else { PayloadFormat::Auto }, envelope },
         longest_line,
         on_failure: match on_failure {
             datalake_process::OnFailure::Quarantine => OnFailure::Quarantine,
@@ -82,9 +84,28 @@ pub(super) fn prove(
     })
 }
 
-fn topics(written: &[WrittenTopic], report: &mut Report) -> Vec<Topic> {
-    let mut topics: Vec<Topic> = Vec::with_capacity(written.len());
-    for WrittenTopic { filter, qos } in written {
+/// A topic filter, and the quality of service asked for.
+type Asked = (Placed<String>, u64);
+
+/// The topics, whichever way each is written.
+fn asked(written: &WrittenMqtt) -> Vec<Asked> {
+    let one = |Placed { value, at }: &Placed<Form<WrittenTopic>>| match value {
+        Form::Object(topic) => Some((topic.filter.clone()?, topic.qos.as_ref().map_or(written.qos, |own| own.value))),
+        Form::Text(value) => {
+            let Node::Text(text) = &value.node else { return None };
+            Some((Placed { value: text.clone(), at: at.clone() }, written.qos))
+        }
+    };
+    written.topics.iter().filter_map(one).collect()
+}
+
+fn is_raw(written: &WrittenMqtt) -> bool {
+    written.payload_format == "raw"
+}
+
+fn topics(asked: &[Asked], report: &mut Report) -> Vec<Topic> {
+    let mut topics: Vec<Topic> = Vec::with_capacity(asked.len());
+    for (filter, qos) in asked {
         let (path, shown) = (&filter.at.path, quoted(&filter.value));
         let quality = u8::try_from(*qos).ok().and_then(Quality::from_number).unwrap_or_default();
         match Topic::parse(&filter.value, quality) {
@@ -196,8 +217,8 @@ fn certificate(written: &WrittenMqtt, report: &mut Report) -> (Option<PathBuf>, 
 }
 
 /// An envelope is usual; raw payloads have none.
-fn envelope(written: &WrittenMqtt, topics: &[Topic], report: &mut Report) -> bool {
-    if !written.is_raw {
+fn envelope(written: &WrittenMqtt, asked: &[Asked], topics: &[Topic], report: &mut Report) -> bool {
+    if !is_raw(written) {
         return written.envelope.as_ref().is_none_or(|given| given.value);
     }
     if let Some(given) = written.envelope.as_ref().filter(|given| given.value) {
@@ -205,11 +226,10 @@ fn envelope(written: &WrittenMqtt, topics: &[Topic], report: &mut Report) -> boo
         report.add(Kind::NoEffect, &given.at, message, "remove it, or set \"payloadFormat\": \"auto\"");
     }
     if let Some(place) = topics.iter().position(Topic::has_fields)
-        && let Some(given) = written.topics.get(place)
+        && let Some((filter, _)) = asked.get(place)
     {
-        let message =
-            format!("the name in braces in `{}` has no effect: raw payloads get no fields", given.filter.at.path);
-        report.add(Kind::NoEffect, &given.filter.at, message, "write `+`, or set \"payloadFormat\": \"auto\"");
+        let message = format!("the name in braces in `{}` has no effect: raw payloads get no fields", filter.at.path);
+        report.add(Kind::NoEffect, &filter.at, message, "write `+`, or set \"payloadFormat\": \"auto\"");
     }
     false
 }
@@ -228,7 +248,7 @@ fn room(written: &WrittenMqtt, report: &mut Report) {
 fn record(written: &WrittenMqtt, longest_line: u64, report: &mut Report) {
     const ENVELOPE: u64 = 1024;
     let Placed { value: packet, at } = &written.max_packet;
-    let line = if written.is_raw { packet + 1 } else { packet * 4 / 3 + ENVELOPE };
+    let line = if is_raw(written) { packet + 1 } else { packet * 4 / 3 + ENVELOPE };
     // The default and the largest record of Firehose differ by a few hundredths, which is nothing to act on.
     let is_default = *packet == USUAL_PACKET;
     if line <= longest_line || is_default && packet * 9 / 10 <= longest_line {
@@ -240,7 +260,7 @@ fn record(written: &WrittenMqtt, longest_line: u64, report: &mut Report) {
         ByteSize::bytes(*packet)
     );
     let fits =
-        ByteSize::bytes(if written.is_raw { longest_line } else { longest_line.saturating_sub(ENVELOPE) * 3 / 4 });
+        ByteSize::bytes(if is_raw(written) { longest_line } else { longest_line.saturating_sub(ENVELOPE) * 3 / 4 });
     let help = format!("what does not fit goes where `onFailure` says; write at most {fits} if that is not meant");
     report.add(Kind::LongMessages, at, message, help);
 }

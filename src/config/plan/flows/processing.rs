@@ -4,25 +4,26 @@
 
 use super::shortened;
 use crate::config::json::{Node, Value};
-use crate::config::report::{At, Kind, Report, printable, quoted};
-use crate::config::section::Placed;
-use crate::config::written::WrittenFlow;
-use datalake_process::{Settings, StepError};
+use crate::config::keys::{self, WrittenFlow};
+use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
+use crate::config::section::Object;
+use datalake_process::{OnFailure, Settings, StepError};
 use serde_json::{Map, Number};
 
 /// What is done with each record; nothing, where the options are faulty.
-pub(super) fn prove(written: &WrittenFlow, report: &mut Report) -> Settings {
+pub(super) fn prove(written: &WrittenFlow, on_failure: OnFailure, report: &mut Report) -> Settings {
+    let on_failure_at = written.key_at(&keys::ON_FAILURE);
     let Some(options) = &written.processing else {
-        if let Some(at) = written.on_failure_at.as_ref().filter(|_| written.mqtt.is_none()) {
+        if let Some(at) = on_failure_at.filter(|_| written.mqtt.is_none()) {
             let message = format!("`{}` has no effect without `dataProcessingOptions`", at.path);
             report.add(Kind::NoEffect, at, message, "remove it, or say what is done with each record");
         }
         return Settings::default();
     };
     let Some(value) = plain(&options.value, &options.at, report) else { return Settings::default() };
-    Settings::parse_with(&value, written.on_failure).unwrap_or_else(|errors| {
+    Settings::parse_with(&value, on_failure).unwrap_or_else(|errors| {
         for error in errors {
-            tell(&error, options, written.on_failure_at.as_ref(), report);
+            tell(&error, options, on_failure_at, report);
         }
         Settings::default()
     })
