@@ -14,6 +14,8 @@ pub mod credentials;
 mod fault;
 /// PutRecordBatch with the SDK's credentials, signature and connections.
 pub mod firehose;
+/// Warnings of libraries, heard and not shown.
+mod hints;
 /// The credentials in use.
 mod identity;
 /// PutRecords with the same.

@@ -135,3 +135,57 @@ fn the_endpoint_of_a_container_and_the_metadata_of_an_instance_give_credentials(
         assert_eq!(agent.stop(), 0);
     }
 }
+
+/// The SDK logged its warnings at each attempt, one of them with the error in the form for debugging.
+#[test]
+fn trouble_with_credentials_is_one_line_of_ours_however_often_they_are_asked_for() {
+    let authority = Authority::start();
+    for (name, text, variables, words) in [
+        (
+            "a damaged profile",
+            "[default\nrole_arn\n",
+            vec![("AWS_EC2_METADATA_DISABLED", "true".to_owned())],
+            "on line 1",
+        ),
+        (
+            "an instance without a role",
+            "",
+            vec![
+                ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("{}/nothing", authority.endpoint())),
+            ],
+            "IMDS",
+        ),
+        (
+            "a program that fails",
+            "[default]\ncredential_process = /bin/false\n",
+            vec![("AWS_EC2_METADATA_DISABLED", "true".to_owned())],
+            "exit status: 1",
+        ),
+    ] {
+        let mut host = Host::new().flow("app.log", "logs", json!({}));
+        let profile = host.root().join("profile");
+        std::fs::write(&profile, text).unwrap();
+        let profile = profile.to_str().unwrap().to_owned();
+        let none = [("AWS_ACCESS_KEY_ID", String::new()), ("AWS_SECRET_ACCESS_KEY", String::new())];
+        let files = [("AWS_CONFIG_FILE", profile)];
+        let all = none.into_iter().chain(files).chain(variables);
+        host.environment.extend(all.map(|(name, value)| (name.to_owned(), value)));
+        std::fs::write(host.log("app.log"), "one\n").unwrap();
+        let mut agent = host.run();
+        let paused = agent.wait_for("flow paused");
+        let reason = paused["reason"].as_str().unwrap();
+        assert!(reason.contains(words) && reason.len() < 1_500, "{name}: {reason}");
+        assert!(
+            !reason.contains('\n') && !reason.contains("Error {") && !reason.contains("Error("),
+            "{name}: {reason}"
+        );
+        // Long enough for a second attempt; what is asserted does not depend on whether there was one.
+        std::thread::sleep(Duration::from_secs(6));
+        assert_eq!(agent.stop(), 0);
+        assert_eq!(agent.logged("flow paused").len(), 1, "{name}: {}", agent.log_text());
+        for line in agent.log_lines() {
+            assert!(line["target"].as_str().unwrap().starts_with("datalake_"), "{name}: {line}");
+        }
+    }
+}

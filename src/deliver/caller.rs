@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 
 use super::fault::{self, Place, Refusal, Words};
+use super::identity::Lent;
 use super::outcomes::Reader;
 use super::said;
 use super::session::Session;
@@ -96,12 +97,12 @@ impl Shared {
         let watch = CaptureSmithyConnection::new();
         let limit = self.patience + Duration::from_secs(sent as u64 / SLOWEST_LINK);
         let now = now();
-        let credentials = match self.session.keys.credentials(now).await {
-            Ok(credentials) => credentials,
-            Err(error) => return Err(fault::of_credentials(&said::causes(&error))),
+        let keys = match self.session.keys.credentials(now).await {
+            Ok(keys) => keys,
+            Err(error) => return Err(fault::of_credentials(&error.reason)),
         };
         let exchange = async {
-            let mut response = wire::post(&self.session, &credentials, &self.skew, now, body, &watch).await?;
+            let mut response = wire::post(&self.session, &keys.credentials, &self.skew, now, body, &watch).await?;
             let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
             let body = read(&mut response, spare).await?;
             Ok((response, body))
@@ -113,7 +114,7 @@ impl Shared {
         let stream = || stream_of(&head, self.dialect.stream_name);
         match exchanged {
             Ok((response, body)) if response.status().is_success() => Ok(body),
-            Ok((response, body)) => Err(self.refusal(&response, &body, sent, now, &stream()).await),
+            Ok((response, body)) => Err(self.refusal(&response, &body, sent, (now, &keys), &stream())),
             Err(lost) => {
                 let connected = watch.get().is_some();
                 Err(fault::of_connection(&lost.reason, lost.timeout, connected, self.place(&stream())))
@@ -135,7 +136,14 @@ impl Shared {
     }
 
     /// The fault behind an answer that is no success; learns from it what the next attempt needs.
-    async fn refusal(&self, response: &HttpResponse, body: &[u8], sent: usize, now: SystemTime, stream: &str) -> Fault {
+    fn refusal(
+        &self,
+        response: &HttpResponse,
+        body: &[u8],
+        sent: usize,
+        (now, keys): (SystemTime, &Lent),
+        stream: &str,
+    ) -> Fault {
         let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
         let code = response.headers().get("x-amzn-errortype").or(error.kind.as_deref()).or(error.code.as_deref());
         let code = said::bare_code(code.unwrap_or_default());
@@ -144,7 +152,7 @@ impl Shared {
             if let Some(seconds) = self.skew.learn(date, now) {
                 return fault::of_clock(code, seconds);
             }
-            self.session.keys.distrust().await;
+            self.session.keys.distrust(keys);
         }
         let status = response.status().as_u16();
         let said = match error.message.as_deref() {

@@ -5,7 +5,8 @@
 use super::connector;
 use super::credentials;
 use super::fault::{self, Place};
-use super::identity::Keys;
+use super::hints;
+use super::identity::{Keys, Lent};
 use super::proxy::Proxy;
 use super::region;
 use super::said;
@@ -59,6 +60,10 @@ impl CloudWatch {
     /// # Errors
     /// When there is no such address, or the extra certificates cannot be read.
     pub async fn connect(settings: &Settings, endpoint: Option<&str>) -> Result<Self, SessionError> {
+        hints::logged_once(Self::connect_quietly(settings, endpoint)).await
+    }
+
+    async fn connect_quietly(settings: &Settings, endpoint: Option<&str>) -> Result<Self, SessionError> {
         // There is no key for this region alone: the endpoint names it, else metrics go where the records go.
         let named = endpoint.and_then(region::region_of_endpoint).map(str::to_owned);
         let configured = named.or_else(|| settings.region.clone()).or_else(|| settings.kinesis_region.clone());
@@ -102,11 +107,11 @@ impl CloudWatch {
 
     async fn exchange(&self, form: String) -> Result<(), NotTaken> {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_ms());
-        let credentials = self.keys.credentials(now).await.map_err(|error| {
-            let fault = fault::of_credentials(&said::causes(&error));
+        let keys = self.keys.credentials(now).await.map_err(|error| {
+            let fault = fault::of_credentials(&error.reason);
             NotTaken { code: fault.code, message: fault.message }
         })?;
-        let request = self.signed(form, credentials, self.skew.apply(now))?;
+        let request = self.signed(form, keys.credentials.clone(), self.skew.apply(now))?;
         let request = request.try_into().map_err(|error| unsendable(&format!("{error}")))?;
         let mut response = self
             .connector
@@ -121,7 +126,7 @@ impl CloudWatch {
         if status == 200 {
             return Ok(());
         }
-        Err(self.refused(status, &String::from_utf8_lossy(&body), &date, now).await)
+        Err(self.refused(status, &String::from_utf8_lossy(&body), &date, now, &keys))
     }
 
     fn signed(
@@ -156,7 +161,7 @@ impl CloudWatch {
     }
 
     /// What a refusal means; learns from it what the next attempt needs.
-    async fn refused(&self, status: u16, body: &str, date: &str, now: SystemTime) -> NotTaken {
+    fn refused(&self, status: u16, body: &str, date: &str, now: SystemTime, keys: &Lent) -> NotTaken {
         let code = said::bare_code(element(body, "Code").unwrap_or_default());
         let said = said::cut(element(body, "Message").unwrap_or("the service gave no reason"));
         let name = if code.is_empty() { format!("http {status}") } else { code.to_owned() };
@@ -165,7 +170,7 @@ impl CloudWatch {
                 let fault = fault::of_clock(code, seconds);
                 return NotTaken { code: fault.code, message: fault.message };
             }
-            self.keys.distrust().await;
+            self.keys.distrust(keys);
         }
         let advice = if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" {
             "allow `cloudwatch:PutMetricData` for the agent's credentials, or set `cloudwatch.emitMetrics` to false"

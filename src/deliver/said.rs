@@ -28,17 +28,33 @@ pub(super) fn bare_code(code: &str) -> &str {
 
 /// An error and what caused it, outermost first, each once.
 pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = cut(&error.to_string()).into_owned();
+    let mut text = on_one_line(&error.to_string());
     let mut next = error.source();
     while let Some(cause) = next.filter(|_| text.len() < LONGEST) {
-        let cause_text = cause.to_string();
+        let cause_text = on_one_line(&cause.to_string());
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
-            text.push_str(&cut(&cause_text));
+            text.push_str(&cause_text);
         }
         next = cause.source();
     }
     cut(&text).into_owned()
+}
+
+/// A reason as the SDK writes it, with a line for each provider of its chain, on one line and without the words that each
+/// of them repeats.
+fn on_one_line(text: &str) -> String {
+    let text = cut(text).replace("the credential provider was not enabled: ", "");
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        line.push_str(match line.bytes().last() {
+            None => "",
+            Some(b':') => " ",
+            Some(_) => "; ",
+        });
+        line.push_str(part);
+    }
+    line
 }
 
 /// The first words of an answer that no service wrote, without the marks of HTML and on one line.
@@ -103,6 +119,14 @@ mod tests {
             deep = nested(&format!("{number} {}", "y".repeat(100)), Some(Box::new(deep)));
         }
         assert!(causes(&deep).len() <= LONGEST);
+    }
+
+    #[test]
+    fn the_reasons_of_a_chain_stand_on_one_line() {
+        let chain = "the credential provider was not enabled: nothing in chain. Attempted:\n  Environment: the credential provider \
+                     was not enabled: not set\n  Profile: none";
+        assert_eq!(on_one_line(chain), "nothing in chain. Attempted: Environment: not set; Profile: none");
+        assert!(on_one_line(&"x\n".repeat(1 << 20)).len() <= 3 * LONGEST);
     }
 
     #[test]

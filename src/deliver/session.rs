@@ -16,6 +16,7 @@ use http::HeaderMap;
 
 use super::connector;
 use super::credentials::{self, Role};
+use super::hints;
 use super::identity::Keys;
 use super::proxy::Proxy;
 use super::region::{region, region_of_endpoint};
@@ -197,6 +198,10 @@ fn signer(target: Target, envelope: &Envelope, region: &str) -> Option<Signer> {
 /// # Errors
 /// When no endpoint can be made out of the settings and the environment, or the extra certificates cannot be read.
 pub async fn connect(settings: &Settings, target: Target) -> Result<Session, SessionError> {
+    hints::logged_once(connect_quietly(settings, target)).await
+}
+
+async fn connect_quietly(settings: &Settings, target: Target) -> Result<Session, SessionError> {
     let endpoint = target.endpoint(settings);
     let region = region(settings.region_for(target), endpoint).await;
     let config = sdk_config(settings, endpoint, &region).await;
@@ -234,8 +239,8 @@ impl Identity {
     /// In words, when there are none.
     pub async fn credentials(&self) -> Result<Credentials, String> {
         let now = std::time::UNIX_EPOCH + Duration::from_millis(crate::telemetry::clock::now_ms());
-        let credentials = self.0.credentials(now).await;
-        credentials.map_err(|error| format!("no AWS credentials: {}", super::said::causes(&error)))
+        let keys = self.0.credentials(now).await;
+        keys.map(|keys| keys.credentials).map_err(|error| format!("no AWS credentials: {}", error.reason))
     }
 }
 
