@@ -6,8 +6,6 @@
 mod endpoint;
 /// Keys of the Kinesis Agent, and what became of them.
 mod foreign;
-/// JSON with comments, every value with its place.
-mod json;
 /// What a key is.
 mod key;
 /// The table of all keys.
@@ -16,8 +14,6 @@ pub mod keys;
 mod own;
 /// The same, proven runnable.
 pub mod plan;
-/// What is wrong, where, and what would do.
-pub mod report;
 /// The key tables as documentation and as JSON Schema.
 pub mod schema;
 /// One object against its table.
@@ -29,6 +25,8 @@ mod ways;
 /// As the operator wrote it.
 mod written;
 
+pub use datalake_report::report;
+pub(crate) use datalake_report::json;
 pub use plan::{FlowPlan, Plan};
 pub use report::Report;
 

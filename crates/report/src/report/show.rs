@@ -101,12 +101,12 @@ fn one_printable(character: char) -> char {
 }
 
 /// The text, safe to print.
-pub(in crate::config) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(one_printable).collect()
 }
 
 /// The text in quotes as it would stand in JSON, at most about 60 characters of it.
-pub(in crate::config) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");
     for (count, character) in text.chars().enumerate() {
         if count == 60 {
@@ -129,7 +129,7 @@ pub(in crate::config) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::report::{At, Kind, MOST_FAULTS};
+    use crate::report::{At, Kind, MOST_FAULTS};
 
     fn report(text: &str, start: usize, end: usize) -> Report {
         let mut report = Report::default();

@@ -5,28 +5,35 @@
 /// Texts in double quotes and their escapes.
 mod string;
 
-use super::report::{At, Kind, Place, Report, printable, quoted};
+use crate::report::{At, Kind, Place, Report, printable, quoted};
 use std::sync::Arc;
 
 /// Lists and objects may be nested so deeply; nothing in a configuration needs half of it.
-pub(super) const DEEPEST: usize = 32;
+pub const DEEPEST: usize = 32;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Value {
-    pub(super) place: Place,
-    pub(super) node: Node,
+pub struct Value {
+    /// Where it stands.
+    pub place: Place,
+    /// What it is.
+    pub node: Node,
 }
 
 /// What a value is.
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub enum Node {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Boolean(bool),
     /// As it was written, so that no digit is lost.
     Number(String),
+    /// In double quotes.
     Text(String),
+    /// In square brackets.
     List(Vec<Value>),
+    /// In braces, in the order of the file.
     Object(Vec<Member>),
     /// Something that was reported already.
     Faulty,
@@ -34,14 +41,17 @@ pub(super) enum Node {
 
 /// A key with its value.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
-    pub(super) name: String,
-    pub(super) name_place: Place,
-    pub(super) value: Value,
+pub struct Member {
+    /// The key.
+    pub name: String,
+    /// Where it stands.
+    pub name_place: Place,
+    /// What is behind its colon.
+    pub value: Value,
 }
 
 /// Reads one file. `None` when the text breaks off or cannot be understood; the report then says where.
-pub(super) fn read(file: usize, text: &Arc<str>, report: &mut Report) -> Option<Value> {
+pub fn read(file: usize, text: &Arc<str>, report: &mut Report) -> Option<Value> {
     let mut reader = Reader { text, at: 0, file, path: String::new(), depth: 0, secret: false, report };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();

@@ -3,7 +3,7 @@
 //! Leaves everything outside the quotes to the reader.
 
 use super::{Reader, Stopped};
-use crate::config::report::{Kind, printable};
+use crate::report::{Kind, printable};
 
 impl Reader<'_> {
     /// A text in double quotes. Escapes that mean nothing are reported and kept as they are.

@@ -8,7 +8,7 @@ mod kinds;
 mod show;
 
 pub use kinds::{Kind, Severity};
-pub(super) use show::{printable, quoted};
+pub use show::{printable, quoted};
 
 use std::fmt;
 use std::sync::Arc;
@@ -87,30 +87,30 @@ pub struct Report {
 
 impl Report {
     /// Adds a file; the number it is known by comes back.
-    pub(super) fn add_source(&mut self, name: &str, text: Arc<str>) -> usize {
+    pub fn add_source(&mut self, name: &str, text: Arc<str>) -> usize {
         self.sources.push(Source { name: printable(name), text, secrets: Vec::new() });
         self.sources.len() - 1
     }
 
     /// Never show this part of the file.
-    pub(in crate::config) fn hide(&mut self, place: Place) {
+    pub fn hide(&mut self, place: Place) {
         self.sources[place.file].secrets.push((place.start, place.end));
     }
 
     /// The last part hidden of the file ends here after all.
-    pub(super) fn hide_only_until(&mut self, file: usize, end: usize) {
+    pub fn hide_only_until(&mut self, file: usize, end: usize) {
         if let Some(last) = self.sources[file].secrets.last_mut() {
             last.1 = end;
         }
     }
 
     /// Whether the report is already as long as it may get, so that finding words for more is wasted.
-    pub(super) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.faults.len() >= MOST_FAULTS
     }
 
     /// Adds a fault at a place.
-    pub(super) fn add(&mut self, kind: Kind, at: &At, message: impl Into<String>, help: impl Into<String>) {
+    pub fn add(&mut self, kind: Kind, at: &At, message: impl Into<String>, help: impl Into<String>) {
         let fault = Fault {
             kind,
             file: at.place.file,
@@ -123,7 +123,7 @@ impl Report {
     }
 
     /// Adds a fault of a file as a whole.
-    pub(super) fn add_to_file(&mut self, kind: Kind, file: usize, message: impl Into<String>, help: impl Into<String>) {
+    pub fn add_to_file(&mut self, kind: Kind, file: usize, message: impl Into<String>, help: impl Into<String>) {
         let (message, help) = (message.into(), help.into());
         self.keep(Fault { kind, file, place: None, path: String::new(), message, help });
     }
@@ -139,7 +139,7 @@ impl Report {
     }
 
     /// In file order, so that the operator can mend from top to bottom.
-    pub(super) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         self.faults.sort_by_key(|fault| (fault.file, fault.place.map(|place| place.start)));
     }
 
@@ -176,7 +176,7 @@ impl Report {
     }
 
     /// A place in words: `agent.json:12:5`.
-    pub(super) fn spot(&self, place: Place) -> String {
+    pub fn spot(&self, place: Place) -> String {
         let (line, column) = self.line_of(place).1;
         format!("{}:{line}:{column}", self.sources[place.file].name)
     }
