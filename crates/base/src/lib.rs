@@ -4,6 +4,8 @@
 
 /// The accounting of a flow: read = delivered + pending + filtered + quarantined.
 pub mod accounting;
+/// JSON looked through byte by byte.
+pub mod json;
 /// Which known word was probably meant.
 pub mod nearest;
 /// The vocabulary every stage speaks: origin, position, chunk, watermark.

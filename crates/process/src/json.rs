@@ -9,10 +9,8 @@ pub(super) mod print;
 /// Values looked through, byte by byte, without building anything.
 pub(super) mod scan;
 
+pub(super) use datalake_base::json::text::escape_utf8;
 use print::Format;
-use scan::special;
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Appends `text` as the inside of a JSON string. Bytes that are no UTF-8 become U+FFFD.
 pub(super) fn escape(out: &mut Vec<u8>, text: &[u8]) {
@@ -27,38 +25,6 @@ pub(super) fn escape(out: &mut Vec<u8>, text: &[u8]) {
             }
         }
     }
-}
-
-/// The same for bytes that are known to be UTF-8.
-pub(super) fn escape_utf8(out: &mut Vec<u8>, text: &[u8]) {
-    let (mut clean_from, mut at) = (0, 0);
-    loop {
-        at = special(text, at);
-        let Some(byte) = text.get(at) else { break };
-        out.extend_from_slice(&text[clean_from..at]);
-        escape_byte(out, *byte);
-        at += 1;
-        clean_from = at;
-    }
-    out.extend_from_slice(&text[clean_from..]);
-}
-
-/// A byte that cannot stand in a string as it is.
-fn escape_byte(out: &mut Vec<u8>, byte: u8) {
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        0x08 => b'b',
-        b'\t' => b't',
-        b'\n' => b'n',
-        0x0C => b'f',
-        b'\r' => b'r',
-        _ => {
-            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            return;
-        }
-    };
-    out.extend_from_slice(&[b'\\', short]);
 }
 
 /// `text` as a JSON string, quotes included.

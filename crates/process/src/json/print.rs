@@ -6,6 +6,7 @@
 use super::scan::{self, Members, blanks};
 use super::{Field, escape_utf8};
 use crate::Cause;
+use datalake_base::json::text::unescape;
 
 /// How JSON is laid out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,31 +127,6 @@ pub(crate) fn decode(inside: &[u8], out: &mut Vec<u8>) {
         rest = &rest[place + used..];
     }
     out.extend_from_slice(rest);
-}
-
-/// The escape at the beginning of `text`: its length and what it stands for, which a lone surrogate does for nothing.
-fn unescape(text: &[u8]) -> (usize, Option<char>) {
-    let code = |at: usize| -> Option<u32> {
-        let four = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        u32::from_str_radix(std::str::from_utf8(four).ok()?, 16).ok()
-    };
-    let character = match text.get(1) {
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => {
-            let first = code(0).unwrap_or(0xFFFD);
-            if let (0xD800..0xDC00, Some(second @ 0xDC00..0xE000)) = (first, code(6)) {
-                return (12, char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00)));
-            }
-            return (6.min(text.len()), char::from_u32(first));
-        }
-        Some(other) => char::from(*other),
-        None => return (1, None),
-    };
-    (2, Some(character))
 }
 
 /// An object being written member by member.
