@@ -3,7 +3,7 @@
 //! Leaves what values mean to the caller.
 
 use datalake_report::json::{Member, Node, Value};
-use datalake_report::nearest::nearest;
+use datalake_base::nearest::nearest;
 use datalake_report::report::{At, Kind, Place, Report, printable};
 
 pub(super) struct Object<'a> {

@@ -234,7 +234,7 @@ impl<'a> Making<'a> {
         let same_end = names.iter().find(|name| name.rsplit('.').next() == table.message.rsplit('.').next());
         let near = same_end
             .map(String::as_str)
-            .or_else(|| datalake_report::nearest::nearest(&table.message, names.iter().map(String::as_str)));
+            .or_else(|| datalake_base::nearest::nearest(&table.message, names.iter().map(String::as_str)));
         let help = match near {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("known are {}", names.iter().take(20).cloned().collect::<Vec<_>>().join(", ")),
