@@ -38,9 +38,11 @@ pub struct At {
 
 /// A decoded value and where it stands; for a default, where the object stands that lacks the key.
 #[derive(Clone, Debug)]
-pub(super) struct Placed<T> {
-    pub(super) value: T,
-    pub(super) at: At,
+pub struct Placed<T> {
+    /// What was decoded.
+    pub value: T,
+    /// Where it stands.
+    pub at: At,
 }
 
 /// One thing that is wrong.
