@@ -128,17 +128,15 @@ fn broker(written: &WrittenMqtt, report: &mut Report) -> Option<Broker> {
     match Broker::parse(&given.value) {
         Ok(broker) => {
             if !broker.scheme.is_private() && !broker.is_local() {
-                let message = format!(
-                    "`{}` is {}: messages cross the network unencrypted",
-                    given.at.path,
-                    quoted(&broker.to_string())
-                );
-                report.add(
-                    Kind::PlainHttp,
-                    &given.at,
-                    message,
-                    "use mqtts:// or wss://, unless the network is trusted",
-                );
+                let what = match (&written.password_file, &written.token_file) {
+                    (None, None) => "messages cross",
+                    (Some(_), _) => "the password and all messages cross",
+                    (None, Some(_)) => "the token and all messages cross",
+                };
+                let message =
+                    format!("`{}` is {}: {what} the network unencrypted", given.at.path, quoted(&broker.to_string()));
+                let help = "use mqtts:// or wss://, unless the network is trusted";
+                report.add(Kind::PlainHttp, &given.at, message, help);
             }
             Some(broker)
         }
