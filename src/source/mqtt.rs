@@ -191,6 +191,7 @@ impl Receiver {
                 intake: Intake::new(self.settings.clone(), self.counters.clone(), fastrand::u64(..)),
                 under_way: None,
                 announced: false,
+                breached: false,
                 verdicts: BTreeMap::new(),
                 expiry: None,
                 spare: Vec::new(),

@@ -18,11 +18,14 @@ pub(crate) enum Heard {
     Connect(Vec<u8>),
     /// Packet identifier and number of filters.
     Subscribe(u16, usize),
+    Unsubscribe(u16),
     Acknowledged(u16),
     Received(u16),
     Complete(u16),
     Ping,
     Disconnect,
+    /// DISCONNECT with a reason.
+    Dismissed(u8),
 }
 
 /// A place to connect to.
@@ -222,7 +225,9 @@ impl Peer {
                 }
                 Heard::Subscribe(packet(), filters)
             }
+            0xa2 => Heard::Unsubscribe(packet()),
             0xc0 => Heard::Ping,
+            0xe0 if !body.is_empty() => Heard::Dismissed(body[0]),
             0xe0 => Heard::Disconnect,
             other => panic!("the agent says {other:#04x} {body:x?}"),
         }
@@ -253,8 +258,17 @@ impl Peer {
     }
 
     pub(crate) fn publish(&mut self, quality: u8, packet: u16, duplicate: bool, topic: &str, payload: &[u8]) {
+        self.message(quality, packet, duplicate, topic.as_bytes(), payload);
+    }
+
+    /// A message of a topic that is none.
+    pub(crate) fn publish_raw(&mut self, quality: u8, packet: u16, topic: &[u8], payload: &[u8]) {
+        self.message(quality, packet, false, topic, payload);
+    }
+
+    fn message(&mut self, quality: u8, packet: u16, duplicate: bool, topic: &[u8], payload: &[u8]) {
         let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
-        body.extend_from_slice(topic.as_bytes());
+        body.extend_from_slice(topic);
         if quality > 0 {
             body.extend_from_slice(&packet.to_be_bytes());
         }
@@ -274,6 +288,25 @@ impl Peer {
         body.extend_from_slice(properties);
         body.extend_from_slice(payload);
         self.packet(0x30 | quality << 1, &body);
+    }
+
+    /// DISCONNECT of MQTT 5.
+    pub(crate) fn disconnect(&mut self, code: u8, properties: &[u8]) {
+        let mut body = vec![code];
+        write_length(properties.len(), &mut body);
+        body.extend_from_slice(properties);
+        self.packet(0xe0, &body);
+    }
+
+    /// UNSUBSCRIBE, and UNSUBACK.
+    #[track_caller]
+    pub(crate) fn unsubscribed(&mut self) {
+        let Heard::Unsubscribe(packet) = self.hear() else { panic!("no UNSUBSCRIBE") };
+        let mut body = packet.to_be_bytes().to_vec();
+        if self.v5 {
+            body.extend_from_slice(&[0, 0]);
+        }
+        self.packet(0xb0, &body);
     }
 
     /// PUBREL.

@@ -5,6 +5,7 @@
 use super::acks::{Acks, Arrived};
 use super::counters::{Counters, Subscription};
 use super::envelope::{self, Receipt, Refused};
+use super::memory::Past;
 use super::packets::{Publish, Quality};
 use super::settings::{OnFailure, Settings};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub enum Taken {
     Yes,
     /// There is no room; the message is to be offered again.
     NoRoom,
+    /// Its topic was never subscribed in this session.
+    Foreign,
 }
 
 /// See the head of this file.
@@ -57,11 +60,17 @@ pub struct Intake {
     serial: u64,
     /// When the bytes at hand were read.
     at: String,
+    past: Past,
 }
 
 impl Intake {
     pub fn new(settings: Arc<Settings>, counters: Arc<Counters>, run: u64) -> Self {
-        Self { settings, counters, batch: Batch::default(), run, serial: 0, at: String::new() }
+        Self { settings, counters, batch: Batch::default(), run, serial: 0, at: String::new(), past: Past::Unknown }
+    }
+
+    /// What comes next comes on another connection; these topics may come beside those of the settings.
+    pub fn connected(&mut self, past: Past) {
+        self.past = past;
     }
 
     /// What comes next was read at `now`, milliseconds since 1970.
@@ -71,7 +80,7 @@ impl Intake {
 
     /// Takes a message, or leaves it where there is no room.
     pub fn take(&mut self, message: &Publish<'_>, acks: &mut Acks) -> Taken {
-        let place = self.place(message.topic);
+        let Some(place) = self.place(message.topic) else { return Taken::Foreign };
         if self.batch.lines.len() + self.batch.refused_bytes >= BATCH_BYTES {
             if message.quality > Quality::AtMostOnce || self.counters.full.value() == 0 {
                 return Taken::NoRoom;
@@ -120,20 +129,22 @@ impl Intake {
     }
 
     /// A message over the limit: it is counted and answered, and its payload stepped over. Returns whether that is the
-    /// first of its subscription.
-    pub fn refuse_large(&mut self, message: &Publish<'_>, acks: &mut Acks) -> bool {
-        let place = self.place(message.topic);
+    /// first of its subscription; `None` where its topic was never subscribed.
+    pub fn refuse_large(&mut self, message: &Publish<'_>, acks: &mut Acks) -> Option<bool> {
+        let place = self.place(message.topic)?;
         self.receive(place, message);
         let dropped = &self.counters.subscriptions[place].dropped;
         dropped.add(1);
         self.batch.is_due = true;
         acks.arrived(message.quality, message.packet, message.duplicate, place);
-        dropped.value() == 1
+        Some(dropped.value() == 1)
     }
 
-    fn place(&self, topic: &str) -> usize {
+    /// The subscription that the message counts for; the last for those of earlier settings.
+    fn place(&self, topic: &str) -> Option<usize> {
         let topics = &self.settings.topics;
-        topics.iter().position(|wanted| wanted.matches(topic)).unwrap_or(topics.len())
+        let known = topics.iter().position(|wanted| wanted.matches(topic));
+        known.or_else(|| self.past.covers(topic).then_some(topics.len()))
     }
 
     fn receive(&self, place: usize, message: &Publish<'_>) {

@@ -15,6 +15,8 @@ pub mod envelope;
 pub mod group;
 /// From bytes to a batch of lines.
 pub mod intake;
+/// What is remembered of a session.
+pub mod memory;
 /// The packets of MQTT.
 pub mod packets;
 /// The settings of a flow.

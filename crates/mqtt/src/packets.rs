@@ -5,7 +5,7 @@
 /// What is sent.
 mod write;
 
-pub use write::{Connect, Filter, Retained, acknowledge, connect, disconnect, ping, subscribe, unsubscribe};
+pub use write::{Connect, Filter, Retained, acknowledge, connect, disconnect, dismiss, ping, subscribe, unsubscribe};
 
 /// The version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub enum Malformed {
     Short,
     #[error("a topic or a property is not UTF-8")]
     Text,
+    #[error("the topic of a message holds a NUL character")]
+    Nul,
+    #[error("the topic of a message holds a wildcard")]
+    Wildcard,
     #[error("a packet has a property that MQTT 5 does not know")]
     Property,
     #[error("a message has an impossible quality of service or packet identifier")]
@@ -68,6 +72,26 @@ pub enum Malformed {
     #[error("a packet that holds no message is over `maxPacketBytes`")]
     TooLarge,
 }
+
+impl Malformed {
+    /// How MQTT 5 calls it when the connection is ended for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Length | Self::Short | Self::Text | Self::Nul | Self::Property | Self::Quality => MALFORMED_PACKET,
+            Self::Type(_) | Self::Wildcard => PROTOCOL_ERROR,
+            Self::Alias => 0x94,
+            Self::TooLarge => 0x95,
+        }
+    }
+}
+
+/// Bytes that are no packet.
+const MALFORMED_PACKET: u8 = 0x81;
+/// A packet that must not come now.
+pub const PROTOCOL_ERROR: u8 = 0x82;
+/// More messages than may wait for their answers.
+pub const RECEIVE_MAXIMUM_EXCEEDED: u8 = 0x93;
 
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +199,11 @@ fn packet(kind: u8, flags: u8, mut body: Cursor<'_>, version: Version) -> Result
 fn beginning<'a>(flags: u8, body: &mut Cursor<'a>) -> Result<Publish<'a>, Malformed> {
     let quality = Quality::from_number((flags >> 1) & 3).ok_or(Malformed::Quality)?;
     let topic = body.text()?;
+    match memchr::memchr3(0, b'+', b'#', topic.as_bytes()) {
+        Some(place) if topic.as_bytes()[place] == 0 => return Err(Malformed::Nul),
+        Some(_) => return Err(Malformed::Wildcard),
+        None => {}
+    }
     let packet = if quality == Quality::AtMostOnce { 0 } else { body.packet_identifier()? };
     Ok(Publish {
         quality,
@@ -195,6 +224,16 @@ fn too_large(bytes: &[u8], flags: u8, header: usize, total: usize) -> Result<Rea
         return Ok(Read::Partial(longest.min(total).max(header + 2)));
     }
     Ok(Read::TooLarge(beginning(flags, &mut Cursor(body))?, total))
+}
+
+/// The topic of the message that the bytes begin with, whatever it holds; for the log.
+#[must_use]
+pub fn topic(bytes: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = bytes.split_first().filter(|(first, _)| **first >> 4 == 3)?;
+    let (_, header) = variable_number(rest).ok()??;
+    let mut body = Cursor(&rest[header..]);
+    let length = body.short().ok()?;
+    body.take(length.into()).ok()
 }
 
 /// A number of one to four bytes and how many it took; `None` while more are needed.

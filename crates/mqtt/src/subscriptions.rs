@@ -3,6 +3,7 @@
 //! session that goes on is brought in line with the settings, and that retained messages come once for each session.
 //! Leaves sending to `session`.
 
+use super::memory::{Memory, Past};
 use super::packets::{self, Filter, Quality, Retained, Version};
 use super::topics::Topic;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,19 @@ pub struct Subscriptions {
     last_packet: u16,
     /// Of shared subscriptions.
     retained: Option<Retained>,
+    /// Filters that were subscribed earlier in the session, those that are being taken back among them.
+    past: Past,
+}
+
+/// The session that the broker has.
+#[derive(Clone, Copy, Debug)]
+pub enum Session<'a> {
+    /// It begins with this connection.
+    New,
+    /// It goes on, and this is known of it.
+    Known(&'a Memory),
+    /// It goes on, and nothing is known of it.
+    Unknown,
 }
 
 /// The connection that the topics are subscribed on.
@@ -48,8 +62,7 @@ pub struct Link<'a> {
     /// From 0 on, of those of the flow.
     pub number: u16,
     pub version: Version,
-    /// What was subscribed in the session that goes on, where one does and that is known.
-    pub before: Option<&'a [String]>,
+    pub session: Session<'a>,
 }
 
 /// How a subscription is remembered from one start to the next.
@@ -64,20 +77,47 @@ impl Subscriptions {
     /// again. In 3.1.1 that brings all retained messages again, so there a session that goes on is trusted to have its
     /// subscriptions, but for shared ones: mosquitto keeps a session over a restart and drops its shared subscriptions.
     pub fn connected(topics: &[Topic], link: Link<'_>) -> Self {
-        let before = link.before.unwrap_or_default();
-        let is_trusted =
-            |topic: &Topic| link.version == Version::V311 && !topic.is_shared() && before.contains(&remembered(topic));
+        let before = if let Session::Known(memory) = link.session { Some(memory) } else { None };
+        let is_trusted = |topic: &Topic| {
+            let trusted = link.version == Version::V311 && !topic.is_shared();
+            trusted && before.is_some_and(|before| before.topics.contains(&remembered(topic)))
+        };
         let wanted = topics.iter().enumerate().filter(|(_, topic)| !is_trusted(topic)).map(|(place, _)| place);
-        let filters = before.iter().filter_map(|line| line.split_once(' ')).map(|(_, filter)| filter);
-        let gone = filters.filter(|filter| !topics.iter().any(|topic| topic.filter == *filter));
+        let is_gone = |filter: &&str| !topics.iter().any(|topic| topic.filter == *filter);
+        let unwanted: Vec<String> =
+            before.into_iter().flat_map(Memory::filters).filter(is_gone).map(str::to_owned).collect();
+        let past = match (link.session, before.and_then(|before| before.past.as_ref())) {
+            (Session::New, _) => Past::Filters(Vec::new()),
+            (_, None) => Past::Unknown,
+            (_, Some(past)) => {
+                let all: BTreeSet<&String> = past.iter().chain(&unwanted).collect();
+                let parsed = all.into_iter().filter_map(|filter| Topic::parse(filter, Quality::AtMostOnce).ok());
+                Past::Filters(parsed.collect())
+            }
+        };
         // A broker that dropped a shared subscription takes it for new, and would send what is retained with each
         // connection, to each of those that share it. So it is asked for them once, where the session begins.
-        let again = link.before.is_some() || link.number > 0;
-        Self {
-            wanted: wanted.collect(),
-            unwanted: gone.map(str::to_owned).collect(),
-            retained: again.then_some(Retained::Never),
-            ..Self::default()
+        let again = before.is_some() || link.number > 0;
+        Self { wanted: wanted.collect(), unwanted, retained: again.then_some(Retained::Never), past, ..Self::default() }
+    }
+
+    /// Of which topics messages may come beside those of the settings.
+    pub const fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// What the next connection must know, once every topic was asked for and answered.
+    pub fn memory(&self, topics: &[Topic], client_id: &str, broker: String, is_kept: bool) -> Memory {
+        let granted = topics.iter().enumerate().filter(|(place, _)| !self.refused.contains(place));
+        // What is refused now may have been granted before.
+        let refused = self.refused.iter().map(|place| topics[*place].filter.clone());
+        let past = self.past.filters().map(|past| past.into_iter().chain(refused).collect::<BTreeSet<_>>());
+        Memory {
+            client_id: client_id.to_owned(),
+            broker,
+            is_kept,
+            topics: granted.map(|(_, topic)| remembered(topic)).collect(),
+            past: past.map(|past| past.into_iter().collect()),
         }
     }
 
@@ -174,8 +214,14 @@ impl Subscriptions {
 mod tests {
     use super::*;
 
-    fn connected(topics: &[Topic], version: Version, before: Option<&[String]>) -> Subscriptions {
-        Subscriptions::connected(topics, Link { number: 0, version, before })
+    fn connected(topics: &[Topic], version: Version, session: Session<'_>) -> Subscriptions {
+        Subscriptions::connected(topics, Link { number: 0, version, session })
+    }
+
+    fn memory(topics: &[&str], past: Option<&[&str]>) -> Memory {
+        let all = |list: &[&str]| list.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>();
+        let (client_id, broker) = ("agent".to_owned(), "mqtt://b:1883".to_owned());
+        Memory { client_id, broker, is_kept: true, topics: all(topics), past: past.map(all) }
     }
 
     fn topics(count: usize) -> Vec<Topic> {
@@ -185,7 +231,7 @@ mod tests {
     #[test]
     fn without_a_session_everything_is_asked_for_eight_filters_at_a_time() {
         let (topics, mut out) = (topics(19), Vec::new());
-        let mut subscriptions = connected(&topics, Version::V5, None);
+        let mut subscriptions = connected(&topics, Version::V5, Session::New);
         subscriptions.write(&topics, Version::V5, Instant::now(), &mut out);
         assert_eq!(subscriptions.asked.values().map(Vec::len).collect::<Vec<_>>(), [8, 8, 3]);
         assert_eq!(subscriptions.subscribed(&topics, 9, &[0], Instant::now()), Err(Unasked));
@@ -195,8 +241,8 @@ mod tests {
     #[test]
     fn a_session_that_goes_on_is_only_asked_for_what_is_new_and_told_what_is_gone() {
         let (topics, mut out) = (topics(2), Vec::new());
-        let before = ["1 t/0".to_owned(), "0 t/1".to_owned(), "1 old/#".to_owned()];
-        let mut subscriptions = connected(&topics, Version::V311, Some(&before));
+        let before = memory(&["1 t/0", "0 t/1", "1 old/#"], None);
+        let mut subscriptions = connected(&topics, Version::V311, Session::Known(&before));
         subscriptions.write(&topics, Version::V311, Instant::now(), &mut out);
         assert_eq!(subscriptions.asked, BTreeMap::from([(1, vec![1])]), "the quality of t/1 is another now");
         assert!(out.windows(5).any(|bytes| bytes == b"old/#") && !subscriptions.is_settled());
@@ -207,7 +253,7 @@ mod tests {
     #[test]
     fn what_is_refused_is_asked_again_later_and_what_is_lowered_is_told() {
         let (topics, mut out, now) = (topics(3), Vec::new(), Instant::now());
-        let mut subscriptions = connected(&topics, Version::V5, None);
+        let mut subscriptions = connected(&topics, Version::V5, Session::New);
         subscriptions.write(&topics, Version::V5, now, &mut out);
         let said = subscriptions.subscribed(&topics, 1, &[1, 0, 0x87], now).unwrap();
         let expected = [(0, Verdict::Granted), (1, Verdict::Lowered(Quality::AtMostOnce)), (2, Verdict::Refused(0x87))];
@@ -226,8 +272,8 @@ mod tests {
     fn shared_topics_are_asked_for_with_every_connection_in_3_1_1_too() {
         let topics: Vec<Topic> =
             ["$share/g/a/+", "b"].map(|filter| Topic::parse(filter, Quality::AtLeastOnce).unwrap()).into();
-        let before: Vec<String> = topics.iter().map(remembered).collect();
-        let (mut subscriptions, mut out) = (connected(&topics, Version::V311, Some(&before)), Vec::new());
+        let before = memory(&["1 $share/g/a/+", "1 b"], None);
+        let (mut subscriptions, mut out) = (connected(&topics, Version::V311, Session::Known(&before)), Vec::new());
         subscriptions.write(&topics, Version::V311, Instant::now(), &mut out);
         assert_eq!(subscriptions.asked, BTreeMap::from([(1, vec![0])]));
     }
@@ -236,11 +282,13 @@ mod tests {
     fn retained_messages_of_a_shared_topic_are_asked_for_once_where_the_session_begins() {
         let topics: Vec<Topic> =
             ["$share/g/a", "b"].map(|filter| Topic::parse(filter, Quality::AtLeastOnce).unwrap()).into();
-        let before: Vec<String> = topics.iter().map(remembered).collect();
-        for (number, before, expected) in
-            [(0, None, [0x19, 0x19]), (0, Some(&before[..]), [0x29, 0x19]), (1, None, [0x29, 0x19])]
-        {
-            let link = Link { number, version: Version::V5, before };
+        let before = memory(&["1 $share/g/a", "1 b"], None);
+        for (number, session, expected) in [
+            (0, Session::New, [0x19, 0x19]),
+            (0, Session::Known(&before), [0x29, 0x19]),
+            (1, Session::New, [0x29, 0x19]),
+        ] {
+            let link = Link { number, version: Version::V5, session };
             let mut out = Vec::new();
             Subscriptions::connected(&topics, link).write(&topics, Version::V5, Instant::now(), &mut out);
             // The options stand behind each filter.
@@ -248,7 +296,23 @@ mod tests {
                 let at = out.windows(filter.len()).position(|bytes| bytes == filter.as_bytes()).unwrap();
                 out[at + filter.len()]
             });
-            assert_eq!(options, expected, "connection {number}, {before:?}");
+            assert_eq!(options, expected, "connection {number}, {session:?}");
         }
+    }
+
+    #[test]
+    fn a_filter_stays_known_for_as_long_as_the_session_may_hold_messages_of_it() {
+        let topics = topics(1);
+        let past = |session: Session<'_>| connected(&topics, Version::V5, session).past().clone();
+        assert!(!past(Session::New).covers("old/x"), "a session that begins now holds nothing");
+        assert!(past(Session::Unknown).covers("old/x"), "nobody knows what a session of unknown age holds");
+        assert!(past(Session::Known(&memory(&["1 t/0"], None))).covers("old/x"), "nor one of an earlier version");
+        let removed = memory(&["1 t/0", "1 old/+"], Some(&["older/#"]));
+        let subscriptions = connected(&topics, Version::V5, Session::Known(&removed));
+        let next = subscriptions.memory(&topics, "agent", "mqtt://b:1883".to_owned(), true);
+        assert_eq!(next.past.as_deref(), Some(&["old/+".to_owned(), "older/#".to_owned()][..]));
+        // Connections later, messages of them may still wait at the broker; of others none can.
+        let later = past(Session::Known(&next));
+        assert!(later.covers("old/x") && later.covers("older/x/y") && !later.covers("other"));
     }
 }

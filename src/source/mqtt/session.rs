@@ -10,6 +10,7 @@ use super::presign::{Signer, encoded};
 use super::transport::{Transport, TransportError, secret};
 use bytes::BytesMut;
 use conversation::{Conversation, Ended};
+use datalake_base::shown::shown;
 use datalake_mqtt::acks::{Acks, Mark};
 use datalake_mqtt::counters::Counters;
 use datalake_mqtt::group::Group;
@@ -39,6 +40,8 @@ const RECEIVE_MAXIMUM: u16 = 4096;
 
 /// So many messages can wait for their answers: each has a packet identifier, and 0 is none.
 const MOST_OWED: usize = u16::MAX as usize;
+/// No more is shown of what a broker says.
+const LONGEST_WORDS: usize = 1 << 10;
 /// Bytes of a text in a packet of MQTT.
 const LONGEST_TEXT: usize = u16::MAX as usize;
 
@@ -70,10 +73,34 @@ pub(super) enum SessionError {
     Told(String),
     #[error("the broker breaks the protocol: {0}")]
     Malformed(#[from] Malformed),
+    #[error("the broker breaks the protocol: {error}")]
+    Topic { error: Malformed, topic: String },
+    #[error("the broker breaks the protocol: it sends a message of a topic that was not subscribed")]
+    Foreign { topic: String },
     #[error("the broker breaks the protocol: it answers what was not asked")]
     Unasked,
     #[error("the broker breaks the protocol: more messages wait for an answer than there are packet identifiers")]
     Flood,
+}
+
+impl SessionError {
+    /// How MQTT 5 calls what the broker did, where it is the one that broke the protocol.
+    const fn code(&self) -> Option<u8> {
+        match self {
+            Self::Malformed(error) | Self::Topic { error, .. } => Some(error.code()),
+            Self::Foreign { .. } | Self::Unasked => Some(packets::PROTOCOL_ERROR),
+            Self::Flood => Some(packets::RECEIVE_MAXIMUM_EXCEEDED),
+            _ => None,
+        }
+    }
+
+    /// The topic it is about, safe to print.
+    fn topic(&self) -> Option<&str> {
+        match self {
+            Self::Topic { topic, .. } | Self::Foreign { topic } => Some(topic),
+            _ => None,
+        }
+    }
 }
 
 /// One of the connections of a flow.
@@ -95,6 +122,8 @@ pub(super) struct Session {
     pub(super) under_way: Option<(Mark, oneshot::Receiver<Vec<u8>>)>,
     /// Whether the log was told that messages come.
     pub(super) announced: bool,
+    /// Whether the broker broke the protocol, until a connection has stood for a while.
+    pub(super) breached: bool,
     /// What the log was told last of each topic, by place in the settings, and of the session's life at the broker.
     pub(super) verdicts: BTreeMap<usize, Verdict>,
     pub(super) expiry: Option<Duration>,
@@ -125,7 +154,10 @@ impl Session {
             };
             match ended {
                 Ended::Stopped => return,
-                Ended::Failed(error) => self.lost(&error),
+                Ended::Failed(error) => {
+                    self.breached |= error.code().is_some();
+                    self.lost(&error);
+                }
             }
             failures = failures_after(failures, stood);
             self.wait(wait_before(failures, fastrand::f64())).await;
@@ -213,7 +245,7 @@ impl Session {
         let reason = error.to_string();
         if self.counters.stands(self.number.into(), false, Some(&reason)) {
             tracing::warn!(
-                flow, connection, broker = %self.settings.broker, reason,
+                flow, connection, broker = %self.settings.broker, topic = error.topic(), reason,
                 "no connection to the broker; trying again, and what was not acknowledged comes again"
             );
         }
@@ -277,8 +309,9 @@ impl Session {
 
 /// What the broker itself says to it, where it says something.
 fn in_its_words(properties: packets::Properties<'_>) -> String {
-    let reason = properties.text(packets::REASON).map(str::to_owned);
-    let other = properties.text(packets::SERVER_REFERENCE).map(|other| format!("use {other}"));
+    let said = |property| properties.text(property).map(|text| shown(text).cut(LONGEST_WORDS).to_string());
+    let reason = said(packets::REASON);
+    let other = said(packets::SERVER_REFERENCE).map(|other| format!("use {other}"));
     let said: Vec<String> = reason.into_iter().chain(other).collect();
     if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }

@@ -74,6 +74,7 @@ fn what_is_sent_is_read_by_another_implementation_as_it_was_meant() {
     acknowledge(Ack { answer: Answer::Complete, packet: 3 }, &mut out);
     ping(&mut out);
     disconnect(&mut out);
+    dismiss(PROTOCOL_ERROR, &mut out);
     let mut bytes = BytesMut::from(&out[..]);
     let mut next = || other::Packet::read(&mut bytes, None).unwrap();
     let other::Packet::Connect(connect, _, auth) = next() else { panic!() };
@@ -92,6 +93,8 @@ fn what_is_sent_is_read_by_another_implementation_as_it_was_meant() {
     assert!(matches!(next(), other::Packet::PubComp(ack) if ack.pkid == 3));
     assert!(matches!(next(), other::Packet::PingReq));
     assert!(matches!(next(), other::Packet::Disconnect(_)));
+    let other::Packet::Disconnect(dismissed) = next() else { panic!() };
+    assert_eq!(dismissed.reason_code, other::DisconnectReasonCode::ProtocolError);
     assert!(bytes.is_empty());
 }
 
@@ -104,12 +107,18 @@ fn what_a_broker_must_not_send_is_an_error_that_says_so() {
         (&[0x32, 6, 0, 1, b'a', 0, 0, 0], Malformed::Quality),
         (&[0x30, 5, 0, 9, b'a', b'b', b'c'], Malformed::Short),
         (&[0x30, 5, 0, 2, 0xff, 0xfe, 0], Malformed::Text),
+        (&[0x30, 4, 0, 2, b'a', 0], Malformed::Nul),
+        (&[0x30, 4, 0, 2, b'/', b'#'], Malformed::Wildcard),
+        (&[0x30, 4, 0, 2, b'+', b'/'], Malformed::Wildcard),
         (&[0x30, 7, 0, 1, b'a', 3, 0x23, 0, 1], Malformed::Alias),
         (&[0x30, 3, 0, 0, 0], Malformed::Alias),
         (&[0x90, 0xff, 0xff, 0x7f, 0], Malformed::TooLarge),
     ] {
         assert_eq!(read(bytes, Version::V5, LIMIT), Err(expected), "{bytes:x?}");
     }
+    // A long one is refused by its beginning alone.
+    assert_eq!(read(&[0x30, 0x80, 0x80, 1, 0, 1, b'#', 0, 0], Version::V5, 100), Err(Malformed::Wildcard));
+    assert_eq!(topic(&[0x30, 4, 0, 2, b'/', b'#']), Some(&b"/#"[..]));
     // 3.1.1 has no DISCONNECT from the broker.
     assert_eq!(read(&[0xe0, 0], Version::V311, LIMIT), Err(Malformed::Type(14)));
 }

@@ -115,6 +115,12 @@ pub fn disconnect(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0xe0, 0]);
 }
 
+/// DISCONNECT because of what the other side did; MQTT 5 alone has a word for it.
+pub fn dismiss(code: u8, out: &mut Vec<u8>) {
+    // The length of the properties may be left out; not every reader knows.
+    out.extend_from_slice(&[0xe0, 2, code, 0]);
+}
+
 fn text(text: &str, out: &mut Vec<u8>) {
     binary(text.as_bytes(), out);
 }

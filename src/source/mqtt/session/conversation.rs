@@ -5,13 +5,18 @@
 /// What the log and the next start are told of it.
 mod standing;
 
-use super::{FAREWELL, MOST_OWED, Session, SessionError, Transport, Welcome, in_its_words};
+use super::{FAREWELL, GOOD_AFTER, MOST_OWED, Session, SessionError, Transport, Welcome, in_its_words};
 use crate::telemetry::clock;
 use bytes::{Buf, BytesMut};
+use datalake_base::shown::shown;
 use datalake_mqtt::intake::Taken;
-use datalake_mqtt::packets::{self, Packet, Read, Version};
-use datalake_mqtt::subscriptions::{Link, Subscriptions};
+use datalake_mqtt::packets::{self, Malformed, Packet, Read, Version};
+use datalake_mqtt::subscriptions::{self, Link, Subscriptions};
 use datalake_mqtt::words;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,6 +26,22 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A broker that was told goodbye hangs up within this, having read everything before it. A busy one takes its time, and
 /// answers that it did not read are messages that come twice.
 const HANG_UP: Duration = Duration::from_secs(5);
+
+/// A broker that is left because it breaks the protocol has this long to read why.
+const DISMISSAL: Duration = Duration::from_secs(1);
+/// No more of a topic is shown.
+const SHOWN_TOPIC: usize = 256;
+
+/// A topic from outside, for the log.
+fn shown_topic(topic: Option<&[u8]>) -> String {
+    topic.map(|topic| shown(topic).cut(SHOWN_TOPIC).to_string()).unwrap_or_default()
+}
+
+/// Writes a file that only its owner may read.
+fn save(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
 
 /// How a conversation ended.
 pub(super) enum Ended {
@@ -48,6 +69,8 @@ pub(super) struct Conversation<'a> {
     asked: Option<Instant>,
     /// Whether the log was told of this connection.
     told: bool,
+    /// When a broker that broke the protocol before is believed to be well.
+    believed_at: Option<Instant>,
     /// Whether there is room for what the next packet holds.
     room: bool,
 }
@@ -76,13 +99,20 @@ impl<'a> Conversation<'a> {
             pinged: None,
             asked: None,
             told: false,
+            believed_at: None,
             room: true,
         };
         conversation.tell_expiry(welcome.expiry);
-        let before = if session_present { conversation.recall() } else { None };
+        let memory = if session_present { conversation.recall() } else { None };
+        let known = match &memory {
+            _ if !session_present => subscriptions::Session::New,
+            None => subscriptions::Session::Unknown,
+            Some(memory) => subscriptions::Session::Known(memory),
+        };
         let settings = &conversation.session.settings;
-        let link = Link { number: conversation.session.number, version: settings.version, before: before.as_deref() };
+        let link = Link { number: conversation.session.number, version: settings.version, session: known };
         conversation.subscriptions = Subscriptions::connected(&settings.topics, link);
+        conversation.session.intake.connected(conversation.subscriptions.past().clone());
         if !session_present {
             std::fs::remove_file(&conversation.session.memory).ok();
         }
@@ -97,6 +127,7 @@ impl<'a> Conversation<'a> {
         let mut stop = self.session.stop.clone();
         loop {
             if let Err(error) = self.step().await {
+                self.dismiss(&error).await;
                 return Ended::Failed(error);
             }
             let due = self.due();
@@ -135,6 +166,7 @@ impl<'a> Conversation<'a> {
             self.pinged = self.pinged.map(|_| now);
         }
         self.answer(now);
+        self.believe(now);
         let session = &mut *self.session;
         if session.group.due(session.acks.owed()).is_some_and(|due| due <= now.into_std()) {
             session.hand_over().await;
@@ -155,8 +187,8 @@ impl<'a> Conversation<'a> {
         };
         let group = session.group.due(session.acks.owed()).filter(|_| session.under_way.is_none());
         let answer = self.asked.filter(|_| self.room).map(|asked| asked + self.patience());
-        let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std).chain(answer);
-        others.fold(ping, Instant::min)
+        let others = [group, self.subscriptions.due()].into_iter().flatten().map(Instant::from_std);
+        others.chain(answer).chain(self.believed_at).fold(ping, Instant::min)
     }
 
     /// Takes in all whole packets for which there is room.
@@ -173,12 +205,18 @@ impl<'a> Conversation<'a> {
                 break Err(SessionError::Flood);
             }
             match packets::read(&buffer, settings.version, settings.max_packet.as_usize()) {
+                Err(error @ (Malformed::Text | Malformed::Nul | Malformed::Wildcard)) => {
+                    break Err(SessionError::Topic { error, topic: shown_topic(packets::topic(&buffer)) });
+                }
                 Err(error) => break Err(error.into()),
                 Ok(Read::Partial(_)) => break Ok(()),
                 Ok(Read::TooLarge(message, length)) => {
-                    if self.session.intake.refuse_large(&message, &mut self.session.acks) {
+                    let Some(is_first) = self.session.intake.refuse_large(&message, &mut self.session.acks) else {
+                        break Err(SessionError::Foreign { topic: shown_topic(Some(message.topic.as_bytes())) });
+                    };
+                    if is_first {
                         tracing::warn!(
-                            flow = self.session.flow, topic = message.topic, bytes = length, limit = %settings.max_packet,
+                            flow = self.session.flow, topic = shown_topic(Some(message.topic.as_bytes())), bytes = length, limit = %settings.max_packet,
                             "a message is larger than `maxPacketBytes` and was left out; later ones of this subscription \
                              are only counted"
                         );
@@ -187,9 +225,16 @@ impl<'a> Conversation<'a> {
                     self.skip = length;
                 }
                 Ok(Read::Whole(Packet::Publish(message), length)) => {
-                    if self.session.intake.take(&message, &mut self.session.acks) == Taken::NoRoom {
-                        self.room = false;
-                        break Ok(());
+                    match self.session.intake.take(&message, &mut self.session.acks) {
+                        Taken::Yes => {}
+                        Taken::NoRoom => {
+                            self.room = false;
+                            break Ok(());
+                        }
+                        Taken::Foreign => {
+                            let topic = shown_topic(Some(message.topic.as_bytes()));
+                            break Err(SessionError::Foreign { topic });
+                        }
                     }
                     arrived = true;
                     buffer.advance(length);
@@ -309,6 +354,24 @@ impl<'a> Conversation<'a> {
         self.out.clear();
         self.last_sent = now;
         Ok(())
+    }
+
+    /// Leaves a broker that breaks the protocol, and says why where the protocol has a word for it. What came before was
+    /// right: it is synced and answered first, or it would come again with every connection.
+    async fn dismiss(&mut self, error: &SessionError) {
+        let Some(code) = error.code() else { return };
+        let deadline = Instant::now() + FAREWELL;
+        self.session.rescue(deadline).await;
+        let now = Instant::now();
+        self.answer(now);
+        if self.session.settings.version == Version::V5 {
+            packets::dismiss(code, &mut self.out);
+        }
+        let leave = async {
+            self.flush(now).await.ok();
+            self.transport.close().await.ok();
+        };
+        tokio::time::timeout(DISMISSAL, leave).await.ok();
     }
 
     /// Syncs and answers what was received, then leaves so that the answers arrive. What was not taken in is the broker's.

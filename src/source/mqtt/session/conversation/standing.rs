@@ -2,13 +2,12 @@
 //! Promises one line for each change of a condition, also over several connections.
 //! Leaves deciding how it stands to `subscriptions`.
 
-use super::Conversation;
-use datalake_mqtt::subscriptions::{Verdict, remembered};
+use super::{Conversation, GOOD_AFTER};
+use datalake_mqtt::memory::Memory;
+use datalake_mqtt::subscriptions::Verdict;
 use datalake_mqtt::words;
-use serde_json::json;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
+use tokio::time::Instant;
 
 impl Conversation<'_> {
     /// One line for each change.
@@ -57,20 +56,34 @@ impl Conversation<'_> {
     /// Every topic was asked for and answered: remembers that, and tells how it stands.
     pub(super) fn settled(&mut self) {
         let session = &*self.session;
-        let refused = self.subscriptions.refused();
-        let topics = session.settings.topics.iter().enumerate();
-        let granted: Vec<String> =
-            topics.filter(|(place, _)| !refused.contains(place)).map(|(_, topic)| remembered(topic)).collect();
-        let memory =
-            json!({"clientId": self.client_id, "broker": session.settings.broker.to_string(), "topics": granted});
+        let settings = &session.settings;
+        let is_kept = !session.expiry.unwrap_or(settings.session_expiry).is_zero();
+        let memory = self.subscriptions.memory(&settings.topics, &self.client_id, settings.broker.to_string(), is_kept);
         // Without it the next start subscribes anew, which does no harm.
-        let mut file = std::fs::OpenOptions::new();
-        let file = file.write(true).create(true).truncate(true).mode(0o600).open(&session.memory);
-        file.and_then(|mut file| file.write_all(memory.to_string().as_bytes())).ok();
-        let trouble = refused.first().map(|place| {
-            let topic = &session.settings.topics[*place].written;
-            format!("the broker refuses the subscription to {topic}")
-        });
+        super::save(&session.memory, &memory.text()).ok();
+        if session.breached {
+            // It lets us in each time, and breaks the protocol each time: that is one condition, not two in turn.
+            self.believed_at.get_or_insert_with(|| Instant::now() + GOOD_AFTER);
+        } else {
+            self.tell_settled();
+        }
+    }
+
+    /// The connection of a broker that broke the protocol before has stood for a while.
+    pub(super) fn believe(&mut self, now: Instant) {
+        if self.believed_at.is_some_and(|at| at <= now) {
+            self.believed_at = None;
+            self.session.breached = false;
+            self.tell_settled();
+        }
+    }
+
+    fn tell_settled(&mut self) {
+        let session = &*self.session;
+        let refused = self.subscriptions.refused();
+        let topics = &session.settings.topics;
+        let trouble =
+            refused.first().map(|place| format!("the broker refuses the subscription to {}", topics[*place].written));
         let news = session.counters.stands(session.number.into(), true, trouble.as_deref());
         let first = !std::mem::replace(&mut self.session.announced, true);
         let session = &*self.session;
@@ -80,20 +93,17 @@ impl Conversation<'_> {
                 flow = session.flow,
                 connection = session.number + 1,
                 broker = %session.settings.broker,
-                topics = granted.len(),
+                topics = session.settings.topics.len() - refused.len(),
                 session = if self.session_present { "continued" } else { "new" },
                 "subscribed"
             );
         }
     }
 
-    /// What was subscribed in the session that goes on.
-    pub(super) fn recall(&self) -> Option<Vec<String>> {
+    /// What is known of the session that goes on.
+    pub(super) fn recall(&self) -> Option<Memory> {
         let text = std::fs::read_to_string(&self.session.memory).ok()?;
-        let memory: serde_json::Value = serde_json::from_str(&text).ok()?;
-        let same = memory["clientId"] == self.client_id.as_str()
-            && memory["broker"] == self.session.settings.broker.to_string();
-        let topics = memory["topics"].as_array().filter(|_| same)?;
-        Some(topics.iter().filter_map(|topic| topic.as_str().map(str::to_owned)).collect())
+        let broker = self.session.settings.broker.to_string();
+        Memory::read(&text).filter(|memory| memory.client_id == self.client_id && memory.broker == broker)
     }
 }
