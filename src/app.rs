@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::flow::{Ended, Flow, Standing};
 use crate::machine::Sources;
 use crate::source::file::{self, Outlet, Tailer};
-use crate::source::mqtt::{Counters, SpoolError};
+use crate::source::mqtt::Counters;
 use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
 use datalake_base::accounting::Accounting;
 use datalake_core::budget::Budget;
@@ -60,8 +60,6 @@ enum StartError {
     System(#[from] std::io::Error),
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error("cannot start: {0}; messages that wait for delivery are in it, so mend the folder rather than remove it")]
-    Spool(#[from] SpoolError),
     #[error("the options of flow `{flow}` cannot run here: {error}")]
     NotReady { flow: String, error: NotReady },
 }
@@ -69,7 +67,7 @@ enum StartError {
 impl StartError {
     const fn exit(&self) -> Exit {
         match self {
-            Self::State(_) | Self::Spool(_) => Exit::CannotCreate,
+            Self::State(_) => Exit::CannotCreate,
             Self::System(_) => Exit::Software,
             Self::Session(_) | Self::NotReady { .. } => Exit::Configuration,
         }

@@ -337,6 +337,160 @@ fn nonsense_ends_the_connection_with_words_and_the_next_one_works() {
     }
 }
 
+/// A topic that nobody subscribed was taken, counted under `(other)` and acknowledged, whatever it held.
+#[test]
+fn messages_of_topics_that_were_never_subscribed_end_the_connection_and_are_never_acknowledged() {
+    // From a wildcard in the topic to one that only looks like ours, and what the line shows of it.
+    for (topic, code, words, shown) in [
+        (&b"other"[..], 0x82, "was not subscribed", "other"),
+        (b"t/x", 0x82, "was not subscribed", "t/x"),
+        ("t\u{1b}[2J\n\u{202e}".as_bytes(), 0x82, "was not subscribed", r"t\x1b[2J\n\u{202e}"),
+        (b"#", 0x82, "wildcard", "#"),
+        (b"t/+", 0x82, "wildcard", "t/+"),
+        (b"t\0", 0x81, "NUL", r"t\x00"),
+        (b"t\xff", 0x81, "not UTF-8", r"t\xff"),
+    ] {
+        for version in ["5", "3.1.1"] {
+            let script = Script::start();
+            let host = host(&script, json!({"version": version}));
+            let mut agent = host.run();
+            let accept = || {
+                let mut peer = script.accept().speaking(version);
+                peer.welcome(false);
+                peer.grant(1);
+                peer
+            };
+            for _ in 0..2 {
+                let mut peer = accept();
+                peer.publish(1, 1, false, "t", b"1");
+                peer.publish_raw(1, 2, topic, b"2");
+                // What came before it is right, and must not come again with every connection.
+                assert_eq!(peer.try_hear(), Some(Heard::Acknowledged(1)), "{topic:?}");
+                let dismissed = (version == "5").then_some(Heard::Dismissed(code));
+                assert_eq!(peer.try_hear(), dismissed, "{topic:?}");
+            }
+            let mut peer = accept();
+            peer.publish(1, 1, false, "t", b"3");
+            assert_eq!(peer.hear(), Heard::Acknowledged(1));
+            arrive(&host, &["1", "1", "3"]);
+            let told = agent.logged("no connection to the broker");
+            assert_eq!(told.len(), 1, "one line for each change: {told:?}");
+            assert!(told[0]["reason"].as_str().unwrap().contains(words), "{told:?}");
+            assert_eq!(told[0]["topic"], shown);
+            assert!(!agent.log_text().contains('\u{1b}'));
+            leave(&mut agent, peer);
+        }
+    }
+}
+
+#[test]
+fn messages_of_a_topic_that_was_removed_are_taken_for_as_long_as_the_session_holds_them() {
+    let script = Script::start();
+    let before = host(&script, json!({"topics": ["t", "old"]}));
+    let mut agent = before.run();
+    leave(&mut agent, anew(&script));
+    let broker = format!("mqtt://127.0.0.1:{}", script.port);
+    let mqtt = json!({"broker": broker, "topics": "t", "clientId": "agent", "envelope": false});
+    let after =
+        before.without_flows().whole_flow(json!({"mqtt": mqtt, "deliveryStream": STREAM, "maxBufferAgeMillis": 10}));
+    let mut agent = after.run();
+    for (number, session_present) in [(1, true), (2, true)] {
+        let mut peer = script.accept();
+        peer.welcome(session_present);
+        peer.grant(1);
+        if number == 1 {
+            peer.unsubscribed();
+        }
+        peer.publish(1, 1, false, "old", number.to_string().as_bytes());
+        assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    }
+    // A session that is new holds nothing of it.
+    let mut peer = anew(&script);
+    peer.publish(1, 1, false, "old", b"3");
+    assert_eq!(peer.hear(), Heard::Dismissed(0x82));
+    drop(peer);
+    arrive(&after, &["1", "2"]);
+    leave(&mut agent, anew(&script));
+}
+
+#[test]
+fn what_a_broker_says_is_shown_escaped_and_cut() {
+    let script = Script::start();
+    let (_host, mut agent, mut peer) = subscribed(&script, json!({}));
+    let mut properties = vec![0x1f, 0x40, 0];
+    properties.extend_from_slice(b"\x1b[31m\n");
+    properties.resize(3 + 0x4000, b'x');
+    peer.disconnect(0x98, &properties);
+    let told = agent.wait_for("no connection to the broker");
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.contains(r"an administrator ended it (\x1b[31m\nxxx") && reason.len() < 1200, "{reason}");
+    leave(&mut agent, again(&script));
+}
+
+#[test]
+fn a_spool_that_cannot_be_opened_stops_its_own_flow_until_it_can() {
+    let (script, well) = (Script::start(), Script::start());
+    let flow = |name: &str, script: &Script| {
+        let broker = format!("mqtt://127.0.0.1:{}", script.port);
+        let mqtt = json!({"broker": broker, "topics": "t", "clientId": name, "envelope": false});
+        json!({"name": name, "mqtt": mqtt, "deliveryStream": name, "maxBufferAgeMillis": 10})
+    };
+    let host = Host::new().whole_flow(flow(STREAM, &script)).whole_flow(flow("well", &well));
+    let spool = host.state().join("spool").join(STREAM);
+    std::fs::create_dir_all(spool.parent().unwrap()).unwrap();
+    std::fs::write(&spool, "").unwrap();
+    let mut agent = host.run();
+    let told = agent.wait_for("the spool cannot be opened");
+    assert_eq!(told["flow"], STREAM);
+    assert!(told["reason"].as_str().unwrap().contains(&spool.display().to_string()), "{told}");
+    // The other flow goes on.
+    let mut other = anew(&well);
+    other.publish(1, 1, false, "t", b"\"other\"");
+    assert_eq!(other.hear(), Heard::Acknowledged(1));
+    until("the other flow's message", || !host.payload("well").is_empty());
+    std::fs::remove_file(&spool).unwrap();
+    let mut peer = anew(&script);
+    peer.publish(1, 1, false, "t", b"1");
+    assert_eq!(peer.hear(), Heard::Acknowledged(1));
+    arrive(&host, &["1"]);
+    assert_eq!(agent.logged("the spool cannot be opened").len(), 1);
+    assert_eq!(agent.logged("the spool is open").len(), 1);
+    agent.signal(Signal::TERM);
+    for mut peer in [peer, other] {
+        while peer.hear() != Heard::Disconnect {}
+    }
+    assert_eq!(agent.exit_code(), 0);
+}
+
+#[test]
+fn sessions_that_a_changed_client_id_or_fewer_connections_leave_at_the_broker_are_told() {
+    let script = Script::start();
+    let flow = |client_id: &str, connections: u16| {
+        let broker = format!("mqtt://127.0.0.1:{}", script.port);
+        let mqtt = json!({"broker": broker, "topics": "$share/g/t", "clientId": client_id, "connections": connections});
+        json!({"name": STREAM, "mqtt": mqtt, "deliveryStream": STREAM, "maxBufferAgeMillis": 10})
+    };
+    let run = |host: &Host, connections: u16| -> Vec<String> {
+        let mut agent = host.run();
+        let mut peers: Vec<Peer> = (0..connections).map(|_| anew(&script)).collect();
+        until("all are subscribed", || agent.logged("subscribed").len() == usize::from(connections));
+        agent.signal(Signal::TERM);
+        for peer in &mut peers {
+            while peer.hear() != Heard::Disconnect {}
+        }
+        drop(peers);
+        assert_eq!(agent.exit_code(), 0);
+        let told = agent.logged("goes on with a session that the broker keeps");
+        told.iter().map(|line| line["client_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let host = Host::new().whole_flow(flow("first", 3));
+    assert_eq!(run(&host, 3), Vec::<String>::new());
+    let host = host.without_flows().whole_flow(flow("first", 1));
+    assert_eq!(run(&host, 1), ["first-2", "first-3"]);
+    let host = host.without_flows().whole_flow(flow("second", 1));
+    assert_eq!(run(&host, 1), ["first", "first-2", "first-3"]);
+}
+
 #[test]
 fn a_refusal_of_the_broker_is_told_in_its_words() {
     for (answer, words) in [

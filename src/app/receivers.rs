@@ -5,7 +5,7 @@ use super::StartError;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::session::Identity;
 use crate::deliver::{Fault, GivenUp, Meaning};
-use crate::source::mqtt::{Counters, Keep, Receiver, RefusedPayload, Settings, Signer, left_behind};
+use crate::source::mqtt::{Counters, Keep, LeftBehind, Receiver, RefusedPayload, Settings, Signer, left_behind};
 use datalake_base::record::{FileKey, OriginInfo, Position};
 use datalake_base::shown::shown;
 use std::path::PathBuf;
@@ -22,19 +22,14 @@ pub(super) struct Receivers {
 }
 
 impl Receivers {
-    /// Opens the spools and begins to receive.
+    /// Opens the spools and begins to receive. A spool that cannot be opened stops its own flow alone.
     ///
     /// # Errors
-    /// When a spool cannot be opened, or credentials not be asked for.
+    /// When credentials cannot be asked for.
     pub(super) fn start(plan: &Plan) -> Result<Self, StartError> {
-        let receiving = plan.flows.iter().filter(|flow| flow.mqtt.is_some()).map(|flow| flow.name.as_str());
-        for folder in left_behind(&plan.state_directory, receiving) {
-            tracing::warn!(
-                folder = %shown(&folder),
-                "this spool belongs to no flow that receives now: what in it was not delivered yet stays there; configure \
-                 the flow again under the folder's name, or delete the folder"
-            );
-        }
+        let receiving: Vec<(&str, &Settings)> =
+            plan.flows.iter().filter_map(|flow| Some((flow.name.as_str(), flow.mqtt.as_ref()?))).collect();
+        tell(&left_behind(&plan.state_directory, &receiving));
         let (stop, stopped) = watch::channel(false);
         let (mut tasks, mut counters) = (JoinSet::new(), Vec::new());
         for flow in &plan.flows {
@@ -46,7 +41,7 @@ impl Receivers {
                 settled.clone(),
                 signer(plan, flow, settings)?,
                 keep(plan, flow),
-            )?;
+            );
             counters.push((flow.name.clone(), receiver.counters()));
             tasks.spawn(receiver.run(stopped.clone()));
         }
@@ -79,6 +74,28 @@ impl Receivers {
                 tracing::error!(reason = %died, "a receiver died while it was stopping");
             }
         }
+    }
+}
+
+/// What nobody goes on with.
+fn tell(left: &LeftBehind) {
+    for folder in &left.spools {
+        tracing::warn!(
+            folder = %shown(folder),
+            "this spool belongs to no flow that receives now: what in it was not delivered yet stays there; configure \
+             the flow again under the folder's name, or delete the folder"
+        );
+    }
+    for (file, memory) in &left.sessions {
+        tracing::warn!(
+            file = %shown(file),
+            client_id = %shown(&memory.client_id),
+            broker = %shown(&memory.broker),
+            topics = memory.topics.len(),
+            "no connection of this configuration goes on with a session that the broker keeps, so messages gather in it \
+             until it expires: configure this `clientId` again to receive them, or end the session at the broker and delete \
+             the file"
+        );
     }
 }
 

@@ -27,10 +27,12 @@ use datalake_base::record::SettledFiles;
 use datalake_mqtt::acks::Acks;
 use datalake_mqtt::group::Group;
 use datalake_mqtt::intake::Intake;
+use datalake_mqtt::memory::Memory;
 use queue::{Commit, Queue};
 use session::Session;
 use spool::Spool;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,10 @@ use tokio::time::Instant;
 const COLLECT_EVERY: Duration = Duration::from_millis(500);
 /// A disk or a spool that takes nothing is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// A spool that cannot be opened is tried again after this.
+const OPEN_AGAIN: Duration = Duration::from_secs(2);
+/// How the files begin that remember the sessions of a flow.
+const MEMORY: &str = "subscriptions-";
 /// How often the log tells what came, while something does.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
@@ -60,13 +66,39 @@ fn folders(state_directory: &Path) -> PathBuf {
     state_directory.join("spool")
 }
 
-/// Spools that are none of these flows' and have messages in them: nobody delivers those, though they were acknowledged.
+/// What flows of earlier configurations left: it is told at the start, for nobody else would.
+#[derive(Debug, Default)]
+pub struct LeftBehind {
+    /// Spools that are none of these flows' and have messages in them: nobody delivers those, though they were acknowledged.
+    pub spools: Vec<PathBuf>,
+    /// Sessions that brokers keep and nobody connects to, with the file that remembers each.
+    pub sessions: Vec<(PathBuf, Memory)>,
+}
+
+/// Looks for what these flows, by name, do not go on with.
 #[must_use]
-pub fn left_behind<'a>(state_directory: &Path, flows: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
-    let ours: Vec<PathBuf> = flows.map(|flow| folder(state_directory, flow)).collect();
-    let found = std::fs::read_dir(folders(state_directory)).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut left: Vec<PathBuf> = found.filter(|path| !ours.contains(path) && Spool::has_messages(path)).collect();
-    left.sort_unstable();
+pub fn left_behind(state_directory: &Path, flows: &[(&str, &Settings)]) -> LeftBehind {
+    let ours: Vec<PathBuf> = flows.iter().map(|(flow, _)| folder(state_directory, flow)).collect();
+    let listed = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort_unstable();
+        paths
+    };
+    let mut left = LeftBehind::default();
+    for folder in listed(&folders(state_directory)) {
+        for path in listed(&folder) {
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            let is_memory = name.starts_with(MEMORY) && name.ends_with(".json");
+            let text = if is_memory { std::fs::read_to_string(&path).ok() } else { None };
+            let memory = text.and_then(|text| Memory::read(&text)).filter(|memory| memory.is_kept);
+            let lost = memory.filter(|memory| !flows.iter().any(|(_, settings)| memory.belongs_to(settings)));
+            left.sessions.extend(lost.map(|memory| (path, memory)));
+        }
+        if !ours.contains(&folder) && Spool::has_messages(&folder) {
+            left.spools.push(folder);
+        }
+    }
     left
 }
 
@@ -84,6 +116,7 @@ pub struct Receiver {
     signer: Signer,
     keep: Keep,
     counters: Arc<Counters>,
+    settled: SettledFiles,
     spool: Option<Spool>,
     /// Batches that wait for the disk.
     queue: Queue,
@@ -93,10 +126,9 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Opens the spool and mends what a crash left; to be called before anyone tails it.
-    ///
-    /// # Errors
-    /// When the folder cannot be made or mended.
+    /// Opens the spool and cuts what a crash left unfinished; to be called before anyone tails it. A spool that cannot be
+    /// opened is tried again once this runs.
+    #[must_use]
     pub fn open(
         flow: String,
         settings: Settings,
@@ -104,23 +136,56 @@ impl Receiver {
         settled: SettledFiles,
         signer: Signer,
         keep: Keep,
-    ) -> Result<Self, SpoolError> {
-        let folder = folder(state_directory, &flow);
-        let spool = Spool::open(&folder, settings.max_spool.as_u64(), settled, clock::now_ms())?;
+    ) -> Self {
         let counters = Arc::new(Counters::new(&settings.topics, settings.connections));
-        let settings = Arc::new(settings);
-        Ok(Self {
+        let mut receiver = Self {
+            folder: folder(state_directory, &flow),
             flow,
-            settings,
-            folder,
+            settings: Arc::new(settings),
             signer,
             keep,
             counters,
-            spool: Some(spool),
+            settled,
+            spool: None,
             queue: Queue::default(),
             report: None,
             stuck: None,
-        })
+        };
+        receiver.try_open();
+        receiver
+    }
+
+    /// One line for each change of the reason.
+    fn try_open(&mut self) {
+        let opened = Spool::open(&self.folder, self.settings.max_spool.as_u64(), self.settled.clone(), clock::now_ms());
+        let trouble = opened.as_ref().err().map(SpoolError::to_string);
+        self.spool = opened.ok();
+        let flow = self.flow.as_str();
+        if !self.counters.stands(self.counters.spool_place(), false, trouble.as_deref()) {
+            return;
+        }
+        match trouble {
+            Some(reason) => tracing::error!(
+                flow,
+                reason,
+                "the spool cannot be opened, so this flow receives nothing; fix the cause, it retries by itself. Messages \
+                 that wait for delivery may be in the folder, so do not delete it"
+            ),
+            None => tracing::info!(flow, "the spool is open; receiving"),
+        }
+    }
+
+    /// Tries until the spool is open. Returns whether it is; the switch may come first.
+    async fn opened(&mut self, stop: &mut watch::Receiver<bool>) -> bool {
+        while self.spool.is_none() {
+            tokio::select! {
+                () = tokio::time::sleep(OPEN_AGAIN) => {}
+                _ = stop.wait_for(|stop| *stop) => return false,
+            }
+            // Rare, and on the thread of the flows: a folder is listed, and the ends of its files are read.
+            self.try_open();
+        }
+        true
     }
 
     /// The numbers that others look at.
@@ -130,7 +195,10 @@ impl Receiver {
     }
 
     /// Receives until it is told to stop; then syncs and acknowledges what it has, as far as the disk lets it.
-    pub async fn run(mut self, stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        if !self.opened(&mut stop).await {
+            return;
+        }
         let (commits, mut arriving) = mpsc::channel(self.settings.connections.into());
         let mut sessions = self.sessions(&commits, &stop);
         drop(commits);
@@ -184,7 +252,7 @@ impl Receiver {
                 signer: self.signer.clone(),
                 counters: self.counters.clone(),
                 commits: commits.clone(),
-                memory: self.folder.join(format!("subscriptions-{}.json", number + 1)),
+                memory: self.folder.join(format!("{MEMORY}{}.json", number + 1)),
                 stop: stop.clone(),
                 acks: Acks::default(),
                 group: Group::new(self.settings.sync_interval),

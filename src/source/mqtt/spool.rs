@@ -113,10 +113,7 @@ impl Spool {
     ) -> Result<Self, SpoolError> {
         let failed = |doing: &'static str| move |error: io::Error| SpoolError::disk(doing, folder, error);
         disk.make_folder(folder).map_err(failed("make"))?;
-        let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(failed("list"))? {
-            numbers.extend(number(&entry.map_err(failed("list"))?.file_name()));
-        }
+        let mut numbers = segments(folder).map_err(failed("list"))?;
         numbers.sort_unstable();
         let next = numbers.last().map_or(0, |last: &u64| last + 1).max(now);
         let (folder, closed) = (folder.to_owned(), VecDeque::new());
@@ -132,11 +129,8 @@ impl Spool {
 
     /// Whether a folder holds segments with something in them.
     pub(super) fn has_messages(folder: &Path) -> bool {
-        let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.any(|entry| {
-            let is_segment = number(&entry.file_name()).is_some();
-            is_segment && entry.metadata().is_ok_and(|status| status.is_file() && status.len() > 0)
-        })
+        let mut numbers = segments(folder).unwrap_or_default().into_iter();
+        numbers.any(|number| std::fs::metadata(path(folder, number)).is_ok_and(|status| status.len() > 0))
     }
 
     /// The pattern under which the tailing thread finds the segments.
@@ -342,8 +336,25 @@ impl Spool {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:0DIGITS$}.{ENDING}"))
+        path(&self.folder, number)
     }
+}
+
+fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:0DIGITS$}.{ENDING}"))
+}
+
+/// The numbers of the segments in a folder: plain files, no links.
+fn segments(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if let Some(number) = number(&entry.file_name()).filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        {
+            numbers.push(number);
+        }
+    }
+    Ok(numbers)
 }
 
 /// The number of the segment of this name. What somebody else put into the folder has another name, or its number leaves

@@ -235,17 +235,27 @@ fn the_open_file_may_be_cut_or_written_to_by_others_and_ours_is_still_waited_for
     }
 }
 
+/// A spool that was listed as having messages, because of a file that opening it did not take for a segment, was told at
+/// each start and never emptied.
 #[test]
-fn files_that_somebody_put_into_the_folder_are_none_of_ours() {
+fn files_that_somebody_put_into_the_folder_are_none_of_ours_whoever_asks() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["5.ndjson", "+0000000000000000005.ndjson", "18446744073709551615.ndjson", "notes.ndjson", "x"] {
-        fs::write(folder.path().join(name), "not whole").unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let names = ["5.ndjson", "+0000000000000000005.ndjson", "18446744073709551615.ndjson", "notes.ndjson", "x"];
+    for name in names {
+        fs::write(at(name), "not whole").unwrap();
     }
+    fs::create_dir(at("00000000000000000006.ndjson")).unwrap();
+    std::os::unix::fs::symlink(at("x"), at("00000000000000000007.ndjson")).unwrap();
+    assert!(!Spool::has_messages(folder.path()));
+    let glob = globset::GlobBuilder::new(&Spool::pattern(folder.path())).literal_separator(true).build().unwrap();
+    assert!(names.iter().all(|name| name.starts_with('1') || !glob.compile_matcher().is_match(at(name))));
     let (mut spool, _) = open(folder.path(), 1 << 20);
     assert!(spool.closed.is_empty());
     append(&mut spool, b"x\n", &[1], 0).unwrap();
     spool.sync().unwrap();
-    assert_eq!(fs::read_to_string(folder.path().join("5.ndjson")).unwrap(), "not whole");
+    assert!(Spool::has_messages(folder.path()));
+    assert!(names.iter().all(|name| fs::read_to_string(at(name)).unwrap() == "not whole"));
 }
 
 #[test]
