@@ -19,15 +19,16 @@ use crate::faults::{FaultPlan, Faults};
 use crate::limits::{self, CountedBytes};
 use crate::objects::{Objects, PassThrough, Settings};
 use crate::prefix::Prefix;
-use crate::protocol::{RecordIds, Service};
+use crate::protocol::RecordIds;
 use crate::server::{self, Shared, Stop};
+use crate::service::Service;
 use crate::shards::{self, Shards};
 use crate::signature::{Credentials, Signatures};
 use crate::stats::Tally;
 use crate::store::{Mode, SinkLogs, Store};
 use crate::tls;
 
-/// The prefix a lake writes below unless told otherwise.
+/// The default prefix below which a lake writes.
 const PREFIX: &str = "raw/v0/<stream>/dt=!{timestamp:yyyy-MM-dd-HH}/";
 
 /// What can be chosen about a lake.
@@ -86,14 +87,14 @@ impl Builder {
         self
     }
 
-    /// What is done with accepted records; objects unless told otherwise.
+    /// What is done with accepted records; by default they become objects.
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// The port on 127.0.0.1; 0, as unless told otherwise, takes a free one.
+    /// The port on 127.0.0.1; 0, the default, takes a free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -115,15 +116,15 @@ impl Builder {
     }
 
     /// Where the certificate to trust is written; `<root>/.certificate.pem`, or a file in the folder for temporary
-    /// files, unless told otherwise.
+    /// files, by default.
     #[must_use]
     pub fn certificate_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.certificate_file = Some(file.into());
         self
     }
 
-    /// Names that the certificate holds beside `localhost` and the addresses of loopback, for whoever reaches the lake by
-    /// another way; none unless told otherwise.
+    /// Names that the certificate holds beside `localhost` and the addresses of loopback, for clients that reach the lake by
+    /// another way; none by default.
     #[must_use]
     pub fn host_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.host_names = names.into_iter().map(Into::into).collect();
@@ -137,7 +138,7 @@ impl Builder {
         self
     }
 
-    /// The streams that exist; unless told, each exists as soon as it is used.
+    /// The streams that exist; by default each exists as soon as it is used.
     #[must_use]
     pub fn streams(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.streams = Some(names.into_iter().map(Into::into).collect());
@@ -151,21 +152,21 @@ impl Builder {
         self
     }
 
-    /// Shards of every stream of Kinesis, 1 to 10,000; 4 unless told otherwise.
+    /// Shards of every stream of Kinesis, 1 to 10,000; 4 by default.
     #[must_use]
     pub fn shards(mut self, count: u32) -> Self {
         self.shards.count = count;
         self
     }
 
-    /// Whether a shard takes no more than the service's 1 MiB and 1,000 records a second; it takes all unless told so.
+    /// Whether a shard takes no more than the service's 1 MiB and 1,000 records a second; by default it takes all.
     #[must_use]
     pub fn shard_limits(mut self, on: bool) -> Self {
         self.shards.limited = on;
         self
     }
 
-    /// Most bytes of a record of Kinesis, its partition key included: 1 MiB unless told otherwise, up to 10 MiB. Above 1 MiB
+    /// Most bytes of a record of Kinesis, its partition key included: 1 MiB by default, up to 10 MiB. Above 1 MiB
     /// a call may have 10 MiB in place of 5.
     #[must_use]
     pub fn largest_kinesis_record(mut self, bytes: usize) -> Self {
@@ -187,14 +188,14 @@ impl Builder {
         self
     }
 
-    /// An object is closed before it would hold more bytes than this, before compression. 5 MiB unless told otherwise.
+    /// An object is closed before it would hold more bytes than this, before compression. 5 MiB by default.
     #[must_use]
     pub fn flush_bytes(mut self, bytes: usize) -> Self {
         self.flush_bytes = bytes;
         self
     }
 
-    /// An object is closed this long after its first record; zero closes one after every call. 5 s unless told otherwise.
+    /// An object is closed this long after its first record; zero closes one after every call. 5 s by default.
     #[must_use]
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval;
@@ -202,14 +203,14 @@ impl Builder {
     }
 
     /// The prefix expression, in which `<stream>` stands for the stream's name.
-    /// `raw/v0/<stream>/dt=!{timestamp:yyyy-MM-dd-HH}/` unless told otherwise.
+    /// `raw/v0/<stream>/dt=!{timestamp:yyyy-MM-dd-HH}/` by default.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// The zone of prefix and object name, an IANA name; UTC unless told otherwise.
+    /// The zone of prefix and object name, an IANA name; UTC by default.
     #[must_use]
     pub fn time_zone(mut self, name: impl Into<String>) -> Self {
         self.time_zone = Some(name.into());
@@ -223,7 +224,7 @@ impl Builder {
         self
     }
 
-    /// What object names end with; `.gz` unless told otherwise.
+    /// What object names end with; `.gz` by default.
     #[must_use]
     pub fn extension(mut self, extension: impl Into<String>) -> Self {
         self.extension = extension.into();

@@ -2,7 +2,8 @@
 //! Promises the same stream and sizes as `protocol::parse` for every well-formed body, at the cost of a search for quotes.
 //! Leaves refusing malformed JSON and bad base64 to the modes that decode.
 
-use crate::protocol::{Operation, Refusal};
+use crate::protocol::Operation;
+use crate::service::Refusal;
 
 /// Longest string kept: member names and the name of a stream, with room to see that it is too long.
 const KEPT: usize = 80;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub use plan::{BadPlan, FaultPlan};
 
 use crate::limits::{Buckets, RateLimit};
-use crate::protocol::{RecordFailure, Refusal, Service};
+use crate::service::{RecordFailure, Refusal, Service};
 
 /// What is done to one call.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! A Firehose and Kinesis Data Streams endpoint on loopback: takes `PutRecord`, `PutRecordBatch` and `PutRecords` as the
-//! services do and writes the S3 layout to a folder, or keeps, logs or counts what it is sent; can be told to fail in every way the service and the network do.
+//! services do, and writes the S3 layout to a folder, or keeps, logs or counts what it receives. It fails on request in every
+//! way the service and the network do.
 //! Leaves out what README.md lists; above all there are no identities and no policies here.
 //!
 //! ```no_run
@@ -21,6 +22,10 @@ mod builder;
 mod count;
 /// What goes wrong on purpose.
 mod faults;
+/// How much the services take, and how they bill.
+mod figures;
+/// Where a record of Kinesis belongs.
+mod key;
 /// What only Kinesis Data Streams has.
 mod kinesis;
 /// The limits of the service.
@@ -33,6 +38,8 @@ mod prefix;
 mod protocol;
 /// The socket.
 mod server;
+/// What both services share.
+mod service;
 /// Where records of Kinesis go.
 mod shards;
 /// Signature version 4.
@@ -58,7 +65,8 @@ use tokio::sync::oneshot;
 
 pub use builder::Builder;
 pub use faults::{BadPlan, Fault, FaultPlan, Faults};
-pub use limits::{BILLING_STEP, CALL_BYTES, CALL_RECORDS, CountedBytes, RECORD_BYTES, RateLimit};
+pub use figures::{BILLING_STEP, CALL_BYTES, CALL_RECORDS, RECORD_BYTES};
+pub use limits::{CountedBytes, RateLimit};
 pub use objects::PassThrough;
 pub use prefix::{BadPrefix, Prefix};
 pub use stats::{CallSeen, Stats, StreamStats};

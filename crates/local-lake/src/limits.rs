@@ -1,20 +1,12 @@
 //! The limits of the service: what one call may hold, and how much a stream takes a second.
-//! Promises the figures and the wording of the service; plain functions that take `now`.
-//! Leaves parsing to `protocol` and the deciding of faults to `faults`.
+//! Promises the wording of the service; plain functions that take `now`.
+//! Leaves the figures to `figures`, parsing to `protocol` and the deciding of faults to `faults`.
 
 use std::time::{Duration, Instant};
 
-use crate::kinesis;
-use crate::protocol::{Refusal, Service};
+use crate::figures::{CALL_BYTES, CALL_RECORDS, RECORD_BYTES};
+use crate::service::{Refusal, Service};
 
-/// Most records of one call.
-pub const CALL_RECORDS: usize = 500;
-/// Most bytes of one record, before base64.
-pub const RECORD_BYTES: usize = 1_024_000;
-/// Most bytes of one call (4 MiB), before base64 unless [`CountedBytes::Encoded`] is asked for.
-pub const CALL_BYTES: usize = 4 * 1024 * 1024;
-/// Each record is billed rounded up to a multiple of so many bytes.
-pub const BILLING_STEP: u64 = 5 * 1024;
 /// A request body longer than this is not read at all.
 pub(crate) const BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -26,15 +18,6 @@ pub enum CountedBytes {
     Raw,
     /// Bytes after base64, a third more.
     Encoded,
-}
-
-/// Bytes that the service bills for one record of `bytes`.
-pub(crate) fn billed(bytes: usize, service: Service) -> u64 {
-    let step = match service {
-        Service::Firehose => BILLING_STEP,
-        Service::Kinesis => kinesis::BILLING_STEP,
-    };
-    (bytes as u64).div_ceil(step) * step
 }
 
 /// Whether the stream's name is one the service could have given: 1 to 64 (Kinesis: 128) of letters, digits, `_`, `.`, `-`.
@@ -61,7 +44,7 @@ pub(crate) fn check_stream_name(name: &str, service: Service) -> Result<(), Refu
     Err(Refusal::validation(format!("Value '{shown}' at '{member}' failed to satisfy constraint: {constraint}")))
 }
 
-/// Whether a call may hold so many records.
+/// Whether a call may hold this number of records.
 ///
 /// # Errors
 /// `ValidationException`.
@@ -177,11 +160,6 @@ fn take(level: &mut f64, rate: Option<f64>, amount: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_record_is_billed_in_steps_of_five_kib() {
-        assert_eq!([0, 1, 5120, 5121].map(|bytes| billed(bytes, Service::Firehose)), [0, 5120, 5120, 10240]);
-    }
 
     #[test]
     fn each_limit_holds_at_its_last_value_and_breaks_one_above() {

@@ -20,7 +20,7 @@ use crate::prefix::{self, Prefix};
 const UNFINISHED: &str = ".unfinished";
 /// What every gzip member begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// So many full buffers may wait for a disk that does not take them; then calls are throttled.
+/// Maximum number of full buffers that wait for a slow disk; beyond it calls are throttled.
 const WAITING: usize = 4;
 
 /// Which records are gzip already and are written as they are.

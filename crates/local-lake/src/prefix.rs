@@ -28,7 +28,7 @@ enum Part {
     RandomString,
     Year,
     ShortYear,
-    /// A number of at least so many digits.
+    /// A number with at least this many digits.
     Field(Field, usize),
 }
 

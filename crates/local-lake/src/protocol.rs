@@ -1,14 +1,14 @@
-//! The wire of the service: what a put says, and the answers and refusals in the service's form.
-//! Promises that a body is parsed strictly and that an answer has one entry a record, in order.
-//! Leaves limits to `limits`, signatures to `signature` and the socket to `server`.
+//! The calls of the services as they are written: what a put says, and the answers of Firehose.
+//! Promises that a body is parsed strictly and that an answer has one entry for each record, in order.
+//! Leaves refusals to `service`, limits to `limits`, signatures to `signature` and the socket to `server`.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::Deserialize;
 
-use crate::kinesis::{self, Key};
-use crate::shards::Place;
+use crate::key::{Key, Place};
+use crate::service::{RecordFailure, Refusal, Service};
 
 /// Content type of requests and answers.
 pub(crate) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
@@ -19,25 +19,6 @@ const TARGETS: [(Service, &str); 2] =
 const RECORD_ID: usize = 224;
 /// Digits at the end of a record id that make it unique: 16 for the call, 4 for the record.
 const RECORD_ID_SERIAL: usize = 20;
-
-/// The services that are imitated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
-    /// Firehose.
-    Firehose,
-    /// Kinesis Data Streams.
-    Kinesis,
-}
-
-impl Service {
-    /// As signatures have it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Firehose => "firehose",
-            Self::Kinesis => "kinesis",
-        }
-    }
-}
 
 /// The operations that are imitated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,51 +56,6 @@ impl Operation {
             Self::PutRecordBatch | Self::PutRecord => Service::Firehose,
             Self::PutRecords | Self::DescribeStreamSummary => Service::Kinesis,
         }
-    }
-}
-
-/// A whole call refused: an HTTP status, the error's code and its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    /// HTTP status, 400 to 599.
-    pub(crate) status: u16,
-    /// The error's code, empty for an answer that does not come from the service but from something before it.
-    pub(crate) code: &'static str,
-    /// For people.
-    pub(crate) message: Cow<'static, str>,
-}
-
-impl Refusal {
-    /// Any refusal.
-    pub(crate) fn new(status: u16, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into() }
-    }
-
-    /// A value outside the service's model.
-    pub(crate) fn validation(message: impl AsRef<str>) -> Self {
-        Self::new(400, "ValidationException", format!("1 validation error detected: {}", message.as_ref()))
-    }
-
-    /// A value inside the model that the service still does not take.
-    pub(crate) fn invalid_argument(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(400, "InvalidArgumentException", message)
-    }
-
-    /// A body that does not say what the operation needs.
-    pub(crate) fn serialization(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(400, "SerializationException", message)
-    }
-
-    /// The body of the answer.
-    pub(crate) fn body(&self) -> String {
-        if self.code.is_empty() {
-            return format!("<html><body><h1>{} {}</h1></body></html>", self.status, self.message);
-        }
-        let mut body = serde_json::json!({ "__type": self.code, "message": self.message });
-        if self.code == "InvalidKMSResourceException" {
-            body["code"] = "KMS.DisabledException".into();
-        }
-        body.to_string()
     }
 }
 
@@ -183,8 +119,8 @@ pub(crate) fn parse(operation: Operation, body: &[u8], mut payload: Vec<u8>) -> 
     let records = match (operation, written.records, written.record) {
         (Operation::PutRecordBatch | Operation::PutRecords, Some(records), _) => records,
         (Operation::PutRecord, _, Some(record)) => vec![record],
-        (Operation::PutRecordBatch | Operation::PutRecords, None, _) => return Err(missing("records")),
-        (Operation::PutRecord | Operation::DescribeStreamSummary, ..) => return Err(missing("record")),
+        (Operation::PutRecordBatch | Operation::PutRecords, None, _) => return Err(Refusal::missing("records")),
+        (Operation::PutRecord | Operation::DescribeStreamSummary, ..) => return Err(Refusal::missing("record")),
     };
     payload.clear();
     payload.reserve(records.iter().map(|record| record.data.len() / 4 * 3).sum());
@@ -200,38 +136,11 @@ pub(crate) fn parse(operation: Operation, body: &[u8], mut payload: Vec<u8>) -> 
     let mut keys = Vec::new();
     if operation == Operation::PutRecords {
         for (index, record) in records.iter().enumerate() {
-            keys.push(kinesis::key(index, record.partition_key.as_deref(), record.explicit_hash_key.as_deref())?);
+            keys.push(Key::of(index, record.partition_key.as_deref(), record.explicit_hash_key.as_deref())?);
         }
     }
     let key_sizes = keys.iter().map(|key| key.partition_key.len()).collect();
     Ok(Put { stream: written.stream.into_owned(), payload, sizes, key_sizes, keys, places: Vec::new() })
-}
-
-/// A member that must be there and is not.
-pub(crate) fn missing(member: &str) -> Refusal {
-    Refusal::validation(format!("Value null at '{member}' failed to satisfy constraint: Member must not be null"))
-}
-
-/// Why one record of an answered call failed; each service documents two codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecordFailure {
-    /// `ServiceUnavailableException`: over the stream's rate; for Kinesis `ProvisionedThroughputExceededException`.
-    Throttled,
-    /// `InternalFailure`.
-    Internal,
-}
-
-impl RecordFailure {
-    /// Code and message of the entry.
-    pub(crate) fn words(self, service: Service) -> (&'static str, &'static str) {
-        match self {
-            Self::Throttled if service == Service::Kinesis => {
-                ("ProvisionedThroughputExceededException", "Rate exceeded for shard")
-            }
-            Self::Throttled => ("ServiceUnavailableException", "Slow down."),
-            Self::Internal => ("InternalFailure", "Internal Service Failure"),
-        }
-    }
 }
 
 /// What record ids look like: long, and different for each record of each call.
@@ -357,14 +266,6 @@ mod tests {
         assert_eq!(entries[1]["ErrorCode"], "ServiceUnavailableException");
         assert_eq!(entries[2]["ErrorCode"], "InternalFailure");
         assert!(entries[1].get("RecordId").is_none());
-    }
-
-    #[test]
-    fn a_refusal_names_its_type_in_the_body_and_a_proxy_does_not() {
-        let refusal: serde_json::Value = serde_json::from_str(&Refusal::validation("a \"b\"").body()).unwrap();
-        assert_eq!(refusal["__type"], "ValidationException");
-        assert_eq!(refusal["message"], "1 validation error detected: a \"b\"");
-        assert!(Refusal::new(502, "", "Bad Gateway").body().starts_with("<html>"));
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Shared {
     }
 }
 
-/// Serves until told to stop, then flushes.
+/// Serves until it is stopped, then flushes.
 ///
 /// # Errors
 /// The final flush failed.

@@ -6,8 +6,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::figures::KINESIS;
+use crate::key::Place;
 use crate::limits::{Buckets, RateLimit};
-use crate::protocol::{Put, RecordFailure};
+use crate::protocol::Put;
+use crate::service::RecordFailure;
 
 /// What one shard takes a second: 1 MiB, keys included, and 1,000 records.
 const SHARD_RATE: RateLimit =
@@ -28,28 +31,7 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { count: 4, limited: false, largest_record: crate::kinesis::RECORD_BYTES, distributes_itself: false }
-    }
-}
-
-/// Where a record went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The shard, from 0.
-    pub(crate) shard: u32,
-    /// Its number in the shard, from 1.
-    pub(crate) number: u64,
-}
-
-impl Place {
-    /// As the service writes it: 56 digits.
-    pub(crate) fn sequence_number(self) -> String {
-        format!("49{:054}", self.number)
-    }
-
-    /// As the service writes it.
-    pub(crate) fn shard_id(self) -> String {
-        format!("shardId-{:012}", self.shard)
+        Self { count: 4, limited: false, largest_record: KINESIS.record_bytes, distributes_itself: false }
     }
 }
 
@@ -107,11 +89,11 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinesis;
+    use crate::key::Key;
     use std::time::Duration;
 
     fn put(keys: &[&str], size: usize) -> Put {
-        let keys: Vec<_> = keys.iter().map(|key| kinesis::key(0, Some(key), None).unwrap()).collect();
+        let keys: Vec<_> = keys.iter().map(|key| Key::of(0, Some(key), None).unwrap()).collect();
         Put { stream: "s".to_owned(), sizes: vec![size; keys.len()], keys, ..Put::default() }
     }
 

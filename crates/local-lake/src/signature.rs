@@ -9,7 +9,7 @@ use hyper::http::HeaderMap;
 use hyper::http::request::Parts;
 use sha2::{Digest, Sha256};
 
-use crate::protocol::{Refusal, Service};
+use crate::service::{Refusal, Service};
 
 /// How far the client's clock may be off.
 const SKEW_SECONDS: i64 = 300;

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::limits;
-use crate::protocol::{Put, RecordFailure, Service};
+use crate::figures::billed;
+use crate::protocol::Put;
+use crate::service::{RecordFailure, Service};
 
 /// How many calls are remembered one by one.
 const CALLS_KEPT: usize = 4096;
@@ -121,7 +122,7 @@ impl Tally {
             } else {
                 seen.records += 1;
                 seen.bytes += *size as u64;
-                seen.billed_bytes += limits::billed(*size + key, service);
+                seen.billed_bytes += billed(*size + key, service);
             }
         }
         debug_assert_eq!((seen.records + seen.failed_records) as usize, sizes.len());

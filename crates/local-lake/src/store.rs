@@ -13,7 +13,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::objects::{Objects, Written};
-use crate::protocol::{Put, RecordFailure};
+use crate::protocol::Put;
+use crate::service::RecordFailure;
 
 /// What is done with accepted records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A TCP connection that can be told to end with a reset instead of a farewell.
+//! A TCP connection that can end with a reset instead of an orderly close.
 //! Promises that a reset connection loses what was not yet sent, as one does when a host dies.
 //! Leaves when to do so to `server`.
 

@@ -14,8 +14,9 @@ use crate::count::Scanner;
 use crate::faults::{self, Decision, Fault};
 use crate::kinesis;
 use crate::limits;
-use crate::protocol::{self, Operation, Put, RecordFailure, Refusal, Service};
+use crate::protocol::{self, Operation, Put};
 use crate::server::Shared;
+use crate::service::{RecordFailure, Refusal, Service};
 use crate::stats::CallSeen;
 use crate::store::Arrival;
 use crate::wire::Cut;
@@ -182,7 +183,7 @@ fn check(
     Ok((put, failures))
 }
 
-/// Notes what a call held that is refused whatever it holds, as far as it can be told.
+/// Notes what a call held that is refused whatever it holds, as far as that can be known.
 fn note_refused(seen: &mut CallSeen, read: &Read, operation: Operation) {
     let mut scanner = Scanner::new();
     scanner.feed(&read.body);

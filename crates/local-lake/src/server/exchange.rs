@@ -12,8 +12,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::call::{self, Answered};
-use crate::protocol::{CONTENT_TYPE, Operation, Refusal};
+use crate::protocol::{CONTENT_TYPE, Operation};
 use crate::server::Shared;
+use crate::service::Refusal;
 use crate::stats::CallSeen;
 use crate::wire::Cut;
 

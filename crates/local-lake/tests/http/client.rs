@@ -1,5 +1,5 @@
 //! A client of a few lines over a plain socket: puts records, signs when asked to, reads one answer.
-//! Promises to send exactly the bytes it is told.
+//! Promises to send exactly the bytes it is given.
 //! Leaves trying again to nobody.
 
 use std::io::{self, Read, Write};
