@@ -25,8 +25,8 @@ mod ways;
 /// As the operator wrote it.
 mod written;
 
-pub use datalake_report::report;
 pub(crate) use datalake_report::json;
+pub use datalake_report::report;
 pub use plan::{FlowPlan, Plan};
 pub use report::Report;
 
@@ -44,6 +44,9 @@ const MOST_FRAGMENTS: usize = 1000;
 /// Ends of names that editors and package managers leave behind on purpose.
 const LEFT_BEHIND: [&str; 9] =
     ["~", ".bak", ".orig", ".swp", ".rpmsave", ".rpmnew", ".dpkg-old", ".dpkg-dist", ".dpkg-new"];
+
+/// What the environment holds under a name.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// One file, or why it could not be read.
 struct File {
@@ -69,7 +72,7 @@ pub fn load(main: &Path) -> Result<Plan, Report> {
     let mut files = vec![read(main)];
     let (fragments, others) = list_fragments(main, &mut files);
     files.extend(fragments.iter().map(|path| read(path)));
-    let plan = judge(&files, &mut report);
+    let plan = judge(&files, &|name| std::env::var(name).ok(), &mut report);
     for (name, kind, message, help) in others {
         let file = report.add_source(&name, "".into());
         report.add_to_file(kind, file, message, help);
@@ -87,15 +90,23 @@ pub fn load(main: &Path) -> Result<Plan, Report> {
 /// # Errors
 /// Everything that is wrong with any of the files.
 pub fn from_text(files: &[(&str, &str)]) -> Result<Plan, Report> {
-    from_files(files.iter().map(|(name, text)| (*name, text.as_bytes())))
+    from_text_with(files, &|_| None)
 }
 
-fn from_files<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Plan, Report> {
+/// The same in an environment with these variables.
+///
+/// # Errors
+/// Everything that is wrong with any of the files.
+pub fn from_text_with(files: &[(&str, &str)], variables: &dyn Fn(&str) -> Option<String>) -> Result<Plan, Report> {
+    from_files(files.iter().map(|(name, text)| (*name, text.as_bytes())), variables)
+}
+
+fn from_files<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>, variables: Lookup<'_>) -> Result<Plan, Report> {
     let files: Vec<File> = files
         .map(|(name, bytes)| File { name: name.to_owned(), contents: Ok(bytes.to_vec()), world_readable: false })
         .collect();
     let mut report = Report::default();
-    let plan = judge(&files, &mut report);
+    let plan = judge(&files, variables, &mut report);
     finish(plan, report)
 }
 
@@ -105,7 +116,7 @@ fn from_files<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Pl
 /// When a promise does not hold; that is its purpose.
 pub fn fuzz(bytes: &[u8]) {
     let parts: Vec<&[u8]> = bytes.split(|byte| *byte == 0).collect();
-    let result = from_files(parts.iter().map(|part| ("fuzz.json", *part)));
+    let result = from_files(parts.iter().map(|part| ("fuzz.json", *part)), &|name| Some(name.to_lowercase()));
     let report = match &result {
         Ok(plan) => {
             assert!(!plan.flows.is_empty(), "a plan has flows");
@@ -137,12 +148,12 @@ fn finish(plan: Option<Plan>, mut report: Report) -> Result<Plan, Report> {
 }
 
 /// Files in, a plan out; `None` or errors in the report mean that there is none.
-fn judge(files: &[File], report: &mut Report) -> Option<Plan> {
+fn judge(files: &[File], variables: Lookup<'_>, report: &mut Report) -> Option<Plan> {
     let mut main = None;
     let mut flows = Vec::new();
     let mut whole = true;
     for (index, file) in files.iter().enumerate() {
-        let Some(root) = parse(file, index == 0, report) else {
+        let Some(root) = parse(file, index == 0, variables, report) else {
             whole = false;
             continue;
         };
@@ -162,7 +173,7 @@ fn judge(files: &[File], report: &mut Report) -> Option<Plan> {
     Some(plan::prove(main, proven, files[0].world_readable, report))
 }
 
-fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value> {
+fn parse(file: &File, is_main: bool, variables: Lookup<'_>, report: &mut Report) -> Option<json::Value> {
     let bytes = match &file.contents {
         Ok(bytes) => bytes,
         Err(Unread::TooLarge) => return too_large(file, report),
@@ -192,7 +203,7 @@ fn parse(file: &File, is_main: bool, report: &mut Report) -> Option<json::Value>
         }
     };
     let source = report.add_source(&file.name, text.clone());
-    json::read(source, &text, report)
+    json::read_with(source, &text, Some(json::Variables { of: variables, except: keys::DATA_PROCESSING.name }), report)
 }
 
 /// Says so; there is nothing to go on with.

@@ -316,3 +316,42 @@ fn a_large_file_full_of_faults_is_answered_with_a_short_report() {
     let wide = format!("{{{}}}", (0..60_000).map(|n| format!("\"k{n}\":0")).collect::<Vec<_>>().join(","));
     config::fuzz(wide.as_bytes());
 }
+
+#[test]
+fn variables_of_the_environment_stand_in_values_and_are_never_shown() {
+    let secret = "s3cr3t-of-the-environment";
+    let variables = |name: &str| match name {
+        "STREAM" => Some("orders".to_owned()),
+        "REGION" => Some(format!("{secret} {}", "x".repeat(200))),
+        "LONG" => Some(secret.repeat(20)),
+        _ => None,
+    };
+    let text = |region: &str, more: &str| {
+        format!(
+            r#"{{"region": "{region}", "flows": [{{"filePattern": "/var/log/$${{literal}}/*.log", "deliveryStream": "raw-${{STREAM}}"{more}}}]}}"#
+        )
+    };
+    let options = r#", "dataProcessingOptions": [{"optionName": "ADDMETADATA", "metadata": "${env:STAGE}"}]"#;
+    let plan = config::from_text_with(&[("agent.json", &text("eu-central-1", options))], &variables);
+    let plan = plan.unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(plan.flows[0].batch.stream, "raw-orders");
+    assert_eq!(plan.flows[0].source.include[0].as_str(), "/var/log/${literal}/*.log");
+    assert_eq!(plan.warnings.without_values("to raw-orders".to_owned()), "to raw-${STREAM}");
+    for (region, more) in [
+        ("${REGION}", ""),
+        ("a${LONG}b", ""),
+        ("eu-central-1", r#", "maxBufferAgeMillis": "${LONG}""#),
+        ("eu-central-1", r#", "compression": "${REGION}""#),
+        ("eu-central-1", r#", "initialPosition": "x${LONG}", "name": "${LONG}""#),
+        ("eu-central-1", r#", "kinesisStream": "${REGION}", "multiLineStartPattern": "(${LONG}""#),
+        ("eu-central-1", r#", "exclude": ["${LONG}", "${REGION}/"]"#),
+        ("eu-central-1", r#", "assumeRoleARN": "${LONG}""#),
+    ] {
+        let report = config::from_text_with(&[("agent.json", &text(region, more))], &variables).unwrap_err();
+        let shown = report.to_string();
+        assert!(!shown.contains(&secret[..4]), "{region} {more}: {shown}");
+        for fault in report.faults() {
+            assert!(!report.one_line(fault).contains(&secret[..4]), "{}", report.one_line(fault));
+        }
+    }
+}

@@ -6,6 +6,7 @@ use super::keys::{
     COMPRESSION_KEYS, Default, FLOW_KEYS, Key, Kind, MQTT_KEYS, PARTITION_KEY_KEYS, TOP_KEYS, TOPIC_KEYS,
 };
 use super::report::quoted;
+use super::section::SCHEMA;
 use datalake_base::units::ByteSize;
 use serde_json::{Map, Value, json};
 
@@ -82,12 +83,14 @@ fn size_in_words(bytes: u64) -> String {
 /// The JSON Schema (draft 2020-12) of the main file, for editors. Comments are allowed although no schema can say so.
 #[must_use]
 pub fn schema() -> String {
+    let mut top = properties(TOP_KEYS);
+    top.insert(SCHEMA.to_owned(), json!({"type": "string", "description": "The schema of this file, for editors."}));
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "agent.json of datalake-agent",
         "type": "object",
         "additionalProperties": false,
-        "properties": properties(TOP_KEYS),
+        "properties": top,
         "$defs": {
             "flow": {
                 "type": "object",

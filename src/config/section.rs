@@ -68,6 +68,9 @@ struct Given {
     name: At,
 }
 
+/// A key that a file may have and that means nothing to the agent.
+pub(super) const SCHEMA: &str = "$schema";
+
 /// The known keys of one object.
 pub(super) struct Section<'a> {
     pub(super) at: At,
@@ -94,6 +97,10 @@ impl<'a> Section<'a> {
                 let help = format!("keep one of the two; the first is at {}", report.spot(first.name_place));
                 report.add(Kind::DuplicateKey, &at, message, help);
                 seen.insert(&first.name, first);
+                continue;
+            }
+            // For editors, which read the schema that it names.
+            if path.is_empty() && member.name == SCHEMA {
                 continue;
             }
             match (level.table.iter().find(|key| key.name == member.name), level.only) {

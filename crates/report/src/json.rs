@@ -4,6 +4,8 @@
 
 /// Texts in double quotes and their escapes.
 mod string;
+/// What the environment puts into texts.
+mod variables;
 
 use crate::report::{At, Kind, Place, Report, printable, quoted};
 use std::sync::Arc;
@@ -50,9 +52,23 @@ pub struct Member {
     pub value: Value,
 }
 
+/// Where variables in texts come from.
+#[derive(Clone, Copy)]
+pub struct Variables<'a> {
+    /// What the environment holds under a name.
+    pub of: &'a dyn Fn(&str) -> Option<String>,
+    /// The key below which texts stay as they are.
+    pub except: &'a str,
+}
+
 /// Reads one file. `None` when the text breaks off or cannot be understood; the report then says where.
 pub fn read(file: usize, text: &Arc<str>, report: &mut Report) -> Option<Value> {
-    let mut reader = Reader { text, at: 0, file, path: String::new(), depth: 0, secret: false, report };
+    read_with(file, text, None, report)
+}
+
+/// The same with variables in the texts: `${NAME}`.
+pub fn read_with(file: usize, text: &Arc<str>, variables: Option<Variables<'_>>, report: &mut Report) -> Option<Value> {
+    let mut reader = Reader { text, at: 0, file, path: String::new(), depth: 0, secret: false, variables, report };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
@@ -71,6 +87,7 @@ struct Reader<'a> {
     depth: usize,
     /// What is read now must not be quoted.
     secret: bool,
+    variables: Option<Variables<'a>>,
     report: &'a mut Report,
 }
 
@@ -94,7 +111,10 @@ impl Reader<'_> {
         let node = match self.peek() {
             Some(b'{') => self.nested(Self::object)?,
             Some(b'[') => self.nested(Self::list)?,
-            Some(b'"') => Node::Text(self.string()?),
+            Some(b'"') => {
+                let text = self.string()?;
+                Node::Text(self.expanded(text, start))
+            }
             Some(b'-' | b'+' | b'.' | b'0'..=b'9') => self.number(),
             Some(byte) if byte.is_ascii_alphabetic() || byte == b'_' => self.word(),
             _ => return Err(self.unexpected("a value")),

@@ -85,7 +85,28 @@ pub struct Report {
     faults: Vec<Fault>,
     errors: usize,
     warnings: usize,
+    /// What came from the environment.
+    hidden: Vec<Hidden>,
 }
+
+/// A value of the environment in a text: it is shown as `${NAME}`.
+#[derive(Clone)]
+struct Hidden {
+    /// The text that it stands in.
+    place: Place,
+    value: String,
+    name: String,
+}
+
+impl fmt::Debug for Hidden {
+    /// Never shows the value.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Hidden").field(&self.name).finish()
+    }
+}
+
+/// Values shorter than this hide nothing, and are found by chance everywhere.
+const SHORTEST_HIDDEN: usize = 4;
 
 impl Report {
     /// Adds a file; the number it is known by comes back.
@@ -130,7 +151,56 @@ impl Report {
         self.keep(Fault { kind, file, place: None, path: String::new(), message, help });
     }
 
+    /// Show this value of the environment, which stands in this text, by its name.
+    pub(super) fn hide_value(&mut self, place: Place, value: &str, name: &str) {
+        self.hidden.push(Hidden { place, value: value.to_owned(), name: name.to_owned() });
+    }
+
+    /// The text with the values of the environment shown by their names.
+    #[must_use]
+    pub fn without_values(&self, mut text: String) -> String {
+        for Hidden { value, name, .. } in self.hidden.iter().filter(|hidden| hidden.value.len() >= SHORTEST_HIDDEN) {
+            for written in [value.clone(), quoted(value).trim_matches('"').to_owned(), value.escape_debug().to_string()]
+            {
+                text = text.replace(&written, &format!("${{{name}}}"));
+            }
+        }
+        text
+    }
+
+    /// The same for a fault, whose words may quote a part of such a value.
+    fn without_values_in(&self, mut fault: Fault) -> Fault {
+        fault.message = self.without_values(fault.message);
+        fault.help = self.without_values(fault.help);
+        let Some(place) = fault.place else { return fault };
+        let inside = |hidden: &&Hidden| {
+            hidden.place.file == place.file && hidden.place.start < place.end && place.start < hidden.place.end
+        };
+        if self.hidden.iter().any(|hidden| inside(&hidden)) {
+            let written = self.sources[place.file].text.get(place.start..place.end).unwrap_or_default();
+            let written = quoted(written.trim_matches('"'));
+            if let (Some(first), Some(last)) = (fault.message.find('"'), fault.message.rfind('"'))
+                && first < last
+            {
+                fault.message.replace_range(first..=last, &written);
+            }
+            let begins = |hidden: &Hidden| hidden.value.chars().take(SHORTEST_HIDDEN).collect::<String>();
+            let shows =
+                |text: &str, hidden: &Hidden| hidden.value.len() >= SHORTEST_HIDDEN && text.contains(&begins(hidden));
+            for hidden in self.hidden.iter().filter(inside) {
+                if shows(&fault.message, hidden) {
+                    fault.message = format!("`{}` is {written}, which cannot be used", fault.path);
+                }
+                if shows(&fault.help, hidden) {
+                    "look at the variable in the environment of the agent".clone_into(&mut fault.help);
+                }
+            }
+        }
+        fault
+    }
+
     fn keep(&mut self, fault: Fault) {
+        let fault = if self.hidden.is_empty() { fault } else { self.without_values_in(fault) };
         match fault.kind.severity() {
             Severity::Error => self.errors += 1,
             Severity::Warning => self.warnings += 1,
@@ -181,6 +251,12 @@ impl Report {
     pub fn spot(&self, place: Place) -> String {
         let (line, column) = self.line_of(place).1;
         format!("{}:{line}:{column}", self.sources[place.file].name)
+    }
+
+    /// The name of the file that the fault is in.
+    #[must_use]
+    pub fn file_of(&self, fault: &Fault) -> &str {
+        &self.sources[fault.file].name
     }
 
     /// The fault in one line, for a log: `FILE:LINE:COLUMN: what is wrong; what would do`.

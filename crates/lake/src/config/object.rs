@@ -2,8 +2,8 @@
 //! Promises that a key which nobody asked for is a fault, told with the nearest one that is known.
 //! Leaves what values mean to the caller.
 
-use datalake_report::json::{Member, Node, Value};
 use datalake_base::nearest::nearest;
+use datalake_report::json::{Member, Node, Value};
 use datalake_report::report::{At, Kind, Place, Report, printable};
 
 pub(super) struct Object<'a> {

@@ -64,6 +64,8 @@ kinds! {
     Empty "empty" Error,
     /// A name breaks the rule for names.
     BadName "bad-name" Error,
+    /// A variable of the environment is not set, or its name is none.
+    BadVariable "bad-variable" Error,
     /// A path is not absolute, or holds a NUL.
     BadPath "bad-path" Error,
     /// A path pattern does not compile.
