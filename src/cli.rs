@@ -2,6 +2,9 @@
 //! Promises that every way to end has an exit code of `exit`.
 //! Leaves the work to config, app and the command's own file.
 
+/// What can be typed.
+mod arguments;
+
 /// What is said when the agent itself is at fault.
 mod bug;
 
@@ -10,6 +13,9 @@ pub mod check;
 
 /// Moves a host of the Kinesis Agent over.
 pub mod migrate;
+
+/// The manual page and completions.
+mod manual;
 
 /// What a command prints.
 mod output;
@@ -29,124 +35,14 @@ use crate::exit::Exit;
 use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
-use clap::{Parser, Subcommand};
+use arguments::{Arguments, Command, QuarantineAct};
+use clap::Parser;
 use datalake_base::shown::{shown, steers};
 use output::Output;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Where the configuration lies unless said otherwise.
-const CONFIGURATION: &str = "/etc/datalake/agent.json";
-
-/// Tails log files and streams them into Amazon Data Firehose and Kinesis Data Streams, losing nothing.
-#[derive(Debug, Parser)]
-#[command(name = "datalake-agent", version, disable_help_subcommand = true)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Runs the agent until SIGTERM or SIGINT.
-    Run {
-        /// The configuration; `agent.d/*.json` beside it is read too.
-        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
-        config: PathBuf,
-        /// How the log is written: `auto`, `text`, `json` or `journal`.
-        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = str::parse::<LogFormat>)]
-        log_format: LogFormat,
-        /// What is logged: `error`, `warn`, `info`, `debug`; `$DATALAKE_LOG` where it is not given.
-        #[arg(long, value_name = "LEVEL")]
-        log_level: Option<String>,
-    },
-    /// Shows or sends again what the service refused for good, and what no option could work on.
-    Quarantine {
-        #[command(subcommand)]
-        act: QuarantineAct,
-    },
-    /// Moves a host of the Kinesis Agent over: configuration and saved positions. Writes nothing without --write.
-    Migrate(Migrate),
-    /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
-    Preview {
-        /// The configuration; `agent.d/*.json` beside it is read too.
-        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
-        config: PathBuf,
-        /// The flow whose options are applied; needed where the file does not tell.
-        #[arg(long, value_name = "NAME")]
-        flow: Option<String>,
-        /// So many records are shown.
-        #[arg(long, value_name = "COUNT", default_value_t = 100)]
-        records: u64,
-        /// The lines; standard input where it is left out or `-`.
-        #[arg(value_name = "FILE")]
-        file: Option<PathBuf>,
-    },
-    /// Says whether the configuration can run, and what it would do; touches nothing.
-    Check {
-        /// The configuration; `agent.d/*.json` beside it is read too.
-        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
-        config: PathBuf,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-struct Migrate {
-    /// The Kinesis Agent's folder, or its main file; `agent.d` beside that is read too.
-    #[arg(long, value_name = "PATH", default_value = "/etc/aws-kinesis")]
-    from: PathBuf,
-    /// The Kinesis Agent's database of positions, where its configuration does not name it.
-    #[arg(long, value_name = "FILE", conflicts_with = "without_checkpoints")]
-    checkpoints: Option<PathBuf>,
-    /// Moves the configuration alone; `initialPosition` then decides where reading begins.
-    #[arg(long)]
-    without_checkpoints: bool,
-    /// Where the new configuration goes; fragments go into `agent.d` beside it.
-    #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
-    config: PathBuf,
-    /// A state folder other than the usual one.
-    #[arg(long, value_name = "FOLDER")]
-    state_directory: Option<PathBuf>,
-    /// Writes the configuration and the positions.
-    #[arg(long)]
-    write: bool,
-    /// With --write: writes although some flows cannot move; those stay with the Kinesis Agent.
-    #[arg(long, requires = "write")]
-    leave_out: bool,
-    /// Reads beside the running Kinesis Agent and compares positions; sends and writes nothing.
-    #[arg(long, conflicts_with = "write")]
-    shadow: bool,
-    /// How long --shadow reads at most.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    patience: u32,
-}
-
-#[derive(Debug, Subcommand)]
-enum QuarantineAct {
-    /// Lists the records that wait.
-    List {
-        /// The configuration, for the state folder.
-        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
-        config: PathBuf,
-        /// Only those for this stream.
-        #[arg(long, value_name = "NAME")]
-        stream: Option<String>,
-    },
-    /// Sends the records that wait again and removes those that are accepted.
-    Replay {
-        /// The configuration, for the state folder, the endpoint and the credentials.
-        #[arg(long, value_name = "FILE", default_value = CONFIGURATION)]
-        config: PathBuf,
-        /// Only those for this stream.
-        #[arg(long, value_name = "NAME")]
-        stream: Option<String>,
-        /// Sends records that an option could not work on as they came in, instead of processing them once more.
-        #[arg(long)]
-        raw: bool,
-    },
-}
 
 /// Does what the command line says. A panic is a bug: it is said in one line and ends with an exit code of its own.
 #[must_use]
@@ -160,20 +56,31 @@ fn dispatch() -> Exit {
         Ok(arguments) => arguments,
         Err(error) => return answer(&error),
     };
+    let config = arguments.config;
     match arguments.command {
-        Command::Run { config, log_format, log_level } => run(&config, log_format, log_level.as_deref()),
-        Command::Check { config } => {
-            let mut out = Output::new(io::stdout());
-            let exit = check::check(&config, &mut out);
-            out.finish(exit)
+        Command::Run { log_format, log_level } => run(&config, log_format, log_level.as_deref()),
+        Command::Check(asked) => {
+            let config = asked.file.unwrap_or(config);
+            check::enter_environment_of_service(&config);
+            let request = check::Request { config: &config, deny_warnings: asked.deny_warnings, json: asked.json };
+            printed(|out| check::check(request, out))
         }
-        Command::Preview { config, flow, records, file } => {
+        Command::Preview { flow, records, file } => {
             let request = preview::Request { flow: flow.as_deref(), file: file.as_deref(), records };
             show(&config, request)
         }
-        Command::Quarantine { act } => quarantine(act),
-        Command::Migrate(arguments) => moved(arguments),
+        Command::Quarantine { act } => quarantine(&config, act),
+        Command::Migrate(asked) => moved(asked, config),
+        Command::Completions { shell } => printed(|out| manual::completions(shell, out)),
+        Command::Man => printed(manual::man),
     }
+}
+
+/// Prints, and ends with the exit code that is right for what became of the output.
+fn printed(print: impl FnOnce(&mut dyn Write) -> Exit) -> Exit {
+    let mut out = Output::stdout();
+    let exit = print(&mut out);
+    out.finish(exit)
 }
 
 /// Help that was asked for, or what is wrong with the command line.
@@ -183,9 +90,10 @@ fn answer(error: &clap::Error) -> Exit {
         complain(&text);
         return Exit::Usage;
     }
-    let mut out = Output::new(io::stdout());
-    out.write_all(text.as_bytes()).ok();
-    out.finish(Exit::Success)
+    printed(|out| {
+        out.write_all(text.as_bytes()).ok();
+        Exit::Success
+    })
 }
 
 /// The text with each argument that it repeats made safe to print, newlines included.
@@ -203,7 +111,7 @@ fn without_forgery(mut text: String, arguments: impl Iterator<Item = OsString>) 
 
 /// Says on stderr what stands in the way.
 fn complain(text: &str) {
-    let mut out = Output::new(io::stderr());
+    let mut out = Output::stderr();
     out.write_all(text.as_bytes()).ok();
     // Nobody is left to be told when stderr is gone too.
     let _exit = out.finish(Exit::Success);
@@ -212,7 +120,7 @@ fn complain(text: &str) {
 fn show(config: &Path, request: preview::Request<'_>) -> Exit {
     match config::load(config) {
         Ok(plan) => {
-            let (mut out, mut complaints) = (Output::new(io::stdout()), Output::new(io::stderr()));
+            let (mut out, mut complaints) = (Output::stdout(), Output::stderr());
             let exit = preview::run(&plan, request, &mut out, &mut complaints);
             let _said = complaints.finish(exit);
             out.finish(exit)
@@ -256,7 +164,7 @@ fn replays(plan: &config::Plan, only: Option<String>) -> Vec<(Settings, Option<S
     replays
 }
 
-fn moved(arguments: Migrate) -> Exit {
+fn moved(arguments: arguments::Migrate, config: PathBuf) -> Exit {
     let act = migrate::Act {
         write: arguments.write,
         leave_out: arguments.leave_out,
@@ -266,16 +174,15 @@ fn moved(arguments: Migrate) -> Exit {
         from: arguments.from,
         checkpoints: arguments.checkpoints,
         without_checkpoints: arguments.without_checkpoints,
-        config: arguments.config,
+        config,
         state_directory: arguments.state_directory,
     };
-    let mut out = Output::lasting(io::stdout());
+    let mut out = Output::stdout().lasting();
     let exit = migrate::migrate(&request, act, &mut out);
     out.finish(exit)
 }
 
-fn quarantine(act: QuarantineAct) -> Exit {
-    let (QuarantineAct::List { ref config, .. } | QuarantineAct::Replay { ref config, .. }) = act;
+fn quarantine(config: &Path, act: QuarantineAct) -> Exit {
     let plan = match config::load(config) {
         Ok(plan) => plan,
         Err(report) => {
@@ -284,13 +191,13 @@ fn quarantine(act: QuarantineAct) -> Exit {
         }
     };
     match act {
-        QuarantineAct::List { stream, .. } => {
-            let mut out = Output::new(io::stdout());
+        QuarantineAct::List { stream } => {
+            let mut out = Output::stdout();
             let listed = quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ());
             out.finish(ended(listed))
         }
-        QuarantineAct::Replay { stream, raw, .. } => {
-            let mut out = Output::lasting(io::stdout());
+        QuarantineAct::Replay { stream, raw } => {
+            let mut out = Output::stdout().lasting();
             let exit = replay(&plan, stream, raw, &mut out);
             out.finish(exit)
         }

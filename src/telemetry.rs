@@ -26,5 +26,5 @@ mod watchdog;
 pub use level::BadLevel;
 pub use log::{LogError, LogFormat, flush, init, is_set_up};
 pub use notify::Notifier;
-pub use status::{FlowLook, Reporter, status_words};
+pub use status::{FlowLook, Reporter, bytes_in_words, duration_in_words, status_words};
 pub use watchdog::Watchdog;

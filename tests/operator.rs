@@ -392,3 +392,81 @@ fn no_command_prints_a_raw_control_whatever_a_file_is_called() {
     let listed = output(&host, &["quarantine", "list", "--config", config]);
     assert!(text(&listed.stdout).contains(r"a\n2026 ERROR forged\x1b[2J\x07\u{9b}31m\u{202e}\u{2028}\x7f\xff.log"));
 }
+
+#[test]
+fn the_command_line_helps_those_who_mistype_and_those_who_ask() {
+    let host = Host::new().flow("*.log", STREAM, json!({}));
+    let config = host.configure();
+    let config = config.to_str().unwrap();
+    for (arguments, meant) in [
+        (&["chek"][..], "check"),
+        (&["quarantine", "lst"], "list"),
+        (&["check", "--deny-warning"], "--deny-warnings"),
+        (&["run", "--log-levl", "info"], "--log-level"),
+    ] {
+        let refused = output(&host, arguments);
+        assert_eq!(refused.status.code(), Some(64), "{arguments:?}");
+        let said = text(&refused.stderr);
+        assert!(said.contains(meant) && said.contains("Usage: datalake-agent"), "{arguments:?}: {said}");
+    }
+    for arguments in [&["help"][..], &["--help"]] {
+        let help = text(&output(&host, arguments).stdout);
+        for words in ["Exit codes:", "Examples:", "Files:", "DATALAKE_CONFIG", "NO_COLOR", "64  the command line"] {
+            assert!(help.contains(words), "{arguments:?} does not say {words}: {help}");
+        }
+    }
+    assert!(text(&output(&host, &["help", "check"]).stdout).contains("--deny-warnings"));
+    let version = text(&output(&host, &["--version"]).stdout);
+    for words in ["datalake-agent 0", "commit:", "date:", "target:", "features:"] {
+        assert!(version.contains(words), "{version}");
+    }
+    // Anywhere, and from the environment.
+    for arguments in [&["--config", config, "check"][..], &["check", "--config", config], &["check", config]] {
+        let checked = output(&host, arguments);
+        assert_eq!(checked.status.code(), Some(0), "{arguments:?}: {}", text(&checked.stdout));
+    }
+    let checked = host.program().arg("check").env("DATALAKE_CONFIG", config).output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stdout));
+    let missing = output(&host, &["check"]);
+    assert_eq!(missing.status.code(), Some(78), "the usual place is empty here");
+    assert!(text(&output(&host, &["man"]).stdout).contains(".TH"));
+    assert!(text(&output(&host, &["completions", "bash"]).stdout).contains("datalake-agent"));
+}
+
+#[test]
+fn check_says_what_matches_now_and_what_keeps_the_agent_from_reading_it() {
+    let host = Host::new().unprivileged().flow("app/*.log", STREAM, json!({})).flow("none/*.log", "other", json!({}));
+    append(&host.log("app/a.log"), "line\n");
+    append(&host.log("app/closed.log"), "line\n");
+    std::fs::set_permissions(host.log("app/closed.log"), PermissionsExt::from_mode(0o600)).unwrap();
+    symlink(host.configure(), host.log("app/own.log")).unwrap();
+    let config = host.configure();
+    let config = config.to_str().unwrap();
+    let checked = output(&host, &["check", config]);
+    let shown = text(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(0), "{shown}");
+    for words in
+        ["2 files, 10 B; the newest is", "warning[no-folder]", "none` is not there", "warning[own-file]", "own.log"]
+    {
+        assert!(shown.contains(words), "{words} is missing: {shown}");
+    }
+    if is_root() {
+        for words in ["warning[unreadable]", "closed.log", "mode 0600, owner root:root", "setfacl -m u:nobody:r"] {
+            assert!(shown.contains(words), "{words} is missing: {shown}");
+        }
+    } else {
+        skipped("as its owner the agent may read what this test closes");
+    }
+    assert_eq!(output(&host, &["check", config, "--deny-warnings"]).status.code(), Some(78));
+    let object = output(&host, &["check", config, "--json"]);
+    let object: serde_json::Value = serde_json::from_slice(&object.stdout).unwrap();
+    assert_eq!((&object["good"], &object["flows"][0]["files"]["count"]), (&json!(true), &json!(2)));
+    let codes: Vec<&str> =
+        object["faults"].as_array().unwrap().iter().map(|fault| fault["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"no-folder") && codes.contains(&"own-file"), "{codes:?}");
+    // The running agent is named, and checking beside it changes nothing.
+    let mut agent = host.run();
+    let beside = text(&output(&host, &["check", config]).stdout);
+    assert!(beside.contains(&format!("in use by the running agent, pid {}", agent.pid())), "{beside}");
+    assert_eq!(agent.stop(), 0);
+}

@@ -1,167 +1,214 @@
-//! `datalake-agent check`: says whether a configuration can run, and what it would do.
-//! Promises to touch nothing but the files it reads, and to say the same as a start would.
+//! `datalake-agent check`: says whether a configuration can run, and what it would do on this machine.
+//! Promises to touch nothing but the files it reads, to call nobody, and to say the same as a start would.
 //! Leaves the judgement to `config` and, of certificates, to the delivery.
 
+/// What the agent would do, flow by flow.
+mod describe;
+/// What the machine adds: files, rights, the state folder.
+mod machine;
+/// The service as systemd runs it.
+mod service;
+
 use crate::app;
-use crate::config::{self, FlowPlan, Plan};
+use crate::config::report::{Fault, Severity};
+use crate::config::{self, Plan, Report};
 use crate::exit::Exit;
 use datalake_base::shown::shown;
-use datalake_base::units::ByteSize;
-use datalake_core::batch::{Compression, Form};
+use machine::{Finding, Findings};
+use serde_json::{Value, json};
+use service::Service;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
+
+/// Set where the environment is that of the service already.
+const AS_SERVICE: &str = "DATALAKE_CHECK_AS_SERVICE";
+/// Variables of the caller that are kept.
+const KEPT: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TERM", "NO_COLOR"];
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The configuration.
+    pub config: &'a Path,
+    /// Warnings are errors.
+    pub deny_warnings: bool,
+    /// As one JSON object.
+    pub json: bool,
+}
+
+/// Goes on in the environment that systemd gives the service, where this is its configuration: proxy, profile and region
+/// are those that count. Returns where that is not so, or is so already.
+pub fn enter_environment_of_service(config: &Path) {
+    let Some(service) = of_config(config) else { return };
+    if service.environment.is_empty() || std::env::var_os(AS_SERVICE).is_some() {
+        return;
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.args(std::env::args_os().skip(1)).env_clear();
+    command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(service.home.as_ref().map(|home| ("HOME", home)));
+    command.envs(service.variables()).env("DATALAKE_CONFIG", config).env(AS_SERVICE, "1");
+    // Only comes back when it fails; then the environment is that of the caller.
+    let _failed = command.exec();
+}
+
+/// The installed service, if it is started with this configuration.
+fn of_config(config: &Path) -> Option<Service> {
+    let service = Service::installed(Path::new("/"))?;
+    let same = config == service.config || config.canonicalize().ok()? == service.config.canonicalize().ok()?;
+    same.then_some(service)
+}
 
 /// Judges the file and its fragments, and writes the verdict. A reader that hangs up does not change it.
 #[must_use]
-pub fn check(path: &Path, out: &mut dyn Write) -> Exit {
-    let (text, exit) = match config::load(path) {
-        Ok(plan) => match app::prove_certificates(&plan.session) {
-            Ok(()) => (format!("{}{}", plan.warnings, describe(&plan)), Exit::Success),
-            Err(error) => (format!("{}error: {error}\n", plan.warnings), Exit::Configuration),
-        },
+pub fn check(request: Request<'_>, out: &mut dyn Write) -> Exit {
+    let (text, exit) = match config::load(request.config) {
+        Ok(plan) => {
+            let service = of_config(request.config);
+            let refused = app::prove_certificates(&plan.session).err().map(|error| error.to_string());
+            let findings = machine::look(&plan, service.as_ref());
+            let warnings = plan.warnings.warnings() + findings.all.len();
+            let denied = request.deny_warnings && warnings > 0;
+            let exit = if refused.is_some() || denied { Exit::Configuration } else { Exit::Success };
+            let text = match request.json {
+                true => as_json(&plan.warnings, Some((&plan, &findings)), refused.as_deref(), exit),
+                false => in_words(&plan, &findings, refused.as_deref(), denied),
+            };
+            (plan.warnings.without_values(text), exit)
+        }
+        Err(report) if request.json => (as_json(&report, None, None, Exit::Configuration), Exit::Configuration),
         Err(report) => (report.to_string(), Exit::Configuration),
     };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
     exit
 }
 
-/// What the agent would do, in a few lines.
-fn describe(plan: &Plan) -> String {
-    let count = plan.flows.len();
-    let mut text = format!("configuration is good: {count} flow{}\n\n", if count == 1 { "" } else { "s" });
-    let most: u64 = plan.flows.iter().map(|flow| flow.most_memory().as_u64()).sum();
-    let rows = [
-        ("state", shown(&plan.state_directory).to_string()),
-        ("endpoint", endpoints(plan)),
-        ("region", plan.session.region.clone().unwrap_or_else(|| "from the environment".to_owned())),
-        ("memory", memory(most, plan.max_memory)),
-    ];
-    for (name, value) in rows {
-        push(&mut text, format_args!("  {name:9} {value}\n"));
+fn in_words(plan: &Plan, findings: &Findings, refused: Option<&str>, denied: bool) -> String {
+    let mut text = plan.warnings.to_string();
+    for Finding { code, message, help } in &findings.all {
+        write!(text, "warning[{code}]: {}\n = help: {}\n\n", shown(message), shown(help)).ok();
     }
-    for flow in &plan.flows {
-        push(&mut text, format_args!("\n  {}\n", flow.name));
-        for (name, value) in describe_flow(flow) {
-            push(&mut text, format_args!("    {name:9} {value}\n"));
+    if let Some(reason) = refused {
+        writeln!(text, "error: {}", shown(reason)).ok();
+        return text;
+    }
+    if denied {
+        let count = plan.warnings.warnings() + findings.all.len();
+        writeln!(text, "error: {count} warning{}, and --deny-warnings is given", if count == 1 { "" } else { "s" })
+            .ok();
+        return text;
+    }
+    text + &describe::describe(plan, findings)
+}
+
+/// A fault for a program.
+fn fault_json(report: &Report, fault: &Fault) -> Value {
+    let severity = match fault.kind.severity() {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let (line, column) = report.line_and_column(fault).unzip();
+    json!({
+        "severity": severity, "code": fault.kind.code(), "file": report.file_of(fault), "line": line, "column": column,
+        "path": fault.path, "message": fault.message, "help": fault.help,
+    })
+}
+
+/// Everything for a program.
+fn as_json(report: &Report, plan: Option<(&Plan, &Findings)>, refused: Option<&str>, exit: Exit) -> String {
+    let mut faults: Vec<Value> = report.faults().iter().map(|fault| fault_json(report, fault)).collect();
+    faults.extend(refused.map(|reason| json!({"severity": "error", "code": "certificates", "message": reason})));
+    let mut object = json!({"good": exit == Exit::Success, "exitCode": exit.code()});
+    if let Some((plan, findings)) = plan {
+        faults.extend(findings.all.iter().map(|Finding { code, message, help }| {
+            json!({"severity": "warning", "code": code, "message": message, "help": help})
+        }));
+        object["stateDirectory"] = json!(shown(&plan.state_directory).to_string());
+        object["region"] = json!(plan.session.region);
+        object["credentials"] = json!(findings.credentials);
+        object["user"] = json!(findings.user);
+        object["flows"] =
+            plan.flows.iter().zip(&findings.flows).map(|(flow, found)| describe::flow_json(flow, found)).collect();
+    }
+    object["faults"] = Value::Array(faults);
+    // Every mark that could steer a terminal as an escape; the values are the same.
+    let mut text = String::new();
+    for character in format!("{object:#}\n").chars() {
+        match character {
+            '\n' => text.push('\n'),
+            steering if datalake_base::shown::steers(steering) => {
+                for unit in steering.encode_utf16(&mut [0; 2]) {
+                    write!(text, "\\u{unit:04x}").ok();
+                }
+            }
+            other => text.push(other),
         }
     }
     text
 }
 
-/// Where the calls go, of each service that is used.
-fn endpoints(plan: &Plan) -> String {
-    let own = || "the region's own".to_owned();
-    let is_to_firehose = |flow: &FlowPlan| matches!(flow.batch.form, Form::Firehose);
-    let firehose = plan.flows.iter().any(is_to_firehose);
-    let kinesis = !plan.flows.iter().all(is_to_firehose);
-    let of = |endpoint: &Option<String>| endpoint.clone().unwrap_or_else(own);
-    match (firehose, kinesis) {
-        (true, true) => {
-            format!("{}; for Kinesis, {}", of(&plan.session.firehose_endpoint), of(&plan.session.kinesis_endpoint))
-        }
-        (false, true) => of(&plan.session.kinesis_endpoint),
-        _ => of(&plan.session.firehose_endpoint),
-    }
-}
-
-/// Writing to a text cannot fail.
-fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
-    text.write_fmt(line).ok();
-}
-
-fn memory(most: u64, budget: ByteSize) -> String {
-    let mib = ByteSize::mib(most.div_ceil(1 << 20));
-    if most <= budget.as_u64() {
-        format!("{mib} when every flow is busy, of {budget}")
-    } else {
-        format!("{budget}, shared; with {mib} every flow could be busy at once")
-    }
-}
-
-fn describe_flow(flow: &FlowPlan) -> Vec<(&'static str, String)> {
-    let mut rows = Vec::new();
-    let patterns = |patterns: &[crate::source::file::discover::Pattern]| {
-        patterns.iter().map(|pattern| pattern.as_str().escape_debug().to_string()).collect::<Vec<_>>().join(", ")
-    };
-    match &flow.mqtt {
-        None => rows.push(("files", patterns(&flow.source.include))),
-        Some(mqtt) => {
-            let topics: Vec<&str> = mqtt.topics.iter().map(|topic| topic.written.as_str()).collect();
-            rows.push(("messages", format!("{} of {}", topics.join(", ").escape_debug(), mqtt.broker)));
-            rows.push((
-                "session",
-                format!("{} over {} connection(s)", mqtt.client_id.escape_debug(), mqtt.connections),
-            ));
-            rows.push((
-                "spool",
-                format!("up to {}, synced within {} ms", mqtt.max_spool, mqtt.sync_interval.as_millis()),
-            ));
-        }
-    }
-    if !flow.source.exclude.is_empty() {
-        rows.push(("but not", patterns(&flow.source.exclude)));
-    }
-    let (service, kpl, ordered) = match &flow.batch.form {
-        Form::Firehose => ("", false, false),
-        Form::Kinesis(settings) => (" (Kinesis Data Streams)", settings.kpl, settings.ordered),
-    };
-    rows.push(("stream", format!("{}{service}", flow.batch.stream)));
-    let packing = match flow.batch.aggregated_record_bytes {
-        Some(bytes) if kpl => {
-            format!("lines packed into records of up to {bytes} bytes in the form of the Kinesis Producer Library")
-        }
-        Some(bytes) => format!("lines packed into records of up to {bytes} bytes"),
-        None => "each line a record".to_owned(),
-    };
-    let compression = match flow.batch.compression {
-        Compression::None => String::new(),
-        Compression::Gzip { level } => format!(", gzip level {level}"),
-    };
-    if !flow.process.is_empty() {
-        rows.push(("options", flow.process.names().collect::<Vec<_>>().join(", ")));
-        let variables: Vec<&str> = flow.process.variables().collect();
-        if !variables.is_empty() {
-            rows.push(("reads", format!("{} from the environment of the agent", variables.join(", "))));
-        }
-    }
-    let order = if ordered { "; in order within each partition key" } else { "" };
-    rows.push(("records", packing + &compression + order));
-    let batch = &flow.batch;
-    rows.push((
-        "calls",
-        format!(
-            "after {} ms, {} bytes or {} records; {} at a time",
-            batch.max_age.as_millis(),
-            batch.max_bytes,
-            batch.max_records,
-            flow.max_concurrent_requests
-        ),
-    ));
-    rows
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
-    fn checked(text: &str) -> (Exit, String) {
+    fn checked_as(text: &str, deny_warnings: bool, json: bool) -> (Exit, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.json");
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, text.replace("LOGS", folder.path().to_str().unwrap())).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::write(folder.path().join("a.log"), "line\n").unwrap();
         let mut out = Vec::new();
-        let exit = check(&path, &mut out);
+        let exit = check(Request { config: &path, deny_warnings, json }, &mut out);
         (exit, String::from_utf8(out).unwrap())
     }
 
+    fn checked(text: &str) -> (Exit, String) {
+        checked_as(text, false, false)
+    }
+
+    const GOOD: &str = r#"{"region": "eu-central-1", "awsAccessKeyId": "A", "awsSecretAccessKey": "B", "stateDirectory": "LOGS/state",
+        "flows": [{"filePattern": "LOGS/*.log", "deliveryStream": "raw", "compression": "gzip"}]}"#;
+
     #[test]
-    fn a_good_file_is_described() {
-        let (exit, out) =
-            checked(r#"{"flows": [{"filePattern": "/a/*.log", "deliveryStream": "raw", "compression": "gzip"}]}"#);
-        assert_eq!(exit, Exit::Success);
-        for words in ["configuration is good: 1 flow\n", "/a/*.log", "gzip level 1", "/var/lib/datalake-agent"] {
+    fn a_good_file_is_described_with_what_it_matches_now() {
+        let (exit, out) = checked(GOOD);
+        assert_eq!(exit, Exit::Success, "{out}");
+        for words in [
+            "configuration is good: 1 flow\n",
+            "gzip level 1",
+            "/state",
+            "1 file, 5 B; the newest is ",
+            "a.log, written ",
+            "begins    at the end of the files that are there at the first start (initialPosition)",
+            "keys of the configuration",
+            "eu-central-1",
+        ] {
             assert!(out.contains(words), "{words} is missing in {out}");
         }
+    }
+
+    #[test]
+    fn for_a_program_it_is_one_object() {
+        let (exit, out) = checked_as(GOOD, false, true);
+        let value: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((exit, &value["good"], &value["exitCode"]), (Exit::Success, &json!(true), &json!(0)));
+        let flow = &value["flows"][0];
+        assert_eq!(
+            (&flow["name"], &flow["files"]["count"], &flow["files"]["bytes"]),
+            (&json!("raw"), &json!(1), &json!(5))
+        );
+        assert!(!out.contains("\"B\""), "a secret is printed: {out}");
+        let (exit, out) = checked_as("{\n  \"flow\": []\n}", false, true);
+        let value: Value = serde_json::from_str(&out).unwrap();
+        let fault = &value["faults"][0];
+        assert_eq!(
+            (exit, &fault["code"], &fault["line"], &fault["column"]),
+            (Exit::Configuration, &json!("unknown-key"), &json!(2), &json!(3))
+        );
     }
 
     #[test]
@@ -170,21 +217,45 @@ mod tests {
             r#"{"flows": [{"filePattern": "/a", "deliveryStream": "raw", "dataProcessingOptions": [
                 {"optionName": "SINGLELINE"}, {"optionName": "ADDMETADATA", "metadata": "${env:STAGE}"}]}]}"#,
         );
-        assert_eq!(exit, Exit::Success);
+        assert_eq!(exit, Exit::Success, "{out}");
         assert!(out.contains("options   SINGLELINE, ADDMETADATA\n"), "{out}");
         assert!(out.contains("reads     STAGE from the environment of the agent\n"), "{out}");
     }
 
     #[test]
-    fn warnings_are_shown_and_do_not_fail() {
-        let (exit, out) =
-            checked(r#"{"maxSendingThreads": 5, "flows": [{"filePattern": "/a", "deliveryStream": "raw"}]}"#);
+    fn warnings_are_shown_and_fail_only_where_they_are_denied() {
+        let text = GOOD.replacen('{', r#"{"maxSendingThreads": 5,"#, 1);
+        let (exit, out) = checked(&text);
         assert_eq!(exit, Exit::Success);
         assert!(out.contains("warning[no-effect]") && out.contains("configuration is good"), "{out}");
+        let (exit, out) = checked_as(&text, true, false);
+        assert_eq!(exit, Exit::Configuration);
+        assert!(out.contains("error: 1 warning, and --deny-warnings is given"), "{out}");
+        assert_eq!(checked_as(GOOD, true, false).0, Exit::Success);
     }
 
     #[test]
-    fn a_faulty_file_is_told_with_line_and_column() {
+    fn a_pattern_that_matches_nothing_is_warned_of_with_the_reason() {
+        for (pattern, code, words) in [
+            ("LOGS/none/*.log", "no-folder", "/none` is not there"),
+            ("LOGS", "is-folder", "names a folder"),
+            ("LOGS/*.txt", "no-match", "matches no file now"),
+            ("LOGS/[prod]-*.log", "brackets", "stands for one of the characters p, r, o, d"),
+        ] {
+            let (exit, out) = checked(&GOOD.replace("LOGS/*.log", pattern));
+            assert_eq!(exit, Exit::Success, "{out}");
+            assert!(out.contains(&format!("warning[{code}]")) && out.contains(words), "{pattern}: {out}");
+        }
+    }
+
+    #[test]
+    fn own_files_that_match_are_listed() {
+        let (_, out) = checked(&GOOD.replace("*.log", "*"));
+        assert!(out.contains("warning[own-file]") && out.contains("agent.json"), "{out}");
+    }
+
+    #[test]
+    fn a_faulty_file_is_reported_with_line_and_column() {
         let (exit, out) = checked("{\n  \"flow\": []\n}");
         assert_eq!(exit, Exit::Configuration);
         assert!(out.contains("agent.json:2:3") && out.contains("did you mean `flows`?"), "{out}");
@@ -201,6 +272,7 @@ mod tests {
                 Ok(())
             }
         }
-        assert_eq!(check(Path::new("/nonexistent/agent.json"), &mut Gone), Exit::Configuration);
+        let request = Request { config: Path::new("/nonexistent/agent.json"), deny_warnings: false, json: false };
+        assert_eq!(check(request, &mut Gone), Exit::Configuration);
     }
 }

@@ -4,7 +4,9 @@
 
 use crate::exit::Exit;
 use datalake_base::shown::shown;
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 
 /// What is kept before it is written.
 const GATHERED: usize = 64 * 1024;
@@ -20,17 +22,43 @@ pub(super) struct Output<W> {
     failed: Option<io::ErrorKind>,
     /// Whether a reader who hung up ends the command early.
     ends_with_reader: bool,
+    /// Whether labels and carets are coloured.
+    colour: bool,
+}
+
+impl Output<io::Stdout> {
+    /// Standard output.
+    pub(super) fn stdout() -> Self {
+        let stdout = io::stdout();
+        let colour = wants_colour(stdout.is_terminal(), |name| std::env::var_os(name));
+        Self { colour, ..Self::new(stdout) }
+    }
+}
+
+impl Output<io::Stderr> {
+    /// Standard error.
+    pub(super) fn stderr() -> Self {
+        let stderr = io::stderr();
+        let colour = wants_colour(stderr.is_terminal(), |name| std::env::var_os(name));
+        Self { colour, ..Self::new(stderr) }
+    }
+}
+
+/// Colours are for terminals that know some, and for people who do not forbid them.
+fn wants_colour(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let forbidden = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    is_terminal && !forbidden && variable("TERM").is_some_and(|term| term != "dumb")
 }
 
 impl<W: Write> Output<W> {
     /// For a command that has no more to do when nobody reads.
     pub(super) const fn new(to: W) -> Self {
-        Self { to, gathered: Vec::new(), line: Vec::new(), failed: None, ends_with_reader: true }
+        Self { to, gathered: Vec::new(), line: Vec::new(), failed: None, ends_with_reader: true, colour: false }
     }
 
     /// For a command that does more than print: it goes on whatever becomes of its output.
-    pub(super) fn lasting(to: W) -> Self {
-        Self { ends_with_reader: false, ..Self::new(to) }
+    pub(super) fn lasting(self) -> Self {
+        Self { ends_with_reader: false, ..self }
     }
 
     /// Writes what is left. The exit code is `exit`, unless that is a success and the output could not be written.
@@ -47,7 +75,10 @@ impl<W: Write> Output<W> {
         let line = std::mem::take(&mut self.line);
         let ended = line.strip_suffix(b"\n");
         let safe = shown(ended.unwrap_or(&line)).with_tabs().to_string();
-        self.gathered.extend_from_slice(safe.as_bytes());
+        match self.colour {
+            true => self.gathered.extend_from_slice(painted(&safe).as_bytes()),
+            false => self.gathered.extend_from_slice(safe.as_bytes()),
+        }
         if ended.is_some() {
             self.gathered.push(b'\n');
         }
@@ -65,6 +96,31 @@ impl<W: Write> Output<W> {
             _ => Ok(()),
         }
     }
+}
+
+/// The line with its label, or the carets below a place, in colour. It is safe to print, so nothing in it ends a colour.
+fn painted(line: &str) -> Cow<'_, str> {
+    const LABELS: [(&str, &str); 5] =
+        [("error", "1;31"), ("datalake-agent:", "1;31"), ("warning", "1;33"), ("= help:", "1;36"), ("! ", "1;33")];
+    let text = line.trim_start();
+    let indent = &line[..line.len() - text.len()];
+    if let Some(carets) =
+        text.strip_prefix('|').filter(|rest| rest.contains('^') && rest.trim_matches([' ', '^']).is_empty())
+    {
+        return Cow::Owned(format!("{indent}|\x1b[1;31m{carets}\x1b[0m"));
+    }
+    for (label, colour) in LABELS {
+        let Some(rest) = text.strip_prefix(label) else { continue };
+        // `error[code]:` and `error:`, but not `errors`.
+        let code =
+            rest.find(':').filter(|end| rest[..*end].is_empty() || rest.starts_with('[')).map_or(0, |end| end + 1);
+        if code == 0 && !label.ends_with([':', ' ']) {
+            continue;
+        }
+        let (label, rest) = text.split_at(label.len() + code);
+        return Cow::Owned(format!("{indent}\x1b[{colour}m{label}\x1b[0m{rest}"));
+    }
+    Cow::Borrowed(line)
 }
 
 impl<W: Write> Write for Output<W> {
@@ -134,11 +190,40 @@ mod tests {
         let mut printing = Output::new(Fails(io::ErrorKind::BrokenPipe));
         let endless = (0..).find(|_| printing.write_all(&[b'x'; 1000]).is_err());
         assert!(endless.is_some());
-        let mut working = Output::lasting(Fails(io::ErrorKind::BrokenPipe));
+        let mut working = Output::new(Fails(io::ErrorKind::BrokenPipe)).lasting();
         for _ in 0..1000 {
             working.write_all(&[b'x'; 1000]).unwrap();
         }
         working.flush().unwrap();
         assert_eq!(working.finish(Exit::Success), Exit::Success);
+    }
+
+    #[test]
+    fn labels_and_carets_are_coloured_and_nothing_else_is() {
+        for (line, expected) in [
+            ("error[unknown-key]: what", "\x1b[1;31merror[unknown-key]:\x1b[0m what"),
+            ("error: what: why", "\x1b[1;31merror:\x1b[0m what: why"),
+            ("warning[no-match]: x", "\x1b[1;33mwarning[no-match]:\x1b[0m x"),
+            ("  = help: do", "  \x1b[1;36m= help:\x1b[0m do"),
+            ("   |   ^^^", "   |\x1b[1;31m   ^^^\x1b[0m"),
+            ("datalake-agent: no", "\x1b[1;31mdatalake-agent:\x1b[0m no"),
+            ("errors are counted", "errors are counted"),
+            ("warnings: 3", "warnings: 3"),
+            ("3 | \"a\": 5", "3 | \"a\": 5"),
+        ] {
+            assert_eq!(painted(line), expected);
+        }
+    }
+
+    #[test]
+    fn colours_are_for_terminals_that_know_them_and_people_who_want_them() {
+        let variables = |given: &'static [(&str, &str)]| {
+            move |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        };
+        assert!(wants_colour(true, variables(&[("TERM", "xterm")])));
+        assert!(wants_colour(true, variables(&[("TERM", "xterm"), ("NO_COLOR", "")])));
+        assert!(!wants_colour(false, variables(&[("TERM", "xterm")])));
+        assert!(!wants_colour(true, variables(&[("TERM", "dumb")])) && !wants_colour(true, variables(&[])));
+        assert!(!wants_colour(true, variables(&[("TERM", "xterm"), ("NO_COLOR", "1")])));
     }
 }

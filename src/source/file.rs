@@ -8,6 +8,8 @@ pub mod access;
 pub mod discover;
 /// Positions that another agent has saved.
 pub mod import;
+/// What patterns match now.
+pub mod survey;
 
 mod archive;
 mod begin;

@@ -73,7 +73,8 @@ fn count(number: u64, what: &str) -> String {
 }
 
 /// Rounded to what a person compares: `812 B`, `1.2 MiB`, `37 GiB`.
-fn bytes_in_words(bytes: u64) -> String {
+#[must_use]
+pub fn bytes_in_words(bytes: u64) -> String {
     let (mut amount, mut unit) = (bytes as f64, "B");
     for larger in ["KiB", "MiB", "GiB", "TiB"] {
         if amount < 1023.5 {
@@ -85,7 +86,8 @@ fn bytes_in_words(bytes: u64) -> String {
 }
 
 /// Rounded down to the largest unit that fits: `0 s`, `59 s`, `3 min`, `5 h`, `2 d`.
-fn duration_in_words(milliseconds: u64) -> String {
+#[must_use]
+pub fn duration_in_words(milliseconds: u64) -> String {
     match milliseconds / 1000 {
         seconds @ 0..=119 => format!("{seconds} s"),
         seconds @ 120..=7199 => format!("{} min", seconds / 60),

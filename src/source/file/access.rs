@@ -82,6 +82,12 @@ pub fn user_of_process() -> String {
     name("/etc/passwd", rustix::process::geteuid().as_raw())
 }
 
+/// Mode and owner of anything, such as `mode 0700, owner root:root`.
+#[must_use]
+pub fn rights(metadata: &Metadata) -> String {
+    Obstacle::new(Path::new(""), metadata).rights()
+}
+
 /// As a shell takes it.
 fn quoted(path: &Path) -> String {
     let text = shown(path).to_string();

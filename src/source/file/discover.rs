@@ -133,6 +133,20 @@ impl Pattern {
         (!wild).then(|| Path::new(&self.text))
     }
 
+    /// The first folder on the way to what it matches that is not there, as far as the way is spelled out.
+    pub(super) fn first_missing(&self) -> Option<PathBuf> {
+        let mut way = PathBuf::from("/");
+        let (_, folders) = self.routes.first()?.split_last()?;
+        for step in folders {
+            let Step::Named(name) = step else { return None };
+            way.push(name);
+            if !way.is_dir() {
+                return Some(way);
+            }
+        }
+        None
+    }
+
     /// The deepest folders that are there now, one for each alternative, below which everything lies that matches.
     pub(super) fn trunks(&self) -> Vec<PathBuf> {
         let trunk = |route: &Vec<Step>| {

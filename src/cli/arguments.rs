@@ -1,0 +1,211 @@
+//! The command line: what can be typed, and the help about it.
+//! Promises that every option is described where it is, with examples, exit codes, files and the environment.
+//! Leaves doing it to the commands.
+
+use crate::telemetry::LogFormat;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Where the configuration lies unless something else is said.
+pub(super) const CONFIGURATION: &str = "/etc/datalake/agent.json";
+/// The variable that says something else.
+const CONFIGURATION_VARIABLE: &str = "DATALAKE_CONFIG";
+
+/// Version, and what it was built from.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit:   ",
+    env!("DATALAKE_COMMIT"),
+    "\ndate:     ",
+    env!("DATALAKE_DATE"),
+    "\ntarget:   ",
+    env!("DATALAKE_TARGET"),
+    "\nfeatures: ",
+    env!("DATALAKE_FEATURES"),
+);
+
+const AFTER_HELP: &str = "\
+Examples:
+  datalake-agent check                         is the configuration right, and which files does it match?
+  datalake-agent run                           run in the foreground; systemd starts it in the same way
+  datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
+  datalake-agent quarantine list               what did the service refuse, and why?";
+
+const AFTER_LONG_HELP: &str = "\
+Examples:
+  datalake-agent check                         is the configuration right, and which files does it match?
+  datalake-agent run                           run in the foreground; systemd starts it in the same way
+  datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
+  datalake-agent quarantine list               what did the service refuse, and why?
+
+Exit codes:
+   0  done, or stopped as asked
+  64  the command line is wrong
+  65  what was compared differs (migrate --shadow)
+  70  a bug in the agent; systemd starts it again
+  73  the state folder cannot be made or used, or another agent holds it
+  74  positions could not be saved at the stop, or a command could not read its input or write its output
+  78  the configuration is wrong
+
+Files:
+  /etc/datalake/agent.json      the configuration; agent.d/*.json beside it adds flows
+  /etc/datalake/agent.env       the environment of the service
+  /var/lib/datalake-agent       positions, quarantine and spools (`stateDirectory`)
+
+Environment:
+  DATALAKE_CONFIG    the configuration, where --config is not given
+  DATALAKE_LOG       what is logged, where --log-level is not given
+  NO_COLOR           no colours, whatever its value
+  AWS_*              credentials, region, profile and certificates, as every AWS SDK reads them
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY
+                     the proxy on the way to the service
+
+Documentation: /usr/share/doc/datalake-agent";
+
+/// Streams log files and MQTT messages into Amazon Data Firehose and Kinesis Data Streams, losing nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "datalake-agent",
+    bin_name = "datalake-agent",
+    version,
+    long_version = LONG_VERSION,
+    after_help = AFTER_HELP,
+    after_long_help = AFTER_LONG_HELP
+)]
+pub(super) struct Arguments {
+    /// The configuration; `agent.d/*.json` beside it is read too.
+    #[arg(long, global = true, value_name = "FILE", env = CONFIGURATION_VARIABLE, hide_env_values = true, default_value = CONFIGURATION)]
+    pub(super) config: PathBuf,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs the agent until SIGTERM, SIGINT or SIGQUIT.
+    #[command(after_help = "\
+Examples:
+  datalake-agent run --config agent.json --log-level debug
+  DATALAKE_LOG=warn,datalake_agent::source=debug datalake-agent run")]
+    Run {
+        /// The form of the log: `auto`, `text`, `json` or `journal`.
+        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = str::parse::<LogFormat>)]
+        log_format: LogFormat,
+        /// What is logged: `error`, `warn`, `info`, `debug`; without it, what `$DATALAKE_LOG` says.
+        #[arg(long, value_name = "LEVEL")]
+        log_level: Option<String>,
+    },
+    /// Says whether the configuration can run, and what it would do; touches nothing.
+    #[command(after_help = "\
+Examples:
+  datalake-agent check
+  datalake-agent check new.json --deny-warnings && mv new.json /etc/datalake/agent.json
+  datalake-agent check --json | jq '.flows[].files'")]
+    Check(Check),
+    /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
+    #[command(after_help = "\
+Examples:
+  datalake-agent preview --flow app /var/log/app/today.log
+  tail -n 5 /var/log/app/today.log | datalake-agent preview --flow app")]
+    Preview {
+        /// The flow whose options are applied; needed where the file does not tell.
+        #[arg(long, value_name = "NAME")]
+        flow: Option<String>,
+        /// The maximum number of records to show.
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        records: u64,
+        /// The lines; standard input where it is left out or `-`.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Shows or sends again what the service refused for good, and what no option could work on.
+    Quarantine {
+        #[command(subcommand)]
+        act: QuarantineAct,
+    },
+    /// Moves a host of the Kinesis Agent over: configuration and saved positions. Writes nothing without --write.
+    #[command(after_help = "\
+Examples:
+  datalake-agent migrate            a dry run: the new configuration, and what differs
+  datalake-agent migrate --shadow   read beside the running Kinesis Agent and compare
+  datalake-agent migrate --write    write the configuration and the positions")]
+    Migrate(Migrate),
+    /// Prints the completions of the command line for a shell.
+    #[command(after_help = "\
+Example:
+  datalake-agent completions bash > /usr/share/bash-completion/completions/datalake-agent")]
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    #[command(after_help = "\
+Example:
+  datalake-agent man > datalake-agent.1 && man ./datalake-agent.1")]
+    Man,
+}
+
+/// How the configuration is judged.
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// The configuration, in place of --config.
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Ends with 78 on warnings too.
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How a host moves over.
+#[derive(Debug, clap::Args)]
+pub(super) struct Migrate {
+    /// The Kinesis Agent's folder, or its main file; `agent.d` beside that is read too.
+    #[arg(long, value_name = "PATH", default_value = "/etc/aws-kinesis")]
+    pub(super) from: PathBuf,
+    /// The Kinesis Agent's database of positions, where its configuration does not name it.
+    #[arg(long, value_name = "FILE", conflicts_with = "without_checkpoints")]
+    pub(super) checkpoints: Option<PathBuf>,
+    /// Moves the configuration alone; `initialPosition` then decides where reading begins.
+    #[arg(long)]
+    pub(super) without_checkpoints: bool,
+    /// A state folder other than the usual one.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) state_directory: Option<PathBuf>,
+    /// Writes the configuration (to --config) and the positions.
+    #[arg(long)]
+    pub(super) write: bool,
+    /// With --write: writes although some flows cannot move; those stay with the Kinesis Agent.
+    #[arg(long, requires = "write")]
+    pub(super) leave_out: bool,
+    /// Reads beside the running Kinesis Agent and compares positions; sends and writes nothing.
+    #[arg(long, conflicts_with = "write")]
+    pub(super) shadow: bool,
+    /// The maximum time that --shadow reads.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(super) patience: u32,
+}
+
+/// What to do with quarantined records.
+#[derive(Debug, Subcommand)]
+pub(super) enum QuarantineAct {
+    /// Lists the records that wait.
+    List {
+        /// Only those for this stream.
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+    },
+    /// Sends the records that wait again and removes those that are accepted.
+    Replay {
+        /// Only those for this stream.
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+        /// Sends records that an option could not work on as they came in, instead of processing them once more.
+        #[arg(long)]
+        raw: bool,
+    },
+}

@@ -1,0 +1,145 @@
+//! What a flow's patterns match on disk now, for people: nothing is opened, followed or remembered.
+//! Promises an end, however many files there are, and to say why nothing matches.
+//! Leaves judging it to the commands.
+
+use super::OwnFiles;
+use super::access::{self, Obstacle, User};
+use super::discover::{Folders, Pattern};
+use datalake_base::record::FileKey;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// More entries than this are not looked at.
+const MOST_ENTRIES: usize = 100_000;
+/// Files that cannot be read are named up to this number.
+const MOST_NAMED: usize = 10;
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Files that match.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The file written last, and when, in milliseconds since 1970.
+    pub newest: Option<(PathBuf, u64)>,
+    /// Which files: device, inode and birth.
+    pub keys: BTreeSet<FileKey>,
+    /// Files of the agent itself among what matches.
+    pub own: Vec<PathBuf>,
+    /// What keeps this user from reading, each thing once.
+    pub closed: Vec<Obstacle>,
+    /// Whether there were more entries than are looked at.
+    pub cut: bool,
+    /// Patterns that match nothing, and why.
+    pub misses: Vec<(Pattern, Miss)>,
+}
+
+/// Why a pattern matches nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// This folder is not there.
+    NoFolder(PathBuf),
+    /// The pattern names this folder.
+    IsFolder(PathBuf),
+    /// The folders are there, and no file in them matches.
+    NoFile,
+}
+
+/// Looks at what the patterns match, as this user may.
+#[must_use]
+pub fn survey(include: &[Pattern], exclude: &[Pattern], own: &OwnFiles, user: &User) -> Survey {
+    let mut survey = Survey::default();
+    let mut seen = BTreeSet::new();
+    for pattern in include {
+        let closed = survey.closed.len();
+        let mut folders = Folders::default();
+        pattern.collect_folders(&mut folders);
+        let mut hits = 0;
+        for folder in &folders.leaves {
+            hits += survey.look(folder, pattern, exclude, own, user, &mut seen);
+        }
+        // Where something is closed, nobody knows what it holds.
+        if hits == 0 && survey.closed.len() == closed && !survey.cut {
+            survey.misses.push((pattern.clone(), miss(pattern, &folders)));
+        }
+    }
+    survey
+}
+
+impl Survey {
+    /// Looks into a folder; answers how many files in it match, those that were seen before included.
+    fn look(
+        &mut self,
+        folder: &Path,
+        pattern: &Pattern,
+        exclude: &[Pattern],
+        own: &OwnFiles,
+        user: &User,
+        seen: &mut BTreeSet<PathBuf>,
+    ) -> usize {
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            self.note(access::obstacle(folder, user));
+            return 0;
+        };
+        let mut hits = 0;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if seen.len() >= MOST_ENTRIES {
+                self.cut = true;
+                break;
+            }
+            if !pattern.matches(&path) || exclude.iter().any(|pattern| pattern.matches(&path)) {
+                continue;
+            }
+            let Ok(metadata) = path.metadata() else { continue };
+            if !metadata.is_file() {
+                continue;
+            }
+            hits += 1;
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            if own.hold_path(&path) {
+                self.own.push(path);
+                continue;
+            }
+            self.files += 1;
+            self.bytes += metadata.len();
+            self.keys.insert(FileKey { device: metadata.dev(), inode: metadata.ino(), born: born(&metadata) });
+            self.note(access::obstacle(&path, user));
+            let changed = u64::try_from(metadata.mtime()).unwrap_or(0).saturating_mul(1000);
+            if self.newest.as_ref().is_none_or(|(_, newest)| *newest < changed) {
+                self.newest = Some((path, changed));
+            }
+        }
+        hits
+    }
+
+    fn note(&mut self, obstacle: Option<Obstacle>) {
+        let Some(obstacle) = obstacle else { return };
+        if self.closed.len() < MOST_NAMED && !self.closed.contains(&obstacle) {
+            self.closed.push(obstacle);
+        }
+    }
+}
+
+fn born(metadata: &std::fs::Metadata) -> u64 {
+    let born = metadata.created().ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+    born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(0))
+}
+
+/// Why the pattern matches nothing.
+fn miss(pattern: &Pattern, folders: &Folders) -> Miss {
+    if let Some(path) = pattern.literal()
+        && path.is_dir()
+    {
+        return Miss::IsFolder(path.to_owned());
+    }
+    if folders.leaves.is_empty()
+        && let Some(missing) = pattern.first_missing()
+    {
+        return Miss::NoFolder(missing);
+    }
+    Miss::NoFile
+}
