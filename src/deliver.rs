@@ -32,14 +32,21 @@ pub mod quarantine;
 mod said;
 /// Region, endpoint, credentials: the SDK client.
 pub mod session;
+/// Where and as whom to call, as the configuration says.
+pub mod settings;
 /// The signature of a call.
 mod signature;
 /// One signed POST.
 mod wire;
 
+use std::time::Duration;
+
 pub use datalake_core::deliver::{Answer, Call, Fault, GivenUp, Meaning, Outcome, pace, retry};
 
-/// Whoever takes calls. The real one is [`Destination`]; tests script their own.
+/// How long the agent waits for an answer, beside the time for sending the body.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What takes calls. The real one is [`Destination`]; tests script their own.
 pub trait Service: Send + Sync + 'static {
     /// Sends one call and waits for its answer; never retries, never panics, always ends (it has timeouts).
     fn put(&self, call: Call) -> impl Future<Output = Answer> + Send;

@@ -24,7 +24,7 @@ async fn kinesis(lake: &Lake) -> Kinesis {
         access_key: Some((KEY.0.to_owned(), KEY.1.to_owned())),
         ..Settings::default()
     };
-    Kinesis::with_patience(connect(&settings, Target::Kinesis).await.unwrap(), Duration::from_millis(700))
+    Kinesis::new(connect(&settings, Target::Kinesis).await.unwrap(), Duration::from_millis(700))
 }
 
 fn call(records: &[(&str, &[u8])]) -> Call {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use datalake_agent::deliver::firehose::Firehose;
 use datalake_agent::deliver::session::{Settings, Target, connect};
-use datalake_agent::deliver::{Answer, Call, Meaning, Outcome, Service};
+use datalake_agent::deliver::{Answer, Call, Meaning, Outcome, PATIENCE, Service};
 use local_lake::{Fault, FaultPlan, Lake, Mode};
 
 const KEY: (&str, &str) = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
@@ -29,7 +29,7 @@ fn settings(endpoint: &str, secret: &str) -> Settings {
 
 async fn firehose(lake: &Lake) -> Firehose {
     let session = connect(&settings(&lake.endpoint(), KEY.1), Target::Firehose).await.unwrap();
-    Firehose::with_patience(session, Duration::from_millis(700))
+    Firehose::new(session, Duration::from_millis(700))
 }
 
 fn call(records: &[&[u8]]) -> Call {
@@ -171,7 +171,8 @@ async fn a_record_over_the_limit_is_poison() {
 #[tokio::test]
 async fn a_wrong_secret_holds_and_says_so() {
     let lake = lake().await;
-    let firehose = Firehose::new(connect(&settings(&lake.endpoint(), "wrong"), Target::Firehose).await.unwrap());
+    let firehose =
+        Firehose::new(connect(&settings(&lake.endpoint(), "wrong"), Target::Firehose).await.unwrap(), PATIENCE);
     match firehose.put(call(&[b"x"])).await {
         Answer::Failed(fault) => {
             assert_eq!(fault.meaning, Meaning::Hold, "{fault}");
@@ -235,7 +236,7 @@ async fn a_certificate_in_the_environment_is_trusted() {
 #[ignore = "started by the test above, with an environment of its own"]
 async fn with_a_certificate_in_the_environment() {
     let endpoint = std::env::var("LAKE_ENDPOINT").unwrap();
-    let firehose = Firehose::new(connect(&settings(&endpoint, KEY.1), Target::Firehose).await.unwrap());
+    let firehose = Firehose::new(connect(&settings(&endpoint, KEY.1), Target::Firehose).await.unwrap(), PATIENCE);
     assert_eq!(firehose.put(call(&[b"over tls"])).await, Answer::Accepted);
 }
 
@@ -260,7 +261,7 @@ async fn keys_and_region_in_the_environment_are_found() {
 async fn with_keys_in_the_environment() {
     let session = connect(&Settings::default(), Target::Firehose).await.unwrap();
     assert_eq!(session.region(), "eu-north-1");
-    assert_eq!(Firehose::new(session).put(call(&[b"by environment"])).await, Answer::Accepted);
+    assert_eq!(Firehose::new(session, PATIENCE).put(call(&[b"by environment"])).await, Answer::Accepted);
 }
 
 /// No key anywhere and no instance to ask: the flow holds with words that help.
@@ -284,7 +285,7 @@ async fn without_keys_a_call_holds() {
 async fn with_no_keys_in_the_environment() {
     let endpoint = std::env::var("LAKE_ENDPOINT").unwrap();
     let settings = Settings { access_key: None, ..settings(&endpoint, "") };
-    match Firehose::new(connect(&settings, Target::Firehose).await.unwrap()).put(call(&[b"x"])).await {
+    match Firehose::new(connect(&settings, Target::Firehose).await.unwrap(), PATIENCE).put(call(&[b"x"])).await {
         Answer::Failed(fault) => {
             assert_eq!((fault.meaning, fault.code.as_str()), (Meaning::Hold, "credentials"), "{fault}");
             assert!(fault.message.contains("awsAccessKeyId"), "{fault}");

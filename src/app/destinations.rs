@@ -3,20 +3,21 @@
 //! Leaves sessions, credentials and questions to the delivery.
 
 use crate::config::{FlowPlan, Plan};
-use crate::deliver::Destination;
 use crate::deliver::connector;
 use crate::deliver::firehose::Firehose;
 use crate::deliver::kinesis::Kinesis;
 use crate::deliver::session::{self, Session, SessionError, Target};
+use crate::deliver::{Destination, PATIENCE};
 use datalake_core::batch::Form;
 use datalake_core::batch::kinesis::RECORD_BYTES;
+use std::time::Duration;
 
 /// Firehose as these settings say; connections are made by calls.
 ///
 /// # Errors
 /// When no endpoint can be made out of the settings and the environment.
 pub async fn firehose(settings: &session::Settings) -> Result<Firehose, SessionError> {
-    Ok(Firehose::new(session::connect(settings, Target::Firehose).await?))
+    Ok(Firehose::new(session::connect(settings, Target::Firehose).await?, PATIENCE))
 }
 
 /// Kinesis Data Streams as these settings say.
@@ -24,18 +25,18 @@ pub async fn firehose(settings: &session::Settings) -> Result<Firehose, SessionE
 /// # Errors
 /// As [`firehose`].
 pub async fn kinesis(settings: &session::Settings) -> Result<Kinesis, SessionError> {
-    Ok(Kinesis::new(session::connect(settings, Target::Kinesis).await?))
+    Ok(Kinesis::new(session::connect(settings, Target::Kinesis).await?, PATIENCE))
 }
 
 /// A service under each of the settings it was asked for.
 struct Shared<T> {
     target: Target,
-    make: fn(Session) -> T,
+    make: fn(Session, Duration) -> T,
     connected: Vec<(session::Settings, T)>,
 }
 
 impl<T: Clone> Shared<T> {
-    const fn new(target: Target, make: fn(Session) -> T) -> Self {
+    const fn new(target: Target, make: fn(Session, Duration) -> T) -> Self {
         Self { target, make, connected: Vec::new() }
     }
 
@@ -43,7 +44,7 @@ impl<T: Clone> Shared<T> {
         if let Some((_, connected)) = self.connected.iter().find(|(known, _)| *known == settings) {
             return Ok(connected.clone());
         }
-        let connected = (self.make)(session::connect(&settings, self.target).await?);
+        let connected = (self.make)(session::connect(&settings, self.target).await?, PATIENCE);
         self.connected.push((settings, connected.clone()));
         Ok(connected)
     }

@@ -21,8 +21,6 @@ use super::wire::{self, NoAnswer, Skew};
 use super::{Answer, Call, Fault};
 use crate::telemetry::clock;
 
-/// How long an answer may take, beside the time for sending the body.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// The slowest link that a call is given time for, in bytes a second: 5.6 MB in 85 s.
 const SLOWEST_LINK: u64 = 64 * 1024;
 /// Largest answer that is read.

@@ -10,7 +10,8 @@ use super::identity::{Keys, Lent};
 use super::proxy::Proxy;
 use super::region;
 use super::said;
-use super::session::{self, SessionError, Settings};
+use super::session;
+use super::settings::{SessionError, Settings, environment};
 use super::wire::Skew;
 use crate::telemetry::clock;
 use aws_credential_types::Credentials;
@@ -89,7 +90,7 @@ impl CloudWatch {
             }
         };
         let connector = connector::to(&uri, settings)?;
-        let proxy = Proxy::on_the_way_to(&uri, session::environment);
+        let proxy = Proxy::on_the_way_to(&uri, environment);
         let keys = credentials::keys(settings, &region, connector::for_keys(settings)?);
         Ok(Self { uri, region, keys, connector, proxy, skew: Skew::default() })
     }

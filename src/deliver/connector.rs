@@ -1,16 +1,18 @@
 //! How calls leave this machine: the SDK's own HTTP client, with its pool, its TLS, and the proxy of the environment.
 //! Promises that certificates which cannot be used are told before anything is sent, and never end the process.
-//! Leaves which proxy that is to `proxy`, and credentials to `credentials`.
+//! Leaves which proxy that is to `proxy`, and what is fetched to `credentials`.
 
-use super::credentials;
 use super::proxy::{self, Proxy};
-use super::session::{SessionError, Settings, environment};
+use super::settings::{SessionError, Settings, environment};
 use crate::regular;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use datalake_base::shown::shown;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +42,26 @@ pub(super) fn for_keys(settings: &Settings) -> Result<Option<SharedHttpClient>, 
     if !proxied && ca_bundle(settings).is_none() {
         return Ok(None);
     }
-    Ok(Some(credentials::client(secure(proxied, settings)?, plain())))
+    Ok(Some(client(secure(proxied, settings)?, plain())))
+}
+
+/// A client that takes the way of calls for `https`, and the short one for `http`: the machine's own sources of
+/// credentials stand behind no proxy.
+fn client(secure: SharedHttpConnector, plain: SharedHttpConnector) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(ByScheme { secure, plain });
+    SharedHttpClient::new(http_client_fn(move |_, _| connector.clone()))
+}
+
+#[derive(Debug)]
+struct ByScheme {
+    secure: SharedHttpConnector,
+    plain: SharedHttpConnector,
+}
+
+impl HttpConnector for ByScheme {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if request.uri().starts_with("http://") { self.plain.call(request) } else { self.secure.call(request) }
+    }
 }
 
 /// Whether the certificates that the operator adds can be used.

@@ -9,13 +9,12 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::identity::Keys;
-use super::session::Settings;
+use super::settings::Settings;
+
+pub use super::settings::Role;
 
 /// Name and version, as calls name them; the SDK takes no slash.
 const APPLICATION: &str = concat!("datalake-agent-", env!("CARGO_PKG_VERSION"));
@@ -23,15 +22,6 @@ const APPLICATION: &str = concat!("datalake-agent-", env!("CARGO_PKG_VERSION"));
 const ROLE_SESSION: &str = "datalake-agent";
 /// How long an assumed role holds: what every role allows.
 const ROLE_HOLDS: Duration = Duration::from_secs(3600);
-
-/// A role to call with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
-    /// Its ARN.
-    pub arn: String,
-    /// What the account that owns it wants to be told.
-    pub external_id: Option<String>,
-}
 
 /// Settings of the SDK that hold for every service.
 pub(super) fn loader(settings: &Settings, region: &str) -> ConfigLoader {
@@ -94,23 +84,4 @@ async fn provider(
         return Some(SharedCredentialsProvider::new(assumed.build_from_provider(base).await));
     }
     None
-}
-
-/// A client that takes the way of calls for `https`, and the short one for `http`: the machine's own sources of
-/// credentials stand behind no proxy.
-pub(super) fn client(secure: SharedHttpConnector, plain: SharedHttpConnector) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(ByScheme { secure, plain });
-    SharedHttpClient::new(http_client_fn(move |_, _| connector.clone()))
-}
-
-#[derive(Debug)]
-struct ByScheme {
-    secure: SharedHttpConnector,
-    plain: SharedHttpConnector,
-}
-
-impl HttpConnector for ByScheme {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if request.uri().starts_with("http://") { self.plain.call(request) } else { self.secure.call(request) }
-    }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::caller::{Caller, Dialect, PATIENCE};
+use super::caller::{Caller, Dialect};
 use super::fault;
 use super::outcomes::Reader;
 use super::session::Session;
@@ -21,15 +21,10 @@ static DIALECT: Dialect = Dialect {
 pub struct Firehose(Caller);
 
 impl Firehose {
-    /// A service that calls through this session.
+    /// A service that calls through this session; `patience` is the time to wait for an answer, beside the time for sending
+    /// the body.
     #[must_use]
-    pub fn new(session: Session) -> Self {
-        Self::with_patience(session, PATIENCE)
-    }
-
-    /// The same with another time to wait for an answer, beside the time for sending the body; 30 s else.
-    #[must_use]
-    pub fn with_patience(session: Session, patience: Duration) -> Self {
+    pub fn new(session: Session, patience: Duration) -> Self {
         Self(Caller::new(session, &DIALECT, patience))
     }
 }
@@ -127,7 +122,7 @@ mod tests {
             access_key: Some(("AKIDEXAMPLE".into(), "secret".into())),
             ..Settings::default()
         };
-        Firehose::with_patience(connect(&settings, Target::Firehose).await.unwrap(), Duration::from_millis(500))
+        Firehose::new(connect(&settings, Target::Firehose).await.unwrap(), Duration::from_millis(500))
     }
 
     fn call(records: usize) -> Call {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::caller::{Caller, Dialect, PATIENCE};
+use super::caller::{Caller, Dialect};
 use super::fault;
 use super::outcomes::Reader;
 use super::session::Session;
@@ -39,15 +39,10 @@ struct Check {
 }
 
 impl Kinesis {
-    /// A service that calls through this session.
+    /// A service that calls through this session; `patience` is the time to wait for an answer, beside the time for sending
+    /// the body.
     #[must_use]
-    pub fn new(session: Session) -> Self {
-        Self::with_patience(session, PATIENCE)
-    }
-
-    /// The same with another time to wait for an answer, beside the time for sending the body; 30 s else.
-    #[must_use]
-    pub fn with_patience(session: Session, patience: Duration) -> Self {
+    pub fn new(session: Session, patience: Duration) -> Self {
         let questions = session.aimed_at(DESCRIBE).map(|session| Caller::new(session, &DIALECT, patience));
         Self { calls: Caller::new(session, &DIALECT, patience), questions, check: None }
     }

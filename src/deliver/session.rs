@@ -2,7 +2,6 @@
 //! Promises a session without waiting for credentials; they are fetched by the first call and refreshed by later ones.
 //! Leaves signing and sending to `wire`, caching of keys to `identity`, and the meaning of answers to `firehose`.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,121 +14,15 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use http::HeaderMap;
 
 use super::connector;
-use super::credentials::{self, Role};
+use super::credentials;
 use super::hints;
 use super::identity::Keys;
 use super::proxy::Proxy;
-use super::region::{region, region_of_endpoint};
+use super::region::region;
+use super::settings::environment;
 use super::signature::Signer;
 
-/// Where and as whom to call the service; `None` leaves it to the SDK's chain.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Region of the stream.
-    pub region: Option<String>,
-    /// Another endpoint than the region's own; `https` where no scheme is written.
-    pub firehose_endpoint: Option<String>,
-    /// The same for Kinesis Data Streams.
-    pub kinesis_endpoint: Option<String>,
-    /// The region of Kinesis Data Streams, where it is another than `region`.
-    pub kinesis_region: Option<String>,
-    /// Another endpoint than STS's own, for a role.
-    pub sts_endpoint: Option<String>,
-    /// Access key id and secret from the configuration file.
-    pub access_key: Option<(String, String)>,
-    /// A role to assume with these keys, or with those of the chain.
-    pub role: Option<Role>,
-    /// Endpoints whose cryptography is certified after FIPS 140.
-    pub fips: bool,
-    /// Endpoints that answer on IPv6 too.
-    pub dual_stack: bool,
-    /// Certificates to trust beside the machine's; `None` leaves it to `AWS_CA_BUNDLE`.
-    pub ca_bundle: Option<PathBuf>,
-}
-
-impl Settings {
-    /// The same for a flow with a region of its own: an endpoint that names another region is left for the region's own.
-    #[must_use]
-    pub fn in_region(mut self, region: &str) -> Self {
-        let elsewhere = |endpoint: &String| region_of_endpoint(endpoint).is_some_and(|other| other != region);
-        self.firehose_endpoint = self.firehose_endpoint.filter(|endpoint| !elsewhere(endpoint));
-        self.kinesis_endpoint = self.kinesis_endpoint.filter(|endpoint| !elsewhere(endpoint));
-        self.region = Some(region.to_owned());
-        self.kinesis_region = None;
-        self
-    }
-
-    fn region_for(&self, target: Target) -> Option<&String> {
-        let own = if target == Target::Kinesis { self.kinesis_region.as_ref() } else { None };
-        own.or(self.region.as_ref())
-    }
-}
-
-impl std::fmt::Debug for Settings {
-    /// Never shows the secret.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Settings")
-            .field("region", &self.region)
-            .field("firehose_endpoint", &self.firehose_endpoint)
-            .field("kinesis_endpoint", &self.kinesis_endpoint)
-            .field("kinesis_region", &self.kinesis_region)
-            .field("access_key", &self.access_key.as_ref().map(|(id, _)| id))
-            .field("role", &self.role)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why no session can be made; each needs a change by the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The SDK found no address to send to.
-    #[error("no endpoint for {service} in region `{region}`: {reason}")]
-    Endpoint {
-        /// The service.
-        service: &'static str,
-        /// The region in use.
-        region: String,
-        /// What the SDK says.
-        reason: String,
-    },
-    /// The file of `caBundle` or `AWS_CA_BUNDLE` cannot be used.
-    #[error("{named} is `{path}`, {reason}; put certificates in PEM form there, or correct or remove {named}")]
-    Certificates {
-        /// What names it.
-        named: &'static str,
-        /// Its path.
-        path: String,
-        /// What is wrong with it, as the end of a sentence about it.
-        reason: String,
-    },
-}
-
-/// The service that a session is with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Firehose: `PutRecordBatch`.
-    Firehose,
-    /// Kinesis Data Streams: `PutRecords`.
-    Kinesis,
-}
-
-impl Target {
-    /// As signatures and host names have it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Firehose => "firehose",
-            Self::Kinesis => "kinesis",
-        }
-    }
-
-    fn endpoint(self, settings: &Settings) -> Option<&str> {
-        match self {
-            Self::Firehose => settings.firehose_endpoint.as_deref(),
-            Self::Kinesis => settings.kinesis_endpoint.as_deref(),
-        }
-    }
-}
+pub use super::settings::{SessionError, Settings, Target};
 
 /// The parts of a request that are the same for every call, as the SDK wrote them.
 #[derive(Clone, Debug)]
@@ -181,11 +74,6 @@ impl Session {
         let (keys, connector, proxy) = (self.keys.clone(), self.connector.clone(), self.proxy.clone());
         Some(Self { target: self.target, envelope, region, keys, signer, connector, proxy })
     }
-}
-
-/// A variable of this process.
-pub(super) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 fn signer(target: Target, envelope: &Envelope, region: &str) -> Option<Signer> {
@@ -333,13 +221,6 @@ impl HttpConnector for Capture {
 mod tests {
     use super::*;
 
-    #[test]
-    fn settings_never_show_the_secret() {
-        let settings = Settings { access_key: Some(("AKIDEXAMPLE".into(), "hush-hush".into())), ..Settings::default() };
-        let shown = format!("{settings:?}");
-        assert!(shown.contains("AKIDEXAMPLE") && !shown.contains("hush-hush"), "{shown}");
-    }
-
     #[tokio::test]
     async fn the_envelope_is_what_the_sdk_would_send_less_what_belongs_to_one_call() {
         let settings = Settings {
@@ -384,20 +265,5 @@ mod tests {
         assert_eq!(fips.endpoint(), "https://firehose-fips.us-east-2.amazonaws.com/");
         let dual = connect(&Settings { dual_stack: true, ..settings }, Target::Kinesis).await.unwrap();
         assert_eq!(dual.endpoint(), "https://kinesis.us-east-2.api.aws/");
-    }
-
-    #[test]
-    fn a_flow_with_a_region_of_its_own_leaves_an_endpoint_of_another_region() {
-        let settings = Settings {
-            region: Some("eu-west-1".into()),
-            firehose_endpoint: Some("https://firehose.eu-west-1.amazonaws.com".into()),
-            kinesis_endpoint: Some("http://127.0.0.1:1".into()),
-            kinesis_region: Some("eu-west-2".into()),
-            ..Settings::default()
-        };
-        assert_eq!(settings.region_for(Target::Kinesis).map(String::as_str), Some("eu-west-2"));
-        let moved = settings.in_region("us-east-1");
-        assert_eq!((moved.firehose_endpoint.as_ref(), moved.kinesis_endpoint.is_some()), (None, true));
-        assert_eq!(moved.region_for(Target::Kinesis).map(String::as_str), Some("us-east-1"));
     }
 }
