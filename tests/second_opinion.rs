@@ -4,8 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 
-use datalake_base::record::{Origin, Position, Receipt};
-use datalake_core::batch::{Claim, Compression, Form, Lines, Packer, PartitionKey, Settings, kinesis};
+use datalake_base::record::{Claim, Origin, Position};
+use datalake_core::batch::{Compression, Form, Lines, Packer, PartitionKey, Settings, kinesis};
 use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -44,10 +44,7 @@ fn packed(lines: &[Vec<u8>], partition_key: PartitionKey, bytes: usize) -> Vec<V
         if line.len() > packer.space().bytes {
             packer.seal().into_iter().for_each(&mut keep);
         }
-        let claim = |_: Option<&mut Claim>| {
-            let receipt = Receipt::new(Origin::new(1), 1, 1);
-            Some(Claim { receipt, start: Position::START, end: Position::START })
-        };
+        let claim = |_: Option<&mut Claim>| Some(Claim::new(Origin::new(1), 1, 1, Position::START, Position::START));
         keep(packer.append(Lines { bytes: line, input: 1, count: 1, read_at: now, key: Some("path") }, claim));
     }
     packer.seal().into_iter().for_each(&mut keep);

@@ -54,25 +54,29 @@ impl fmt::Display for Position {
 /// A claim: "until I am settled, the watermark stops before the bytes that I stand for". Made by the ledger,
 /// carried by the record, settled exactly once, by value.
 ///
-/// It stands for a *run* of bytes, so the usual cost is one receipt per record and origin, not one per line.
-/// Taking a receipt only when a record is sealed would be cheaper still and wrong: as soon as two records of one
-/// origin are open at the same time, the later one's receipt would cover bytes of the earlier one.
+/// It stands for a *run* of bytes, so the usual cost is one claim per record and origin, not one per line.
+/// Taking a claim only when a record is sealed would be cheaper still and wrong: as soon as two records of one
+/// origin are open at the same time, the later one's claim would cover bytes of the earlier one.
 ///
-/// Where a run is spread over many records, one receipt has a part for each of them. The parts can be settled together
+/// Where a run is spread over many records, one claim has a part for each of them. The parts can be settled together
 /// or, divided, one by one; the bytes are settled when all parts are.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a receipt that is not settled holds the watermark for ever"]
-pub struct Receipt {
+#[must_use = "a claim that is not settled holds the watermark for ever"]
+pub struct Claim {
     origin: Origin,
     serial: u64,
     /// At least 1.
     parts: u32,
+    /// Where the bytes begin that it stands for; for the operator, in quarantine files.
+    pub start: Position,
+    /// Where they end.
+    pub end: Position,
 }
 
-impl Receipt {
-    /// The receipt of so many parts with this number in its origin's order of reading; only a ledger makes them.
-    pub const fn new(origin: Origin, serial: u64, parts: u32) -> Self {
-        Self { origin, serial, parts }
+impl Claim {
+    /// The claim of so many parts with this number in its origin's order of reading; only a ledger makes them.
+    pub const fn new(origin: Origin, serial: u64, parts: u32, start: Position, end: Position) -> Self {
+        Self { origin, serial, parts, start, end }
     }
 
     /// How many parts it has.
@@ -86,9 +90,14 @@ impl Receipt {
     /// # Panics
     /// When that leaves either without a part.
     pub const fn split_off(&mut self, parts: u32) -> Self {
-        assert!(0 < parts && parts < self.parts, "a receipt needs a part");
+        assert!(0 < parts && parts < self.parts, "a claim needs a part");
         self.parts -= parts;
-        Self { origin: self.origin, serial: self.serial, parts }
+        Self { origin: self.origin, serial: self.serial, parts, start: self.start, end: self.end }
+    }
+
+    /// The same parts, known to be about this stretch.
+    pub const fn over(self, start: Position, end: Position) -> Self {
+        Self { start, end, ..self }
     }
 
     /// The origin whose bytes it stands for.

@@ -24,11 +24,12 @@ mod sealed;
 mod settings;
 
 pub use key::PartitionKey;
-pub use sealed::{Claim, Extent, Record, Sealed};
+pub use sealed::{Extent, Record, Sealed};
 pub use settings::{Compression, Form, Settings};
 
 use body::Body;
 use compress::Compressor;
+use datalake_base::record::Claim;
 use kinesis::Keyed;
 use std::path::Path;
 use std::time::Instant;
@@ -75,9 +76,20 @@ pub struct Packer {
     payload: usize,
     oldest: Option<Instant>,
     open: Open,
-    compressor: Option<Compressor>,
-    /// Keys and aggregates, for Kinesis.
-    keyed: Option<Keyed>,
+    mode: Mode,
+}
+
+/// How lines become a record.
+#[derive(Debug)]
+enum Mode {
+    /// One line after the other.
+    Packed,
+    /// Each line is one.
+    Each,
+    /// They are gathered, and compressed when the record is full.
+    Compressed(Compressor),
+    /// Under partition keys, for Kinesis.
+    Keyed(Keyed),
 }
 
 /// The record being filled.
@@ -104,25 +116,28 @@ impl Packer {
         assert!(settings.max_bytes <= form.call_bytes() && settings.max_records <= form.call_records());
         assert!(settings.max_records > 0 && settings.longest_line() > 1, "a batch must hold a line");
         assert!(settings.aggregated_record_bytes.is_none_or(|bytes| (1..=form.record_bytes()).contains(&bytes)));
-        let compressor = match settings.compression {
-            Compression::None => None,
-            Compression::Gzip { level } => Some(Compressor::new(level)),
-        };
         let limit = form.body_bytes(settings.max_bytes, settings.max_records);
-        let (keyed, body) = match form {
-            Form::Firehose => (None, Body::new(firehose::opening(&settings.stream), firehose::RECORD_CLOSE, limit)),
-            Form::Kinesis(only) => {
-                assert!(compressor.is_none() && (!only.kpl || settings.aggregated_record_bytes.is_some()));
-                let body = Body::new(kinesis::opening(&settings.stream), kinesis::USUAL_CLOSE, limit);
-                (Some(Keyed::new(only.clone(), random)), body)
-            }
-        };
         let most = form.record_bytes().min(settings.max_bytes);
         let record_limit = settings.aggregated_record_bytes.unwrap_or(most).min(most);
         let line_limit = match (settings.aggregated_record_bytes, settings.max_lines_per_record) {
             (None, _) => 1,
             (Some(_), None) => usize::MAX,
             (Some(_), Some(lines)) => lines.max(1) as usize,
+        };
+        let (mode, body) = match (form, settings.compression) {
+            (Form::Kinesis(only), compression) => {
+                assert!(compression == Compression::None && (!only.kpl || settings.aggregated_record_bytes.is_some()));
+                let body = Body::new(kinesis::opening(&settings.stream), kinesis::USUAL_CLOSE, limit);
+                (Mode::Keyed(Keyed::new(only.clone(), random)), body)
+            }
+            (Form::Firehose, compression) => {
+                let mode = match compression {
+                    Compression::Gzip { level } => Mode::Compressed(Compressor::new(level)),
+                    Compression::None if line_limit == 1 => Mode::Each,
+                    Compression::None => Mode::Packed,
+                };
+                (mode, Body::new(firehose::opening(&settings.stream), firehose::RECORD_CLOSE, limit))
+            }
         };
         Self {
             settings,
@@ -135,34 +150,25 @@ impl Packer {
             payload: 0,
             oldest: None,
             open: Open::default(),
-            compressor,
-            keyed,
+            mode,
         }
     }
 
     /// The partition key of all lines of a file, where keys come from paths; to be given back with its lines.
     #[must_use]
     pub fn key_of_path(&self, path: &Path) -> Option<String> {
-        self.keyed.as_ref().and_then(|keyed| keyed.key_of_path(path))
+        self.keyed().and_then(|keyed| keyed.key_of_path(path))
     }
 
     /// What the open record still takes. An empty batch takes any line of [`Settings::longest_line`].
     #[must_use]
     pub fn space(&self) -> Space {
-        if self.keyed.is_some() {
-            return self.keyed_space(false);
-        }
-        if self.count >= self.settings.max_records {
-            return Space { bytes: 0, lines: 1 };
-        }
-        let in_record = match &self.compressor {
+        let (in_record, in_batch) = match &self.mode {
+            Mode::Keyed(keyed) => return self.keyed_space(keyed, false),
+            _ if self.count >= self.settings.max_records => return Space { bytes: 0, lines: 1 },
             // The compressed size is what counts, and is known only later; the target follows the ratio seen so far.
-            Some(compressor) => compressor.raw_target(self.record_limit, self.settings.max_bytes),
-            None => self.record_limit,
-        };
-        let in_batch = match &self.compressor {
-            Some(_) => usize::MAX,
-            None => self.settings.max_bytes - self.payload - self.open.bytes,
+            Mode::Compressed(compressor) => (self.raw_target(compressor), usize::MAX),
+            Mode::Packed | Mode::Each => (self.record_limit, self.settings.max_bytes - self.payload - self.open.bytes),
         };
         // A line longer than a packed record should be is a record of its own.
         let in_record = if self.open.bytes == 0 { in_record.max(self.settings.longest_line()) } else { in_record };
@@ -174,17 +180,13 @@ impl Packer {
     /// single long line may fill a record beyond its usual size.
     #[must_use]
     pub fn packing_space(&self) -> Space {
-        if self.keyed.is_some() {
-            return self.keyed_space(true);
-        }
+        let in_record = match &self.mode {
+            Mode::Keyed(keyed) => return self.keyed_space(keyed, true),
+            Mode::Compressed(compressor) => self.raw_target(compressor),
+            Mode::Packed | Mode::Each => self.record_limit,
+        };
         let space = self.space();
-        match &self.compressor {
-            Some(compressor) => {
-                let target = compressor.raw_target(self.record_limit, self.settings.max_bytes);
-                Space { bytes: space.bytes.min(target.saturating_sub(self.open.bytes)), ..space }
-            }
-            None => Space { bytes: space.bytes.min(self.record_limit.saturating_sub(self.open.bytes)), ..space },
-        }
+        Space { bytes: space.bytes.min(in_record.saturating_sub(self.open.bytes)), ..space }
     }
 
     /// Adds lines to the open record, or where their partition key is another to one after it. `claim` is asked to let
@@ -202,20 +204,23 @@ impl Packer {
         assert!(self.takes(&lines) && !lines.bytes.is_empty(), "lines were put where no space is");
         let mut before = None;
         let mut size = self.open.bytes + lines.bytes.len();
-        if self.keyed.is_some() {
-            before = self.append_keyed(&lines);
-            size = self.open.bytes;
-        } else if self.compressor.is_some() {
-            let capacity = self.raw_capacity_with(lines.bytes.len());
-            self.open.raw.reserve_exact(capacity - self.open.raw.len());
-            self.open.raw.extend_from_slice(lines.bytes);
-        } else if self.line_limit == 1 {
-            self.body.whole_record(lines.bytes);
-        } else {
-            if self.open.bytes == 0 {
-                self.body.begin_record();
+        match self.mode {
+            Mode::Keyed(_) => {
+                before = self.append_keyed(&lines);
+                size = self.open.bytes;
             }
-            self.body.write(lines.bytes);
+            Mode::Compressed(_) => {
+                let capacity = self.raw_capacity_with(lines.bytes.len());
+                self.open.raw.reserve_exact(capacity - self.open.raw.len());
+                self.open.raw.extend_from_slice(lines.bytes);
+            }
+            Mode::Each => self.body.whole_record(lines.bytes),
+            Mode::Packed => {
+                if self.open.bytes == 0 {
+                    self.body.begin_record();
+                }
+                self.body.write(lines.bytes);
+            }
         }
         self.open.bytes = size;
         self.open.lines += lines.count;
@@ -241,20 +246,22 @@ impl Packer {
         if self.open.bytes == 0 {
             return None;
         }
-        if self.compressor.is_some() {
-            return self.seal_compressed();
-        }
         let mut payload = self.open.bytes;
-        if let Some(keyed) = &mut self.keyed {
-            if keyed.settings().kpl {
-                let aggregate = keyed.end();
-                payload = aggregate.len();
-                self.body.whole_record(aggregate);
+        let wire = match &mut self.mode {
+            Mode::Compressed(_) => return self.seal_compressed(),
+            Mode::Each => self.body.last_record(),
+            Mode::Packed => self.body.end_record(),
+            Mode::Keyed(keyed) => {
+                let kpl = keyed.settings().kpl;
+                if kpl {
+                    let aggregate = keyed.end();
+                    payload = aggregate.len();
+                    self.body.whole_record(aggregate);
+                }
+                payload += keyed.close();
+                if kpl || self.line_limit == 1 { self.body.last_record() } else { self.body.end_record() }
             }
-            payload += keyed.close();
-        }
-        let whole = self.line_limit == 1 || self.keyed.as_ref().is_some_and(|keyed| keyed.settings().kpl);
-        let wire = if whole { self.body.last_record() } else { self.body.end_record() };
+        };
         self.close_record(wire, 1, payload);
         None
     }
@@ -304,9 +311,9 @@ impl Packer {
     #[must_use]
     pub fn is_full(&self) -> bool {
         let open = usize::from(self.open.bytes > 0);
-        let bytes = if self.compressor.is_some() { self.payload } else { self.payload + self.open.bytes };
+        let open_bytes = if matches!(self.mode, Mode::Compressed(_)) { 0 } else { self.open.bytes };
         self.count + open >= self.settings.max_records && (open == 0 || self.record_is_full())
-            || bytes >= self.settings.max_bytes
+            || self.payload + open_bytes >= self.settings.max_bytes
     }
 
     /// When it must be sealed because of its age.
@@ -322,21 +329,22 @@ impl Packer {
     /// Memory that it holds, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let aggregate = self.keyed.as_ref().map_or(0, Keyed::memory);
-        let compressor = self.compressor.as_ref().map_or(0, Compressor::memory);
-        self.body.memory() + self.open.raw.capacity() + aggregate + compressor
+        let gathered = match &self.mode {
+            Mode::Packed | Mode::Each => 0,
+            Mode::Compressed(compressor) => compressor.memory(),
+            Mode::Keyed(keyed) => keyed.memory(),
+        };
+        self.body.memory() + self.open.raw.capacity() + gathered
     }
 
     /// Memory that it can come to hold, in bytes, when so many bytes more are appended.
     #[must_use]
     pub fn memory_with(&self, bytes: usize) -> usize {
-        if let Some(keyed) = &self.keyed {
-            return self.memory_keyed_with(keyed, bytes);
-        }
         let records = if self.line_limit == 1 { bytes.min(self.settings.max_records) } else { 2 };
-        match &self.compressor {
-            None => self.body.memory_with(bytes, records) + self.open.raw.capacity(),
-            Some(compressor) => {
+        match &self.mode {
+            Mode::Keyed(keyed) => self.memory_keyed_with(keyed, bytes),
+            Mode::Packed | Mode::Each => self.body.memory_with(bytes, records) + self.open.raw.capacity(),
+            Mode::Compressed(compressor) => {
                 let raw = self.open.raw.len() + bytes;
                 // Should nothing compress, the body grows by all of it.
                 self.raw_capacity_with(bytes) + compressor.memory_with(raw) + self.body.memory_with(raw, records + 4)
@@ -355,14 +363,24 @@ impl Packer {
         if self.open.bytes == 0 {
             self.open.raw = Vec::new();
         }
-        if let Some(compressor) = &mut self.compressor {
-            compressor.rest();
+        match &mut self.mode {
+            Mode::Compressed(compressor) => compressor.rest(),
+            Mode::Keyed(keyed) if self.open.bytes == 0 => keyed.rest(),
+            Mode::Packed | Mode::Each | Mode::Keyed(_) => {}
         }
-        if let Some(keyed) = &mut self.keyed
-            && self.open.bytes == 0
-        {
-            keyed.rest();
-        }
+    }
+
+    const fn keyed(&self) -> Option<&Keyed> {
+        if let Mode::Keyed(keyed) = &self.mode { Some(keyed) } else { None }
+    }
+
+    const fn keyed_mut(&mut self) -> Option<&mut Keyed> {
+        if let Mode::Keyed(keyed) = &mut self.mode { Some(keyed) } else { None }
+    }
+
+    /// Bytes that are likely to become a full record when they are compressed.
+    fn raw_target(&self, compressor: &Compressor) -> usize {
+        compressor.raw_target(self.record_limit, self.settings.max_bytes)
     }
 
     fn raw_capacity_with(&self, more: usize) -> usize {
@@ -372,7 +390,9 @@ impl Packer {
     }
 
     fn seal_compressed(&mut self) -> Option<Sealed> {
-        let mut compressor = self.compressor.take().expect("asked by seal_record");
+        // Out of the way while the batch is written to.
+        let mode = std::mem::replace(&mut self.mode, Mode::Packed);
+        let Mode::Compressed(mut compressor) = mode else { unreachable!("asked by seal_record") };
         let members = compressor.compress(&self.open.raw);
         let (payload, parts) = (members.bytes(), members.count());
         let fits = self.payload + payload <= self.settings.max_bytes && self.count + parts <= self.settings.max_records;
@@ -385,7 +405,7 @@ impl Packer {
             wire = Some(wire.map_or(part.clone(), |whole| whole.start..part.end));
         }
         self.open.raw.clear();
-        self.compressor = Some(compressor);
+        self.mode = Mode::Compressed(compressor);
         self.close_record(wire.expect("a record that is not empty has a member"), parts, payload);
         overflow
     }
@@ -427,7 +447,7 @@ impl Packer {
     fn take_batch(&mut self) -> Option<Sealed> {
         let oldest = self.oldest.take()?;
         let records = std::mem::take(&mut self.records);
-        if let Some(keyed) = &mut self.keyed {
+        if let Some(keyed) = self.keyed_mut() {
             keyed.forget();
         }
         self.open.claims_from = 0;

@@ -1,23 +1,23 @@
-//! Which bytes of which origin are settled: receipts out, watermark back.
-//! Promises that a watermark never passes an unsettled byte and never falls, in whatever order receipts come home.
+//! Which bytes of which origin are settled: claims out, watermark back.
+//! Promises that a watermark never passes an unsettled byte and never falls, in whatever order claims are settled.
 //! Leaves deciding what "settled" means to the flow core, and saving watermarks to the checkpoint.
 
-use datalake_base::record::{Origin, Position, Receipt};
+use datalake_base::record::{Claim, Origin, Position};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The open receipts of all origins of one flow.
+/// The open claims of all origins of one flow.
 #[derive(Debug, Default)]
 pub struct Ledger {
     tracks: BTreeMap<Origin, Track>,
 }
 
-/// The receipts of one origin, in reading order.
+/// The claims of one origin, in reading order.
 #[derive(Debug)]
 pub struct Track {
     origin: Origin,
-    /// Not yet popped: `claims[i]` has the serial `front + i`, and `claims[i].end <= claims[i + 1].end`.
-    claims: VecDeque<Claim>,
-    /// Serial of the front of `claims`.
+    /// Not yet popped: `entries[i]` is of the claim `front + i`, and `entries[i].end <= entries[i + 1].end`.
+    entries: VecDeque<Entry>,
+    /// Serial of the front of `entries`.
     front: u64,
     /// Everything before this is settled. Invariant: `watermark <= read`; never falls.
     watermark: Position,
@@ -25,8 +25,9 @@ pub struct Track {
     read: Position,
 }
 
+/// What is known of one claim.
 #[derive(Clone, Copy, Debug)]
-struct Claim {
+struct Entry {
     end: Position,
     /// Parts that are not settled.
     open: u32,
@@ -38,7 +39,7 @@ impl Ledger {
     /// # Panics
     /// When the origin was opened before.
     pub fn open(&mut self, origin: Origin, start: Position) {
-        let track = Track { origin, claims: VecDeque::new(), front: 0, watermark: start, read: start };
+        let track = Track { origin, entries: VecDeque::new(), front: 0, watermark: start, read: start };
         assert!(self.tracks.insert(origin, track).is_none(), "origin {origin:?} was opened twice");
     }
 
@@ -50,28 +51,28 @@ impl Ledger {
     /// Forgets an origin that has nothing open; no byte of it may come any more.
     ///
     /// # Panics
-    /// When a receipt of the origin is still out.
+    /// When a claim of the origin is open.
     pub fn close(&mut self, origin: Origin) {
         if let Some(track) = self.tracks.remove(&origin) {
-            assert!(track.claims.is_empty(), "origin {origin:?} was closed with open receipts");
+            assert!(track.entries.is_empty(), "origin {origin:?} was closed with open claims");
         }
     }
 
-    /// Whether every receipt of the origin has come home.
+    /// Whether every claim of the origin is settled.
     #[must_use]
     pub fn is_settled(&self, origin: Origin) -> bool {
-        self.tracks.get(&origin).is_none_or(|track| track.claims.is_empty())
+        self.tracks.get(&origin).is_none_or(|track| track.entries.is_empty())
     }
 
-    /// The receipt's bytes are settled: delivered, or given up on purpose. Returns the origin's new watermark
+    /// The claim's bytes are settled: delivered, or given up on purpose. Returns the origin's new watermark
     /// where this moved it.
     ///
     /// # Panics
-    /// When the receipt is not of this ledger.
+    /// When the claim is not of this ledger.
     #[must_use = "a watermark that is not committed is a longer repetition after a crash"]
-    pub fn settle(&mut self, receipt: Receipt) -> Option<Position> {
-        let track = self.tracks.get_mut(&receipt.origin());
-        track.expect("a receipt's origin stays open until all its receipts are home").settle(receipt)
+    pub fn settle(&mut self, claim: Claim) -> Option<Position> {
+        let track = self.tracks.get_mut(&claim.origin());
+        track.expect("a claim's origin stays open until all its claims are settled").settle(claim)
     }
 }
 
@@ -80,7 +81,7 @@ impl Track {
     ///
     /// # Panics
     /// When `end` lies before what was read already.
-    pub fn admit(&mut self, end: Position) -> Receipt {
+    pub fn admit(&mut self, end: Position) -> Claim {
         self.admit_spread(end, 1)
     }
 
@@ -88,29 +89,31 @@ impl Track {
     ///
     /// # Panics
     /// When `end` lies before what was read already, or there are no records.
-    pub fn admit_spread(&mut self, end: Position, records: u32) -> Receipt {
+    pub fn admit_spread(&mut self, end: Position, records: u32) -> Claim {
         assert!(records > 0, "a claim that nothing could settle");
+        let start = self.read;
         self.advance(end);
-        let serial = self.front + self.claims.len() as u64;
-        self.claims.push_back(Claim { end, open: records });
-        Receipt::new(self.origin, serial, records)
+        let serial = self.front + self.entries.len() as u64;
+        self.entries.push_back(Entry { end, open: records });
+        Claim::new(self.origin, serial, records, start, end)
     }
 
-    /// Lets `receipt` stand for the bytes up to `end` too. Only the newest receipt of an origin can be stretched;
-    /// `false` means that this one is not, and that the bytes must be admitted by a receipt of their own.
+    /// Lets `claim` stand for the bytes up to `end` too. Only the newest claim of an origin can be stretched; `false` means
+    /// that this one is not, and that the bytes must be admitted by a claim of their own.
     ///
     /// # Panics
     /// When `end` lies before what was read already.
-    pub fn stretch(&mut self, receipt: &Receipt, end: Position) -> bool {
-        let newest = self.front + self.claims.len() as u64;
-        if receipt.serial() + 1 != newest {
+    pub fn stretch(&mut self, claim: &mut Claim, end: Position) -> bool {
+        let newest = self.front + self.entries.len() as u64;
+        if claim.origin() != self.origin || claim.serial() + 1 != newest {
             return false;
         }
         self.advance(end);
-        if let Some(claim) = self.claims.back_mut() {
-            assert!(claim.open > 0, "a settled receipt was stretched");
-            claim.end = end;
+        if let Some(entry) = self.entries.back_mut() {
+            assert!(entry.open > 0, "a settled claim was stretched");
+            entry.end = end;
         }
+        claim.end = end;
         true
     }
 
@@ -121,13 +124,13 @@ impl Track {
     #[must_use = "a watermark that is not committed is a longer repetition after a crash"]
     pub fn discard(&mut self, end: Position) -> Option<Position> {
         self.advance(end);
-        match self.claims.back_mut() {
+        match self.entries.back_mut() {
             Some(newest) if newest.open > 0 => {
                 newest.end = end;
                 None
             }
             Some(_) => {
-                self.claims.push_back(Claim { end, open: 0 });
+                self.entries.push_back(Entry { end, open: 0 });
                 None
             }
             None => {
@@ -143,12 +146,6 @@ impl Track {
         self.origin
     }
 
-    /// Everything before this is settled.
-    #[must_use]
-    pub const fn watermark(&self) -> Position {
-        self.watermark
-    }
-
     /// Everything before this was admitted or discarded.
     #[must_use]
     pub const fn read(&self) -> Position {
@@ -160,16 +157,16 @@ impl Track {
         self.read = end;
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a receipt is settled exactly once: by value")]
-    fn settle(&mut self, receipt: Receipt) -> Option<Position> {
-        let index = receipt.serial().checked_sub(self.front).and_then(|index| usize::try_from(index).ok());
-        let claim = index.and_then(|index| self.claims.get_mut(index));
-        let claim = claim.expect("an unsettled claim is never popped");
-        claim.open = claim.open.checked_sub(receipt.parts()).expect("a receipt is settled once");
+    #[expect(clippy::needless_pass_by_value, reason = "a claim is settled exactly once: by value")]
+    fn settle(&mut self, claim: Claim) -> Option<Position> {
+        let index = claim.serial().checked_sub(self.front).and_then(|index| usize::try_from(index).ok());
+        let entry = index.and_then(|index| self.entries.get_mut(index));
+        let entry = entry.expect("the entry of an unsettled claim is never popped");
+        entry.open = entry.open.checked_sub(claim.parts()).expect("a claim is settled once");
         let mut moved = None;
-        while let Some(claim) = self.claims.front().filter(|claim| claim.open == 0) {
-            moved = Some(claim.end);
-            self.claims.pop_front();
+        while let Some(entry) = self.entries.front().filter(|entry| entry.open == 0) {
+            moved = Some(entry.end);
+            self.entries.pop_front();
             self.front += 1;
         }
         if let Some(end) = moved {
@@ -203,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_receipt_can_be_stretched() {
+    fn only_the_newest_claim_can_be_stretched() {
         let mut ledger = ledger();
-        let first = ledger.track(FILE).unwrap().admit(Position(10));
-        assert!(ledger.track(FILE).unwrap().stretch(&first, Position(15)));
+        let mut first = ledger.track(FILE).unwrap().admit(Position(10));
+        assert!(ledger.track(FILE).unwrap().stretch(&mut first, Position(15)));
         let second = ledger.track(FILE).unwrap().admit(Position(20));
-        assert!(!ledger.track(FILE).unwrap().stretch(&first, Position(30)));
+        assert!(!ledger.track(FILE).unwrap().stretch(&mut first, Position(30)));
         assert_eq!(ledger.settle(first), Some(Position(15)));
         assert_eq!(ledger.settle(second), Some(Position(20)));
     }
@@ -229,16 +226,16 @@ mod tests {
     fn a_discarded_line_moves_the_watermark_only_when_nothing_before_it_is_open() {
         let mut ledger = ledger();
         assert_eq!(ledger.track(FILE).unwrap().discard(Position(5)), Some(Position(5)));
-        let receipt = ledger.track(FILE).unwrap().admit(Position(10));
+        let claim = ledger.track(FILE).unwrap().admit(Position(10));
         assert_eq!(ledger.track(FILE).unwrap().discard(Position(12)), None);
-        assert_eq!(ledger.settle(receipt), Some(Position(12)));
+        assert_eq!(ledger.settle(claim), Some(Position(12)));
     }
 
     #[test]
-    #[should_panic(expected = "closed with open receipts")]
-    fn an_origin_with_open_receipts_cannot_be_forgotten() {
+    #[should_panic(expected = "closed with open claims")]
+    fn an_origin_with_open_claims_cannot_be_forgotten() {
         let mut ledger = ledger();
-        let _receipt = ledger.track(FILE).unwrap().admit(Position(10));
+        let _claim = ledger.track(FILE).unwrap().admit(Position(10));
         ledger.close(FILE);
     }
 
@@ -247,7 +244,7 @@ mod tests {
     enum Act {
         /// A line of a file goes to the open record of a key.
         Line { file: usize, key: usize },
-        /// Three lines of a file go to a record each, under one receipt.
+        /// Three lines of a file go to a record each, under one claim.
         Spread { file: usize },
         /// A line of a file is filtered.
         Drop { file: usize },
@@ -270,10 +267,10 @@ mod tests {
         ]
     }
 
-    /// A record of the model: its receipts, and which lines (file, number) it holds.
+    /// A record of the model: its claims, and which lines (file, number) it holds.
     #[derive(Default)]
     struct ModelRecord {
-        receipts: Vec<Receipt>,
+        claims: Vec<Claim>,
         lines: Vec<(usize, u64)>,
     }
 
@@ -321,11 +318,11 @@ mod tests {
                     let end = Position(self.read[file] + 1);
                     let track = self.ledger.track(Self::origin(self.generation, file)).unwrap();
                     let record = &mut self.open[key];
-                    let stretched = record.receipts.iter().any(|receipt| {
-                        receipt.origin() == Self::origin(self.generation, file) && track.stretch(receipt, end)
+                    let stretched = record.claims.iter_mut().any(|claim| {
+                        claim.origin() == Self::origin(self.generation, file) && track.stretch(claim, end)
                     });
                     if !stretched {
-                        record.receipts.push(track.admit(end));
+                        record.claims.push(track.admit(end));
                     }
                     record.lines.push((file, self.read[file]));
                     self.read[file] += 1;
@@ -334,11 +331,11 @@ mod tests {
                     let first = self.read[file];
                     self.read[file] += 3;
                     let track = self.ledger.track(Self::origin(self.generation, file)).unwrap();
-                    let mut receipt = track.admit_spread(Position(first + 3), 3);
-                    let parts = [receipt.split_off(1), receipt.split_off(1), receipt];
+                    let mut claim = track.admit_spread(Position(first + 3), 3);
+                    let parts = [claim.split_off(1), claim.split_off(1), claim];
                     let records = (first..).zip(parts);
                     self.under_way.extend(
-                        records.map(|(line, part)| ModelRecord { receipts: vec![part], lines: vec![(file, line)] }),
+                        records.map(|(line, part)| ModelRecord { claims: vec![part], lines: vec![(file, line)] }),
                     );
                 }
                 Act::Drop { file } => {
@@ -356,9 +353,9 @@ mod tests {
                         for (file, line) in record.lines {
                             self.fate[file].insert(line);
                         }
-                        for receipt in record.receipts {
-                            let file = (receipt.origin().number() - self.generation * 3) as usize;
-                            let moved = self.ledger.settle(receipt);
+                        for claim in record.claims {
+                            let file = (claim.origin().number() - self.generation * 3) as usize;
+                            let moved = self.ledger.settle(claim);
                             self.save(file, moved);
                         }
                     }

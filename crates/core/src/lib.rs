@@ -14,5 +14,5 @@ pub mod deliver;
 pub mod flow;
 /// Bytes in, runs of whole lines out.
 pub mod framing;
-/// Which bytes of which origin are settled: receipts out, watermark back.
+/// Which bytes of which origin are settled: claims out, watermark back.
 pub mod ledger;

@@ -2,7 +2,8 @@
 //! Promises the same records as lines put in one by one, at a fraction of the cost.
 //! Leaves records with keys, compressed ones and those of many lines to the packer's usual way.
 
-use super::{Claim, Packer, Record};
+use super::{Mode, Packer, Record};
+use datalake_base::record::Claim;
 use std::time::Instant;
 
 impl Packer {
@@ -10,7 +11,7 @@ impl Packer {
     /// also where records are not as plain as that.
     #[must_use]
     pub fn space_for_each(&self) -> usize {
-        let plain = self.line_limit == 1 && self.compressor.is_none() && self.keyed.is_none();
+        let plain = matches!(self.mode, Mode::Each);
         if plain && self.count < self.settings.max_records { self.settings.max_bytes - self.payload } else { 0 }
     }
 
@@ -47,7 +48,7 @@ impl Packer {
             start = newline + 1;
         }
         let claim = claim(count, start);
-        assert!(claim.receipt.parts() as usize == count, "each record settles a part");
+        assert!(claim.parts() as usize == count, "each record settles a part");
         self.claims.push(Some(claim));
         self.open.claims_from = claims_end;
         self.count += count;

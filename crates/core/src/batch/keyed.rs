@@ -3,12 +3,12 @@
 //! Leaves keys and aggregates to `kinesis`.
 
 use super::kinesis::{Filled, Keyed};
-use super::{Lines, Packer, Sealed, Space};
+use super::{Lines, Mode, Packer, Sealed, Space};
 
 impl Packer {
     /// Whether there is space for these lines.
     pub(super) fn takes(&self, lines: &Lines<'_>) -> bool {
-        match &self.keyed {
+        match self.keyed() {
             None => lines.bytes.len() <= self.space().bytes,
             Some(keyed) => keyed.cost(lines) <= self.keyed_room(keyed, false),
         }
@@ -22,8 +22,7 @@ impl Packer {
         keyed.room(filled, if own { most } else { self.record_limit }, &self.settings)
     }
 
-    pub(super) fn keyed_space(&self, packing: bool) -> Space {
-        let keyed = self.keyed.as_ref().expect("asked by its caller");
+    pub(super) fn keyed_space(&self, keyed: &Keyed, packing: bool) -> Space {
         let lines = if packing { self.line_limit - self.open.lines } else { 1 };
         keyed.space(self.keyed_room(keyed, packing), lines)
     }
@@ -33,16 +32,16 @@ impl Packer {
     pub(super) fn append_keyed(&mut self, lines: &Lines<'_>) -> Option<Sealed> {
         let mut before = None;
         let open = self.open.bytes > 0;
-        if self.keyed.as_mut().expect("asked by append").choose(lines, open) {
+        if self.keyed_mut().expect("asked by append").choose(lines, open) {
             let overflow = self.seal_record();
             assert!(overflow.is_none(), "nothing is compressed");
-            if self.keyed.as_ref().expect("asked by append").is_taken() {
+            if self.keyed().expect("asked by append").is_taken() {
                 before = self.take_batch();
             }
-            let close = self.body.close_mut();
-            self.keyed.as_mut().expect("asked by append").begin(close);
+            let Mode::Keyed(keyed) = &mut self.mode else { unreachable!("asked by append") };
+            keyed.begin(self.body.close_mut());
         }
-        let keyed = self.keyed.as_mut().expect("asked by append");
+        let Mode::Keyed(keyed) = &mut self.mode else { unreachable!("asked by append") };
         if keyed.settings().kpl {
             self.open.bytes = keyed.push(lines);
             return before;

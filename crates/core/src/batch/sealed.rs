@@ -3,27 +3,8 @@
 //! Leaves what an answer means for a record to the flow core.
 
 use bytes::Bytes;
-use datalake_base::record::{Origin, Position};
+use datalake_base::record::{Claim, Origin, Position};
 use std::time::Instant;
-
-/// A stretch of an origin that a record holds. `receipt` is whatever the flow's ledger gave for it.
-#[derive(Debug)]
-pub struct Claim {
-    /// The ledger's receipt.
-    pub receipt: datalake_base::record::Receipt,
-    /// Where the stretch begins; for the operator, in quarantine files.
-    pub start: Position,
-    /// Where it ends.
-    pub end: Position,
-}
-
-impl Claim {
-    /// The origin it is a stretch of.
-    #[must_use]
-    pub const fn origin(&self) -> Origin {
-        self.receipt.origin()
-    }
-}
 
 /// One record of a batch, sizes as the service counts them.
 #[derive(Clone, Copy, Debug)]
@@ -163,11 +144,11 @@ impl Sealed {
         }
         let Extent { start, end, .. } = self.shared_extent(index);
         let slot = &mut self.claims[held.start];
-        let receipt = match slot {
-            Some(claim) if claim.receipt.parts() > 1 => claim.receipt.split_off(1),
-            _ => slot.take().expect("there is a part for each record that was not taken").receipt,
+        let part = match slot {
+            Some(claim) if claim.parts() > 1 => claim.split_off(1),
+            _ => slot.take().expect("there is a part for each record that was not taken"),
         };
-        vec![Claim { receipt, start, end }]
+        vec![part.over(start, end)]
     }
 
     /// Where the claims of a record are.
@@ -272,9 +253,9 @@ impl Sealed {
         if let Some(seam) = seam {
             // The claim that both halves share is divided.
             let shared = first_claims.last_mut().and_then(Option::as_mut).expect("no claim was taken");
-            let receipt = shared.receipt.split_off(joined as u32);
+            let part = shared.split_off(joined as u32);
             let end = std::mem::replace(&mut shared.end, seam);
-            second_claims.insert(0, Some(Claim { receipt, start: seam, end }));
+            second_claims.insert(0, Some(part.over(seam, end)));
         }
         let part = |records: &[Record], claims: Vec<Option<Claim>>, claims_before: usize| {
             let (start, end) = (records[0].wire_start, records[records.len() - 1].wire_end);

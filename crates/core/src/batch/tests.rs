@@ -1,7 +1,7 @@
 //! The packer against what the service would decode: every byte, in order, within every limit.
 
 use super::*;
-use datalake_base::record::{Origin, Position, Receipt};
+use datalake_base::record::{Claim, Origin, Position};
 use proptest::prelude::*;
 use std::io::Read as _;
 use std::time::Duration;
@@ -36,9 +36,7 @@ fn pack(packer: &mut Packer, lines: &[Vec<u8>], now: Instant) -> Vec<Sealed> {
             sealed.extend(packer.seal().into_iter().flatten());
         }
         let lines = Lines { bytes: line, input: line.len() as u64, count: 1, read_at: now, key: Some("path") };
-        sealed.extend(packer.append(lines, |_| {
-            Some(Claim { receipt: Receipt::new(Origin::new(1), serial as u64, 1), start: position, end })
-        }));
+        sealed.extend(packer.append(lines, |_| Some(Claim::new(Origin::new(1), serial as u64, 1, position, end))));
         position = end;
         if packer.record_is_full() {
             sealed.extend(packer.seal_record());
@@ -265,10 +263,9 @@ fn a_run_of_lines_becomes_the_same_records_as_its_lines_one_by_one() {
     let (mut packer, text, mut at) = (packer(settings), lines.concat(), 0);
     let mut runs: Vec<Sealed> = Vec::new();
     while at < text.len() {
-        at += packer.append_each(&text[at..], Instant::now(), |count, bytes| Claim {
-            receipt: Receipt::new(Origin::new(1), at as u64, count as u32),
-            start: Position(at as u64),
-            end: Position((at + bytes) as u64),
+        at += packer.append_each(&text[at..], Instant::now(), |count, bytes| {
+            let (start, end) = (Position(at as u64), Position((at + bytes) as u64));
+            Claim::new(Origin::new(1), at as u64, count as u32, start, end)
         });
         runs.extend(packer.seal().into_iter().flatten());
     }
@@ -428,17 +425,17 @@ proptest! {
             let from = text.len();
             run.iter().for_each(|length| text.extend(line(*length, b'a')));
             let track = ledger.track(origin).unwrap();
-            let (start, end) = (track.read(), Position(7) + text.len());
+            let end = Position(7) + text.len();
             let bytes = &text[from..];
             if run.len() == 1 {
                 let lines =
                     Lines { bytes, input: bytes.len() as u64, count: 1, read_at: Instant::now(), key: None };
-                let claim = Claim { receipt: track.admit(end), start, end };
+                let claim = track.admit(end);
                 prop_assert!(packer.append(lines, |_| Some(claim)).is_none());
                 prop_assert!(packer.seal_record().is_none());
             } else {
                 let taken = packer.append_each(bytes, Instant::now(), |count, _| {
-                    Claim { receipt: track.admit_spread(end, count as u32), start, end }
+                    track.admit_spread(end, count as u32)
                 });
                 prop_assert_eq!(taken, bytes.len());
             }
@@ -462,7 +459,7 @@ proptest! {
                 1 => {
                     settled += count;
                     for claim in batch.take_all_claims() {
-                        moved = ledger.settle(claim.receipt).or(moved);
+                        moved = ledger.settle(claim).or(moved);
                     }
                 }
                 _ => {
@@ -474,7 +471,7 @@ proptest! {
                         prop_assert!(batch.take_claims(index).is_empty() && batch.extents_of(index).is_empty());
                         for (claim, extent) in claims.into_iter().zip(extents) {
                             prop_assert_eq!((claim.start, claim.end), (extent.start, extent.end));
-                            moved = ledger.settle(claim.receipt).or(moved);
+                            moved = ledger.settle(claim).or(moved);
                         }
                     }
                     if refused.is_empty() {

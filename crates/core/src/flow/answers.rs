@@ -9,10 +9,10 @@
 //! | suspect, poison | two halves, until a record is alone; what becomes of that says `search` |
 
 use super::{Action, Again, BatchId, Condition, Core, Outbound};
-use crate::batch::{Claim, Sealed};
+use crate::batch::Sealed;
 use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
 use datalake_base::accounting::{Calls, Spread};
-use datalake_base::record::{Origin, Position};
+use datalake_base::record::{Claim, Origin, Position};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -178,7 +178,7 @@ impl Core {
             if let Some((before, watermark)) = last.take_if(|(before, _)| *before != origin) {
                 self.settled(before, watermark);
             }
-            let moved = self.ledger.settle(claim.receipt);
+            let moved = self.ledger.settle(claim);
             let known = last.and_then(|(_, watermark)| watermark);
             last = Some((origin, moved.or(known)));
         }

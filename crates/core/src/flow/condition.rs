@@ -218,7 +218,7 @@ mod tests {
             let now = begin + SECOND * second;
             lines += usize::from(told.improve(now).is_some());
             if second % period == 0 {
-                let condition = if second / period % 2 == 0 { throttled() } else { Condition::Flowing };
+                let condition = if (second / period).is_multiple_of(2) { throttled() } else { Condition::Flowing };
                 lines += usize::from(told.enter(&condition, now));
             }
         }

@@ -1,11 +1,11 @@
 //! Records that are given up on purpose: refused by the service for good, or unfit for an option.
-//! Promises that their receipts are settled only after the quarantine has them, and that it is tried again until then.
+//! Promises that their claims are settled only after the quarantine has them, and that it is tried again until then.
 //! Leaves finding them to answers and processing, and keeping them to the shell.
 
 use super::{Action, BatchId, Core, Notice, Stream};
-use crate::batch::{Claim, Extent, Sealed};
+use crate::batch::{Extent, Sealed};
 use crate::deliver::{Fault, GivenUp, Meaning, retry};
-use datalake_base::record::Origin;
+use datalake_base::record::{Claim, Origin};
 use datalake_process::Reason;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 //! Leaves sending to the core, answers to answers.
 
 use super::{Arrived, Core, Outbound, Stream};
-use crate::batch::{Claim, Lines, Packer, Sealed};
+use crate::batch::{Lines, Packer, Sealed};
 use crate::framing::{Framed, Framer, Input as FramerInput, Room, Run};
 use crate::ledger::Track;
 use datalake_base::record::{Arrival, Chunk, Origin, OriginInfo, Position};
@@ -136,7 +136,7 @@ impl Core {
         false
     }
 
-    /// Where each line is a record: packs as many as stand there whole, under one receipt; whether there were any.
+    /// Where each line is a record: packs as many as stand there whole, under one claim; whether there were any.
     fn pack_each(&mut self, chunk: &Chunk, stream: &mut Stream, input: &mut FramerInput<'_>) -> bool {
         let space = self.packer.space_for_each();
         let lines = if space > 0 { stream.framer.whole_lines(input, space) } else { &[] };
@@ -145,9 +145,8 @@ impl Core {
         }
         let track = self.ledger.track(chunk.origin).expect("opened with the origin");
         let taken = self.packer.append_each(lines, chunk.read_at, |count, bytes| {
-            let (start, end) = (track.read(), input.position + bytes);
             let records = u32::try_from(count).expect("a batch has few records");
-            Claim { receipt: track.admit_spread(end, records), start, end }
+            track.admit_spread(input.position + bytes, records)
         });
         stream.framer.took(input, taken);
         true
@@ -282,7 +281,7 @@ impl Core {
     }
 }
 
-/// Packs a run: the ledger lets the open record's newest claim stand for it, or gives another receipt.
+/// Packs a run: the ledger lets the open record's newest claim stand for it, or gives another.
 #[must_use]
 pub(super) fn pack(
     packer: &mut Packer,
@@ -292,15 +291,8 @@ pub(super) fn pack(
     read_at: Instant,
 ) -> Option<Sealed> {
     let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at, key };
-    let start = track.read();
     packer.append(lines, |newest| {
-        if let Some(claim) = newest
-            && claim.origin() == track.origin()
-            && track.stretch(&claim.receipt, run.end)
-        {
-            claim.end = run.end;
-            return None;
-        }
-        Some(Claim { receipt: track.admit(run.end), start, end: run.end })
+        let stretched = newest.is_some_and(|claim| track.stretch(claim, run.end));
+        (!stretched).then(|| track.admit(run.end))
     })
 }

@@ -6,7 +6,6 @@
 use super::giving_up::{Failure, Held, Quarantining, TELL_EVERY};
 use super::intake::pack;
 use super::{Action, Core, Notice, Stream};
-use crate::batch::Claim;
 use crate::framing::{Framed, Input as FramerInput, Room, Run};
 use datalake_base::record::{Chunk, Origin, OriginInfo, Position};
 use datalake_process::{Instance, Place, Processor, Reason, Verdict};
@@ -199,7 +198,7 @@ impl Core {
             Verdict::Failed(reason) => {
                 self.tally.unprocessed += 1;
                 processing.note(reason, |untold| &mut untold.quarantined);
-                let claim = Claim { receipt: track.admit(run.end), start, end: run.end };
+                let claim = track.admit(run.end);
                 processing.gathered += run.bytes.len() + FAILED_OVERHEAD;
                 processing.failed.push(Failure { claim, payload: run.bytes.to_vec(), input: run.input, reason });
                 return;
