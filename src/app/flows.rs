@@ -54,6 +54,6 @@ pub(super) fn keep(plan: &Plan, flow: &FlowPlan) -> Keep {
     let quarantine = Mutex::new(quarantine);
     Arc::new(move |given_up: Vec<GivenUp>| {
         let mut quarantine = quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-        quarantine.keep_all(&given_up, clock::now_ms()).map_err(|error| error.to_string())
+        quarantine.keep(&given_up, clock::now_ms()).map_err(|error| error.to_string())
     })
 }

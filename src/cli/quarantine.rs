@@ -298,7 +298,9 @@ mod tests {
                 fault: fault(Meaning::Poison),
                 unprocessed: false,
             };
-            Quarantine::new(state.path(), stream, "flow").keep(&given_up, 1_795_262_400_000).unwrap();
+            Quarantine::new(state.path(), stream, "flow")
+                .keep(std::slice::from_ref(&given_up), 1_795_262_400_000)
+                .unwrap();
         }
         state
     }
@@ -384,7 +386,7 @@ mod tests {
             unprocessed: true,
         };
         let given_up: Vec<GivenUp> = payloads.iter().map(given_up).collect();
-        Quarantine::new(state.path(), "logs", "flow").keep_all(&given_up, 1_795_262_400_000).unwrap();
+        Quarantine::new(state.path(), "logs", "flow").keep(&given_up, 1_795_262_400_000).unwrap();
         state
     }
 

@@ -78,19 +78,11 @@ impl Quarantine {
         }
     }
 
-    /// Writes and syncs a record. `now` is in milliseconds since 1970.
-    ///
-    /// # Errors
-    /// When the bound is reached or the disk refuses; nothing of the record counts as kept then.
-    pub fn keep(&mut self, given_up: &GivenUp, now: u64) -> Result<(), QuarantineError> {
-        self.keep_all(std::slice::from_ref(given_up), now)
-    }
-
-    /// The same for several records, written and synced together: all of them count as kept, or none.
+    /// Writes and syncs records, all of which count as kept, or none. `now` is in milliseconds since 1970.
     ///
     /// # Errors
     /// When the bound is reached or the disk refuses.
-    pub fn keep_all(&mut self, given_up: &[GivenUp], now: u64) -> Result<(), QuarantineError> {
+    pub fn keep(&mut self, given_up: &[GivenUp], now: u64) -> Result<(), QuarantineError> {
         let mut lines = Vec::new();
         for record in given_up {
             let entry = Entry::new(record, &self.stream, &self.flow, &timestamp(now));

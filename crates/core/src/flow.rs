@@ -438,7 +438,7 @@ impl Core {
     /// `None` when the batch may be sent now, else when to ask again.
     fn may_send(&self, outbound: &Outbound, now: Instant) -> Option<Instant> {
         let held = outbound.not_before.filter(|not_before| *not_before > now);
-        held.or_else(|| self.pace.ready_at(outbound.sealed.payload() as u64, outbound.sealed.count() as u64, now))
+        held.or_else(|| self.pace.ready_at(now))
     }
 
     fn new_id(&mut self) -> BatchId {

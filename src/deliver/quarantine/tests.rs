@@ -46,7 +46,7 @@ fn waiting(state: &Path) -> Vec<Entry> {
 #[test]
 fn a_kept_record_is_read_back_with_its_origin_and_reason() {
     let state = tempfile::tempdir().unwrap();
-    quarantine(state.path()).keep(&given_up(b"a\nb\xff\n"), NOON).unwrap();
+    quarantine(state.path()).keep(&[given_up(b"a\nb\xff\n")], NOON).unwrap();
     let kept = waiting(state.path());
     assert_eq!(kept.len(), 1);
     let entry = &kept[0];
@@ -69,7 +69,7 @@ fn a_path_that_is_not_utf8_is_kept_exactly() {
     let raw = b"/var/log/\xff\xfe.log";
     let info = OriginInfo::new(PathBuf::from(OsStr::from_bytes(raw)), FileKey::default());
     record.extents[0].0 = Arc::new(info);
-    quarantine(state.path()).keep(&record, NOON).unwrap();
+    quarantine(state.path()).keep(std::slice::from_ref(&record), NOON).unwrap();
     let origin = &waiting(state.path())[0].origins[0];
     assert_eq!(base64_simd::STANDARD.decode_to_vec(origin.path_base64.as_ref().unwrap()).unwrap(), raw);
 }
@@ -79,7 +79,7 @@ fn records_of_one_process_share_a_file_until_it_is_full() {
     let state = tempfile::tempdir().unwrap();
     let mut quarantine = Quarantine { largest_file: 1_000, ..quarantine(state.path()) };
     for _ in 0..6 {
-        quarantine.keep(&given_up(&[b'x'; 100]), NOON).unwrap();
+        quarantine.keep(&[given_up(&[b'x'; 100])], NOON).unwrap();
     }
     let files = files(state.path()).unwrap();
     assert!(files.len() > 1 && files.len() < 6, "{files:?}");
@@ -93,8 +93,8 @@ fn two_flows_of_one_stream_do_not_meet_in_a_file() {
     let mut first = quarantine(state.path());
     let mut second = Quarantine::new(state.path(), "logs", "other");
     for _ in 0..3 {
-        first.keep(&given_up(b"1"), NOON).unwrap();
-        second.keep(&given_up(b"2"), NOON).unwrap();
+        first.keep(&[given_up(b"1")], NOON).unwrap();
+        second.keep(&[given_up(b"2")], NOON).unwrap();
     }
     assert_eq!(files(state.path()).unwrap().len(), 2);
     assert_eq!(waiting(state.path()).len(), 6);
@@ -106,7 +106,7 @@ fn a_full_quarantine_refuses_and_takes_again_when_there_is_room() {
     let mut quarantine = Quarantine { largest_stream: 1_000, ..quarantine(state.path()) };
     let mut kept = 0;
     let error = loop {
-        match quarantine.keep(&given_up(&[b'x'; 100]), NOON) {
+        match quarantine.keep(&[given_up(&[b'x'; 100])], NOON) {
             Ok(()) => kept += 1,
             Err(error) => break error,
         }
@@ -115,7 +115,7 @@ fn a_full_quarantine_refuses_and_takes_again_when_there_is_room() {
     assert!(error.to_string().contains("quarantine list"), "{error}");
     assert_eq!(waiting(state.path()).len(), kept);
     fs::remove_file(&files(state.path()).unwrap()[0]).unwrap();
-    quarantine.keep(&given_up(b"x"), NOON).unwrap();
+    quarantine.keep(&[given_up(b"x")], NOON).unwrap();
     assert_eq!(waiting(state.path()).len(), 1);
 }
 
@@ -131,10 +131,10 @@ fn a_folder_that_cannot_be_made_is_an_error_until_it_can() {
     let in_the_way = state.path().join(FOLDER);
     fs::write(&in_the_way, "").unwrap();
     let mut quarantine = quarantine(state.path());
-    let error = quarantine.keep(&given_up(b"x"), NOON).unwrap_err();
+    let error = quarantine.keep(&[given_up(b"x")], NOON).unwrap_err();
     assert!(matches!(error, QuarantineError::Disk { .. }), "{error}");
     fs::remove_file(&in_the_way).unwrap();
-    quarantine.keep(&given_up(b"x"), NOON).unwrap();
+    quarantine.keep(&[given_up(b"x")], NOON).unwrap();
     assert_eq!(waiting(state.path()).len(), 1);
 }
 
@@ -142,7 +142,7 @@ fn a_folder_that_cannot_be_made_is_an_error_until_it_can() {
 fn a_torn_end_and_a_damaged_line_hide_no_record() {
     let state = tempfile::tempdir().unwrap();
     let mut quarantine = quarantine(state.path());
-    quarantine.keep(&given_up(b"one"), NOON).unwrap();
+    quarantine.keep(&[given_up(b"one")], NOON).unwrap();
     let path = files(state.path()).unwrap().remove(0);
     let good = fs::read(&path).unwrap();
     let bytes = [&good[..], b"{\"time\":\n", &good[..], &good[..good.len() / 2]].concat();
@@ -159,7 +159,7 @@ fn a_marked_line_waits_no_longer_and_compacting_removes_it() {
     let state = tempfile::tempdir().unwrap();
     let mut quarantine = quarantine(state.path());
     for payload in [&b"one"[..], b"two", b"three"] {
-        quarantine.keep(&given_up(payload), NOON).unwrap();
+        quarantine.keep(&[given_up(payload)], NOON).unwrap();
     }
     let path = files(state.path()).unwrap().remove(0);
     let file = open(&path).unwrap().unwrap();
@@ -182,7 +182,7 @@ fn compacting_keeps_long_records_and_damaged_lines_byte_for_byte() {
     let state = tempfile::tempdir().unwrap();
     let mut quarantine = quarantine(state.path());
     for size in [30_000, 50_000, 1, 900_000, 20_000] {
-        quarantine.keep(&given_up(&vec![b'x'; size]), NOON).unwrap();
+        quarantine.keep(&[given_up(&vec![b'x'; size])], NOON).unwrap();
     }
     let path = files(state.path()).unwrap().remove(0);
     let mut bytes = fs::read(&path).unwrap();
@@ -203,13 +203,13 @@ fn compacting_keeps_long_records_and_damaged_lines_byte_for_byte() {
 fn a_file_under_replay_is_left_alone_and_the_record_goes_to_another() {
     let state = tempfile::tempdir().unwrap();
     let mut quarantine = quarantine(state.path());
-    quarantine.keep(&given_up(b"one"), NOON).unwrap();
+    quarantine.keep(&[given_up(b"one")], NOON).unwrap();
     let path = files(state.path()).unwrap().remove(0);
     let replayed = open(&path).unwrap().unwrap();
     assert!(open(&path).unwrap().is_none(), "one replay at a time");
-    quarantine.keep(&given_up(b"two"), NOON + 1).unwrap();
+    quarantine.keep(&[given_up(b"two")], NOON + 1).unwrap();
     replayed.compact().unwrap();
-    quarantine.keep(&given_up(b"three"), NOON + 2).unwrap();
+    quarantine.keep(&[given_up(b"three")], NOON + 2).unwrap();
     assert_eq!(waiting(state.path()).len(), 3);
 }
 
@@ -226,7 +226,7 @@ fn several_records_are_kept_together_each_a_line_of_its_own() {
     let mut quarantine = Quarantine::new(state.path(), "logs", "flow");
     let records: Vec<GivenUp> =
         (0..3).map(|number| GivenUp { unprocessed: true, ..given_up(format!("line {number}\n").as_bytes()) }).collect();
-    quarantine.keep_all(&records, 0).unwrap();
+    quarantine.keep(&records, 0).unwrap();
     let files = files(state.path()).unwrap();
     assert_eq!(files.len(), 1);
     let lines: Vec<Line> = look(&files[0]).unwrap().lines().unwrap().map(Result::unwrap).collect();

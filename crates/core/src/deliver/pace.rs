@@ -73,7 +73,7 @@ impl Pace {
 
     /// When the next call may be sent, if that is later than `now`. It does not depend on the size of the call.
     #[must_use]
-    pub fn ready_at(&self, _bytes: u64, _records: u64, now: Instant) -> Option<Instant> {
+    pub fn ready_at(&self, now: Instant) -> Option<Instant> {
         let fixed = self.fixed.iter().flatten().map(|fixed| fixed.free_at).max();
         let learned = self.learned.as_ref().map(|learned| learned.free_at);
         fixed.max(learned).filter(|free_at| *free_at > now)
@@ -254,11 +254,11 @@ mod tests {
         let mut now = begin;
         let mut times = Vec::new();
         for &(bytes, records) in calls {
-            if let Some(ready_at) = pace.ready_at(bytes, records, now) {
+            if let Some(ready_at) = pace.ready_at(now) {
                 assert!(ready_at > now);
                 now = ready_at;
             }
-            assert_eq!(pace.ready_at(bytes, records, now), None, "ready when it said so");
+            assert_eq!(pace.ready_at(now), None, "ready when it said so");
             pace.sent(bytes, records, now);
             times.push(now);
         }
@@ -322,7 +322,7 @@ mod tests {
                 now += Duration::from_millis(millis);
                 pace.sent(bytes, 1, now);
                 if throttled { pace.throttled(now) } else { pace.succeeded(now) }
-                let wait = pace.ready_at(bytes, 1, now).map_or(Duration::ZERO, |ready_at| ready_at - now);
+                let wait = pace.ready_at(now).map_or(Duration::ZERO, |ready_at| ready_at - now);
                 prop_assert!(wait <= LONGEST_PAUSE, "{wait:?}");
             }
         }
@@ -335,7 +335,7 @@ mod tests {
         for _ in 0..1_000 {
             pace.sent(4_000_000, 500, begin);
             pace.succeeded(begin);
-            assert_eq!(pace.ready_at(4_000_000, 500, begin), None);
+            assert_eq!(pace.ready_at(begin), None);
         }
         assert_eq!(pace.learned_bytes_per_second(), None);
     }
@@ -367,7 +367,7 @@ mod tests {
             pace.succeeded(now);
         }
         assert_eq!(pace.learned_bytes_per_second(), None);
-        assert_eq!(pace.ready_at(1, 1, now), None);
+        assert_eq!(pace.ready_at(now), None);
     }
 
     #[test]
@@ -402,7 +402,7 @@ mod tests {
                 complaints += 1;
                 pace.throttled(now);
             }
-            now = pace.ready_at(call, 1, now).unwrap_or(now);
+            now = pace.ready_at(now).unwrap_or(now);
         }
         (taken / seconds as f64 / quota, complaints)
     }
