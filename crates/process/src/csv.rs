@@ -50,16 +50,16 @@ impl Delimiter {
                 '\\' => match rest.next() {
                     Some('t') => literal.push('\t'),
                     Some(sign) if sign.is_ascii_punctuation() => literal.push(sign),
-                    _ => return Pattern::anywhere(text).map(Self::Pattern),
+                    _ => return Pattern::repeated(text).map(Self::Pattern),
                 },
                 '.' | '^' | '$' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' => {
-                    return Pattern::anywhere(text).map(Self::Pattern);
+                    return Pattern::repeated(text).map(Self::Pattern);
                 }
                 _ => literal.push(character),
             }
         }
         Ok(match literal.as_bytes() {
-            [] => Self::Pattern(Pattern::anywhere("")?),
+            [] => Self::Pattern(Pattern::repeated("")?),
             [byte] => Self::Byte(*byte),
             bytes => Self::Literal(bytes.into()),
         })
@@ -67,12 +67,19 @@ impl Delimiter {
 
     /// Whether it matches between any two characters, which splits everything into single ones.
     pub(super) fn matches_nothing(&self) -> bool {
-        matches!(self, Self::Pattern(pattern) if pattern.is_match("").unwrap_or(true))
+        matches!(self, Self::Pattern(pattern) if pattern.clone().is_match("").unwrap_or(true))
+    }
+
+    /// Before the first search through a line.
+    fn begin(&mut self, line: &str) {
+        if let Self::Pattern(pattern) = self {
+            pattern.begin(line);
+        }
     }
 
     /// The first delimiter at `from` or later: begin and end.
     #[inline]
-    fn find(&self, text: &str, from: usize) -> Result<Option<(usize, usize)>, Stop> {
+    fn find(&mut self, text: &str, from: usize) -> Result<Option<(usize, usize)>, Stop> {
         let bytes = &text.as_bytes()[from..];
         Ok(match self {
             Self::Byte(byte) => memchr::memchr(*byte, bytes).map(|place| (from + place, from + place + 1)),
@@ -109,6 +116,7 @@ impl Work for Csv {
         let line = as_text(bare(record), text);
         cells.clear();
         unquoted.clear();
+        delimiter.begin(line);
         split(line, *columns, delimiter, *quotes, cells, unquoted)?;
         let line = line.as_bytes();
         let plain = special(line, 0) == line.len();
@@ -130,7 +138,7 @@ impl Work for Csv {
 fn split(
     line: &str,
     columns: usize,
-    delimiter: &Delimiter,
+    delimiter: &mut Delimiter,
     quotes: bool,
     cells: &mut Vec<Cell>,
     unquoted: &mut Vec<u8>,
@@ -181,7 +189,7 @@ type CellAndDelimiter = (Cell, Option<(usize, usize)>);
 fn quoted_cell(
     line: &str,
     start: usize,
-    delimiter: &Delimiter,
+    delimiter: &mut Delimiter,
     unquoted: &mut Vec<u8>,
 ) -> Result<Option<CellAndDelimiter>, Stop> {
     let bytes = line.as_bytes();

@@ -79,7 +79,7 @@ impl Work for AddFields {
     fn apply(&mut self, record: &[u8], place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
         let Self { constants, path_pattern, replace, values, edits, scratch } = self;
         let values = values.get(place, || {
-            let groups = path_groups(path_pattern.as_ref(), place)?;
+            let groups = path_groups(path_pattern.as_mut(), place)?;
             let filled = constants.iter().map(|constant| {
                 let mut value = Vec::new();
                 constant.value.fill(place, groups.as_ref(), &mut value);

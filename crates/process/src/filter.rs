@@ -70,13 +70,13 @@ impl Work for Filter {
         if !rules.include.is_empty() || !rules.exclude.is_empty() {
             let line = as_text(record, text);
             let mut included = rules.include.is_empty();
-            for pattern in &rules.include {
+            for pattern in &mut rules.include {
                 included = included || pattern.is_match(line)?;
             }
             if !included {
                 return Err(Stop::Dropped(Cause::NotIncluded));
             }
-            for (index, pattern) in rules.exclude.iter().enumerate() {
+            for (index, pattern) in rules.exclude.iter_mut().enumerate() {
                 if pattern.is_match(line)? {
                     return Err(Stop::Dropped(Cause::Excluded { which: index as u16 + 1 }));
                 }
@@ -84,12 +84,12 @@ impl Work for Filter {
         }
         if rules.field_count > 0 {
             edit::find(record, &rules.fields, name, found)?;
-            for (index, test) in rules.keep_when.iter().enumerate() {
+            for (index, test) in rules.keep_when.iter_mut().enumerate() {
                 if !holds(test, record, found, name, text)? {
                     return Err(Stop::Dropped(Cause::TestFailed { which: index as u16 + 1 }));
                 }
             }
-            for (index, test) in rules.drop_when.iter().enumerate() {
+            for (index, test) in rules.drop_when.iter_mut().enumerate() {
                 if holds(test, record, found, name, text)? {
                     return Err(Stop::Dropped(Cause::TestHeld { which: index as u16 + 1 }));
                 }
@@ -101,7 +101,7 @@ impl Work for Filter {
 }
 
 fn holds(
-    test: &Test,
+    test: &mut Test,
     record: &[u8],
     found: &[Option<(usize, usize)>],
     decoded: &mut Vec<u8>,
@@ -117,7 +117,7 @@ fn holds(
         Some(inside) => edit::decoded(inside, decoded),
         None => raw,
     };
-    Ok(match &test.condition {
+    Ok(match &mut test.condition {
         Condition::Exists(wanted) => *wanted,
         Condition::Equals(values) => values.iter().any(|value| equals(value, shown, inside.is_some())),
         Condition::Matches(pattern) => pattern.is_match(as_text(shown, text))?,

@@ -179,7 +179,7 @@ pub fn redact(record: &[u8]) {
 /// Options as an operator may write them, and the patterns in them.
 pub fn options(text: &[u8]) {
     if let Ok(text) = std::str::from_utf8(text)
-        && let Ok(pattern) = Pattern::whole(text)
+        && let Ok(mut pattern) = Pattern::whole(text)
     {
         let mut groups = pattern.room();
         let _matched = pattern.captures("10/Oct/2000 \"GET / HTTP\" é", &mut groups);

@@ -50,6 +50,7 @@ mod timestamp;
 /// Why a record was not kept as the steps would have it.
 mod verdict;
 
+pub use java::{Pattern, PatternError};
 pub use settings::{OnFailure, Settings, StepError};
 pub use verdict::{Cause, Reason, Verdict};
 
@@ -136,6 +137,8 @@ pub struct Processor {
     /// What one step leaves for the next; two, because a step reads one and writes the other.
     between: [Vec<u8>; 2],
     max_record_bytes: usize,
+    /// Nanoseconds for each byte of a record, in the worst case.
+    cost: u64,
     /// Ends a record that was cut for its length; empty where that is a newline too.
     terminator: Vec<u8>,
 }
@@ -190,6 +193,7 @@ impl Processor {
             steps: steps.collect::<Result<_, _>>()?,
             between: [Vec::new(), Vec::new()],
             max_record_bytes: surroundings.max_record_bytes,
+            cost: settings.cost(),
             terminator: Vec::new(),
         })
     }
@@ -219,6 +223,13 @@ impl Processor {
     #[must_use]
     pub const fn working_memory(longest_record: usize) -> u64 {
         6 * longest_record as u64
+    }
+
+    /// How long a record of this length may take, in nanoseconds and in the worst case. It depends on the options and the
+    /// length alone, so that work is shared out the same way however busy the machine is.
+    #[must_use]
+    pub const fn cost(&self, record: usize) -> u64 {
+        self.cost.saturating_mul(record as u64)
     }
 
     /// Takes one record, its line end included, through all steps and appends what is to be sent to `out`. Nothing is
@@ -251,7 +262,7 @@ impl Processor {
 
     /// Runs the steps; where they stopped, if they did.
     fn run(&mut self, record: &[u8], place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), (usize, Stop)> {
-        let Self { steps, between: [input, output], max_record_bytes, terminator } = self;
+        let Self { steps, between: [input, output], max_record_bytes, terminator, .. } = self;
         let start = out.len();
         let Some(last) = steps.len().checked_sub(1) else {
             out.extend_from_slice(record);

@@ -31,7 +31,7 @@ impl Work for Metadata {
         let Self { template, path_pattern, timestamp, format, middle } = self;
         let pretty = *format == Format::PrettyPrint;
         let middle = middle.get(place, || {
-            let groups = path_groups(path_pattern.as_ref(), place)?;
+            let groups = path_groups(path_pattern.as_mut(), place)?;
             let mut middle = Vec::new();
             middle.extend_from_slice(match (*timestamp, pretty) {
                 (true, true) => b"\",\n  \"metadata\" : ".as_slice(),

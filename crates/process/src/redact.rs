@@ -38,10 +38,13 @@ pub(super) struct Redact {
     next: Vec<u8>,
     decoded: Vec<u8>,
     text: String,
+    /// The longest record that may come out.
+    limit: usize,
 }
 
 impl Redact {
-    pub(super) fn new(rules: Rules) -> Self {
+    /// `limit`: the longest record that may come out.
+    pub(super) fn new(rules: Rules, limit: usize) -> Self {
         let mut escaped = Vec::new();
         escape_utf8(&mut escaped, rules.replacement.as_bytes());
         Self {
@@ -54,6 +57,7 @@ impl Redact {
             next: Vec::new(),
             decoded: Vec::new(),
             text: String::new(),
+            limit,
         }
     }
 
@@ -107,7 +111,7 @@ impl Redact {
             return Ok(());
         }
         let start = out.len();
-        let Self { rules, escaped, current, next, text, .. } = self;
+        let Self { rules, escaped, current, next, text, limit, .. } = self;
         if !found {
             current.clear();
             current.extend_from_slice(record);
@@ -115,8 +119,8 @@ impl Redact {
         let is_json = looks_like_json(current) && scan::document(current).is_ok();
         let replacement = if is_json { escaped.as_slice() } else { rules.replacement.as_bytes() };
         let mut changed = false;
-        for pattern in &rules.patterns {
-            if replace_pattern(as_text(current, text), pattern, replacement, next)? {
+        for pattern in &mut rules.patterns {
+            if replace_pattern(as_text(current, text), pattern, replacement, *limit, next)? {
                 std::mem::swap(current, next);
                 changed = true;
             }
@@ -148,9 +152,17 @@ fn replace(text: &[u8], kinds: Kinds, replacement: &[u8], out: &mut Vec<u8>) -> 
 }
 
 /// The same for a pattern of the operator's; nothing is written to `out` where nothing matches.
-fn replace_pattern(text: &str, pattern: &Pattern, replacement: &[u8], out: &mut Vec<u8>) -> Result<bool, Cause> {
+/// More than `limit` bytes are too many: each match may become much longer.
+fn replace_pattern(
+    text: &str,
+    pattern: &mut Pattern,
+    replacement: &[u8],
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<bool, Cause> {
     let (mut copied, mut search, mut changed) = (0, 0, false);
     out.clear();
+    pattern.begin(text);
     while let Some((start, end)) = pattern.find(text, search)? {
         if start == end {
             // Nothing is no secret.
@@ -161,6 +173,9 @@ fn replace_pattern(text: &str, pattern: &Pattern, replacement: &[u8], out: &mut 
         out.extend_from_slice(&text.as_bytes()[copied..start]);
         out.extend_from_slice(replacement);
         (copied, search, changed) = (end, end, true);
+        if out.len() > limit {
+            return Err(Cause::TooLong { limit });
+        }
     }
     out.extend_from_slice(&text.as_bytes()[copied..]);
     Ok(changed)

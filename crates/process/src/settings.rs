@@ -10,6 +10,7 @@ mod original;
 /// The keys of one option, read one by one.
 mod reader;
 
+use super::java::Pattern;
 use super::{NotReady, Surroundings, Work};
 use datalake_base::nearest::nearest;
 use reader::Reader;
@@ -61,6 +62,10 @@ pub(super) struct Step {
     variables: Vec<String>,
     /// How long what the machine says about itself stays true, where it is added.
     instance: Option<Duration>,
+    /// Its patterns, with their places.
+    patterns: Vec<(String, Pattern)>,
+    /// What it takes for each byte of a record beside its patterns, in nanoseconds.
+    cost: u64,
     pub(super) start: Arc<Start>,
 }
 
@@ -81,9 +86,20 @@ impl Step {
         start: impl Fn(&Surroundings) -> Result<W, NotReady> + Send + Sync + 'static,
     ) -> Self {
         let start: Arc<Start> = Arc::new(move |surroundings| Ok(Box::new(start(surroundings)?) as Box<dyn Work>));
-        Self { name, on_failure: OnFailure::default(), variables: Vec::new(), instance: None, start }
+        Self {
+            name,
+            on_failure: OnFailure::default(),
+            variables: Vec::new(),
+            instance: None,
+            patterns: Vec::new(),
+            cost: USUAL_COST,
+            start,
+        }
     }
 }
+
+/// What a step without patterns takes for each byte of a record, in nanoseconds.
+const USUAL_COST: u64 = 5;
 
 /// Makes the step of one option; `None` where a fault was reported.
 type Parse = fn(&mut Reader<'_>) -> Option<Step>;
@@ -194,6 +210,40 @@ impl Settings {
         self.steps.iter().filter_map(|step| step.instance).min()
     }
 
+    /// What may take long in records that somebody made for that: patterns that may look through the rest of a record
+    /// again and again. Such a record goes where `onFailure` says.
+    pub fn warnings(&self) -> impl Iterator<Item = StepError> {
+        let patterns = self.steps.iter().flat_map(|step| &step.patterns);
+        patterns.filter_map(|(path, pattern)| {
+            let part = pattern.slow_part()?;
+            let message = format!(
+                "the part `{part}` of this pattern may look through the rest of a record again and again; a record that \
+                 takes more steps than its length allows goes where `onFailure` says"
+            );
+            let help = "give the part an end, such as `[^;]*;` for `.*;`, or a limit, such as `{0,200}`".to_owned();
+            Some(StepError { path: path.clone(), at_name: false, message, help })
+        })
+    }
+
+    /// The patterns that are too large for records of this length.
+    pub fn too_large_for(&self, longest_record: usize) -> impl Iterator<Item = StepError> {
+        let patterns = self.steps.iter().flat_map(|step| &step.patterns);
+        patterns.filter(move |(_, pattern)| pattern.is_too_large_for(longest_record)).map(move |(path, _)| StepError {
+            path: path.clone(),
+            at_name: false,
+            message: format!("this pattern is too large for records of up to {longest_record} bytes"),
+            help: "repeat less, or smaller parts; or let records be shorter".to_owned(),
+        })
+    }
+
+    /// Nanoseconds that a record may take for each of its bytes, in the worst case: how work is shared out.
+    pub(super) fn cost(&self) -> u64 {
+        let cost = |step: &Step| {
+            step.patterns.iter().fold(step.cost, |cost, (_, pattern)| cost.saturating_add(pattern.cost()))
+        };
+        self.steps.iter().fold(0, |sum: u64, step| sum.saturating_add(cost(step)))
+    }
+
     /// The names of the steps, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.steps.iter().map(|step| step.name)
@@ -221,7 +271,7 @@ fn step(index: usize, option: &Value, otherwise: OnFailure, errors: &mut Vec<Ste
     };
     let on_failure = reader.choice("onFailure", &ON_FAILURE).unwrap_or(otherwise);
     let step = parse(&mut reader);
-    reader.finish();
-    let step = step.map(|step| Step { on_failure, ..step });
+    let patterns = reader.finish();
+    let step = step.map(|step| Step { on_failure, patterns, ..step });
     if errors.len() == before { step } else { None }
 }

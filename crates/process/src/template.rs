@@ -240,7 +240,7 @@ impl<T> PerFile<T> {
 }
 
 /// A `pathPattern` and the groups of the path last matched.
-pub(super) fn path_groups(pattern: Option<&Pattern>, place: &Place<'_>) -> Result<Option<Groups>, Cause> {
+pub(super) fn path_groups(pattern: Option<&mut Pattern>, place: &Place<'_>) -> Result<Option<Groups>, Cause> {
     let Some(pattern) = pattern else { return Ok(None) };
     let mut groups = pattern.room();
     if pattern.captures(&place.path.to_string_lossy(), &mut groups)? {

@@ -48,49 +48,256 @@ const NAMED: &[(&str, &str)] = &[
 #[derive(Debug)]
 pub(super) struct Rewritten {
     pub(super) text: String,
-    /// Whether it needs look-around, back-references, or groups and repetitions that give nothing back.
-    pub(super) backtracking: bool,
+    /// What stands in it that regex-syntax does not know, by the numbers of its marks. Empty where the linear engine will do.
+    pub(super) marks: Vec<Mark>,
+}
+
+/// What only the machine can do. In the text it stands between two characters that no script has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Look-ahead or look-behind.
+    Around {
+        negated: bool,
+        behind: bool,
+    },
+    /// A group, or a repetition, that gives nothing back.
+    Atomic,
+    /// A reference back to a group, by number or by name.
+    Number(usize),
+    Name(String),
+}
+
+/// One of the two characters of a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Begin(usize),
+    End(usize),
+}
+
+const BEGIN: u32 = 0xF_0000;
+const END: u32 = 0x10_0000;
+const MOST_MARKS: usize = 0xF000;
+
+/// The mark that a character of a rewritten pattern stands for.
+pub(super) fn mark(character: char) -> Option<Place> {
+    match u32::from(character) {
+        code @ END.. => Some(Place::End((code - END) as usize)),
+        code @ BEGIN.. => Some(Place::Begin((code - BEGIN) as usize)),
+        _ => None,
+    }
 }
 
 /// The pattern, rewritten.
 pub(super) fn rewrite(pattern: &str) -> Result<Rewritten, String> {
-    let mut out = String::with_capacity(pattern.len() + 16);
+    if pattern.chars().any(|character| mark(character).is_some()) {
+        return Err("it holds characters that no script has".to_owned());
+    }
+    let mut writer = Writer { out: String::with_capacity(pattern.len() + 16), ..Writer::default() };
     let mut rest = pattern.chars().peekable();
-    let (mut brackets, mut backtracking, mut repeated) = (0_usize, false, false);
     while let Some(character) = rest.next() {
-        // A `+` behind a repetition makes it keep what it took.
-        backtracking |= character == '+' && repeated && brackets == 0;
-        repeated = matches!(character, '*' | '+' | '?' | '}') && brackets == 0 && !out.ends_with('(');
-        match character {
-            '\\' => {
-                backtracking |= brackets == 0 && matches!(rest.peek(), Some('1'..='9' | 'k'));
-                escape(&mut rest, brackets > 0, &mut out)?;
-            }
-            '(' if brackets == 0 => {
-                let ahead: String = rest.clone().take(3).collect();
-                backtracking |= ["?=", "?!", "?>", "?<=", "?<!"].iter().any(|sign| ahead.starts_with(sign));
-                out.push('(');
-            }
-            '[' => {
-                brackets += 1;
-                out.push('[');
-                if rest.next_if_eq(&'^').is_some() {
-                    out.push('^');
-                }
-            }
-            ']' if brackets > 0 => {
-                brackets -= 1;
-                out.push(']');
-            }
-            // Only `&&` means something between brackets in Java.
-            '-' | '~' if brackets > 0 && rest.peek() == Some(&character) => {
-                out.push('\\');
-                out.push(character);
-            }
-            _ => out.push(character),
+        if writer.brackets > 0 {
+            writer.in_brackets(character, &mut rest)?;
+        } else {
+            writer.outside(character, &mut rest)?;
         }
     }
-    Ok(Rewritten { text: out, backtracking })
+    Ok(Rewritten { text: writer.out, marks: writer.marks })
+}
+
+#[derive(Default)]
+struct Writer {
+    out: String,
+    marks: Vec<Mark>,
+    brackets: usize,
+    /// Where the groups that are open begin, and their marks.
+    open: Vec<(usize, Option<usize>)>,
+    /// Groups that capture, so far.
+    groups: usize,
+    /// Where that begins which a repetition would repeat.
+    atom: usize,
+    /// Whether a repetition was written just now.
+    repeated: bool,
+    /// Whether blanks and comments are left out.
+    extended: bool,
+}
+
+impl Writer {
+    fn in_brackets(&mut self, character: char, rest: &mut Peekable<Chars<'_>>) -> Result<(), String> {
+        match character {
+            '\\' => return escape(rest, true, &mut self.out),
+            '[' => self.open_bracket(rest),
+            ']' => {
+                self.brackets -= 1;
+                self.out.push(']');
+            }
+            // Only `&&` means something between brackets in Java.
+            '-' | '~' if rest.peek() == Some(&character) => {
+                self.out.push('\\');
+                self.out.push(character);
+            }
+            _ => self.out.push(character),
+        }
+        Ok(())
+    }
+
+    fn open_bracket(&mut self, rest: &mut Peekable<Chars<'_>>) {
+        self.brackets += 1;
+        self.out.push('[');
+        if rest.next_if_eq(&'^').is_some() {
+            self.out.push('^');
+        }
+    }
+
+    fn outside(&mut self, character: char, rest: &mut Peekable<Chars<'_>>) -> Result<(), String> {
+        if matches!(character, '*' | '+' | '?' | '{') {
+            return self.repetition(character, rest);
+        }
+        self.repeated = false;
+        if character == ')' {
+            let (begin, mark) = self.open.pop().unwrap_or((self.out.len(), None));
+            self.out.push(')');
+            if let Some(mark) = mark {
+                self.end_mark(mark);
+            }
+            self.atom = begin;
+            return Ok(());
+        }
+        self.atom = self.out.len();
+        match character {
+            '\\' if rest.next_if_eq(&'Q').is_some() => self.atom = quote(rest, &mut self.out),
+            '\\' if matches!(rest.peek(), Some('1'..='9' | 'k')) => self.reference(rest)?,
+            '\\' => escape(rest, false, &mut self.out)?,
+            '(' => self.group(rest)?,
+            '[' => self.open_bracket(rest),
+            '#' if self.extended => {
+                self.out.push('#');
+                for character in rest.by_ref().take_while(|character| *character != '\n') {
+                    self.out.push(character);
+                }
+                self.out.push('\n');
+            }
+            _ => self.out.push(character),
+        }
+        Ok(())
+    }
+
+    fn begin_mark(&mut self, mark: Mark) -> Result<usize, String> {
+        let number = self.marks.len();
+        if number >= MOST_MARKS {
+            return Err("it looks around too often".to_owned());
+        }
+        self.marks.push(mark);
+        Ok(number)
+    }
+
+    /// The text that stands before what a mark is about.
+    fn begin_of(mark: usize) -> String {
+        format!("(?:{}(?:", char::from_u32(BEGIN + mark as u32).unwrap_or_default())
+    }
+
+    fn end_mark(&mut self, mark: usize) {
+        self.out.push(char::from_u32(END + mark as u32).unwrap_or_default());
+        self.out.push(')');
+    }
+
+    fn reference(&mut self, rest: &mut Peekable<Chars<'_>>) -> Result<(), String> {
+        let mark = if rest.next_if_eq(&'k').is_some() {
+            if rest.next() != Some('<') {
+                return Err(r"`\k` needs a name in `<` and `>` behind it".to_owned());
+            }
+            Mark::Name(rest.by_ref().take_while(|character| *character != '>').collect())
+        } else {
+            let mut number = 0;
+            // A further digit belongs to the number where there are so many groups.
+            while let Some(digit) = rest.peek().and_then(|digit| digit.to_digit(10)) {
+                let longer = number * 10 + digit as usize;
+                if number > 0 && longer > self.groups {
+                    break;
+                }
+                number = longer;
+                rest.next();
+            }
+            Mark::Number(number)
+        };
+        let mark = self.begin_mark(mark)?;
+        self.out.push_str(&Self::begin_of(mark));
+        self.out.push(')');
+        self.end_mark(mark);
+        Ok(())
+    }
+
+    fn group(&mut self, rest: &mut Peekable<Chars<'_>>) -> Result<(), String> {
+        const AROUND: [(&str, Mark); 5] = [
+            ("?<=", Mark::Around { negated: false, behind: true }),
+            ("?<!", Mark::Around { negated: true, behind: true }),
+            ("?=", Mark::Around { negated: false, behind: false }),
+            ("?!", Mark::Around { negated: true, behind: false }),
+            ("?>", Mark::Atomic),
+        ];
+        let begin = self.out.len();
+        let ahead: String = rest.clone().take(3).collect();
+        if let Some((sign, mark)) = AROUND.into_iter().find(|(sign, _)| ahead.starts_with(sign)) {
+            rest.nth(sign.len() - 1);
+            let mark = self.begin_mark(mark)?;
+            self.out.push_str(&Self::begin_of(mark));
+            self.open.push((begin, Some(mark)));
+            return Ok(());
+        }
+        self.out.push('(');
+        if rest.next_if_eq(&'?').is_none() {
+            self.groups += 1;
+            self.open.push((begin, None));
+            return Ok(());
+        }
+        let mut head = String::new();
+        while let Some(character) = rest.next() {
+            head.push(character);
+            if matches!(character, ':' | '>' | ')') {
+                break;
+            }
+        }
+        self.groups += usize::from(head.contains('<'));
+        let flags = head.split('-').next().unwrap_or_default();
+        self.extended |= flags.contains('x') && !head.contains('<');
+        self.out.push('?');
+        self.out.push_str(&head);
+        if !head.ends_with(')') {
+            self.open.push((begin, None));
+        }
+        Ok(())
+    }
+
+    fn repetition(&mut self, character: char, rest: &mut Peekable<Chars<'_>>) -> Result<(), String> {
+        match (character, self.repeated) {
+            // It keeps what it took.
+            ('+', true) => {
+                let mark = self.begin_mark(Mark::Atomic)?;
+                self.out.insert_str(self.atom, &Self::begin_of(mark));
+                self.out.push(')');
+                self.end_mark(mark);
+                self.repeated = false;
+            }
+            ('?', true) => {
+                self.out.push('?');
+                self.repeated = false;
+            }
+            ('{', _) => {
+                self.out.push('{');
+                for character in rest.by_ref() {
+                    self.out.push(character);
+                    if character == '}' {
+                        break;
+                    }
+                }
+                self.repeated = true;
+            }
+            _ => {
+                self.out.push(character);
+                self.repeated = true;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn escape(rest: &mut Peekable<Chars<'_>>, inside: bool, out: &mut String) -> Result<(), String> {
@@ -100,7 +307,9 @@ fn escape(rest: &mut Peekable<Chars<'_>>, inside: bool, out: &mut String) -> Res
         return Ok(());
     }
     match kind {
-        'Q' => quote(rest, out),
+        'Q' => {
+            quote(rest, out);
+        }
         // An end without a beginning is nothing.
         'E' => {}
         'b' | 'B' if inside => return Err(format!("`\\{kind}` means nothing between brackets")),
@@ -128,17 +337,20 @@ fn escape(rest: &mut Peekable<Chars<'_>>, inside: bool, out: &mut String) -> Res
     Ok(())
 }
 
-/// Everything up to `\E` as it stands.
-fn quote(rest: &mut Peekable<Chars<'_>>, out: &mut String) {
+/// Everything up to `\E` as it stands; where the last character of it begins.
+fn quote(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> usize {
+    let mut last = out.len();
     while let Some(character) = rest.next() {
         if character == '\\' && rest.next_if_eq(&'E').is_some() {
-            return;
+            break;
         }
+        last = out.len();
         if character.is_ascii_punctuation() && !matches!(character, '_' | '<' | '>') || character == ' ' {
             out.push('\\');
         }
         out.push(character);
     }
+    last
 }
 
 fn hex(code: u32, out: &mut String) {

@@ -31,8 +31,11 @@ fn name(text: &str) -> Vec<u8> {
 }
 
 pub(super) fn filter(reader: &mut Reader<'_>) -> Option<Step> {
-    let mut rules =
-        Rules { include: reader.patterns("include"), exclude: reader.patterns("exclude"), ..Rules::default() };
+    let mut rules = Rules {
+        include: reader.patterns("include", Pattern::anywhere),
+        exclude: reader.patterns("exclude", Pattern::anywhere),
+        ..Rules::default()
+    };
     let mut names: Vec<String> = Vec::new();
     rules.keep_when = tests(reader, "keepWhen", &mut names);
     rules.drop_when = tests(reader, "dropWhen", &mut names);
@@ -140,7 +143,7 @@ pub(super) fn redact(reader: &mut Reader<'_>) -> Option<Step> {
             ),
         }
     }
-    let patterns = reader.patterns("regex");
+    let patterns = reader.patterns("regex", Pattern::repeated);
     let fields = reader.texts("fields").unwrap_or_default();
     let replacement = reader.text("replacement").unwrap_or_else(|| "[REDACTED]".to_owned());
     if kinds == Kinds::default() && patterns.is_empty() && fields.is_empty() {
@@ -156,7 +159,9 @@ pub(super) fn redact(reader: &mut Reader<'_>) -> Option<Step> {
     }
     let fields = (!fields.is_empty()).then_some(edits);
     let rules = redact::Rules { kinds, patterns, fields, replacement };
-    Some(Step::plain("REDACT", move || Redact::new(rules.clone())))
+    Some(Step::with_surroundings("REDACT", move |surroundings| {
+        Ok(Redact::new(rules.clone(), surroundings.max_record_bytes))
+    }))
 }
 
 pub(super) fn add_fields(reader: &mut Reader<'_>) -> Option<Step> {
@@ -270,7 +275,8 @@ pub(super) fn jq(reader: &mut Reader<'_>) -> Option<Step> {
     };
     let (results, steps) = (number("maxResults", 100, 10_000), number("maxSteps", 100_000, 10_000_000));
     match Program::new(&program?, results?, steps?) {
-        Ok(program) => Some(Step::plain("JQ", move || Jq::new(program.clone()))),
+        // What one step of a program takes is not known.
+        Ok(program) => Some(Step { cost: u64::MAX, ..Step::plain("JQ", move || Jq::new(program.clone())) }),
         Err(error) => {
             reader.error("program", format!("this program cannot run: {error}"), "see the manual of jq 1.7");
             None

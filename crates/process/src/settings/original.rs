@@ -73,6 +73,9 @@ pub(super) fn csv(reader: &mut Reader<'_>) -> Option<Step> {
             return None;
         }
     };
+    if let Delimiter::Pattern(pattern) = &delimiter {
+        reader.knows("delimiter", pattern);
+    }
     let shape = Shape::new(&names, format);
     Some(Step::plain("CSVTOJSON", move || Csv::new(shape.clone(), names.len(), delimiter.clone(), quotes)))
 }

@@ -3,7 +3,7 @@
 //! Leaves what the values mean to the options.
 
 use super::StepError;
-use crate::java::Pattern;
+use crate::java::{Pattern, PatternError};
 use crate::json::print::Format;
 use datalake_base::nearest::nearest;
 use serde_json::{Map, Value};
@@ -16,6 +16,8 @@ pub(super) struct Reader<'a> {
     index: usize,
     keys: &'a Map<String, Value>,
     asked: Vec<&'static str>,
+    /// The patterns that were read, with their places.
+    patterns: Vec<(String, Pattern)>,
     errors: &'a mut Vec<StepError>,
 }
 
@@ -27,7 +29,7 @@ impl<'a> Reader<'a> {
             errors.push(StepError { path: format!("/{index}"), at_name: false, message, help });
             return None;
         };
-        Some(Self { index, keys, asked: Vec::new(), errors })
+        Some(Self { index, keys, asked: Vec::new(), patterns: Vec::new(), errors })
     }
 
     /// Reports a fault at a key; deeper places are written `key/0`.
@@ -159,12 +161,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Several of them.
-    pub(super) fn patterns(&mut self, key: &'static str) -> Vec<Pattern> {
+    pub(super) fn patterns(
+        &mut self,
+        key: &'static str,
+        compile: fn(&str) -> Result<Pattern, PatternError>,
+    ) -> Vec<Pattern> {
         let texts = self.texts(key).unwrap_or_default();
         let compiled = texts
             .iter()
             .enumerate()
-            .filter_map(|(index, text)| self.compiled(&format!("{key}/{index}"), text, Pattern::anywhere));
+            .filter_map(|(index, text)| self.compiled(&format!("{key}/{index}"), text, compile));
         compiled.collect()
     }
 
@@ -175,7 +181,10 @@ impl<'a> Reader<'a> {
         compile: impl Fn(&str) -> Result<Pattern, E>,
     ) -> Option<Pattern> {
         match compile(text) {
-            Ok(pattern) => Some(pattern),
+            Ok(pattern) => {
+                self.knows(place, &pattern);
+                Some(pattern)
+            }
             Err(error) => {
                 let help = "in JSON each backslash of a pattern is written twice";
                 self.error(place, format!("this is no regular expression: {error}"), help);
@@ -184,8 +193,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports the keys that nobody asked for.
-    pub(super) fn finish(self) {
+    /// Notes a pattern that was read at this place.
+    pub(super) fn knows(&mut self, place: &str, pattern: &Pattern) {
+        self.patterns.push((format!("/{}/{place}", self.index), pattern.clone()));
+    }
+
+    /// Reports the keys that nobody asked for; the patterns that were read.
+    pub(super) fn finish(self) -> Vec<(String, Pattern)> {
         for key in self.keys.keys().filter(|key| !self.asked.contains(&key.as_str())).cloned().collect::<Vec<_>>() {
             let help = match nearest(&key, self.asked.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -196,6 +210,7 @@ impl<'a> Reader<'a> {
             let message = format!("the key `{key}` is unknown here");
             self.errors.push(StepError { path, at_name: true, message, help });
         }
+        self.patterns
     }
 }
 
