@@ -2,6 +2,7 @@
 //! Promises the value of the `authorization` header a service verifies for that body, that moment and that key.
 //! Leaves the hashing of the body to the caller, who owns the only expensive step.
 
+use datalake_base::calendar::Civil;
 use sha2::{Digest, Sha256};
 
 /// The signed headers, in the order the canonical request lists them.
@@ -110,23 +111,6 @@ fn hex(bytes: &[u8]) -> String {
 
 /// `20261121T114503Z` for so many seconds after 1970.
 fn basic_format(now: u64) -> String {
-    let (year, month, day) = civil(now / 86_400);
-    let second = now % 86_400;
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-///
-/// Years are counted from 1 March, so that the leap day is the last of its year.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
+    let Civil { year, month, day, hour, minute, second } = Civil::of(i64::try_from(now).unwrap_or(0));
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }

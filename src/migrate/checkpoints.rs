@@ -3,6 +3,7 @@
 //! Leaves which file a row is about to the placing.
 
 use datalake_base::shown::shown;
+use datalake_base::calendar::Civil;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use std::fs::File;
@@ -249,19 +250,12 @@ fn milliseconds(text: &str) -> Option<u64> {
     let mut date = date.splitn(3, '-').map(str::parse::<u32>);
     let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
     let mut time = time.splitn(3, ':');
-    let (hour, minute) = (time.next()?.parse::<u64>().ok()?, time.next()?.parse::<u64>().ok()?);
+    let (hour, minute) = (time.next()?.parse::<u32>().ok()?, time.next()?.parse::<u32>().ok()?);
     let (second, fraction) = time.next().map(|rest| rest.split_once('.').unwrap_or((rest, "0")))?;
-    let (second, thousandths) = (second.parse::<u64>().ok()?, format!("{fraction:0<3}"));
+    let (second, thousandths) = (second.parse::<u32>().ok()?, format!("{fraction:0<3}"));
     let thousandths = thousandths.get(..3)?.parse::<u64>().ok()?;
-    let plausible = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !plausible || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    // Years begin in March here, so that the leap day is the last one.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    let days = u64::from(days).checked_sub(719_468)?;
-    Some(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + thousandths)
+    let seconds = Civil { year: year.into(), month, day, hour, minute, second }.seconds()?;
+    Some(u64::try_from(seconds).ok()? * 1000 + thousandths)
 }
 
 /// A copy of the database and of what SQLite keeps beside it; gone when it is dropped.

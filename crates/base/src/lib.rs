@@ -6,6 +6,8 @@
 pub mod accounting;
 /// JSON looked through byte by byte.
 pub mod json;
+/// Points in time as the calendar has them.
+pub mod calendar;
 /// Which known word was probably meant.
 pub mod nearest;
 /// The vocabulary every stage speaks: origin, position, chunk, watermark.

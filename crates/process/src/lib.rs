@@ -4,6 +4,45 @@
 //! trace in the output.
 //! Leaves reading lines to framing, dropped and failed records to the flow, and fetching what the machine says about
 //! itself to the plan.
+//!
+//! Nothing here reads a clock, a file or the environment: a program that is not the agent hands in what the options may
+//! know, and the records.
+//!
+//! ```
+//! use datalake_process::{FileKey, Place, Position, Processor, Settings, Surroundings, Verdict};
+//! use std::path::Path;
+//!
+//! // As `dataProcessingOptions` of the agent's configuration.
+//! let options = serde_json::json!([
+//!     {"optionName": "LOGTOJSON", "logFormat": "SYSLOG"},
+//!     {"optionName": "FILTER", "dropWhen": {"field": "program", "equals": "cron"}},
+//!     {"optionName": "REDACT", "regex": ["user \\w+$"], "replacement": "user ?"},
+//! ]);
+//! let settings = Settings::parse(&options).expect("the options are valid");
+//! let surroundings = Surroundings {
+//!     host: "web-1".into(),
+//!     variables: Default::default(),
+//!     instance: None,
+//!     max_record_bytes: 1_024_000,
+//! };
+//! let mut processor = Processor::new(&settings, &surroundings)?;
+//!
+//! let record = b"Mar  2 12:00:08 web-1 sshd[9]: no such user jo\n";
+//! let place = Place {
+//!     path: Path::new("/var/log/auth.log"),
+//!     file: FileKey::default(),
+//!     generation: None,
+//!     position: Position::START,
+//!     input: record.len() as u64,
+//!     now_ms: 1_539_002_096_789,
+//! };
+//! let mut out = Vec::new();
+//! match processor.process(record, &place, &mut out) {
+//!     Verdict::Kept => assert!(out.ends_with(b"\"message\":\"no such user jo\"}\n")),
+//!     Verdict::KeptRaw(reason) | Verdict::Dropped(reason) | Verdict::Failed(reason) => panic!("{reason}"),
+//! }
+//! # Ok::<(), datalake_process::NotReady>(())
+//! ```
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "the tests read the tables of examples"))]
 
@@ -54,7 +93,7 @@ pub use java::{Pattern, PatternError};
 pub use settings::{OnFailure, Settings, StepError};
 pub use verdict::{Cause, Reason, Verdict};
 
-use datalake_base::record::{FileKey, Position};
+pub use datalake_base::record::{FileKey, Position};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
