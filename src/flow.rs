@@ -7,11 +7,11 @@ use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::telemetry::clock;
 use datalake_base::accounting::Accounting;
 use datalake_base::record::{Arrival, Watermarks};
-use datalake_core::flow::{Action, BatchId, Condition, Core, Input, Notice, Tally};
+use datalake_core::flow::{Action, BatchId, Condition, Core, Input, Job, Notice, Processed, Tally};
 use datalake_process::Instance;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Keeps records that were given up, all or none; called on a thread that may wait for the disk.
@@ -84,10 +84,18 @@ pub enum Ended {
 /// A flow that waits shows that it is alive at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// Records of all flows together that are worked on elsewhere at the same time; the plan sets memory aside for so many.
+pub const RECORDS_ELSEWHERE: usize = 2;
+/// Shorter ones, of options of which nothing is known, are not counted: they need no memory to speak of, and nobody waits
+/// for them.
+const COUNTED_BYTES: usize = 64 * 1024;
+static ELSEWHERE: Semaphore = Semaphore::const_new(RECORDS_ELSEWHERE);
+
 /// What a task of the flow came back with.
 enum Done {
     Answered(BatchId, Answer),
     Kept(BatchId, Result<(), String>),
+    Processed(BatchId, Box<Processed>),
 }
 
 impl<S: Service> Flow<S> {
@@ -109,12 +117,15 @@ impl<S: Service> Flow<S> {
                 Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
                     Ok(Done::Answered(id, answer)) => Input::Answered(id, answer),
                     Ok(Done::Kept(id, kept)) => Input::Quarantined(id, kept),
+                    Ok(Done::Processed(id, processed)) => Input::Processed(id, processed),
                     Err(died) => std::panic::resume_unwind(died.into_panic()),
                 },
                 arrival = self.arrivals.recv(), if self.core.has_room() => {
                     (self.wake)();
                     arrival.map_or(Input::Stop, Input::Arrived)
                 }
+                // Others have their turn first.
+                () = tokio::task::yield_now(), if self.core.is_halfway() => Input::Tick,
                 () = tokio::time::sleep_until(wake_at.into()), if !idle || self.core.next_deadline(now).is_some() => {
                     Input::Tick
                 }
@@ -137,6 +148,9 @@ impl<S: Service> Flow<S> {
                     Action::Quarantine(id, given_up) => {
                         let keep = self.keep.clone();
                         tasks.spawn_blocking(move || Done::Kept(id, keep(given_up)));
+                    }
+                    Action::Process(id, job) => {
+                        tasks.spawn(process(id, *job));
                     }
                     Action::Notice(notice) => self.tell(notice),
                     Action::Finish { settled } => {
@@ -257,6 +271,14 @@ impl<S: Service> Flow<S> {
         books.oldest_unsettled.set(age.map_or(0, |age| clock::now_ms().saturating_sub(age)));
         books.progress.add(1);
     }
+}
+
+/// Takes a record through the options on a thread of its own. A stop does not wait for it.
+async fn process(id: BatchId, job: Job) -> Done {
+    let permit = if job.bytes() > COUNTED_BYTES { ELSEWHERE.acquire().await.ok() } else { None };
+    let done = tokio::task::spawn_blocking(move || Done::Processed(id, Box::new(job.run()))).await;
+    drop(permit);
+    done.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))
 }
 
 /// The runtime's clock, which tests may pause.

@@ -129,13 +129,14 @@ impl FlowPlan {
 }
 
 /// Memory, in bytes, that these flows need whatever else there is: a longest line in its wire form each, what processing
-/// holds, and what one step may need while it works. All flows run on one thread, so the last is needed once.
+/// holds, and what the options may need while they work on as many records as all flows together do at a time.
 #[must_use]
 pub fn set_aside(flows: &[FlowPlan]) -> u64 {
     let floors: u64 = flows.iter().map(|flow| flow.batch.memory_floor() + flow.processing_floor()).sum();
-    let processing = flows.iter().filter(|flow| !flow.process.is_empty());
-    let working = processing.map(|flow| datalake_process::Processor::working_memory(flow.longest_record())).max();
-    floors + working.unwrap_or(0)
+    let processing = || flows.iter().filter(|flow| !flow.process.is_empty());
+    let at_a_time = processing().count().min(crate::flow::RECORDS_ELSEWHERE) as u64;
+    let working = processing().map(|flow| datalake_process::Processor::working_memory(flow.longest_record())).max();
+    floors + at_a_time * working.unwrap_or(0)
 }
 
 /// Everything but the flows, and what concerns all flows together.

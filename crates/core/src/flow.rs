@@ -17,10 +17,11 @@ mod search;
 mod condition;
 
 pub use condition::{Condition, Notice};
+pub use processing::{Job, Processed};
 
 use self::condition::Told;
 use self::giving_up::{Quarantining, Refused};
-use self::processing::Processing;
+use self::processing::{Processing, STEP_COST};
 use self::search::{Search, Suspicion};
 use crate::batch::{self, Packer, Sealed};
 use crate::budget::Lease;
@@ -61,6 +62,8 @@ pub enum Input {
     Answered(BatchId, Answer),
     /// The quarantine has kept the record, or could not.
     Quarantined(BatchId, Result<(), String>),
+    /// A record is processed.
+    Processed(BatchId, Box<Processed>),
     /// Time has passed.
     Tick,
     /// Nothing more will arrive: send what is held, then finish.
@@ -76,6 +79,8 @@ pub enum Action {
     Commit(Origin, Position),
     /// Keep these records, which the service will never take or no option can work on, for ever on disk; all or none.
     Quarantine(BatchId, Vec<GivenUp>),
+    /// Take this record through the options where that delays nobody; the flow takes in nothing more until it is back.
+    Process(BatchId, Box<Job>),
     /// Tell the operator.
     Notice(Notice),
     /// Nothing is left to do after `Stop`.
@@ -161,6 +166,8 @@ pub struct Core {
     seen_refusals: u64,
     last_active: Instant,
     stepped_at: Instant,
+    /// What the records of this step may take so far, in nanoseconds of the worst case.
+    cost: u64,
     tally: Tally,
     /// Call by call, until it is taken.
     answered: Calls,
@@ -251,6 +258,7 @@ impl Core {
             lease,
             last_active: now,
             stepped_at: now,
+            cost: 0,
             tally: Tally::default(),
             answered: Calls::default(),
             settings,
@@ -260,10 +268,12 @@ impl Core {
     /// Something has happened at `now`: decides what follows from it and appends it to `actions`.
     pub fn step(&mut self, input: Input, now: Instant, actions: &mut Vec<Action>) {
         self.stepped_at = now;
+        self.cost = 0;
         match input {
             Input::Arrived(arrival) => self.arrive(arrival, now),
             Input::Answered(id, answer) => self.answered(id, answer, now, actions),
             Input::Quarantined(id, kept) => self.quarantined(id, kept, now, actions),
+            Input::Processed(id, processed) => self.processed(id, *processed),
             Input::Tick => {}
             Input::Stop => self.stop(now),
         }
@@ -284,7 +294,21 @@ impl Core {
     /// Whether the shell may hand in another arrival.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.inbox.is_none() && !self.stopping && !self.processing.as_ref().is_some_and(|it| it.is_waiting())
+        let busy = |processing: &Processing| processing.is_waiting() || processing.is_away();
+        self.inbox.is_none() && !self.stopping && !self.processing.as_ref().is_some_and(|it| busy(it))
+    }
+
+    /// What the records of the last step may have taken, in nanoseconds of the worst case.
+    #[must_use]
+    pub const fn step_cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Whether the last step ended because it had worked long enough: others are to have their turn, then another step
+    /// goes on.
+    #[must_use]
+    pub fn is_halfway(&self) -> bool {
+        self.cost >= STEP_COST && !self.stopping
     }
 
     /// When to step again even if nothing happens.
@@ -387,6 +411,7 @@ impl Core {
                 break;
             }
         }
+        self.process_elsewhere(actions);
         self.give_up_failed(actions);
         self.retry_quarantine(now, actions);
         self.tell_refused(Some(now), actions);
@@ -451,6 +476,9 @@ impl Core {
         self.leave_at.get_or_insert(now + LAST_ANSWERS);
         // What is read but not packed is read again at the next start.
         self.inbox = None;
+        if let Some(processing) = &mut self.processing {
+            processing.abandon();
+        }
     }
 
     /// Whether all that is left waits for the operator, so that a stop need not wait for it.

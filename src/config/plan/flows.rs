@@ -152,7 +152,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             report.add(Kind::NoEffect, at, message, "remove it");
         }
     }
-    let process = processing::prove(written, on_failure, report);
+    let process = processing::prove(written, on_failure, batch.longest_line(), report);
     let stream = prove_stream(written, report)?;
     let service = if written.is_to_kinesis() { "kinesis" } else { "firehose" };
     let from_start = written.initial_position == "START_OF_FILE" || mqtt.is_some();
@@ -378,7 +378,18 @@ fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framin
     };
     let timeout = Duration::from_millis(written.multi_line_timeout.value);
     match framing::StartPattern::parse(&start.value) {
-        Ok(pattern) => Some(framing::MultiLine { start: pattern, timeout }),
+        Ok(pattern) => {
+            if let Some(part) = pattern.slow_part() {
+                let message = format!(
+                    "`{}`: the part `{}` may look through a line again and again",
+                    start.at.path,
+                    shortened(&printable(&part))
+                );
+                let help = "a line that takes more steps than its length allows begins no record; give the part an end";
+                report.add(Kind::SlowPattern, &start.at, message, help);
+            }
+            Some(framing::MultiLine { start: pattern, timeout })
+        }
         Err(error) => {
             let message = format!("`{}` is {}, which is no regular expression", start.at.path, quoted(&start.value));
             // The compiler draws the pattern over several lines; what is wrong stands last.

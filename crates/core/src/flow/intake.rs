@@ -3,6 +3,7 @@
 //! exceeded.
 //! Leaves sending to the core, answers to answers.
 
+use super::processing::STEP_COST;
 use super::{Arrived, Core, Outbound, Stream};
 use crate::batch::{Lines, Packer, Sealed};
 use crate::framing::{Framed, Framer, Input as FramerInput, Room, Run};
@@ -79,12 +80,21 @@ impl Core {
             None => self.affordable(left.len(), stream.framer.held()).min(left.len()),
             Some(_) => left.len(),
         };
+        // Looking for the beginnings of records takes time too.
+        let cost = self.settings.framing.multi_line.as_ref().map_or(0, |join| join.start.cost());
+        let in_time = STEP_COST.saturating_sub(self.cost).checked_div(cost).map_or(usize::MAX, |bytes| bytes as usize);
+        let (affordable, is_cut) = (affordable.min(in_time), in_time < affordable);
         let mut input = FramerInput { bytes: &left[..affordable], position: chunk.start + used };
         let packed = match self.processing {
             None => (affordable > 0 || left.is_empty()) && self.pack_lines(chunk, &mut stream, &mut input, now),
             Some(_) => self.process_lines(chunk, &mut stream, &mut input, now),
         };
-        let used = used + affordable - input.bytes.len();
+        let taken = affordable - input.bytes.len();
+        self.cost += taken as u64 * cost;
+        if is_cut && input.bytes.is_empty() {
+            self.cost = self.cost.max(STEP_COST);
+        }
+        let used = used + taken;
         let done = packed && used == chunk.bytes.len();
         if stream.framer.deadline().is_some() {
             self.joining.insert(chunk.origin);
@@ -201,7 +211,14 @@ impl Core {
     }
 
     /// Takes in a single line. Only while [`Core::may_take_a_line`].
-    fn take_line(&mut self, origin: Origin, info: &OriginInfo, key: Option<&Arc<str>>, run: &Run<'_>, now: Instant) {
+    fn take_line(
+        &mut self,
+        origin: Origin,
+        info: &Arc<OriginInfo>,
+        key: Option<&Arc<str>>,
+        run: &Run<'_>,
+        now: Instant,
+    ) {
         if self.processing.is_some() {
             return self.process(origin, info, key, run, now);
         }

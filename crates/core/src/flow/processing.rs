@@ -1,11 +1,12 @@
 //! What a flow does with records one by one: processing, between framing and packing.
-//! Promises that a record is packed, dropped or on its way to the quarantine before the next one is looked at, and that
-//! what is held for that stays within what the plan has set aside, however many records fail.
-//! Leaves what the steps do to process, and which room there is to intake.
+//! Promises that a record is packed, dropped or on its way to the quarantine before the next one is looked at, also where
+//! it is processed elsewhere because it may take long; that a step works on records for about ten milliseconds at most,
+//! counted by what they may take; and that what is held stays within what the plan has set aside, however many fail.
+//! Leaves what the options do to process, which room there is to intake, and running what takes long to the shell.
 
 use super::giving_up::{Failure, Held, Quarantining, TELL_EVERY};
 use super::intake::pack;
-use super::{Action, Core, Notice, Stream};
+use super::{Action, BatchId, Core, Notice, Stream};
 use crate::framing::{Framed, Input as FramerInput, Room, Run};
 use datalake_base::record::{Chunk, Origin, OriginInfo, Position};
 use datalake_process::{Instance, Place, Processor, Reason, Verdict};
@@ -17,16 +18,85 @@ const FAILED_BYTES: usize = 256 * 1024;
 /// What a failed record takes beside its bytes.
 const FAILED_OVERHEAD: usize = 256;
 
+/// What records may take together in one step, in nanoseconds of the worst case. A record that may take more is
+/// processed elsewhere.
+pub(super) const STEP_COST: u64 = 10_000_000;
+/// So is a longer record, whatever the options.
+const LONGEST_HERE: usize = 64 * 1024;
+
+/// A record to be taken through the steps where that may take long.
+#[derive(Debug)]
+pub struct Job {
+    processor: Processor,
+    record: Vec<u8>,
+    info: Arc<OriginInfo>,
+    position: Position,
+    input: u64,
+    now_ms: u64,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Processed {
+    processor: Processor,
+    record: Vec<u8>,
+    out: Vec<u8>,
+    verdict: Verdict,
+}
+
+impl Job {
+    /// The length of its record.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.record.len()
+    }
+
+    /// Does it; the same record always comes to the same end.
+    #[must_use]
+    pub fn run(self) -> Processed {
+        let Self { mut processor, record, info, position, input, now_ms } = self;
+        let generation = info.generation.get().copied();
+        let place = Place { path: &info.path, file: info.file, generation, position, input, now_ms };
+        let mut out = Vec::new();
+        let verdict = processor.process(&record, &place, &mut out);
+        Processed { processor, record, out, verdict }
+    }
+}
+
+/// A record that is processed elsewhere. Nothing is taken in before it is back.
+#[derive(Debug)]
+struct Away {
+    id: BatchId,
+    record: Taken,
+    /// Not handed to the shell yet.
+    job: Option<Job>,
+}
+
+/// A record that was framed: what the ledger and the packer need of it.
+#[derive(Clone, Debug)]
+struct Taken {
+    origin: Origin,
+    key: Option<Arc<str>>,
+    start: Position,
+    end: Position,
+    input: u64,
+    read_at: Instant,
+}
+
 /// The processing of one flow.
 #[derive(Debug)]
 pub(super) struct Processing {
-    processor: Processor,
+    /// Out of the house while a record is processed elsewhere.
+    processor: Option<Processor>,
+    away: Option<Away>,
+    /// What was learnt meanwhile.
+    learnt: Option<Arc<Instance>>,
     /// The wall clock in milliseconds since 1970, as the shell told it last.
     wall_ms: u64,
     /// What the record at hand has become.
     out: Vec<u8>,
     /// The record whose result is `out` and has found no room yet. Nothing is taken in before it is packed.
-    waiting: Option<Waiting>,
+    waiting: Option<Taken>,
     /// Failed, and not given to the quarantine yet.
     failed: Vec<Failure>,
     /// Bytes of `failed`.
@@ -35,17 +105,6 @@ pub(super) struct Processing {
     keeping: usize,
     untold: Untold,
     told_at: Option<Instant>,
-}
-
-/// A processed record that waits for room.
-#[derive(Clone, Debug)]
-struct Waiting {
-    origin: Origin,
-    /// The partition key of its file, where keys come from paths.
-    key: Option<Arc<str>>,
-    end: Position,
-    input: u64,
-    read_at: Instant,
 }
 
 /// Records that an option could not work on, since the operator was told about some.
@@ -60,7 +119,9 @@ struct Untold {
 impl Processing {
     pub(super) fn new(processor: Processor) -> Self {
         Self {
-            processor,
+            processor: Some(processor),
+            away: None,
+            learnt: None,
             wall_ms: 0,
             out: Vec::new(),
             waiting: None,
@@ -77,9 +138,19 @@ impl Processing {
         self.waiting.is_some()
     }
 
+    /// Whether a record is processed elsewhere.
+    pub(super) const fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
     /// Whether nothing is held, but for what the quarantine is at.
     pub(super) fn is_drained(&self) -> bool {
-        self.waiting.is_none() && self.failed.is_empty()
+        self.waiting.is_none() && self.away.is_none() && self.failed.is_empty()
+    }
+
+    /// The flow stops: what is processed elsewhere is read again at the next start, and nothing waits for it.
+    pub(super) fn abandon(&mut self) {
+        self.away = None;
     }
 
     /// When the operator is to be told about records that could not be processed.
@@ -115,8 +186,10 @@ impl Core {
 
     /// Hands on what the machine has said about itself.
     pub fn learn(&mut self, instance: &Arc<Instance>) {
-        if let Some(processing) = &mut self.processing {
-            processing.processor.learn(instance);
+        let Some(processing) = &mut self.processing else { return };
+        match &mut processing.processor {
+            Some(processor) => processor.learn(instance),
+            None => processing.learnt = Some(instance.clone()),
         }
     }
 
@@ -156,22 +229,33 @@ impl Core {
 
     /// Whether another record may be taken through the steps now.
     pub(super) fn may_process(&self) -> bool {
+        let may = |processing: &Processing| {
+            !processing.is_waiting() && processing.processor.is_some() && !processing.is_full()
+        };
         self.may_pack()
-            && self.processing.as_ref().is_none_or(|processing| !processing.is_waiting() && !processing.is_full())
+            && self.cost < STEP_COST
+            && self.processing.as_ref().is_none_or(|processing| may(processing))
     }
 
     /// Takes one record through the steps. Only while [`Core::may_process`].
     pub(super) fn process(
         &mut self,
         origin: Origin,
-        info: &OriginInfo,
+        info: &Arc<OriginInfo>,
         key: Option<&Arc<str>>,
         run: &Run<'_>,
         read_at: Instant,
     ) {
-        let processing = self.processing.as_mut().expect("asked by the caller");
         let track = self.ledger.track(origin).expect("opened with the origin");
         let start = track.read();
+        let record = Taken { origin, key: key.cloned(), start, end: run.end, input: run.input, read_at };
+        let processing = self.processing.as_mut().expect("asked by the caller");
+        let processor = processing.processor.as_mut().expect("asked by the caller");
+        let cost = processor.cost(run.bytes.len());
+        if cost > STEP_COST || run.bytes.len() > LONGEST_HERE {
+            return self.send_away(record, info, run.bytes);
+        }
+        self.cost += cost;
         let place = Place {
             path: &info.path,
             file: info.file,
@@ -181,7 +265,50 @@ impl Core {
             now_ms: processing.wall_ms,
         };
         processing.out.clear();
-        let verdict = processing.processor.process(run.bytes, &place, &mut processing.out);
+        let verdict = processor.process(run.bytes, &place, &mut processing.out);
+        self.conclude(record, run.bytes, verdict);
+    }
+
+    /// Prepares a record for being processed elsewhere.
+    fn send_away(&mut self, record: Taken, info: &Arc<OriginInfo>, bytes: &[u8]) {
+        let id = self.new_id();
+        let processing = self.processing.as_mut().expect("asked by the caller");
+        let processor = processing.processor.take().expect("asked by the caller");
+        let job = Job {
+            processor,
+            record: bytes.to_vec(),
+            info: info.clone(),
+            position: record.start,
+            input: record.input,
+            now_ms: processing.wall_ms,
+        };
+        processing.away = Some(Away { id, record, job: Some(job) });
+    }
+
+    /// Hands the shell what is to be processed elsewhere.
+    pub(super) fn process_elsewhere(&mut self, actions: &mut Vec<Action>) {
+        let Some(away) = self.processing.as_mut().and_then(|processing| processing.away.as_mut()) else { return };
+        let id = away.id;
+        actions.extend(away.job.take().map(|job| Action::Process(id, Box::new(job))));
+    }
+
+    /// A record is back from where it was processed.
+    pub(super) fn processed(&mut self, id: BatchId, processed: Processed) {
+        let Some(processing) = &mut self.processing else { return };
+        let Processed { mut processor, record: bytes, out, verdict } = processed;
+        if let Some(instance) = processing.learnt.take() {
+            processor.learn(&instance);
+        }
+        // After a stop nothing more is taken in.
+        let Some(Away { record, .. }) = processing.away.take_if(|away| away.id == id) else { return };
+        processing.processor = Some(processor);
+        processing.out = out;
+        self.conclude(record, &bytes, verdict);
+    }
+
+    /// What follows from the verdict on a record whose result is in `out`.
+    fn conclude(&mut self, record: Taken, bytes: &[u8], verdict: Verdict) {
+        let processing = self.processing.as_mut().expect("it processed the record");
         match verdict {
             Verdict::Kept => {}
             Verdict::KeptRaw(reason) => {
@@ -193,35 +320,36 @@ impl Core {
                     self.tally.unprocessed += 1;
                     processing.note(reason, |untold| &mut untold.dropped);
                 }
-                return self.filter(origin, run);
+                return self.filter(&record);
             }
             Verdict::Failed(reason) => {
                 self.tally.unprocessed += 1;
                 processing.note(reason, |untold| &mut untold.quarantined);
-                let claim = track.admit(run.end);
-                processing.gathered += run.bytes.len() + FAILED_OVERHEAD;
-                processing.failed.push(Failure { claim, payload: run.bytes.to_vec(), input: run.input, reason });
+                let Taken { origin, end, input, .. } = record;
+                let claim = self.ledger.track(origin).expect("opened with the origin").admit(end);
+                processing.gathered += bytes.len() + FAILED_OVERHEAD;
+                processing.failed.push(Failure { claim, payload: bytes.to_vec(), input, reason });
                 return;
             }
         }
         // A step may leave nothing of a record, and a service takes no empty one.
         if processing.out.is_empty() {
-            return self.filter(origin, run);
+            return self.filter(&record);
         }
-        processing.waiting = Some(Waiting { origin, key: key.cloned(), end: run.end, input: run.input, read_at });
+        processing.waiting = Some(record);
         self.pack_waiting();
     }
 
-    fn filter(&mut self, origin: Origin, run: &Run<'_>) {
-        self.tally.filtered += run.input;
-        self.discard(origin, run.end);
+    fn filter(&mut self, record: &Taken) {
+        self.tally.filtered += record.input;
+        self.discard(record.origin, record.end);
     }
 
     /// Packs the record that waits, if there is one; `false` while there is no room for it.
     pub(super) fn pack_waiting(&mut self) -> bool {
         let Some(processing) = &self.processing else { return true };
         let bytes = processing.out.len();
-        let Some(Waiting { origin, key, end, input, read_at }) = processing.waiting.clone() else { return true };
+        let Some(Taken { origin, key, end, input, read_at, .. }) = processing.waiting.clone() else { return true };
         if !self.make_room_for_result(bytes) {
             return false;
         }

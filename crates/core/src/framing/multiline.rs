@@ -6,6 +6,7 @@
 use super::lines::Lines;
 use super::{Framed, Input, MultiLine, Room, Run, Settings};
 use datalake_base::record::Position;
+use datalake_process::Pattern;
 use std::time::Instant;
 
 /// The joining of one origin's lines.
@@ -127,6 +128,12 @@ impl Joiner {
     }
 }
 
+/// What the linear engine may take for each byte of a line, in nanoseconds.
+const LINEAR_COST: u64 = 20;
+/// So much of a line is looked at for the beginning of a record; what follows changes nothing. It bounds the work on a
+/// line, whatever the pattern and the line.
+const LOOKED_AT: usize = 8 * 1024;
+
 /// A compiled `multiLineStartPattern`: it must match at the beginning of a line, not to its end.
 #[derive(Clone, Debug)]
 pub struct StartPattern {
@@ -137,8 +144,8 @@ pub struct StartPattern {
 enum Engine {
     /// Linear in the line's length, whatever the pattern.
     Linear(regex::bytes::Regex),
-    /// For look-around and back-references; bounded in steps, a line that needs more does not match.
-    Backtracking(fancy_regex::Regex),
+    /// For look-around and back-references; a line that takes more steps than its length allows does not match.
+    Counted(Pattern),
 }
 
 /// Why a start pattern does not compile.
@@ -162,18 +169,38 @@ impl StartPattern {
             Ok(regex) => return Ok(Self { engine: Engine::Linear(regex) }),
             Err(error) => error.to_string(),
         };
-        match fancy_regex::RegexBuilder::new(&anchored).backtrack_limit(100_000).build() {
-            Ok(regex) => Ok(Self { engine: Engine::Backtracking(regex) }),
+        match Pattern::at_start(text) {
+            Ok(pattern) => Ok(Self { engine: Engine::Counted(pattern) }),
             Err(_) => Err(StartPatternError { reason }),
         }
     }
 
-    /// Whether a record starts with this line. Invalid UTF-8 is matched as far as the pattern allows.
+    /// Whether a record starts with this line, of which the first 8 KiB count. Invalid UTF-8 is matched as far as the
+    /// pattern allows.
     #[must_use]
     pub fn matches(&self, line: &[u8]) -> bool {
+        let line = &line[..line.len().min(LOOKED_AT)];
         match &self.engine {
             Engine::Linear(regex) => regex.is_match(line),
-            Engine::Backtracking(regex) => regex.is_match(String::from_utf8_lossy(line).as_ref()).unwrap_or(false),
+            Engine::Counted(pattern) => pattern.clone().is_match(&String::from_utf8_lossy(line)).unwrap_or(false),
+        }
+    }
+
+    /// How long it may take for each byte, in nanoseconds and in the worst case.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        match &self.engine {
+            Engine::Linear(_) => LINEAR_COST,
+            Engine::Counted(pattern) => pattern.cost(),
+        }
+    }
+
+    /// The part of it that may make a line take more steps than it has; then the line starts no record.
+    #[must_use]
+    pub fn slow_part(&self) -> Option<String> {
+        match &self.engine {
+            Engine::Linear(_) => None,
+            Engine::Counted(pattern) => pattern.slow_part(),
         }
     }
 }

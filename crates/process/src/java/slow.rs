@@ -121,9 +121,10 @@ impl ast::Visitor for Repetitions {
     }
 }
 
-/// The look-around of a pattern that holds a repetition without an end, or the reference back beside one. Behind `^` a
-/// look-around is tried once a record, and nothing to speak of.
-pub(super) fn around(pattern: &str) -> Option<&str> {
+/// The look-around of a pattern that holds a repetition without an end, or the reference back beside one. A look-around
+/// that is tried at the beginning of a text only, once, is nothing to speak of: behind `^`, or as the first thing of a
+/// pattern that is `anchored`.
+pub(super) fn around(pattern: &str, anchored: bool) -> Option<&str> {
     let bytes = pattern.as_bytes();
     let mut open: Vec<(usize, bool)> = Vec::new();
     let (mut at, mut brackets, mut endless_anywhere, mut reference) = (0, 0_usize, false, None);
@@ -144,7 +145,8 @@ pub(super) fn around(pattern: &str) -> Option<&str> {
                 if let Some((begin, endless)) = open.pop() {
                     let is_around =
                         ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|sign| pattern[begin..].starts_with(sign));
-                    let once = matches!(&pattern[..begin], "^" | "\\A");
+                    let before = &pattern[..begin];
+                    let once = matches!(before, "^" | "\\A") || anchored && before.is_empty();
                     if is_around && endless && !once {
                         found = found.or(Some((begin, at + 1)));
                     }

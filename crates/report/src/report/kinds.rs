@@ -90,6 +90,8 @@ kinds! {
     NoEffect "no-effect" Warning,
     /// Log lines cross a network unencrypted.
     PlainHttp "plain-http" Warning,
+    /// A pattern may take more steps on a record than it is allowed.
+    SlowPattern "slow-pattern" Warning,
     /// A message that is let in may be longer than a record.
     LongMessages "long-messages" Warning,
     /// A file in the folder of fragments is not read.

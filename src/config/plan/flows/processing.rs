@@ -11,7 +11,12 @@ use datalake_process::{OnFailure, Settings, StepError};
 use serde_json::{Map, Number};
 
 /// What is done with each record; nothing, where the options are faulty.
-pub(super) fn prove(written: &WrittenFlow, on_failure: OnFailure, report: &mut Report) -> Settings {
+pub(super) fn prove(
+    written: &WrittenFlow,
+    on_failure: OnFailure,
+    longest_record: usize,
+    report: &mut Report,
+) -> Settings {
     let on_failure_at = written.key_at(&keys::ON_FAILURE);
     let Some(options) = &written.processing else {
         if let Some(at) = on_failure_at.filter(|_| written.mqtt.is_none()) {
@@ -21,16 +26,23 @@ pub(super) fn prove(written: &WrittenFlow, on_failure: OnFailure, report: &mut R
         return Settings::default();
     };
     let Some(value) = plain(&options.value, &options.at, report) else { return Settings::default() };
-    Settings::parse_with(&value, on_failure).unwrap_or_else(|errors| {
+    let settings = Settings::parse_with(&value, on_failure).unwrap_or_else(|errors| {
         for error in errors {
-            tell(&error, options, on_failure_at, report);
+            tell(Kind::BadOption, &error, options, on_failure_at, report);
         }
         Settings::default()
-    })
+    });
+    for error in settings.too_large_for(longest_record) {
+        tell(Kind::BadOption, &error, options, on_failure_at, report);
+    }
+    for warning in settings.warnings() {
+        tell(Kind::SlowPattern, &warning, options, on_failure_at, report);
+    }
+    settings
 }
 
 /// Adds a fault at the place that the error's pointer leads to, or as near to it as there is something.
-fn tell(error: &StepError, options: &Placed<Value>, on_failure: Option<&At>, report: &mut Report) {
+fn tell(kind: Kind, error: &StepError, options: &Placed<Value>, on_failure: Option<&At>, report: &mut Report) {
     let mut at = options.at.clone();
     let mut value = &options.value;
     for segment in error.path.split('/').skip(1) {
@@ -49,7 +61,7 @@ fn tell(error: &StepError, options: &Placed<Value>, on_failure: Option<&At>, rep
                 let Some(member) = members.iter().find(|member| member.name == segment) else {
                     // What is missing in the option is that of the flow.
                     if let Some(of_flow) = on_failure.filter(|_| segment == "onFailure") {
-                        return add(error, of_flow, report);
+                        return add(kind, error, of_flow, report);
                     }
                     break;
                 };
@@ -65,12 +77,12 @@ fn tell(error: &StepError, options: &Placed<Value>, on_failure: Option<&At>, rep
     if matches!(value.node, Node::Object(_)) && !error.at_name {
         at.place.end = at.place.start + 1;
     }
-    add(error, &at, report);
+    add(kind, error, &at, report);
 }
 
-fn add(error: &StepError, at: &At, report: &mut Report) {
+fn add(kind: Kind, error: &StepError, at: &At, report: &mut Report) {
     let message = format!("`{}`: {}", at.path, shortened(&one_line(&error.message)));
-    report.add(Kind::BadOption, at, message, shortened(&one_line(&error.help)));
+    report.add(kind, at, message, shortened(&one_line(&error.help)));
 }
 
 /// Some compilers of patterns draw over several lines.
