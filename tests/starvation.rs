@@ -113,7 +113,7 @@ impl Driven {
                     assert_eq!(self.jobs.len(), 1, "one record at a time, or order is lost");
                 }
                 Action::Notice(_) => {}
-                Action::Finish => self.finished = true,
+                Action::Finish { .. } => self.finished = true,
             }
         }
     }

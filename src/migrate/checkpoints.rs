@@ -2,8 +2,8 @@
 //! Promises that the database is never written to, and that whatever lies in its place ends in rows or in a clear message.
 //! Leaves which file a row is about to the placing.
 
-use datalake_base::shown::shown;
 use datalake_base::calendar::Civil;
+use datalake_base::shown::shown;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use std::fs::File;

@@ -232,9 +232,7 @@ impl Core {
         let may = |processing: &Processing| {
             !processing.is_waiting() && processing.processor.is_some() && !processing.is_full()
         };
-        self.may_pack()
-            && self.cost < STEP_COST
-            && self.processing.as_ref().is_none_or(|processing| may(processing))
+        self.may_pack() && self.cost < STEP_COST && self.processing.as_ref().is_none_or(|processing| may(processing))
     }
 
     /// Takes one record through the steps. Only while [`Core::may_process`].

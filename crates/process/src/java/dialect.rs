@@ -250,7 +250,7 @@ impl Writer {
             return Ok(());
         }
         let mut head = String::new();
-        while let Some(character) = rest.next() {
+        for character in rest.by_ref() {
             head.push(character);
             if matches!(character, ':' | '>' | ')') {
                 break;
