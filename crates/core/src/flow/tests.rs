@@ -99,6 +99,7 @@ impl Bench {
                     let text = |record: GivenUp| String::from_utf8(record.payload).unwrap();
                     self.keeping.push_back((id, given_up.into_iter().map(text).collect()));
                 }
+                Action::Process(..) => panic!("these flows process nothing"),
                 Action::Notice(notice) => self.notices.push(notice),
                 Action::Finish { settled } => self.finished = Some(settled),
             }
