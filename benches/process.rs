@@ -94,9 +94,47 @@ fn json_lines() -> String {
     })
 }
 
+/// A ping of a device, about 300 bytes: in protobuf's own JSON, with camel case and quoted 64-bit integers.
+fn pings() -> String {
+    lines(|text, random| {
+        let (a, b, c) = (random & 0xFFFF, random >> 16 & 0xFF, random >> 24 & 0xFFFFF);
+        writeln!(
+            text,
+            "{{\"deviceId\":\"sensor-{a}\",\"sentAt\":\"2026-03-09T07:05:04.{b:03}Z\",\"batteryLevel\":{b}.25,\"charging\":true,\"sequence\":\"{random}\",\"position\":{{\"latitude\":52.51{c},\"longitude\":13.37{a}}},\"firmware\":\"v2.14.{b}-stable\",\"state\":\"ON\",\"labels\":{{\"field\":\"north-{b}\",\"crop\":\"winter wheat\"}},\"levels\":[{a},{b},{c}],\"message\":\"all good\"}}"
+        )
+        .unwrap();
+    })
+}
+
+/// The plan of their table.
+fn plan() -> Vec<u8> {
+    let scalar = |name: &str, json: &str, number: u32, kind: &str| json!({"name": name, "jsonName": json, "number": number, "kind": {"scalar": kind}});
+    let mut fields = vec![
+        scalar("device_id", "deviceId", 1, "string"),
+        json!({"name": "sent_at", "jsonName": "sentAt", "number": 2, "kind": "timestamp", "presence": true}),
+        scalar("battery_level", "batteryLevel", 3, "double"),
+        scalar("charging", "charging", 4, "bool"),
+        scalar("sequence", "sequence", 5, "uint64"),
+        json!({"name": "position", "jsonName": "position", "number": 6, "kind": {"message": 0}, "presence": true}),
+        scalar("firmware", "firmware", 7, "string"),
+        json!({"name": "state", "jsonName": "state", "number": 8, "kind": {"enum": 0}}),
+        json!({"name": "labels", "jsonName": "labels", "number": 9, "kind": {"scalar": "string"}, "shape": {"map": "string"}}),
+        json!({"name": "levels", "jsonName": "levels", "number": 10, "kind": {"scalar": "int32"}, "shape": "list"}),
+    ];
+    fields.push(scalar("message", "message", 11, "string"));
+    let position = [scalar("latitude", "latitude", 1, "double"), scalar("longitude", "longitude", 2, "double")];
+    let plan = json!({
+        "format": "datalake-plan-1",
+        "tables": {"ping": {"message": 1}},
+        "messages": [{"name": "Position", "fields": position}, {"name": "Ping", "fields": fields}],
+        "enums": [{"name": "State", "values": [["UNKNOWN", 0], ["ON", 1]]}],
+    });
+    plan.to_string().into_bytes()
+}
+
 /// MB (10^6 bytes) of input a second of CPU time, and bytes that came out.
 fn rate(options: &Value, input: &str) -> (f64, usize) {
-    let settings = Settings::parse(options).unwrap();
+    let settings = Settings::parse_reading(options, Default::default(), &|_| Ok(plan())).unwrap();
     let surroundings = Surroundings {
         host: "ip-10-0-0-5.eu-central-1.compute.internal".into(),
         variables: Default::default(),
@@ -137,10 +175,11 @@ fn rate(options: &Value, input: &str) -> (f64, usize) {
 }
 
 fn main() {
-    let (access, table, json) = (combined(), csv(), json_lines());
+    let (access, table, json, pings) = (combined(), csv(), json_lines(), pings());
     let columns = ["id", "time", "host", "event", "amount", "currency", "note", "text", "shard"];
     let all = ["CARD_NUMBER", "EMAIL", "BEARER_TOKEN"];
-    let cases: [(&str, &str, Value, f64); 12] = [
+    let cases: [(&str, &str, Value, f64); 13] = [
+        ("SCHEMA", &pings, json!([{"optionName": "SCHEMA", "plan": "/", "table": "ping"}]), 150.0),
         (
             "LOGTOJSON COMBINEDAPACHELOG",
             &access,

@@ -7,6 +7,7 @@ use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::telemetry::clock;
 use datalake_base::accounting::Accounting;
 use datalake_base::record::{Arrival, Watermarks};
+use datalake_base::shown::shown;
 use datalake_core::flow::{Action, BatchId, Condition, Core, Input, Job, Notice, Processed, Tally};
 use datalake_process::Instance;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,7 +106,7 @@ impl<S: Service> Flow<S> {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut actions = Vec::new();
         let mut stopping = false;
-        let mut shown = Condition::default();
+        let mut shown_last = Condition::default();
         loop {
             let now = now();
             let wake_at = self.core.next_deadline(now).map_or(now + HEARTBEAT, |at| at.min(now + HEARTBEAT));
@@ -140,7 +141,7 @@ impl<S: Service> Flow<S> {
                 self.core.set_wall_clock(clock::now_ms());
             }
             self.core.step(input, self::now(), &mut actions);
-            self.show(&mut shown);
+            self.show(&mut shown_last);
             for action in actions.drain(..) {
                 match action {
                     Action::Send(id, body, records) => self.send(&mut tasks, id, Call { body, records }),
@@ -209,6 +210,15 @@ impl<S: Service> Flow<S> {
                 dropped,
                 "records do not fit `dataProcessingOptions`; see what they look like with `datalake-agent preview` or \
                  `datalake-agent quarantine list`, fix the options, and replay"
+            ),
+            Notice::LeftOut(notes) => tracing::warn!(
+                flow,
+                stream,
+                fields = %shown(notes.new_names.join(", ").as_str()),
+                unknown = notes.unknown,
+                not_numbers = notes.not_numbers,
+                "records hold fields that the schema does not have (left out, each named once) or numbers that are none \
+                 (sent as null); extend the schema, or set `onUnknown` of SCHEMA to `fail`"
             ),
             Notice::QuarantineFailed { reason } => {
                 tracing::error!(

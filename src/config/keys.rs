@@ -203,9 +203,9 @@ tables! {
             "How long a message waits for others at most, so that one sync to disk serves them all. Only then are they acknowledged.";
         MQTT_MAX_SPOOL max_spool: NumberOrDefault, "maxSpoolBytes" Kind::Size { min: 16 << 20, max: u64::MAX }, Default::Number(1 << 30),
             "Room on disk for messages that are not delivered yet. When it is used up nothing is acknowledged, and the broker keeps the rest.";
-        MQTT_PAYLOAD_FORMAT payload_format: Choice, "payloadFormat" Kind::Choice(&["auto", "raw"]), Default::Text("auto"),
-            "`auto` takes JSON as JSON and wraps text and bytes; `raw` sends the payload's bytes as a line.";
-        MQTT_ENVELOPE envelope: GivenFlag, "envelope" Kind::Boolean, Default::Unset("true, unless `payloadFormat` is `raw`"),
+        MQTT_PAYLOAD_FORMAT payload_format: Choice, "payloadFormat" Kind::Choice(&["auto", "raw", "protobuf"]), Default::Text("auto"),
+            "`auto` takes JSON as JSON and wraps text and bytes; `raw` sends the payload's bytes as a line; `protobuf` decodes binary messages by the plan of the first option, SCHEMA.";
+        MQTT_ENVELOPE envelope: GivenFlag, "envelope" Kind::Boolean, Default::Unset("true, unless `payloadFormat` is `raw` or `protobuf`"),
             "Whether a line tells topic, quality of service, time of receipt and so on, with the message as `payload`.";
     }
     /// The keys of a topic when it is an object.

@@ -4,6 +4,8 @@
 
 use super::packets::{CONTENT_TYPE, Publish};
 use super::topics::Topic;
+use datalake_schema::Decoder;
+use datalake_schema::binary::NotAMessage;
 use std::collections::HashMap;
 use std::io::Write;
 
@@ -33,6 +35,8 @@ pub enum Refused {
     NotJson { reason: String },
     #[error("the payload holds a line break, and `payloadFormat` is \"raw\"")]
     LineBreak,
+    #[error("the payload is no message of the table: {0}")]
+    NotAMessage(#[from] NotAMessage),
     #[error("its line takes {bytes} bytes, and a record of the flow holds {longest}")]
     TooLong { bytes: usize, longest: usize },
 }
@@ -67,6 +71,23 @@ pub fn append(
     }
     let value = value(message)?;
     wrap(settings, message, topic, receipt, value, line);
+    Ok(())
+}
+
+/// The same for a message that is binary protobuf; `json` is a buffer.
+pub fn append_binary(
+    settings: Settings,
+    decoder: &Decoder,
+    message: &Publish<'_>,
+    topic: Option<&Topic>,
+    receipt: Receipt<'_>,
+    json: &mut Vec<u8>,
+    line: &mut Vec<u8>,
+) -> Result<(), Refused> {
+    json.clear();
+    decoder.decode(message.payload, json)?;
+    let text = std::str::from_utf8(json).expect("the decoder writes JSON");
+    wrap(settings, message, topic, receipt, Value::Json(text), line);
     Ok(())
 }
 
@@ -354,6 +375,28 @@ mod tests {
         assert_eq!(line(RAW, "#", "t", b"{\"a\": 1}").unwrap(), "{\"a\": 1}\n");
         assert_eq!(line(RAW, "#", "t", b"a\n").unwrap(), "a\n");
         assert_eq!(line(RAW, "#", "t", b"a\nb"), Err(Refused::LineBreak));
+    }
+
+    #[test]
+    fn a_binary_message_becomes_json_by_the_plan_and_other_bytes_are_refused() {
+        let plan = br#"{"format": "datalake-plan-1", "tables": {"ping": {"message": 0}}, "enums": [], "messages": [
+            {"name": "Ping", "fields": [
+                {"name": "device_id", "jsonName": "deviceId", "number": 1, "kind": {"scalar": "string"}},
+                {"name": "level", "jsonName": "level", "number": 2, "kind": {"scalar": "uint32"}}]}]}"#;
+        let plan = datalake_schema::Plan::parse(plan).unwrap();
+        let decoder = Decoder::new(std::sync::Arc::new(plan), "ping").unwrap();
+        let filter = Topic::parse("devices/{device_id}", Quality::AtLeastOnce).unwrap();
+        let receipt = Receipt { at: "", run: 0, serial: 0 };
+        let made = |payload: &[u8]| {
+            let (mut json, mut line) = (Vec::new(), Vec::new());
+            let message = message("devices/d7", payload);
+            append_binary(AUTO, &decoder, &message, Some(&filter), receipt, &mut json, &mut line)?;
+            Ok::<_, Refused>(String::from_utf8(line).unwrap())
+        };
+        // What the message says itself goes before what the topic says.
+        assert_eq!(made(&[0x10, 80]).unwrap(), "{\"device_id\":\"d7\",\"level\":80}\n");
+        assert_eq!(made(&[0x0a, 1, b'x', 0x10, 80]).unwrap(), "{\"device_id\":\"x\",\"level\":80}\n");
+        assert!(matches!(made(b"{\"level\":80}"), Err(Refused::NotAMessage(_))));
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

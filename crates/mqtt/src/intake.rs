@@ -62,11 +62,14 @@ pub struct Intake {
     /// When the bytes at hand were read.
     at: String,
     past: Past,
+    /// What a binary payload became.
+    json: Vec<u8>,
 }
 
 impl Intake {
     pub fn new(settings: Arc<Settings>, counters: Arc<Counters>, run: u64) -> Self {
-        Self { settings, counters, batch: Batch::default(), run, serial: 0, at: String::new(), past: Past::Unknown }
+        let (batch, past) = (Batch::default(), Past::Unknown);
+        Self { settings, counters, batch, run, serial: 0, at: String::new(), past, json: Vec::new() }
     }
 
     /// What comes next comes on another connection; these topics may come beside those of the settings.
@@ -102,7 +105,11 @@ impl Intake {
         let (line, topic) = (self.settings.line, self.settings.topics.get(place));
         let lines = &mut self.batch.lines;
         let start = lines.len();
-        let made = envelope::append(line, message, topic, receipt, lines).and_then(|()| {
+        let made = match &self.settings.decoder {
+            None => envelope::append(line, message, topic, receipt, lines),
+            Some(decoder) => envelope::append_binary(line, decoder, message, topic, receipt, &mut self.json, lines),
+        };
+        let made = made.and_then(|()| {
             let (bytes, longest) = (lines.len() - start, self.settings.longest_line);
             if bytes > longest { Err(Refused::TooLong { bytes, longest }) } else { Ok(()) }
         });
@@ -189,6 +196,7 @@ mod tests {
             sync_interval: Duration::ZERO,
             max_spool: ByteSize::bytes(1 << 30),
             line: envelope::Settings { format: envelope::PayloadFormat::Auto, envelope: false },
+            decoder: None,
             longest_line,
             on_failure,
         };

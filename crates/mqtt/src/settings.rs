@@ -6,6 +6,7 @@ use super::envelope;
 use super::packets::Version;
 use super::topics::Topic;
 use datalake_base::units::ByteSize;
+use datalake_schema::Decoder;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct Settings {
     pub max_spool: ByteSize,
     /// How a message becomes a line.
     pub line: envelope::Settings,
+    /// How binary payloads become JSON, where they are binary.
+    pub decoder: Option<Decoder>,
     /// The longest line, its newline included, that fits into a record; a message that needs more is refused, because
     /// its pieces would not be what was sent.
     pub longest_line: usize,

@@ -76,6 +76,8 @@ mod number;
 mod provenance;
 /// Secrets replaced.
 mod redact;
+/// Records made canonical lines of a table.
+mod schema;
 /// The options as written, made into settings.
 mod settings;
 /// Lines of a record joined.
@@ -89,8 +91,10 @@ mod timestamp;
 /// Why a record was not kept as the steps would have it.
 mod verdict;
 
+pub use datalake_schema::plan::LARGEST_FILE as LARGEST_PLAN;
+pub use datalake_schema::{Decoder, Notes};
 pub use java::{Pattern, PatternError};
-pub use settings::{OnFailure, Settings, StepError};
+pub use settings::{OnFailure, ReadFile, Settings, StepError};
 pub use verdict::{Cause, Reason, Verdict};
 
 pub use datalake_base::record::{FileKey, Position};
@@ -216,6 +220,11 @@ trait Work: std::fmt::Debug + Send {
 
     /// The machine has said (again) what it is.
     fn learn(&mut self, _instance: &Arc<Instance>) {}
+
+    /// What the operator should be told about records that were kept, if that is new.
+    fn news(&mut self) -> Option<Notes> {
+        None
+    }
 }
 
 impl Processor {
@@ -249,6 +258,11 @@ impl Processor {
         for step in &mut self.steps {
             step.work.learn(instance);
         }
+    }
+
+    /// What the operator should be told about records that were kept, if that is new: what a step left out of them.
+    pub fn news(&mut self) -> Option<Notes> {
+        self.steps.iter_mut().find_map(|step| step.work.news())
     }
 
     /// Memory, in bytes, that it and what it leaves may hold from one record to the next where no record is longer than

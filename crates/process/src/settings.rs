@@ -9,10 +9,13 @@ mod more;
 mod original;
 /// The keys of one option, read one by one.
 mod reader;
+/// What SCHEMA means.
+mod schema;
 
 use super::java::Pattern;
 use super::{NotReady, Surroundings, Work};
 use datalake_base::nearest::nearest;
+use datalake_schema::Decoder;
 use reader::Reader;
 use serde_json::Value;
 use std::fmt;
@@ -67,6 +70,8 @@ pub(super) struct Step {
     /// What it takes for each byte of a record beside its patterns, in nanoseconds.
     cost: u64,
     pub(super) start: Arc<Start>,
+    /// How binary messages become records of this step.
+    decoder: Option<Decoder>,
 }
 
 impl fmt::Debug for Step {
@@ -94,6 +99,7 @@ impl Step {
             patterns: Vec::new(),
             cost: USUAL_COST,
             start,
+            decoder: None,
         }
     }
 }
@@ -101,10 +107,13 @@ impl Step {
 /// What a step without patterns takes for each byte of a record, in nanoseconds.
 const USUAL_COST: u64 = 5;
 
+/// Gives the bytes of a file, or the reason why it cannot.
+pub type ReadFile = dyn Fn(&str) -> Result<Vec<u8>, String>;
+
 /// Makes the step of one option; `None` where a fault was reported.
 type Parse = fn(&mut Reader<'_>) -> Option<Step>;
 
-const OPTIONS: [(&str, Parse); 15] = [
+const OPTIONS: [(&str, Parse); 16] = [
     ("SINGLELINE", original::singleline),
     ("CSVTOJSON", original::csv),
     ("LOGTOJSON", original::log),
@@ -120,6 +129,7 @@ const OPTIONS: [(&str, Parse); 15] = [
     ("TIMESTAMP", more::timestamp),
     ("ADDPROVENANCE", more::provenance),
     ("JQ", more::jq),
+    ("SCHEMA", schema::schema),
 ];
 
 /// The words of `onFailure`, in an option and in a flow.
@@ -159,6 +169,14 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong with it, in the order of the list.
     pub fn parse_with(value: &Value, on_failure: OnFailure) -> Result<Self, Vec<StepError>> {
+        Self::parse_reading(value, on_failure, &|_| Err("files are not read here".to_owned()))
+    }
+
+    /// The same; `read` gives the bytes of a file that an option names, or the reason why it cannot.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the list.
+    pub fn parse_reading(value: &Value, on_failure: OnFailure, read: &ReadFile) -> Result<Self, Vec<StepError>> {
         let mut errors = Vec::new();
         let Value::Array(options) = value else {
             let help = if value.is_object() {
@@ -177,8 +195,11 @@ impl Settings {
             let (message, help) = ("there are more than 65,535 options".to_owned(), "leave some out".to_owned());
             return Err(vec![StepError { path: String::new(), at_name: false, message, help }]);
         }
-        let steps: Vec<_> =
-            options.iter().enumerate().map(|(index, option)| step(index, option, on_failure, &mut errors)).collect();
+        let steps: Vec<_> = options
+            .iter()
+            .enumerate()
+            .map(|(index, option)| step(index, option, on_failure, read, &mut errors))
+            .collect();
         let steps: Vec<Step> = steps.into_iter().flatten().collect();
         if errors.is_empty() && steps.iter().any(|step| step.name == "REDACT") {
             for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.on_failure == OnFailure::Raw) {
@@ -244,6 +265,12 @@ impl Settings {
         self.steps.iter().fold(0, |sum: u64, step| sum.saturating_add(cost(step)))
     }
 
+    /// How binary messages become records that the first step takes, where that is SCHEMA.
+    #[must_use]
+    pub fn decoder(&self) -> Option<&Decoder> {
+        self.steps.first().and_then(|step| step.decoder.as_ref())
+    }
+
     /// The names of the steps, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.steps.iter().map(|step| step.name)
@@ -256,9 +283,15 @@ impl Settings {
     }
 }
 
-fn step(index: usize, option: &Value, otherwise: OnFailure, errors: &mut Vec<StepError>) -> Option<Step> {
+fn step(
+    index: usize,
+    option: &Value,
+    otherwise: OnFailure,
+    read: &ReadFile,
+    errors: &mut Vec<StepError>,
+) -> Option<Step> {
     let before = errors.len();
-    let mut reader = Reader::new(index, option, errors)?;
+    let mut reader = Reader::new(index, option, read, errors)?;
     let name = reader.required_text("optionName", "name one of the options, such as \"LOGTOJSON\"")?;
     let Some((_, parse)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
         let known = OPTIONS.map(|(name, _)| name);

@@ -97,6 +97,14 @@ pub enum Cause {
         /// The limit.
         limit: usize,
     },
+    /// It is no row of the table.
+    #[error("not a row of the table at byte {at}: {why}")]
+    NotOfTheSchema {
+        /// Where.
+        at: usize,
+        /// Why.
+        why: datalake_schema::Refusal,
+    },
     /// It is not text.
     #[error("the record is not valid UTF-8")]
     NotText,

@@ -125,6 +125,21 @@ struct Slot {
     default: Option<Box<[u8]>>,
 }
 
+impl Slot {
+    /// Whether it holds one number that may be none.
+    fn is_float(&self) -> bool {
+        let float = Scalar::Double == self.scalar() || Scalar::Float == self.scalar();
+        float && self.shape == Shape::One
+    }
+
+    fn scalar(&self) -> Scalar {
+        match self.kind {
+            Kind::Scalar(scalar) | Kind::Wrapper(scalar) => scalar,
+            _ => Scalar::String,
+        }
+    }
+}
+
 /// Buffers, kept from record to record.
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -239,6 +254,16 @@ impl Canonical {
     /// # Errors
     /// Where and why the record is none of the table's.
     pub fn write(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        self.write_object(record, out)?;
+        out.push(b'\n');
+        Ok(())
+    }
+
+    /// The same without the newline.
+    ///
+    /// # Errors
+    /// Where and why the record is none of the table's.
+    pub fn write_object(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let start = out.len();
         self.state.spans.clear();
         self.state.keys.clear();
@@ -247,9 +272,8 @@ impl Canonical {
         let refuse_unknown = self.refuse_unknown;
         let mut walk = Walk { types: &types, text: record, out, state: &mut self.state, depth: 0, refuse_unknown };
         let written = walk.document();
-        match written {
-            Ok(()) => out.push(b'\n'),
-            Err(_) => out.truncate(start),
+        if written.is_err() {
+            out.truncate(start);
         }
         written
     }
@@ -386,13 +410,25 @@ impl Walk<'_> {
     #[inline]
     fn field(&mut self, slot: &Slot, start: usize) -> Written<(usize, bool)> {
         if self.text.get(start) == Some(&b'n') && !matches!((slot.kind, slot.shape), (Kind::Value, Shape::One)) {
-            return Ok((json::word(self.text, start, b"null").map_err(at(start))?, true));
+            let end = json::word(self.text, start, b"null").map_err(at(start))?;
+            // What NaN has become in a line that is canonical already stays what it is.
+            let stays = slot.is_float() && slot.default.is_some();
+            if stays {
+                self.out.extend_from_slice(b"null");
+            }
+            return Ok((end, !stays));
         }
+        let written = self.out.len();
         let end = match slot.shape {
             Shape::One => self.single(slot.kind, start)?,
             Shape::List => self.list(slot.kind, start)?,
             Shape::Map(key) => self.map(key, slot.kind, start)?,
         };
+        // Where unset is null, NaN is unset.
+        if slot.is_float() && slot.default.is_none() && self.out[written..] == *b"null" {
+            self.out.truncate(written);
+            return Ok((end, true));
+        }
         Ok((end, false))
     }
 

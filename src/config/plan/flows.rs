@@ -144,7 +144,8 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     let on_failure = OnFailure::from_word(written.on_failure).unwrap_or_default();
     let longest_line = framing.longest_whole_line();
     let mqtt = written.mqtt.as_ref();
-    let mqtt = mqtt.map(|mqtt| mqtt::prove(mqtt, &name, on_failure, longest_line, report));
+    let process = processing::prove(written, on_failure, batch.longest_line(), report);
+    let mqtt = mqtt.map(|mqtt| mqtt::prove(mqtt, &name, on_failure, longest_line, &process, report));
     if mqtt.is_some() {
         let of_files = [&keys::EXCLUDE, &keys::INITIAL_POSITION, &keys::SKIP_HEADER_LINES, &keys::MULTI_LINE_START];
         for at in of_files.into_iter().filter_map(|key| written.key_at(key)) {
@@ -152,7 +153,6 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             report.add(Kind::NoEffect, at, message, "remove it");
         }
     }
-    let process = processing::prove(written, on_failure, batch.longest_line(), report);
     let stream = prove_stream(written, report)?;
     let service = if written.is_to_kinesis() { "kinesis" } else { "firehose" };
     let from_start = written.initial_position == "START_OF_FILE" || mqtt.is_some();

@@ -67,6 +67,8 @@ pub enum Notice {
         /// Records dropped.
         dropped: u64,
     },
+    /// Fields were left out of records, or numbers made null, for the first time.
+    LeftOut(datalake_process::Notes),
     /// Records that were to be given up could not be kept; the flow holds them and tries again.
     QuarantineFailed {
         /// What is wrong.

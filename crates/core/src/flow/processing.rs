@@ -419,6 +419,9 @@ impl Core {
     /// is no time.
     pub(super) fn tell_unprocessed(&mut self, now: Option<Instant>, actions: &mut Vec<Action>) {
         let Some(processing) = &mut self.processing else { return };
+        if let Some(notes) = processing.processor.as_mut().and_then(Processor::news) {
+            actions.push(Action::Notice(Notice::LeftOut(notes)));
+        }
         let Untold { reason: Some(reason), quarantined, raw, dropped } = processing.untold else { return };
         if let (Some(now), Some(told_at)) = (now, processing.told_at)
             && now < told_at + TELL_EVERY

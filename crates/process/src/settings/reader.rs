@@ -2,7 +2,7 @@
 //! Promises that a key which nobody asked for is a fault, told with the nearest key that was asked for.
 //! Leaves what the values mean to the options.
 
-use super::StepError;
+use super::{ReadFile, StepError};
 use crate::java::{Pattern, PatternError};
 use crate::json::print::Format;
 use datalake_base::nearest::nearest;
@@ -18,18 +18,24 @@ pub(super) struct Reader<'a> {
     asked: Vec<&'static str>,
     /// The patterns that were read, with their places.
     patterns: Vec<(String, Pattern)>,
+    read: &'a ReadFile,
     errors: &'a mut Vec<StepError>,
 }
 
 impl<'a> Reader<'a> {
     /// For the option of this number; `None` (and a fault) where it is no object.
-    pub(super) fn new(index: usize, option: &'a Value, errors: &'a mut Vec<StepError>) -> Option<Self> {
+    pub(super) fn new(
+        index: usize,
+        option: &'a Value,
+        read: &'a ReadFile,
+        errors: &'a mut Vec<StepError>,
+    ) -> Option<Self> {
         let Value::Object(keys) = option else {
             let (message, help) = ("an option is an object".to_owned(), "write {\"optionName\": …}".to_owned());
             errors.push(StepError { path: format!("/{index}"), at_name: false, message, help });
             return None;
         };
-        Some(Self { index, keys, asked: Vec::new(), patterns: Vec::new(), errors })
+        Some(Self { index, keys, asked: Vec::new(), patterns: Vec::new(), read, errors })
     }
 
     /// Reports a fault at a key; deeper places are written `key/0`.
@@ -42,6 +48,11 @@ impl<'a> Reader<'a> {
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
         self.asked.push(key);
         self.keys.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The bytes of a file that a key names.
+    pub(super) fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
+        (self.read)(path)
     }
 
     /// Keys that may be there and mean nothing.

@@ -8,6 +8,7 @@ use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
 use crate::config::ways::Form;
 use crate::source::mqtt::{Broker, LineSettings, OnFailure, PayloadFormat, Quality, Scheme, Settings, Topic, Version};
 use datalake_base::units::ByteSize;
+use datalake_process::Decoder;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(super) fn prove(
     flow: &str,
     on_failure: datalake_process::OnFailure,
     longest_line: usize,
+    process: &datalake_process::Settings,
     report: &mut Report,
 ) -> Option<Settings> {
     let asked = asked(written);
@@ -45,6 +47,7 @@ pub(super) fn prove(
     let broker = broker(written, report);
     let (certificate_file, private_key_file) = certificate(written, report);
     let envelope = envelope(written, &asked, &topics, report);
+    let decoder = decoder(written, process, report);
     room(written, report);
     record(written, longest_line as u64, report);
     let client_id = client_id(written, flow, report);
@@ -75,6 +78,7 @@ pub(super) fn prove(
         sync_interval: Duration::from_millis(written.sync_interval_millis),
         max_spool: ByteSize::bytes(written.max_spool.value),
         line: LineSettings { format: if is_raw(written) { PayloadFormat::Raw } else { PayloadFormat::Auto }, envelope },
+        decoder,
         longest_line,
         on_failure: match on_failure {
             datalake_process::OnFailure::Quarantine => OnFailure::Quarantine,
@@ -101,6 +105,23 @@ fn asked(written: &WrittenMqtt) -> Vec<Asked> {
 
 fn is_raw(written: &WrittenMqtt) -> bool {
     written.payload_format == "raw"
+}
+
+fn is_protobuf(written: &WrittenMqtt) -> bool {
+    written.payload_format == "protobuf"
+}
+
+/// How binary payloads become JSON: by the plan of the first option.
+fn decoder(written: &WrittenMqtt, process: &datalake_process::Settings, report: &mut Report) -> Option<Decoder> {
+    if !is_protobuf(written) {
+        return None;
+    }
+    if process.decoder().is_none() {
+        let message = "binary messages need the option SCHEMA, which names plan and table, as the first of the flow";
+        let help = "add {\"optionName\": \"SCHEMA\", \"plan\": \"/…/lake.plan.json\", \"table\": \"…\"} to `dataProcessingOptions`";
+        report.add(Kind::Missing, &written.opened.at, message, help);
+    }
+    process.decoder().cloned()
 }
 
 fn topics(asked: &[Asked], report: &mut Report) -> Vec<Topic> {
@@ -217,7 +238,7 @@ fn certificate(written: &WrittenMqtt, report: &mut Report) -> (Option<PathBuf>, 
 /// An envelope is usual; raw payloads have none.
 fn envelope(written: &WrittenMqtt, asked: &[Asked], topics: &[Topic], report: &mut Report) -> bool {
     if !is_raw(written) {
-        return written.envelope.as_ref().is_none_or(|given| given.value);
+        return written.envelope.as_ref().map_or(!is_protobuf(written), |given| given.value);
     }
     if let Some(given) = written.envelope.as_ref().filter(|given| given.value) {
         let message = format!("`{}` has no effect: raw payloads are sent as they are", given.at.path);

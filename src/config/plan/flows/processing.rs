@@ -7,8 +7,10 @@ use crate::config::json::{Node, Value};
 use crate::config::keys::{self, WrittenFlow};
 use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
 use crate::config::section::Object;
+use crate::regular;
 use datalake_process::{OnFailure, Settings, StepError};
 use serde_json::{Map, Number};
+use std::path::Path;
 
 /// What is done with each record; nothing, where the options are faulty.
 pub(super) fn prove(
@@ -26,7 +28,7 @@ pub(super) fn prove(
         return Settings::default();
     };
     let Some(value) = plain(&options.value, &options.at, report) else { return Settings::default() };
-    let settings = Settings::parse_with(&value, on_failure).unwrap_or_else(|errors| {
+    let settings = Settings::parse_reading(&value, on_failure, &read).unwrap_or_else(|errors| {
         for error in errors {
             tell(Kind::BadOption, &error, options, on_failure_at, report);
         }
@@ -39,6 +41,15 @@ pub(super) fn prove(
         tell(Kind::SlowPattern, &warning, options, on_failure_at, report);
     }
     settings
+}
+
+/// A file that an option names.
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    if !path.starts_with('/') {
+        return Err("this is not an absolute path".to_owned());
+    }
+    let most = datalake_process::LARGEST_PLAN as u64;
+    regular::read(Path::new(path), most).map(|(bytes, _)| bytes).map_err(|error| error.to_string())
 }
 
 /// Adds a fault at the place that the error's pointer leads to, or as near to it as there is something.
