@@ -3,10 +3,16 @@
 //! output and everything else on the standard error; nothing in either that steers a terminal.
 //! Leaves the work to the other modules.
 
+/// `datalake check`.
+mod check;
 /// `datalake init`.
 mod init;
+/// `datalake query`.
+mod query;
 /// `datalake schema`.
 mod schema;
+/// `datalake status`.
+mod status;
 /// `datalake validate`.
 mod validate;
 
@@ -37,6 +43,12 @@ enum Command {
     },
     /// Show the tables as Glue, Athena or DuckDB have them; compile the plan for the agent; compare two plans.
     Schema(schema::Schema),
+    /// Say whether lake.json, the schema, the queries and the agent's configuration fit together.
+    Check(check::Check),
+    /// Run one query on the folder of the lake, or in Athena.
+    Query(query::Query),
+    /// Show what lies in the lake, table by table.
+    Status,
     /// Show lines beside their canonical form, and what is wrong with them.
     Validate(validate::Validate),
 }
@@ -67,6 +79,9 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Init { folder } => init::run(&folder),
         Command::Schema(command) => config::load(&arguments.lake).and_then(|lake| schema::run(&command, &lake)),
+        Command::Check(command) => config::load(&arguments.lake).and_then(|lake| check::run(&command, &lake)),
+        Command::Query(command) => config::load(&arguments.lake).and_then(|lake| query::run(&command, &lake)),
+        Command::Status => config::load(&arguments.lake).and_then(|lake| status::run(&lake)),
         Command::Validate(command) => config::load(&arguments.lake).and_then(|lake| validate::run(&command, &lake)),
     };
     match done {

@@ -6,8 +6,12 @@
 pub mod cli;
 /// `lake.json`.
 pub mod config;
+/// What runs queries.
+pub mod engine;
 /// `.proto` files, columns, tables.
 pub mod schema;
+/// Queries looked through.
+pub mod sql;
 
 use datalake_report::report::Report;
 use std::fmt;

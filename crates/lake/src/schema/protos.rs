@@ -218,8 +218,9 @@ impl<'a> Making<'a> {
                 self.no_such_message(table, pool);
                 continue;
             };
+            self.no_column_is_the_partition(&message);
             let Some(index) = self.message(&message) else { continue };
-            self.fits_a_table(&message, table, index);
+            self.types_fit(&message, table, index);
             let table_plan = PlanTable { message: index, timestamp_digits: table.timestamp_digits };
             self.plan.tables.insert(table.name.clone(), table_plan);
         }
@@ -243,14 +244,14 @@ impl<'a> Making<'a> {
         self.report.add(FaultKind::UnknownChoice, &table.message_at, message, help);
     }
 
-    /// What only columns must be.
-    fn fits_a_table(&mut self, message: &MessageDescriptor, table: &Table, index: usize) {
-        for field in message.fields() {
-            if field.name().eq_ignore_ascii_case(PARTITION) {
-                let what = format!("the column `{}` has the name of the partition", field.name());
-                self.refuse(&field, FaultKind::Conflict, what, "rename the field; `dt` is the hour of the object");
-            }
+    fn no_column_is_the_partition(&mut self, message: &MessageDescriptor) {
+        for field in message.fields().filter(|field| field.name().eq_ignore_ascii_case(PARTITION)) {
+            let what = format!("the column `{}` has the name of the partition", field.name());
+            self.refuse(&field, FaultKind::Conflict, what, "rename the field; `dt` is the hour of the object");
         }
+    }
+
+    fn types_fit(&mut self, message: &MessageDescriptor, table: &Table, index: usize) {
         for field in &self.plan.messages[index].fields.clone() {
             let length = columns::hive(&self.plan, field).len();
             if length > LONGEST_TYPE

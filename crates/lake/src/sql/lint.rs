@@ -46,7 +46,12 @@ pub fn check<'a>(name: &str, query: &'a str) -> Result<&'a str, Report> {
     let file = report.add_source(name, shared);
     let mut faults = Vec::new();
     if query.len() > LONGEST {
-        faults.push((0, 1, "the query is longer than 262,144 bytes".to_owned(), "Athena takes no longer one".to_owned()));
+        faults.push((
+            0,
+            1,
+            "the query is longer than 262,144 bytes".to_owned(),
+            "Athena takes no longer one".to_owned(),
+        ));
     }
     let mut end = query.len();
     match tokens(query) {
@@ -94,6 +99,13 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, (usize, &'static str, &'static s
                 continue;
             }
             b'\'' | b'"' => {
+                // `E'…'`, `x'…'` and the like: letters that change what a quote means.
+                if let Some(Token { what: What::Word, text, start: before }) = tokens.last().copied()
+                    && before + text.len() == start
+                {
+                    let message = "a letter before a quote means something else in each engine";
+                    return Err((before, message, "leave it out"));
+                }
                 let Some(end) = quoted(bytes, at, byte) else {
                     return Err((at, "this quote is never closed", "close it; a quote inside is written twice"));
                 };
@@ -101,7 +113,9 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, (usize, &'static str, &'static s
                 if byte == b'\'' { What::Text } else { What::Name }
             }
             b'`' => return Err((at, "backticks quote nothing here", "write names in double quotes")),
-            b'$' => return Err((at, "`$` begins a quote or a parameter in DuckDB alone", "write a text in single quotes")),
+            b'$' => {
+                return Err((at, "`$` begins a quote or a parameter in DuckDB alone", "write a text in single quotes"));
+            }
             b'.' | b'0'..=b'9' if byte != b'.' || bytes.get(at + 1).is_some_and(u8::is_ascii_digit) => {
                 at = number(bytes, at);
                 What::Number
@@ -122,13 +136,6 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, (usize, &'static str, &'static s
                 What::Sign
             }
         };
-        // `E'…'`, `x'…'` and the like: letters that change what a quote means.
-        if what == What::Text
-            && let Some(Token { what: What::Word, text, start: before }) = tokens.last().copied()
-            && before + text.len() == start
-        {
-            return Err((before, "a letter before a quote means something else in each engine", "leave it out"));
-        }
         tokens.push(Token { what, text: &text[start..at], start });
     }
     Ok(tokens)
@@ -179,7 +186,12 @@ fn one_statement(query: &str, tokens: &[Token<'_>], faults: &mut Vec<FaultAt>) -
     };
     if !(["select", "with", "values"].iter().any(|word| first.is(word)) || first.is_sign("(")) {
         let message = format!("`{}` begins no query", first.text);
-        faults.push((first.start, first.start + first.text.len(), message, "only SELECT, WITH and VALUES run here".into()));
+        faults.push((
+            first.start,
+            first.start + first.text.len(),
+            message,
+            "only SELECT, WITH and VALUES run here".into(),
+        ));
     }
     let mut depth = 0_usize;
     for token in tokens.iter().filter(|token| token.what == What::Sign) {
@@ -206,7 +218,10 @@ fn one_statement(query: &str, tokens: &[Token<'_>], faults: &mut Vec<FaultAt>) -
 const SIGNS: [(&str, &str); 13] = [
     ("::", "write CAST(x AS type)"),
     ("->>", "write json_extract_scalar(x, '$.path')"),
-    ("->", "functions in arrows run in Athena alone, arrows into JSON in DuckDB alone; write json_extract(x, '$.path')"),
+    (
+        "->",
+        "functions in arrows run in Athena alone, arrows into JSON in DuckDB alone; write json_extract(x, '$.path')",
+    ),
     ("==", "write ="),
     ("//", "write /, which divides whole numbers without remainder"),
     ("**", "write power(x, y)"),
@@ -273,7 +288,11 @@ fn differences(tokens: &[Token<'_>], faults: &mut Vec<FaultAt>) {
                 };
                 if beside(before) || beside(after) {
                     let help = format!("write {}e0, a double in both", token.text);
-                    refuse(token, "Athena calculates in decimals with few digits here, DuckDB in doubles".into(), &help);
+                    refuse(
+                        token,
+                        "Athena calculates in decimals with few digits here, DuckDB in doubles".into(),
+                        &help,
+                    );
                 }
             }
             What::Word => {
@@ -453,7 +472,8 @@ mod tests {
     #[test]
     fn any_text_ends_in_a_verdict() {
         let mut random = fastrand::Rng::with_seed(7);
-        let parts = ["SELECT", "(", ")", "'", "\"", ";", "--", "/*", "*/", "\n", "unnest", ",", "1.", "e", "é", "from", "\0"];
+        let parts =
+            ["SELECT", "(", ")", "'", "\"", ";", "--", "/*", "*/", "\n", "unnest", ",", "1.", "e", "é", "from", "\0"];
         for _ in 0..20_000 {
             let query: String = (0..random.usize(0..12)).map(|_| parts[random.usize(0..parts.len())]).collect();
             drop(check("q", &query));

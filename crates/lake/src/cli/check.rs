@@ -1,0 +1,168 @@
+//! `datalake check`: lake.json, the schema, the queries and the agent's configuration against each other.
+//! Promises every fault at once, each with file, line and column; what could not be checked is told.
+//! Leaves the rules to the modules that have them.
+
+use super::say;
+use crate::Exit;
+use crate::config::Lake;
+use crate::engine::duckdb::DuckDb;
+use crate::schema::{Schema, protos};
+use crate::sql::lint;
+use clap::Args;
+use datalake_report::json::{self, Node, Value};
+use datalake_report::report::{At, Kind, Report};
+use datalake_schema::Plan;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The `duckdb` program; else the one on PATH.
+    #[arg(long, value_name = "FILE")]
+    duckdb: Option<PathBuf>,
+    /// Queries that are checked too; else all *.sql files in the folder `sql` beside lake.json.
+    queries: Vec<PathBuf>,
+}
+
+pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
+    let schema = protos::compile(lake)?;
+    let mut report = lake.report.clone();
+    plan(lake, &schema, &mut report);
+    agent(lake, &mut report);
+    report.sort();
+    if report.errors() + report.warnings() > 0 {
+        say(&report.to_string());
+    }
+    let queries = queries(command, lake);
+    let duckdb = match DuckDb::find(command.duckdb.as_deref()) {
+        Ok(duckdb) => Some(duckdb),
+        Err(error) => {
+            say(&format!("SKIPPED: queries were looked through, but not tried on empty tables: {error}"));
+            None
+        }
+    };
+    let mut failed = Vec::new();
+    for path in &queries {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                failed.push(format!("cannot read {}: {error}", path.display()));
+                continue;
+            }
+        };
+        match lint::check(&path.display().to_string(), &text) {
+            Err(report) => failed.push(report.to_string()),
+            Ok(query) => {
+                if let Some(Err(error)) = duckdb.as_ref().map(|duckdb| duckdb.bind(lake, &schema, query)) {
+                    failed.push(format!("{}: {error}", path.display()));
+                }
+            }
+        }
+    }
+    for words in &failed {
+        say(words);
+    }
+    match report.errors() + failed.len() {
+        0 => {
+            say(&format!("{} tables and {} queries are good", lake.tables.len(), queries.len()));
+            Ok(())
+        }
+        faults => Err(Exit::Failed(format!("{faults} to put right"))),
+    }
+}
+
+fn queries(command: &Check, lake: &Lake) -> Vec<PathBuf> {
+    if !command.queries.is_empty() {
+        return command.queries.clone();
+    }
+    let entries = std::fs::read_dir(lake.home.join("sql")).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "sql"));
+    paths.sort();
+    paths
+}
+
+/// Whether the plan file that the agent reads is the schema's.
+fn plan(lake: &Lake, schema: &Schema, report: &mut Report) {
+    let Ok(bytes) = std::fs::read(&lake.plan) else { return };
+    let file = report.add_source(&lake.plan.display().to_string(), "".into());
+    match Plan::parse(&bytes) {
+        Err(error) => report.add_to_file(Kind::BadOption, file, error.to_string(), "run `datalake schema compile`"),
+        Ok(plan) if plan != schema.plan => {
+            let message = "the plan is not that of the schema as it is now";
+            let help = "see `datalake schema diff` for what changed, then run `datalake schema compile`";
+            report.add_to_file(Kind::Conflict, file, message, help);
+        }
+        Ok(_) => {}
+    }
+}
+
+/// Whether each table's stream is one that the agent sends to, and by this plan.
+fn agent(lake: &Lake, report: &mut Report) {
+    let Some((path, at)) = &lake.agent else { return };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("the agent's configuration cannot be read: {error}");
+            report.add(Kind::Unreadable, at, message, "name it as the agent has it, or leave `agent` out");
+            return;
+        }
+    };
+    let text: std::sync::Arc<str> = text.into();
+    let file = report.add_source(&path.display().to_string(), text.clone());
+    let Some(root) = json::read(file, &text, report) else { return };
+    let flows = match member(&root, "flows").map(|flows| &flows.node) {
+        Some(Node::List(flows)) => flows.as_slice(),
+        _ => &[],
+    };
+    let streams: Vec<&str> = flows.iter().filter_map(stream_of).collect();
+    for table in lake.tables.values() {
+        let Some(stream) = &table.stream else { continue };
+        if !streams.contains(&stream.as_str()) {
+            let message = format!("no flow of {} sends to the stream `{stream}`", path.display());
+            let help = match datalake_base::nearest::nearest(stream, streams.iter().copied()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "add a flow, or leave `stream` out where something else brings the rows".to_owned(),
+            };
+            report.add(Kind::Conflict, &table.stream_at, message, help);
+        }
+    }
+    for flow in flows {
+        schema_option(lake, flow, report);
+    }
+}
+
+fn stream_of(flow: &Value) -> Option<&str> {
+    ["deliveryStream", "kinesisStream"].iter().find_map(|key| text(flow, key))
+}
+
+/// The option SCHEMA of a flow names a table whose stream is the flow's.
+fn schema_option(lake: &Lake, flow: &Value, report: &mut Report) {
+    let Some(Node::List(options)) = member(flow, "dataProcessingOptions").map(|options| &options.node) else { return };
+    for option in options.iter().filter(|option| text(option, "optionName") == Some("SCHEMA")) {
+        let (Some(value), Some(name)) = (member(option, "table"), text(option, "table")) else { continue };
+        let at = At { place: value.place, path: "table".to_owned() };
+        let Some(table) = lake.tables.get(name) else {
+            let help = format!("known are {}", lake.tables.keys().cloned().collect::<Vec<_>>().join(", "));
+            report.add(Kind::UnknownChoice, &at, format!("lake.json has no table `{name}`"), help);
+            continue;
+        };
+        if let (Some(stream), Some(sent_to)) = (&table.stream, stream_of(flow))
+            && stream != sent_to
+        {
+            let message = format!("rows of `{name}` go to the stream `{sent_to}`, but the table's is `{stream}`");
+            report.add(Kind::Conflict, &at, message, "name the table of this flow's stream");
+        }
+    }
+}
+
+fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let Node::Object(members) = &value.node else { return None };
+    members.iter().find(|member| member.name == name).map(|member| &member.value)
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    match &member(value, name)?.node {
+        Node::Text(text) => Some(text),
+        _ => None,
+    }
+}

@@ -1,0 +1,25 @@
+//! What runs queries: DuckDB on the folder of the lake, Athena on the bucket.
+//! Promises that nothing runs that the lint did not pass, and that an engine which is not there is told with the one
+//! command that brings it.
+//! Leaves the text of queries to `sql`.
+
+/// Athena.
+pub mod athena;
+/// The external `duckdb` program.
+pub mod duckdb;
+/// Objects below the folder of the lake.
+pub mod objects;
+/// Rows of an answer.
+pub mod rows;
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// With lines drawn around.
+    #[default]
+    Table,
+    /// RFC 4180; null is an empty field.
+    Csv,
+    /// One JSON object a row.
+    Jsonl,
+}
