@@ -6,6 +6,8 @@
 mod devices;
 #[path = "quickstart/inputs.rs"]
 mod inputs;
+#[path = "quickstart/lake.rs"]
+mod lake;
 #[path = "quickstart/objects.rs"]
 mod objects;
 #[path = "quickstart/progress.rs"]
@@ -45,12 +47,13 @@ const SAMPLES_GROW: Duration = Duration::from_secs(20);
 const USAGE: &str = "\
 Ships log files through the agent into a data lake in a folder; no AWS account, no network.
 
-usage: cargo run --example quickstart -- [FILES… | --mqtt]
+usage: cargo run --example quickstart -- [FILES… | --mqtt | --lake]
 
   FILES   logs to ship, such as /var/log/dpkg.log /var/log/*.log
           none: sample logs that grow and are rotated for 20 s
   --mqtt  simulated devices that report over MQTT for 20 s, through the mosquitto of this machine
           or, where there is none, a small broker in this program
+  --lake  the same with a schema from a .proto file, and SQL on what arrived
 
 Objects go to quickstart-data/lake, positions to quickstart-data/state. Ctrl-C stops at any time;
 running it again goes on where it stopped.
@@ -75,7 +78,8 @@ fn quickstart(arguments: &[OsString]) -> Outcome<()> {
     telemetry::init(LogFormat::Text, Some("warn"))?;
     match arguments {
         [] => grow_samples(),
-        [only] if only == "--mqtt" => receive_messages(),
+        [only] if only == "--mqtt" => receive_messages(false),
+        [only] if only == "--lake" => receive_messages(true),
         files => ship_files(files),
     }
 }
@@ -113,8 +117,9 @@ fn how_long() -> Duration {
 }
 
 /// Receives what simulated devices publish, and ends after a while.
-fn receive_messages() -> Outcome<()> {
-    let data = Data::prepare("deviceping")?;
+fn receive_messages(with_sql: bool) -> Outcome<()> {
+    let data = Data::prepare(if with_sql { lake::TABLE } else { "deviceping" })?;
+    let sql = if with_sql { Some(lake::Sql::prepare(&data.root)?) } else { None };
     let devices = Devices::start(&data.root.join("broker"))?;
     say(format_args!("devices publish to devices/…/ping; their messages go to {DATA}/lake; Ctrl-C stops"));
     let mqtt = json!({
@@ -122,11 +127,17 @@ fn receive_messages() -> Outcome<()> {
         "topics": "devices/{device_id}/ping",
         "clientId": "quickstart",
     });
-    let run = data.run(&json!({"mqtt": mqtt}), &Goal::Published(&devices, how_long()))?;
+    let mut source = json!({"mqtt": mqtt});
+    if let Some(sql) = &sql {
+        source["mqtt"]["envelope"] = json!(false);
+        source["dataProcessingOptions"] = sql.options()?;
+    }
+    let run = data.run(&source, &Goal::Published(&devices, how_long()))?;
     let published = devices.finish()?;
     say(format_args!("published {}", count(published, "message")));
     run.tell();
-    data.show(&run)
+    data.show(&run)?;
+    sql.map_or(Ok(()), |sql| sql.show())
 }
 
 /// The folder of this program, and the stream of this run.
@@ -227,6 +238,7 @@ impl Data {
         say("try next");
         say(format_args!("  {this} -- /var/log/*.log   logs of this machine"));
         say(format_args!("  {this} -- --mqtt           messages of simulated devices"));
+        say(format_args!("  {this} -- --lake           the same with a schema, and SQL on what arrived"));
         say("  the same command again: it resumes, and sends only what is new");
         say("  the real thing: agent.json.example has every key, docs/configuration.md explains them;");
         say("  `datalake-agent check --config agent.json` says what the agent would do, `run` does it");
