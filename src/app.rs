@@ -12,7 +12,9 @@ use crate::flow::{Ended, Flow, Standing};
 use crate::machine::Sources;
 use crate::source::file::{self, Outlet, Tailer};
 use crate::source::mqtt::Counters;
-use crate::telemetry::{FlowLook, Notifier, Reporter, Watchdog, clock, status_words};
+use crate::telemetry::{
+    FlowLook, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words, status_words,
+};
 use datalake_base::accounting::Accounting;
 use datalake_core::budget::Budget;
 use datalake_process::NotReady;
@@ -32,6 +34,8 @@ mod flows;
 mod memory;
 /// What CloudWatch is told meanwhile.
 mod metrics;
+/// The first words about each flow.
+mod opening;
 /// Keeping what the process knows to its user.
 mod private;
 /// The receiving halves of MQTT flows.
@@ -114,12 +118,15 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
     // stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
-        let destinations = destinations::connect(plan).await?;
+        let Some(destinations) = destinations::wait(plan, &mut signals).await? else { return Ok(Exit::Success) };
         let flows = destinations::fitted(plan, &destinations).await;
+        let regions = destinations.iter().map(|destination| destination.region().to_owned()).collect();
+        let before = opening::Before::of(&remembered);
         let running = Running::build(plan, &flows, destinations, remembered, &keeper)?;
         signals.watch(running.looks.clone());
         let until = watch(running.looks.clone());
-        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, &mut signals, until).await)
+        let opening = Opening { flows, regions, before };
+        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, opening, &mut signals, until).await)
     })?;
     // Calls that were still under way at the deadline are dropped with the runtime.
     runtime.shutdown_background();
@@ -130,6 +137,13 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
             if exit == Exit::Success { Exit::InputOutput } else { exit }
         }
     })
+}
+
+/// What the first lines are about.
+struct Opening {
+    flows: Vec<FlowPlan>,
+    regions: Vec<String>,
+    before: opening::Before,
 }
 
 /// The parts, running.
@@ -239,12 +253,13 @@ impl Running {
         mut self,
         keeper: &Keeper,
         patience: Duration,
+        opening: Opening,
         signals: &mut Signals,
         until: impl Future<Output = ()>,
     ) -> Exit {
         let mut notifier = Notifier::new();
         let exit = tokio::select! {
-            () = look_after(&self.looks, &self.tailer, keeper, &mut notifier) => Exit::Success,
+            () = look_after(&self.looks, &self.tailer, keeper, opening, &mut notifier) => Exit::Success,
             () = signals.stop() => Exit::Success,
             () = until => Exit::Success,
             died = self.flows.join_next() => {
@@ -324,6 +339,40 @@ impl Running {
     }
 }
 
+/// Writes what only time brings to light.
+fn tell(planned: &Arc<Vec<FlowPlan>>, looks: &[Look], name: &str, notice: Notice, aside: &mut JoinSet<()>) {
+    let Some((plan, look)) = planned.iter().zip(looks).find(|(plan, _)| plan.name == name) else { return };
+    match notice {
+        Notice::FirstAccepted => {
+            tracing::info!(flow = name, stream = plan.batch.stream, "the service accepts records of this flow");
+        }
+        Notice::NoFile => {
+            let (planned, name) = (planned.clone(), name.to_owned());
+            // Looks at folders, which may take its time.
+            aside.spawn_blocking(move || {
+                let Some(plan) = planned.iter().find(|plan| plan.name == name) else { return };
+                tracing::warn!(
+                    flow = name,
+                    patterns = opening::why_no_file(plan),
+                    "no file of this flow was there since the start; correct `filePattern`, unless the files are still to come"
+                );
+            });
+        }
+        Notice::StillPaused(since) => {
+            let reason = look.holding();
+            let behind = bytes_in_words(look.books.unsettled.value());
+            tracing::warn!(
+                flow = name,
+                stream = plan.batch.stream,
+                paused = duration_in_words(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+                behind,
+                reason,
+                "the flow is still paused; nothing is lost as long as its files are kept: rotation that deletes unread files loses them"
+            );
+        }
+    }
+}
+
 /// Returns once a crash can no longer make this start look like one that never was: where reading begins is decided and
 /// saved, or saving fails and the log says so. Whoever waits for us may write from then on.
 async fn until_begun(tailer: &Tailer, keeper: &Keeper) {
@@ -338,14 +387,20 @@ async fn until_begun(tailer: &Tailer, keeper: &Keeper) {
 }
 
 /// Tells systemd and the log how things are, for ever.
-async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: &mut Notifier) {
+async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, opening: Opening, notifier: &mut Notifier) {
     until_begun(tailer, keeper).await;
     notifier.ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
+    let Opening { flows: planned, regions, before } = opening;
+    let planned = Arc::new(planned);
+    let mut aside = JoinSet::new();
+    let said = planned.clone();
+    aside.spawn_blocking(move || opening::say(&said, &regions, &before));
     let watch_every = Notifier::watchdog_interval();
     memory::give_back();
     let mut rest = memory::Rest::default();
     let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
+    let mut notices = Notices::new(Instant::now().into_std());
     let mut watched = Instant::now();
     let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -368,6 +423,11 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, notifier: 
         if let Some(line) = reporter.report(&looks, now.into_std()) {
             tracing::info!("{line}");
         }
+        let reads_files = |name: &str| planned.iter().any(|flow| flow.name == name && flow.mqtt.is_none());
+        for (name, notice) in notices.look(&looks, reads_files, now.into_std()) {
+            tell(&planned, flows, name, notice, &mut aside);
+        }
+        while aside.try_join_next().is_some() {}
         if watch_every.is_some_and(|every| now - watched >= every) {
             watched = now;
             let stuck = watchdog.look(&looks);

@@ -61,6 +61,17 @@ pub enum Destination {
     Kinesis(kinesis::Kinesis),
 }
 
+impl Destination {
+    /// The region that calls go to.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        match self {
+            Self::Firehose(firehose) => firehose.region(),
+            Self::Kinesis(kinesis) => kinesis.region(),
+        }
+    }
+}
+
 impl Service for Destination {
     async fn put(&self, call: Call) -> Answer {
         match self {

@@ -12,6 +12,8 @@ mod journal;
 mod level;
 /// Where the log goes, in which form, and how much of it.
 mod log;
+/// What only time brings.
+mod notices;
 /// What systemd is told.
 mod notify;
 /// Between those who log and whoever reads the log.
@@ -25,6 +27,7 @@ mod watchdog;
 
 pub use level::BadLevel;
 pub use log::{LogError, LogFormat, flush, init, is_set_up};
+pub use notices::{Notice, Notices};
 pub use notify::Notifier;
 pub use status::{FlowLook, Reporter, bytes_in_words, duration_in_words, status_words};
 pub use watchdog::Watchdog;

@@ -470,3 +470,52 @@ fn check_says_what_matches_now_and_what_keeps_the_agent_from_reading_it() {
     assert!(beside.contains(&format!("in use by the running agent, pid {}", agent.pid())), "{beside}");
     assert_eq!(agent.stop(), 0);
 }
+
+#[test]
+fn at_the_start_each_flow_says_where_it_sends_and_where_it_begins() {
+    let host = Host::new().flow("app/*.log", STREAM, json!({"name": "app", "initialPosition": "END_OF_FILE"})).flow(
+        "none/*.log",
+        "other",
+        json!({"name": "none"}),
+    );
+    append(&host.log("app/a.log"), "before\n");
+    append(&host.log("app/b.log"), "before\n");
+    let mut agent = host.run();
+    agent.wait_for("flow app → Firehose logs in eu-west-1: 2 files, new, read from their end (initialPosition)");
+    agent.wait_for("flow none → Firehose other in eu-west-1: no file matches yet");
+    append(&host.log("app/a.log"), "after\n");
+    agent.wait_for("the service accepts records of this flow");
+    assert_eq!(agent.stop(), 0);
+    append(&host.log("app/c.log"), "later\n");
+    let mut agent = host.run();
+    agent.wait_for("flow app → Firehose logs in eu-west-1: 3 files, 1 of them new, read from their beginning");
+    until("the new file", || text(&host.payload(STREAM)) == "after\nlater\n");
+    assert_eq!(agent.stop(), 0);
+    let mut agent = host.run();
+    agent.wait_for("flow app → Firehose logs in eu-west-1: 3 files, read on from the saved positions");
+    assert_eq!(agent.stop(), 0);
+}
+
+/// Without a region the agent sent everything to us-east-1.
+#[test]
+fn no_region_ends_with_78_where_no_source_names_one_and_waits_where_the_instance_does_not_answer() {
+    let host = Host::new();
+    let path = host.root().join("no-region.json");
+    let flow = host.flow_json("*.log", STREAM, json!({}));
+    let state = host.state().display().to_string();
+    std::fs::write(&path, json!({"stateDirectory": state, "flows": [flow]}).to_string()).unwrap();
+    let arguments = ["run", "--config", path.to_str().unwrap(), "--log-format", "json"];
+    let refused = output(&host, &arguments);
+    assert_eq!(refused.status.code(), Some(78), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("no region is known"), "{}", text(&refused.stderr));
+    // Takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut host = host;
+    host.environment.push(("AWS_EC2_METADATA_DISABLED".to_owned(), "false".to_owned()));
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    host.environment.push(("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), address));
+    let mut agent = host.start_with(&arguments);
+    agent.wait_for("the instance metadata does not answer");
+    assert!(agent.is_running());
+    assert_eq!(agent.stop(), 0);
+}

@@ -2,6 +2,7 @@
 //! Promises that a service which does not answer holds up the start for no longer than one question may take.
 //! Leaves sessions, credentials and questions to the delivery.
 
+use super::signals::Signals;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::connector;
 use crate::deliver::firehose::Firehose;
@@ -11,6 +12,9 @@ use crate::deliver::{Destination, PATIENCE};
 use datalake_core::batch::Form;
 use datalake_core::batch::kinesis::RECORD_BYTES;
 use std::time::Duration;
+
+/// How often the instance is asked for its region while it does not answer.
+const REGION_AGAIN: Duration = Duration::from_secs(5);
 
 /// Firehose as these settings say; connections are made by calls.
 ///
@@ -50,8 +54,27 @@ impl<T: Clone> Shared<T> {
     }
 }
 
+/// As [`connect`], and again until the instance names its region, where nothing else does. `None`: a stop was asked for.
+pub(super) async fn wait(plan: &Plan, signals: &mut Signals) -> Result<Option<Vec<Destination>>, SessionError> {
+    let mut said = false;
+    loop {
+        match connect(plan).await {
+            Err(error @ SessionError::RegionNotAnswered) => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::error!("{error}; waiting, and asking again every {REGION_AGAIN:?}");
+                }
+            }
+            ended => return ended.map(Some),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REGION_AGAIN) => {}
+            () = signals.stop() => return Ok(None),
+        }
+    }
+}
+
 /// The destination of each flow, in the order of the plan.
-pub(super) async fn connect(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
+async fn connect(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
     for variable in connector::misread_proxies() {
         tracing::warn!(
             variable,

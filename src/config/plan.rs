@@ -10,6 +10,8 @@ mod flows;
 mod kinesis;
 /// What CloudWatch is told.
 mod metrics;
+/// Which region was meant.
+mod regions;
 
 pub(super) use flows::prove_flows;
 

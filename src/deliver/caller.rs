@@ -62,6 +62,11 @@ impl Caller {
         Self { shared: Arc::new(Shared { session, dialect, skew, patience, spare }) }
     }
 
+    /// The region that calls go to.
+    pub(super) fn region(&self) -> &str {
+        self.shared.session.region()
+    }
+
     /// Sends one call of records.
     pub(super) async fn put(&self, call: Call) -> Answer {
         let dialect = self.shared.dialect;

@@ -71,7 +71,7 @@ impl CloudWatch {
         let others = [settings.firehose_endpoint.as_deref(), settings.kinesis_endpoint.as_deref()];
         let mut naming = others.into_iter().flatten();
         let naming = naming.find(|endpoint| region::region_of_endpoint(endpoint).is_some()).or(endpoint);
-        let region = region::region(configured.as_ref(), naming).await;
+        let region = region::region(configured.as_ref(), naming).await?;
         let config = session::sdk_config(settings, endpoint, &region).await;
         let address = match config.endpoint_url() {
             Some(url) => url.to_owned(),

@@ -27,6 +27,12 @@ impl Firehose {
     pub fn new(session: Session, patience: Duration) -> Self {
         Self(Caller::new(session, &DIALECT, patience))
     }
+
+    /// The region that calls go to.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.0.region()
+    }
 }
 
 impl Service for Firehose {

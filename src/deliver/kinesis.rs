@@ -47,6 +47,12 @@ impl Kinesis {
         Self { calls: Caller::new(session, &DIALECT, patience), questions, check: None }
     }
 
+    /// The region that calls go to.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.calls.region()
+    }
+
     /// The same for a flow that sends aggregated records to this stream: before the first call the stream is asked how
     /// it distributes records, and while it does so by itself every call fails with [`Meaning::Hold`].
     #[must_use]

@@ -1,8 +1,8 @@
 //! Which region a call is for: as configured, as the endpoint says, as the environment or the instance says.
-//! Promises an answer within a few seconds, and a warning where nobody named one.
+//! Promises an answer within a few seconds: a region, that no source names one, or that the instance did not answer.
 //! Leaves endpoints and credentials to `session`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
@@ -11,36 +11,51 @@ use aws_config::profile::ProfileFileRegionProvider;
 
 /// How long the instance metadata may take to name a region, when nothing else does.
 const REGION_TIMEOUT: Duration = Duration::from_secs(2);
-/// The region that is taken when nobody names one.
+/// The SDK waits a second for the instance to answer.
+const SILENT_AFTER: Duration = Duration::from_millis(900);
+/// The region that is signed for where nobody names one and the endpoint is not AWS's own.
 const LAST_RESORT_REGION: &str = "us-east-1";
 
+/// Why there is no region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRegion {
+    /// Every source answered, and none names one.
+    None,
+    /// The instance did not answer in time; it may later.
+    Silent,
+}
+
 /// The region: as configured, else as the endpoint's name says, else environment and profile, else the instance's own.
-pub(super) async fn region(configured: Option<&String>, endpoint: Option<&str>) -> String {
+pub(super) async fn region(configured: Option<&String>, endpoint: Option<&str>) -> Result<String, NoRegion> {
     if let Some(region) = configured {
-        return region.clone();
+        return Ok(region.clone());
     }
     if let Some(region) = endpoint.and_then(region_of_endpoint) {
-        return region.to_owned();
+        return Ok(region.to_owned());
     }
     let environment = EnvironmentVariableRegionProvider::new();
     if let Some(region) = environment.region().await {
-        return region.as_ref().to_owned();
+        return Ok(region.as_ref().to_owned());
     }
     if let Some(region) = ProfileFileRegionProvider::new().region().await {
-        return region.as_ref().to_owned();
+        return Ok(region.as_ref().to_owned());
     }
-    // An endpoint that is not AWS's own does not care; only then is the instance worth a question.
-    if endpoint.is_none()
-        && let Ok(Some(region)) =
-            tokio::time::timeout(REGION_TIMEOUT, DefaultRegionChain::builder().build().region()).await
-    {
-        return region.as_ref().to_owned();
+    // An endpoint that is not AWS's own does not care; only without one is the instance worth a question.
+    if endpoint.is_some() {
+        tracing::warn!(
+            region = LAST_RESORT_REGION,
+            "no region is configured; set `region` in the configuration or AWS_REGION in the environment"
+        );
+        return Ok(LAST_RESORT_REGION.to_owned());
     }
-    tracing::warn!(
-        region = LAST_RESORT_REGION,
-        "no region is configured; set `region` in the configuration or AWS_REGION in the environment"
-    );
-    LAST_RESORT_REGION.to_owned()
+    let (asked, asked_at) = (DefaultRegionChain::builder().build(), Instant::now());
+    match tokio::time::timeout(REGION_TIMEOUT, asked.region()).await {
+        Ok(Some(region)) => Ok(region.as_ref().to_owned()),
+        // The SDK does not say whether nobody answered. A machine without metadata refuses at once; only a timeout takes long.
+        Ok(None) if asked_at.elapsed() >= SILENT_AFTER => Err(NoRegion::Silent),
+        Ok(None) => Err(NoRegion::None),
+        Err(_) => Err(NoRegion::Silent),
+    }
 }
 
 /// The region inside an AWS host name (`firehose.eu-west-1.amazonaws.com`, FIPS, dual-stack and private ones too).

@@ -91,7 +91,7 @@ pub async fn connect(settings: &Settings, target: Target) -> Result<Session, Ses
 
 async fn connect_quietly(settings: &Settings, target: Target) -> Result<Session, SessionError> {
     let endpoint = target.endpoint(settings);
-    let region = region(settings.region_for(target), endpoint).await;
+    let region = region(settings.region_for(target), endpoint).await?;
     let config = sdk_config(settings, endpoint, &region).await;
     let envelope = envelope(&config, target, &region).await?;
     let Some(signer) = signer(target, &envelope, &region) else {

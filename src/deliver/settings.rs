@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::region::region_of_endpoint;
+use super::region::{NoRegion, region_of_endpoint};
 
 /// Where and as whom to call the service; `None` leaves it to the SDK's chain.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -73,9 +73,30 @@ pub struct Role {
     pub external_id: Option<String>,
 }
 
+impl From<NoRegion> for SessionError {
+    fn from(reason: NoRegion) -> Self {
+        match reason {
+            NoRegion::None => Self::NoRegion,
+            NoRegion::Silent => Self::RegionNotAnswered,
+        }
+    }
+}
+
 /// Why no session can be made; each needs a change by the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
+    /// Nobody names a region.
+    #[error(
+        "no region is known: the configuration, the environment, the AWS profile and the instance name none; set `region`, such as \
+         \"eu-central-1\", or AWS_REGION"
+    )]
+    NoRegion,
+    /// The instance was asked for its region and did not answer; it may later.
+    #[error(
+        "no region is configured, and the instance metadata does not answer; set `region`, such as \"eu-central-1\", or AWS_REGION, \
+         unless this is an instance that is still starting"
+    )]
+    RegionNotAnswered,
     /// The SDK found no address to send to.
     #[error("no endpoint for {service} in region `{region}`: {reason}")]
     Endpoint {

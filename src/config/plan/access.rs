@@ -2,6 +2,7 @@
 //! Promises that what is taken can be called, and that keys lie where not everybody can read them.
 //! Leaves whether anybody answers, and lets us in, to the session.
 
+use super::regions;
 use crate::config::endpoint;
 use crate::config::keys::Written;
 use crate::config::report::{Kind, Placed, Report, quoted};
@@ -99,6 +100,10 @@ pub(super) fn prove_endpoint(given: &Placed<String>, report: &mut Report) -> Opt
 pub(super) fn prove_region(given: &Placed<String>, report: &mut Report) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if given.value.len() <= 64 && given.value.bytes().all(plain) {
+        if let Some(known) = regions::meant(&given.value) {
+            let message = format!("`{}` is {}, which is no region that we know", given.at.path, quoted(&given.value));
+            report.add(Kind::UnknownRegion, &given.at, message, format!("did you mean \"{known}\"?"));
+        }
         return Some(given.value.clone());
     }
     let message = format!("`{}` is {}, which is no name of a region", given.at.path, quoted(&given.value));

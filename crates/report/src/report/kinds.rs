@@ -92,6 +92,8 @@ kinds! {
     PlainHttp "plain-http" Warning,
     /// A pattern may take more steps on a record than it is allowed.
     SlowPattern "slow-pattern" Warning,
+    /// A region resembles one of AWS and is none of them.
+    UnknownRegion "unknown-region" Warning,
     /// A message that is let in may be longer than a record.
     LongMessages "long-messages" Warning,
     /// A file in the folder of fragments is not read.
