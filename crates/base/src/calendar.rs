@@ -19,7 +19,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// So many milliseconds after 1970; those past the year 9999 count as its last one.
+    /// This number of milliseconds after 1970; those past the year 9999 count as its last one.
     #[must_use]
     pub const fn of_millis(millis: u64) -> Self {
         let millis = if millis < LAST_MILLISECOND { millis } else { LAST_MILLISECOND };
@@ -65,7 +65,7 @@ impl Civil {
         Some(time.ok()?.duration_since(EPOCH).as_secs() + i64::from(second == 60))
     }
 
-    /// The date and time in UTC of so many seconds since 1970, which lie within the years 0 to 9999.
+    /// The date and time in UTC of a number of seconds since 1970, which lie within the years 0 to 9999.
     #[must_use]
     pub fn of(seconds: i64) -> Self {
         let time = EPOCH.saturating_add(SignedDuration::from_secs(seconds));

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub struct Origin(u64);
 
 impl Origin {
-    /// The origin with this number; whoever hands out numbers never hands one out twice.
+    /// The origin with this number; no number is handed out twice.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
@@ -74,7 +74,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The claim of so many parts with this number in its origin's order of reading; only a ledger makes them.
+    /// The claim of that many parts with this number in its origin's order of reading; only a ledger makes them.
     pub const fn new(origin: Origin, serial: u64, parts: u32, start: Position, end: Position) -> Self {
         Self { origin, serial, parts, start, end }
     }
@@ -85,7 +85,7 @@ impl Claim {
         self.parts
     }
 
-    /// Takes so many of its parts off.
+    /// Takes that many of its parts off.
     ///
     /// # Panics
     /// When that leaves either without a part.
@@ -113,7 +113,7 @@ impl Claim {
     }
 }
 
-/// What an operator knows an origin by. Told once, when the origin opens.
+/// What an operator knows an origin by. Said once, when the origin opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginInfo {
     /// The path when it was opened (a rename later does not change it).
@@ -141,7 +141,7 @@ impl OriginInfo {
         let beginning = &beginning[..beginning.len().min(Fingerprint::LONGEST)];
         let line_end = beginning.iter().position(|byte| *byte == b'\n').map(|newline| newline + 1);
         if let Some(end) = line_end.or((beginning.len() == Fingerprint::LONGEST).then_some(beginning.len())) {
-            // Whoever was first has noted the same.
+            // The first one has noted the same.
             self.generation.get_or_init(|| Fingerprint::of(&beginning[..end]).hash);
         }
     }
@@ -299,7 +299,7 @@ impl Watermarks {
     }
 }
 
-/// How far files are settled that belong to the agent itself: the source posts, whoever owns the files takes. Newest wins,
+/// How far files are settled that belong to the agent itself: the source posts, the owner of the files takes. Newest wins,
 /// as with [`Watermarks`].
 #[derive(Clone, Debug, Default)]
 pub struct SettledFiles {

@@ -32,19 +32,19 @@ pub enum ByteSizeError {
 }
 
 impl ByteSize {
-    /// So many bytes.
+    /// A number of bytes.
     #[must_use]
     pub const fn bytes(count: u64) -> Self {
         Self(count)
     }
 
-    /// So many times 1,024 bytes.
+    /// A number of times 1,024 bytes.
     #[must_use]
     pub const fn kib(count: u64) -> Self {
         Self(count * 1024)
     }
 
-    /// So many times 1,048,576 bytes.
+    /// A number of times 1,048,576 bytes.
     #[must_use]
     pub const fn mib(count: u64) -> Self {
         Self(count * 1024 * 1024)

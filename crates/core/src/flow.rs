@@ -21,7 +21,7 @@ pub use processing::{Job, Processed};
 
 use self::condition::Told;
 use self::giving_up::{Quarantining, Refused};
-use self::processing::{Processing, STEP_COST};
+use self::processing::Processing;
 use self::search::{Search, Suspicion};
 use crate::batch::{self, Packer, Sealed};
 use crate::budget::Lease;
@@ -35,6 +35,10 @@ use datalake_base::record::{Arrival, Chunk, Origin, OriginInfo, Position};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What records may take together in one step, in nanoseconds of the worst case. A record that may take more is
+/// processed elsewhere.
+const STEP_COST: u64 = 10_000_000;
 
 /// How a flow works; proven by the plan.
 #[derive(Clone, Debug)]

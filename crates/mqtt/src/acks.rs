@@ -2,26 +2,8 @@
 //! Promises that nothing is acknowledged before it is synced, that order is kept, and that a late sync never
 //! acknowledges on another connection, where its packet identifier means another message. Leaves sending to `session`.
 
-use super::packets::Quality;
+use super::packets::{Ack, Answer, Quality};
 use std::collections::{HashSet, VecDeque};
-
-/// What to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// PUBACK: a message at least once.
-    Acknowledged,
-    /// PUBREC: a message exactly once, first half.
-    Received,
-    /// PUBCOMP: the second half.
-    Complete,
-}
-
-/// An answer to one packet identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ack {
-    pub answer: Answer,
-    pub packet: u16,
-}
 
 /// Up to where a connection's messages were handed over for syncing. From another connection than the present one it
 /// means nothing.
@@ -49,7 +31,7 @@ pub struct Acks {
     generation: u64,
     /// Messages of this connection, counted.
     received: u64,
-    /// So many of them are synced.
+    /// The first of them, which are synced.
     synced: u64,
     /// The place of each among the received, the answer, and the subscription it belongs to.
     owed: VecDeque<(u64, Ack, usize)>,

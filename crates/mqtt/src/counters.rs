@@ -1,6 +1,6 @@
-//! The books of an MQTT flow before its messages are a file like any other: what came, what became of it, and how it stands.
+//! The accounting of an MQTT flow before its messages are a file like any other: what came, what became of it, and how it stands.
 //! Promises numbers and words that anyone may look at, at any time, from any thread.
-//! Leaves showing them to the telemetry; bytes delivered are in the flow's own books.
+//! Leaves showing them to the telemetry; bytes delivered are in the flow's own accounting.
 
 use super::topics::Topic;
 use datalake_base::accounting::Gauge;

@@ -1,6 +1,6 @@
 //! When to sync: one sync serves all messages that wait, so a message waits a little for others, and no longer than that.
 //! Promises that no message waits longer than the interval for company, and none where the broker is known to wait too:
-//! brokers stop at so many unacknowledged messages, and then nobody else comes. Leaves syncing to the spool.
+//! brokers stop at a number of unacknowledged messages, and then no more come. Leaves syncing to the spool.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ pub struct Group {
     interval: Duration,
     /// When the first message that waits arrived, and when the last did.
     waiting: Option<(Instant, Instant)>,
-    /// The broker seems to stop at so many unanswered messages.
+    /// The number of unanswered messages at which the broker seems to stop.
     window: Option<usize>,
     /// A guess at that, to be confirmed when messages follow the answers at once.
     guess: Option<usize>,
@@ -36,7 +36,7 @@ impl Group {
         self.waiting = Some((first, now));
     }
 
-    /// When the messages that wait are due, with so many unanswered by now.
+    /// When the messages that wait are due, given how many are unanswered by now.
     pub fn due(&self, unanswered: usize) -> Option<Instant> {
         let (first, last) = self.waiting?;
         Some(if self.window.is_some_and(|window| unanswered >= window) { last } else { first + self.interval })

@@ -5,7 +5,9 @@
 /// What is sent.
 mod write;
 
-pub use write::{Connect, Filter, Retained, acknowledge, connect, disconnect, dismiss, ping, subscribe, unsubscribe};
+pub use write::{
+    Ack, Answer, Connect, Filter, Retained, acknowledge, connect, disconnect, dismiss, ping, subscribe, unsubscribe,
+};
 
 /// The version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,7 +142,7 @@ pub enum Read<'a> {
     Whole(Packet<'a>, usize),
     /// A message over the limit: everything but properties and payload, and how many bytes to step over.
     TooLarge(Publish<'a>, usize),
-    /// So many bytes at least are needed to say more.
+    /// At least this many bytes are needed to say more.
     Partial(usize),
 }
 
@@ -366,7 +368,7 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// The pairs that whoever published the message gave it.
+    /// The pairs that the publisher gave the message.
     pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.iter().filter_map(|(_, value)| match value {
             Property::Pair(name, value) => Some((name, value)),

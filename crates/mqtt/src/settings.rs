@@ -1,4 +1,4 @@
-//! What an MQTT flow is told: broker, topics, ways of signing in, limits.
+//! The settings of an MQTT flow: broker, topics, ways of signing in, limits.
 //! Promises that secrets are named by file only, so that no setting can show one.
 //! Leaves ranges to the configuration, and reading the files to the connection, anew each time.
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Filters in one SUBSCRIBE; AWS IoT Core takes no more.
 const FILTERS: usize = 8;
-/// What was refused is asked again after this: whoever mends the broker's rules need not restart the agent.
+/// What was refused is asked for again after this, so that a change of the broker's rules needs no restart of the agent.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the broker says to a filter.

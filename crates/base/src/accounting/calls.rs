@@ -1,5 +1,5 @@
 //! What calls carried and what became of it: for each number how many calls, their sum, the least and the most.
-//! Promises a fixed size however many calls there are, and that nothing taken is told twice.
+//! Promises a fixed size however many calls there are, and that nothing taken is reported twice.
 //! Leaves what the numbers are called to the metrics.
 
 use std::sync::{Mutex, PoisonError};

@@ -2,7 +2,7 @@
 //! Promises that lines of two keys never share a record.
 //! Leaves keys and aggregates to `kinesis`.
 
-use super::kinesis::{Filled, Keyed};
+use super::kinesis::{Filled, Keyed, Most};
 use super::{Lines, Mode, Packer, Sealed, Space};
 
 impl Packer {
@@ -19,7 +19,8 @@ impl Packer {
         // A line longer than a packed record should be is a record of its own.
         let own = !packing && self.open.bytes == 0;
         let most = self.settings.form.record_bytes().min(self.settings.max_bytes);
-        keyed.room(filled, if own { most } else { self.record_limit }, &self.settings)
+        let batch = Most { records: self.settings.max_records, bytes: self.settings.max_bytes };
+        keyed.room(filled, if own { most } else { self.record_limit }, batch)
     }
 
     pub(super) fn keyed_space(&self, keyed: &Keyed, packing: bool) -> Space {

@@ -95,6 +95,14 @@ pub(super) struct Keyed {
     taken: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
 }
 
+/// How much a batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    pub(super) records: usize,
+    /// Before base64.
+    pub(super) bytes: usize,
+}
+
 /// How much is in the open batch and its open record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filled {
@@ -133,12 +141,12 @@ impl Keyed {
 
     /// Bytes, frames of lines included, that the open record or one after it takes, whatever the next line's key is.
     /// `record` is how many bytes a record may have, its key included.
-    pub(super) fn room(&self, filled: Filled, record: usize, batch: &super::Settings) -> usize {
+    pub(super) fn room(&self, filled: Filled, record: usize, most: Most) -> usize {
         let settings = &self.settings;
         let (key, frame) = (settings.partition_key.longest(), settings.record_frame());
         let open = filled.open > 0;
         let another = !open || settings.can_change();
-        if another && filled.count + usize::from(open) >= batch.max_records {
+        if another && filled.count + usize::from(open) >= most.records {
             return 0;
         }
         let trailer = if settings.kpl { kpl::TRAILER } else { 0 };
@@ -148,7 +156,7 @@ impl Keyed {
             true => record.saturating_sub(filled.open + key + trailer),
             false => record.saturating_sub(frame),
         };
-        in_record.min(batch.max_bytes.saturating_sub(held))
+        in_record.min(most.bytes.saturating_sub(held))
     }
 
     /// The room as bytes and lines. With frames around lines, what so many lines take depends on their length; it is

@@ -3,8 +3,7 @@
 //! exceeded.
 //! Leaves sending to the core, answers to answers.
 
-use super::processing::STEP_COST;
-use super::{Arrived, Core, Outbound, Stream};
+use super::{Arrived, Core, Outbound, STEP_COST, Stream};
 use crate::batch::{Lines, Packer, Sealed};
 use crate::framing::{Framed, Framer, Input as FramerInput, Room, Run};
 use crate::ledger::Track;

@@ -6,7 +6,7 @@
 
 use super::giving_up::{Failure, Held, Quarantining, TELL_EVERY};
 use super::intake::pack;
-use super::{Action, BatchId, Core, Notice, Stream};
+use super::{Action, BatchId, Core, Notice, STEP_COST, Stream};
 use crate::framing::{Framed, Input as FramerInput, Room, Run};
 use datalake_base::record::{Chunk, Origin, OriginInfo, Position};
 use datalake_process::{Instance, Place, Processor, Reason, Verdict};
@@ -18,10 +18,7 @@ const FAILED_BYTES: usize = 256 * 1024;
 /// What a failed record takes beside its bytes.
 const FAILED_OVERHEAD: usize = 256;
 
-/// What records may take together in one step, in nanoseconds of the worst case. A record that may take more is
-/// processed elsewhere.
-pub(super) const STEP_COST: u64 = 10_000_000;
-/// So is a longer record, whatever the options.
+/// A longer record is processed elsewhere, whatever the options.
 const LONGEST_HERE: usize = 64 * 1024;
 
 /// A record to be taken through the steps where that may take long.

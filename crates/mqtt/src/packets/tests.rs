@@ -1,5 +1,4 @@
 use super::*;
-use crate::acks::{Ack, Answer};
 use bytes::BytesMut;
 use mqtt5::mqttbytes::QoS;
 use mqtt5::mqttbytes::v5 as other;

@@ -3,7 +3,24 @@
 //! Leaves when to send them to `session`.
 
 use super::{Quality, Version};
-use crate::acks::{Ack, Answer};
+
+/// What to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// PUBACK: a message at least once.
+    Acknowledged,
+    /// PUBREC: a message exactly once, first half.
+    Received,
+    /// PUBCOMP: the second half.
+    Complete,
+}
+
+/// An answer to one packet identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    pub answer: Answer,
+    pub packet: u16,
+}
 
 /// How to sign in.
 pub struct Connect<'a> {
