@@ -1,363 +1,331 @@
-//! Who may know whom, read from the sources and checked against the table below.
-//! Promises that a stage names the vocabulary and itself only, and that what is called pure is pure.
-//! Leaves what a module does with what it may name to its own tests.
+//! What cargo cannot say about the sources: no circle of files in any crate, and no stage that names another.
+//! Promises that a fault is shown with its files. Leaves which crate may name which to the crates' Cargo.toml, and what a
+//! pure crate may call to its clippy.toml.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
+use syn::visit::{self, Visit};
 
-/// Shells that a byte passes through. None may name another; what they share is in crates of its own, which cargo keeps
-/// apart: a crate names only what stands in its Cargo.toml.
+/// Shells of the agent that a byte passes through. None may name another.
 const STAGES: [&str; 3] = ["source", "deliver", "checkpoint"];
-/// What everything may name. `telemetry::clock` is the edge at which shells ask what time it is, `regular` reads files
-/// that an operator named.
-const VOCABULARY: [&str; 2] = ["telemetry::clock", "regular"];
-/// Files that decide and do nothing else; a name covers the folder beside the file too.
-const PURE: [&str; 4] = ["metrics/condition", "metrics/data", "metrics/form", "source/file/reconcile"];
-/// What a pure file never names: waiting, files, clocks.
-const IMPURE: [&str; 9] = [
-    "tokio",
-    "rustix",
-    "std::fs",
-    "std::net",
-    "std::thread",
-    "std::time::SystemTime",
-    "std::time::Instant::now",
-    "Instant::now",
-    "crate::telemetry",
-];
 
-/// What the module in this file may name of this crate, beside itself and the vocabulary.
-fn allowed(file: &str) -> Vec<&'static str> {
-    let with = |more: &[&'static str]| [&STAGES[..], more].concat();
-    match file {
-        // Shared words and codes know nobody.
-        "lib" => Vec::new(),
-        "main" => vec!["cli", "exit"],
-        _ if covers("cli", file) => with(&["app", "config", "exit", "flow", "machine", "migrate", "telemetry"]),
-        // Moving over writes a configuration and positions, and reads as the agent would.
-        _ if covers("migrate", file) => with(&["config"]),
-        _ if covers("app", file) => with(&["config", "exit", "flow", "machine", "metrics", "telemetry"]),
-        // It looks at the books and makes calls; what it tells follows from the books alone.
-        "metrics" => vec!["deliver::cloudwatch"],
-        _ if covers("flow", file) => with(&[]),
-        // Configuration knows the stages' settings and limits; no stage knows configuration.
-        _ if covers("config", file) => with(&["metrics::Settings"]),
-        // Stages, vocabulary, telemetry: themselves.
-        _ => Vec::new(),
-    }
+/// The tailer is being replaced by a crate of its own, and its files still name each other.
+const TIED: &str = "source::file::";
+
+/// A module's file: what it imports under which name, and every path that it names outside of tests.
+#[derive(Debug, Default)]
+struct Module {
+    imports: BTreeMap<String, Vec<String>>,
+    paths: Vec<Vec<String>>,
+    /// Modules that are written within the file, around what is being visited.
+    inline: usize,
 }
 
-/// Whether `file` is the module `module` or lies in the folder beside it.
-fn covers(module: &str, file: &str) -> bool {
-    file == module || file.strip_prefix(module).is_some_and(|rest| rest.starts_with('/'))
-}
+impl Module {
+    fn of(source: &str) -> Self {
+        let mut module = Self::default();
+        module.visit_file(&syn::parse_file(source).unwrap());
+        module
+    }
 
-/// Everything that is wrong with one file; `file` is its path below `src` without the ending.
-fn faults(file: &str, source: &str) -> Vec<String> {
-    let tokens = tokens(&without_tests(&without_text(source)));
-    let own = file.split('/').next().unwrap_or(file);
-    let permitted = allowed(file);
-    let mut faults = BTreeSet::new();
-    for path in paths(&tokens, file) {
-        let Some(inner) = path.strip_prefix("crate::") else { continue };
-        let within =
-            |name: &&str| inner == *name || inner.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
-        let vocabulary = VOCABULARY.iter().any(&within);
-        if file != "lib" && !vocabulary && !within(&own) && !permitted.iter().any(&within) {
-            faults.insert(format!("src/{file}.rs names {path}, which it must not know"));
+    fn name(&mut self, path: Vec<String>) {
+        let up = path.iter().take_while(|part| *part == "super").count();
+        if self.inline == 0 || !matches!(path[0].as_str(), "super" | "self") {
+            self.paths.push(path);
+        } else if up > self.inline {
+            self.paths.push(path[self.inline..].to_vec());
         }
     }
-    if PURE.iter().any(|module| covers(module, file)) {
-        for path in paths(&tokens, file) {
-            for impure in IMPURE {
-                if path == impure || path.strip_prefix(impure).is_some_and(|rest| rest.starts_with("::")) {
-                    faults.insert(format!("src/{file}.rs is pure, but names {path}"));
-                }
+
+    fn import(&mut self, tree: &syn::UseTree, mut path: Vec<String>) {
+        match tree {
+            syn::UseTree::Path(step) => {
+                path.push(step.ident.to_string());
+                self.import(&step.tree, path);
             }
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.import(tree, path.clone())),
+            syn::UseTree::Glob(_) => self.name(path),
+            syn::UseTree::Name(name) => self.import_as(&name.ident, &name.ident, path),
+            syn::UseTree::Rename(name) => self.import_as(&name.ident, &name.rename, path),
         }
     }
-    faults.into_iter().collect()
-}
 
-/// The source with comments gone and with literals emptied.
-fn without_text(source: &str) -> String {
-    let bytes: Vec<char> = source.chars().collect();
-    let at = |index: usize| bytes.get(index).copied().unwrap_or('\0');
-    let (mut code, mut index) = (String::new(), 0);
-    while index < bytes.len() {
-        let word_before = index > 0 && (at(index - 1).is_alphanumeric() || at(index - 1) == '_');
-        let hashes = (index + 1..).take_while(|place| at(*place) == '#').count();
-        match at(index) {
-            '/' if at(index + 1) == '/' => index += (index..bytes.len()).take_while(|place| at(*place) != '\n').count(),
-            '/' if at(index + 1) == '*' => {
-                let mut depth = 0;
-                loop {
-                    match (at(index), at(index + 1)) {
-                        ('/', '*') => (depth, index) = (depth + 1, index + 2),
-                        ('*', '/') => (depth, index) = (depth - 1, index + 2),
-                        _ => index += 1,
-                    }
-                    if depth == 0 || index >= bytes.len() {
-                        break;
-                    }
-                }
-            }
-            'r' if at(index + 1 + hashes) == '"' && (!word_before || at(index - 1) == 'b') => {
-                index += hashes + 2;
-                let closes = |place: usize| at(place) == '"' && (1..=hashes).all(|more| at(place + more) == '#');
-                index += (index..bytes.len()).take_while(|place| !closes(*place)).count() + hashes + 1;
-                code.push('"');
-            }
-            '"' => {
-                index += 1;
-                while index < bytes.len() && at(index) != '"' {
-                    index += if at(index) == '\\' { 2 } else { 1 };
-                }
-                index += 1;
-                code.push('"');
-            }
-            // A character, not a lifetime.
-            '\'' if at(index + 1) == '\\' => {
-                index += 3;
-                index += (index..bytes.len()).take_while(|place| at(*place) != '\'').count() + 1;
-            }
-            '\'' if at(index + 2) == '\'' => index += 3,
-            other => {
-                code.push(other);
-                index += 1;
-            }
+    fn import_as(&mut self, name: &syn::Ident, known_as: &syn::Ident, mut path: Vec<String>) {
+        if name != "self" {
+            path.push(name.to_string());
         }
-    }
-    code
-}
-
-/// The code without the items that only exist in tests.
-fn without_tests(code: &str) -> String {
-    const MARK: &str = "#[cfg(test)]";
-    let (mut kept, mut rest) = (String::new(), code);
-    while let Some(start) = rest.find(MARK) {
-        kept.push_str(&rest[..start]);
-        let item = &rest[start + MARK.len()..];
-        let (mut depth, mut end) = (0, item.len());
-        for (place, character) in item.char_indices() {
-            match character {
-                '{' | '(' | '[' => depth += 1,
-                '}' | ')' | ']' => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 && matches!(character, ';' | '}') {
-                end = place + 1;
-                break;
-            }
+        let known_as = if known_as == "self" { path.last().cloned() } else { Some(known_as.to_string()) };
+        if let (Some(known_as), 0) = (known_as, self.inline) {
+            self.imports.insert(known_as, path.clone());
         }
-        rest = &item[end..];
-    }
-    kept + rest
-}
-
-/// Words and the signs that make up paths.
-fn tokens(code: &str) -> Vec<String> {
-    let mut tokens: Vec<String> = Vec::new();
-    let mut characters = code.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character.is_alphanumeric() || character == '_' {
-            let mut word = character.to_string();
-            while let Some(next) = characters.next_if(|next| next.is_alphanumeric() || *next == '_') {
-                word.push(next);
-            }
-            tokens.push(word);
-        } else if character == ':' && characters.next_if_eq(&':').is_some() {
-            tokens.push("::".to_owned());
-        } else if !character.is_whitespace() {
-            tokens.push(character.to_string());
-        }
-    }
-    tokens
-}
-
-/// All paths in full, groups taken apart, `super` and `self` and our own name resolved to `crate::…`.
-fn paths(tokens: &[String], file: &str) -> BTreeSet<String> {
-    let mut paths = BTreeSet::new();
-    let is_word = |token: &String| token.chars().all(|c| c.is_alphanumeric() || c == '_');
-    for (index, token) in tokens.iter().enumerate() {
-        let begins = index == 0 || tokens[index - 1] != "::" || !tokens.get(index.wrapping_sub(2)).is_some_and(is_word);
-        if is_word(token) && begins && tokens.get(index + 1).is_some_and(|next| next == "::") {
-            expand(tokens, index, &[], file, &mut paths);
-        }
-    }
-    paths
-}
-
-/// One path tree from `index` on; returns where it ends.
-fn expand(tokens: &[String], mut index: usize, prefix: &[String], file: &str, paths: &mut BTreeSet<String>) -> usize {
-    let mut path = prefix.to_vec();
-    loop {
-        match tokens.get(index).map(String::as_str) {
-            Some("{") => {
-                index += 1;
-                while tokens.get(index).is_some_and(|token| token != "}") {
-                    index = expand(tokens, index, &path, file, paths);
-                    while tokens.get(index).is_some_and(|token| token != "," && token != "}") {
-                        index += 1;
-                    }
-                    index += usize::from(tokens.get(index).is_some_and(|token| token == ","));
-                }
-                return index + 1;
-            }
-            Some("self") if !path.is_empty() => index += 1,
-            Some(word) if word.starts_with(|c: char| c.is_alphabetic() || c == '_') => {
-                path.push(word.to_owned());
-                index += 1;
-            }
-            _ => {
-                paths.insert(resolve(&path, file));
-                return index.max(1);
-            }
-        }
-        if tokens.get(index).is_some_and(|token| token == "::") {
-            index += 1;
-        } else {
-            paths.insert(resolve(&path, file));
-            return index;
+        if !path.is_empty() {
+            self.name(path);
         }
     }
 }
 
-fn resolve(path: &[String], file: &str) -> String {
-    let mut base: Vec<&str> = file.split('/').filter(|part| *part != "lib" && *part != "main").collect();
-    let rest = match path.first().map(String::as_str) {
-        Some("crate" | "datalake_agent") => {
-            base.clear();
-            &path[1..]
-        }
-        Some("self") => &path[1..],
-        Some("super") => {
-            let up = path.iter().take_while(|part| *part == "super").count();
-            base.truncate(base.len().saturating_sub(up));
-            &path[up..]
-        }
-        _ => return path.join("::"),
-    };
-    ["crate"].into_iter().chain(base).chain(rest.iter().map(String::as_str)).collect::<Vec<_>>().join("::")
-}
-
-/// Whether the file is a module `tests` that its parent only has in tests.
-fn is_test_file(root: &Path, file: &str) -> bool {
-    file.strip_suffix("/tests").is_some_and(|parent| {
-        let source = std::fs::read_to_string(root.join(format!("{parent}.rs"))).unwrap();
-        !tokens(&without_tests(&without_text(&source))).windows(2).any(|pair| pair == ["mod", "tests"])
+/// Whether an item only exists in tests.
+fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        syn::Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
+        other => other.path().is_ident("test"),
     })
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
+fn attributes(item: &syn::Item) -> &[syn::Attribute] {
+    match item {
+        syn::Item::Const(item) => &item.attrs,
+        syn::Item::Fn(item) => &item.attrs,
+        syn::Item::Impl(item) => &item.attrs,
+        syn::Item::Mod(item) => &item.attrs,
+        syn::Item::Static(item) => &item.attrs,
+        syn::Item::Struct(item) => &item.attrs,
+        syn::Item::Enum(item) => &item.attrs,
+        syn::Item::Trait(item) => &item.attrs,
+        syn::Item::Type(item) => &item.attrs,
+        syn::Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+impl<'ast> Visit<'ast> for Module {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        if !is_for_tests(attributes(item)) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
+        if !is_for_tests(&function.attrs) {
+            visit::visit_impl_item_fn(self, function);
+        }
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        self.inline += 1;
+        visit::visit_item_mod(self, module);
+        self.inline -= 1;
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.import(&item.tree, Vec::new());
+    }
+
+    /// `pub(in path)` names a place, and uses nothing of it.
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        self.name(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        visit::visit_path(self, path);
+    }
+
+    /// What a macro is given is no syntax yet, but a path in it is one all the same.
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        let text = call.tokens.to_string().replace(" :: ", "::");
+        let is_part = |character: char| character.is_alphanumeric() || character == '_' || character == ':';
+        for path in text.split(|character| !is_part(character)).filter(|path| path.contains("::")) {
+            let parts: Vec<String> = path.split("::").map(str::to_owned).collect();
+            if parts.iter().all(|part| !part.is_empty() && !part.contains(':')) {
+                self.name(parts);
+            }
+        }
+        visit::visit_macro(self, call);
+    }
+}
+
+/// The modules of a crate by their path, `a::b`; the root is the empty one.
+#[derive(Debug, Default)]
+struct Modules {
+    name: String,
+    modules: BTreeMap<Vec<String>, Module>,
+}
+
+impl Modules {
+    fn read(name: &str, folder: &Path) -> Self {
+        let mut crate_ = Self { name: name.replace('-', "_"), ..Self::default() };
+        let has_library = folder.join("lib.rs").exists();
+        for file in files(folder, "rs") {
+            let path = file.strip_prefix(folder).unwrap().with_extension("");
+            let mut path: Vec<String> = path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+            assert_ne!(path.last().unwrap(), "mod", "{}: the file stands beside its folder", file.display());
+            match path.last().map(String::as_str) {
+                // Nobody can name the program beside a library.
+                Some("main") if has_library && path.len() == 1 => continue,
+                Some("lib" | "main") if path.len() == 1 => path.clear(),
+                Some("tests") => continue,
+                _ => {}
+            }
+            crate_.modules.insert(path, Module::of(&std::fs::read_to_string(&file).unwrap()));
+        }
+        crate_
+    }
+
+    /// The module that a path leads to, from within `from`, through what others import and offer again.
+    fn target(&self, from: &[String], path: &[String], depth: usize) -> Option<Vec<String>> {
+        let first = path.first()?.as_str();
+        let up = path.iter().take_while(|part| *part == "super").count();
+        let (mut at, rest) = match first {
+            "crate" => (Vec::new(), &path[1..]),
+            "self" => (from.to_vec(), &path[1..]),
+            "super" => (from[..from.len().checked_sub(up)?].to_vec(), &path[up..]),
+            name if name == self.name => (Vec::new(), &path[1..]),
+            _ if self.modules.contains_key(&[from, &path[..1]].concat()) => (from.to_vec(), path),
+            _ => return None,
+        };
+        for (place, part) in rest.iter().enumerate() {
+            let below = [&at[..], std::slice::from_ref(part)].concat();
+            if self.modules.contains_key(&below) {
+                at = below;
+                continue;
+            }
+            let offered = self.modules.get(&at).and_then(|module| module.imports.get(part));
+            if let (Some(offered), true) = (offered, depth > 0) {
+                let whole = [&offered[..], &rest[place + 1..]].concat();
+                return self.target(&at, &whole, depth - 1).or(Some(at));
+            }
+            break;
+        }
+        Some(at)
+    }
+
+    /// Which modules each module names. A module is one with those that it lies in: what a folder shares stands in the file
+    /// beside it.
+    fn arrows(&self) -> BTreeMap<&[String], BTreeSet<Vec<String>>> {
+        let named = |(from, module): (&Vec<String>, &Module)| {
+            let targets = module.paths.iter().filter_map(|path| self.target(from, path, 8));
+            targets.filter(|to| !from.starts_with(to)).collect()
+        };
+        self.modules.iter().map(|entry| (&entry.0[..], named(entry))).collect()
+    }
+
+    /// The shortest circle through each module that lies on one.
+    fn circles(&self) -> BTreeSet<String> {
+        let arrows = self.arrows();
+        let mut circles = BTreeMap::new();
+        for start in self.modules.keys() {
+            let (mut queue, mut came_from) = (VecDeque::from([start.clone()]), BTreeMap::<_, Vec<String>>::new());
+            'search: while let Some(at) = queue.pop_front() {
+                for next in arrows.get(&at[..]).into_iter().flatten() {
+                    if next == start {
+                        let mut circle = vec![at.clone()];
+                        while circle.last() != Some(start) {
+                            circle.push(came_from[circle.last().unwrap()].clone());
+                        }
+                        circle.reverse();
+                        let members: BTreeSet<Vec<String>> = circle.iter().cloned().collect();
+                        circles.entry(members).or_insert(circle);
+                        break 'search;
+                    }
+                    if !came_from.contains_key(next) {
+                        came_from.insert(next.clone(), at.clone());
+                        queue.push_back(next.clone());
+                    }
+                }
+            }
+        }
+        let shown = |circle: &Vec<Vec<String>>| {
+            let names: Vec<String> = circle.iter().map(|path| path.join("::")).collect();
+            format!("{}: {} → {}", self.name, names.join(" → "), names[0])
+        };
+        circles.values().map(shown).collect()
+    }
+}
+
+/// All files below a folder whose names end so.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.extend(files(&path, ending));
+        } else if path.extension().is_some_and(|known| known == ending) {
             found.push(path);
         }
     }
+    found.sort();
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The agent first.
+fn crates() -> Vec<Modules> {
+    let mut crates = vec![Modules::read("datalake-agent", &root().join("src"))];
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).unwrap();
+        crates.push(Modules::read(name, &folder.join("src")));
+    }
+    crates
 }
 
 #[test]
-fn every_arrow_in_the_sources_is_one_that_is_drawn() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&root, &mut files);
-    assert!(files.len() > 20, "only {} sources found", files.len());
-    let mut all = Vec::new();
-    for path in files {
-        let file = path.strip_prefix(&root).unwrap().with_extension("").display().to_string();
-        assert!(!file.ends_with("/mod"), "{file}.rs: the file stands beside its folder");
-        if is_test_file(&root, &file) {
-            continue;
+fn no_files_of_a_crate_name_each_other_in_a_circle() {
+    let known = |circle: &String| circle.contains(&format!(": {TIED}"));
+    let circles: Vec<String> = crates().iter().flat_map(Modules::circles).filter(|circle| !known(circle)).collect();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn no_stage_of_the_agent_names_another() {
+    let agent = &crates()[0];
+    let stage_of = |path: &[String]| STAGES.into_iter().find(|stage| path.first().is_some_and(|part| part == stage));
+    assert!(STAGES.iter().all(|stage| agent.modules.contains_key(&[(*stage).to_owned()][..])));
+    for (from, targets) in agent.arrows() {
+        let Some(own) = stage_of(from) else { continue };
+        for to in targets {
+            assert!(stage_of(&to).is_none_or(|other| other == own), "{} names {}", from.join("::"), to.join("::"));
         }
-        all.extend(faults(&file, &std::fs::read_to_string(&path).unwrap()));
-    }
-    assert!(all.is_empty(), "{}", all.join("\n"));
-}
-
-#[test]
-fn every_file_that_is_called_pure_or_is_a_stage_is_covered_by_a_name_that_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for module in PURE.iter().chain(&STAGES) {
-        assert!(root.join(format!("{module}.rs")).exists(), "src/{module}.rs is named in the rules, but is not there");
     }
 }
 
-/// What is wrong with `source` as the file `file`, as one text.
-fn verdict(file: &str, source: &str) -> String {
-    faults(file, source).join("\n")
+/// A crate of these modules, written as `path: source`.
+fn made_of(modules: &[(&str, &str)]) -> Modules {
+    let path = |path: &str| path.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let modules = modules.iter().map(|(name, source)| (path(name), Module::of(source))).collect();
+    Modules { name: "ours".to_owned(), modules }
 }
 
 #[test]
-fn a_stage_that_names_another_stage_is_caught_however_it_spells_it() {
+fn a_circle_is_found_however_it_is_spelt() {
     for source in [
-        "use crate::deliver;",
-        "use crate::deliver::retry::Backoff;",
-        "use crate::{record::Run, deliver::Call};",
-        "use crate::{record::{self, Run}, units, deliver::{Call, retry}};",
-        "fn f() -> crate::deliver::Call { todo!() }",
-        "fn f(call: &crate::deliver::Call) {}",
-        "use super::deliver::Call;",
-        "use super::{units, deliver};",
-        "pub use crate::deliver::*;",
-        "/* crate */ use crate :: deliver;",
-        "fn f<'a>(x: &'a str) { crate::deliver::g('\\'', '\"') }",
-        "const A: &str = r#\"a\"b\"#; use crate::deliver;",
-        "#[cfg(test)] use crate::flow; use crate::deliver;",
-        "#[cfg(test)] mod tests { fn f() { let a = [1; 2]; } } use crate::deliver;",
+        "use crate::a;",
+        "use crate::a::Thing;",
+        "use crate::{c, a::{self, Thing}};",
+        "use super::a::*;",
+        "fn f() -> crate::a::Thing { todo!() }",
+        "fn f() { super::a::g::<u8>() }",
+        "fn f() { println!(\"{}\", crate::a::LIMIT) }",
+        "mod inner { use super::super::a::Thing; }",
+        "use crate::Thing;",
+        "use ours::a;",
+        "impl crate::a::Thing for u8 {}",
+        "#[cfg(test)] mod tests {} use crate::a;",
     ] {
-        assert!(verdict("framing", source).contains("crate::deliver"), "{source}");
+        let crate_ = made_of(&[("", "pub use a::Thing;"), ("a", "use crate::b;"), ("b", source), ("c", "")]);
+        assert_eq!(crate_.circles().into_iter().collect::<Vec<_>>(), ["ours: a → b → a"], "{source}");
     }
-    assert!(verdict("source/file/reader", "use super::super::super::batch;").contains("crate::batch"));
-    assert!(verdict("telemetry/status", "use crate::flow::Flow;").contains("crate::flow"));
-    assert!(verdict("checkpoint", "use crate::deliver::Fault;").contains("crate::deliver"));
-    assert!(verdict("batch", "use crate::config::plan::Plan;").contains("crate::config"));
-    assert!(verdict("config/written", "use crate::flow::Flow;").contains("crate::flow"));
-    assert!(verdict("flow", "use crate::app;").contains("crate::app"));
-    assert!(verdict("main", "fn main() { datalake_agent::flow::run() }").contains("crate::flow"));
+    let longer = made_of(&[("", ""), ("a", "use crate::b;"), ("b", "use crate::c;"), ("c", "use crate::a;")]);
+    assert_eq!(longer.circles().into_iter().collect::<Vec<_>>(), ["ours: a → b → c → a"]);
 }
 
 #[test]
-fn what_is_drawn_is_left_alone() {
-    for (file, source) in [
-        ("framing/lines", "use super::Settings; use crate::framing::LongLines;"),
-        ("framing", "// use crate::deliver;\n/// [`crate::deliver`]\nconst A: &str = \"crate::deliver\";"),
-        ("framing", "#[cfg(test)]\nmod tests { use crate::deliver; use std::fs; }"),
-        ("framing", "#[cfg(test)]\nuse crate::deliver::Call;"),
-        ("source/file/reader", "use crate::telemetry::clock; use std::fs::File;"),
-        ("flow", "use crate::{source, deliver, checkpoint}; use tokio::sync::mpsc;"),
-        ("config/plan", "use crate::{checkpoint, deliver, source};"),
-        ("app", "use crate::{config::plan::Plan, flow, checkpoint::Keeper, telemetry::Notifier, exit::Exit};"),
-        ("lib", "pub mod source; pub mod deliver;"),
+fn what_is_no_circle_is_left_alone() {
+    for source in [
+        "// use crate::a;\n/// [`crate::a`]\nconst A: &str = \"crate::a\";",
+        "#[cfg(test)] mod tests { use crate::a; }",
+        "#[cfg(test)] use crate::a::Thing;",
+        "pub(in crate::a) fn f() {}",
+        "use std::a; use other::a::Thing;",
+        "mod inner { use super::X; } use self::inner::Y;",
+        "use crate::b::c::Part; impl Part { fn f() {} }",
     ] {
-        assert_eq!(verdict(file, source), "", "{file}: {source}");
+        let crate_ = made_of(&[("", ""), ("a", "use crate::b;"), ("b", source), ("b::c", "use super::X;")]);
+        assert_eq!(crate_.circles(), BTreeSet::new(), "{source}");
     }
-}
-
-#[test]
-fn a_pure_file_that_waits_or_reads_or_asks_the_time_is_caught() {
-    for (source, named) in [
-        ("use tokio::sync::mpsc;", "tokio"),
-        ("async fn f() { tokio::time::sleep(d).await }", "tokio"),
-        ("use std::fs;", "std::fs"),
-        ("use std::{fs::File, io};", "std::fs"),
-        ("use std::{io, fs};", "std::fs"),
-        ("fn f() { ::std::fs::read(p) }", "std::fs"),
-        ("use std::time::{Duration, Instant}; fn f() { let now = Instant::now(); }", "Instant::now"),
-        ("fn f() { std::time::Instant::now() }", "std::time::Instant::now"),
-        ("use std::time::{Duration, SystemTime};", "SystemTime"),
-        ("fn f() { crate::telemetry::clock::now_ms() }", "crate::telemetry::clock"),
-        ("fn f() { rustix::fs::fstat(fd) }", "rustix"),
-    ] {
-        for file in ["metrics/data", "source/file/reconcile"] {
-            assert!(verdict(file, source).contains(named), "{file}: {source}");
-        }
-        assert!(!verdict("source/file/reader", source).contains("is pure"), "{source}");
-    }
-    assert_eq!(verdict("metrics/form", "use std::time::Instant; fn f(now: Instant) -> std::io::Result<()> {}"), "");
 }

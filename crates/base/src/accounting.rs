@@ -1,6 +1,6 @@
 //! The accounting of one flow: what was read and what became of it, as numbers that anyone may look at.
 //! Promises the balance `read = delivered + pending + filtered + quarantined`, in bytes of input.
-//! Leaves deciding what a byte's fate is to the flow core, and showing it to the telemetry.
+//! Leaves what becomes of a byte to the flow core, and showing it to the telemetry.
 
 /// What calls carried, and what became of it.
 mod calls;
