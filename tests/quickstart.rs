@@ -261,3 +261,43 @@ fn receive(broker: &str) {
     let objects = objects(&house.path().join("quickstart-data/lake/raw/v0/deviceping"));
     assert!(!objects.is_empty(), "{text}");
 }
+
+#[test]
+fn a_schema_and_sql_answer_for_every_message_that_devices_published() {
+    let profile = program().ancestors().nth(2).unwrap().to_owned();
+    let datalake = profile.join("datalake");
+    if !datalake.exists() {
+        println!("SKIPPED: {} is not built; `cargo test --workspace` builds it", datalake.display());
+        return;
+    }
+    let house = tempfile::tempdir().unwrap();
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lake-tools/bin");
+    let path =
+        std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
+    let child = command(house.path())
+        .arg("--lake")
+        .env("QUICKSTART_SECONDS", "2")
+        .env("QUICKSTART_BROKER", "embedded")
+        .env("DATALAKE", &datalake)
+        .env("PATH", path.unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let Output { status, stdout, stderr } = wait(child);
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{status}: {text}");
+    let published = text.lines().find_map(|line| line.strip_prefix("published ")?.split(' ').next());
+    let published: usize = published.unwrap().replace(',', "").parse().unwrap();
+    // The canonical line: the device out of the topic, the fields in the order of the schema.
+    let lines: usize = lake(house.path())
+        .iter()
+        .map(|(line, times)| {
+            assert!(line.starts_with(b"{\"device_id\":\"sensor-"), "{}", String::from_utf8_lossy(line));
+            times
+        })
+        .sum();
+    assert!(published > 100 && lines == published, "{lines} of {published}: {text}");
+    let answer = format!("│ {published}");
+    assert!(text.contains("pip install duckdb-cli") || text.contains(&answer), "{text}");
+}

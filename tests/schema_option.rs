@@ -39,9 +39,13 @@ fn what_is_wrong_with_plan_or_table_is_told_at_its_key() {
         (r#"{"optionName": "SCHEMA", "plan": "lake.plan.json", "table": "ping"}"#, "this is not an absolute path"),
         (r#"{"optionName": "SCHEMA", "plan": "HERE/none.json", "table": "ping"}"#, "No such file"),
         (r#"{"optionName": "SCHEMA", "plan": "HERE/broken.json", "table": "ping"}"#, "datalake-plan-9"),
-        (r#"{"optionName": "SCHEMA", "plan": "PLAN", "table": "ping", "onUnknown": "drop"}"#, "`drop` is not known here"),
+        (
+            r#"{"optionName": "SCHEMA", "plan": "PLAN", "table": "ping", "onUnknown": "drop"}"#,
+            "`drop` is not known here",
+        ),
     ] {
-        let flow = format!(r#"{{"filePattern": "/x/*.log", "deliveryStream": "s", "dataProcessingOptions": [{option}]}}"#);
+        let flow =
+            format!(r#"{{"filePattern": "/x/*.log", "deliveryStream": "s", "dataProcessingOptions": [{option}]}}"#);
         let told = faults(&flow);
         let first = words.split("; ").next().unwrap();
         assert!(told.contains(first) && told.contains("agent.json:1:"), "{words:?} is missing in:\n{told}");

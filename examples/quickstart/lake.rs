@@ -36,7 +36,10 @@ const QUERIES: [(&str, &str); 2] = [
         "SELECT device_id, count(*) AS pings, min(battery) AS lowest, max(battery) AS highest\nFROM ping\n\
          WHERE device_id IS NOT NULL\nGROUP BY device_id\nORDER BY device_id\n",
     ),
-    ("hours.sql", "SELECT dt, count(*) AS pings, count(DISTINCT device_id) AS devices\nFROM ping\nGROUP BY dt\nORDER BY dt\n"),
+    (
+        "hours.sql",
+        "SELECT dt, count(*) AS pings, count(DISTINCT device_id) AS devices\nFROM ping\nGROUP BY dt\nORDER BY dt\n",
+    ),
 ];
 
 /// The program, and where the lake's files are.
@@ -99,7 +102,8 @@ impl Sql {
 
     /// Whether it succeeded, and all that it said.
     fn run(&self, arguments: &[&str]) -> Outcome<(bool, String)> {
-        let output = Command::new(&self.program).args(arguments).current_dir(&self.home).stdin(Stdio::null()).output()?;
+        let output =
+            Command::new(&self.program).args(arguments).current_dir(&self.home).stdin(Stdio::null()).output()?;
         let words = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         Ok((output.status.success(), words))
     }

@@ -3,6 +3,8 @@
 //! output and everything else on the standard error; nothing in either that steers a terminal.
 //! Leaves the work to the other modules.
 
+/// `datalake chart`.
+mod chart;
 /// `datalake check`.
 mod check;
 /// `datalake init`.
@@ -13,6 +15,8 @@ mod query;
 mod schema;
 /// `datalake status`.
 mod status;
+/// `datalake template`.
+mod template;
 /// `datalake validate`.
 mod validate;
 
@@ -43,12 +47,16 @@ enum Command {
     },
     /// Show the tables as Glue, Athena or DuckDB have them; compile the plan for the agent; compare two plans.
     Schema(schema::Schema),
+    /// Draw the answer of a query over time, as SVG.
+    Chart(chart::Chart),
     /// Say whether lake.json, the schema, the queries and the agent's configuration fit together.
     Check(check::Check),
     /// Run one query on the folder of the lake, or in Athena.
     Query(query::Query),
     /// Show what lies in the lake, table by table.
     Status,
+    /// Print the lake on AWS as one CloudFormation template.
+    Template(template::Template),
     /// Show lines beside their canonical form, and what is wrong with them.
     Validate(validate::Validate),
 }
@@ -79,9 +87,11 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Init { folder } => init::run(&folder),
         Command::Schema(command) => config::load(&arguments.lake).and_then(|lake| schema::run(&command, &lake)),
+        Command::Chart(command) => config::load(&arguments.lake).and_then(|lake| chart::run(&command, &lake)),
         Command::Check(command) => config::load(&arguments.lake).and_then(|lake| check::run(&command, &lake)),
         Command::Query(command) => config::load(&arguments.lake).and_then(|lake| query::run(&command, &lake)),
         Command::Status => config::load(&arguments.lake).and_then(|lake| status::run(&lake)),
+        Command::Template(command) => config::load(&arguments.lake).and_then(|lake| template::run(&command, &lake)),
         Command::Validate(command) => config::load(&arguments.lake).and_then(|lake| validate::run(&command, &lake)),
     };
     match done {
@@ -99,7 +109,7 @@ fn say(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{}", text.trim_end()));
 }
 
-/// A result, on the standard output; whoever reads it may have had enough.
+/// A result, on the standard output; its reader may have stopped reading.
 fn print(bytes: &[u8]) -> Result<(), Exit> {
     match std::io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -1,6 +1,6 @@
 //! What runs queries: DuckDB on the folder of the lake, Athena on the bucket.
-//! Promises that nothing runs that the lint did not pass, and that an engine which is not there is told with the one
-//! command that brings it.
+//! Promises that nothing runs that the lint did not pass, and that a missing engine is reported with the one
+//! command that installs it.
 //! Leaves the text of queries to `sql`.
 
 /// Athena.

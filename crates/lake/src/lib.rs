@@ -2,6 +2,8 @@
 //! Promises that what is refused is refused before anything runs, with file, line and column where there is a file.
 //! Leaves bringing records to the agent, and what becomes of records to the crates that it shares with the agent.
 
+/// A time series as SVG.
+pub mod chart;
 /// Commands and what they print.
 pub mod cli;
 /// `lake.json`.
@@ -12,6 +14,8 @@ pub mod engine;
 pub mod schema;
 /// Queries looked through.
 pub mod sql;
+/// The lake on AWS.
+pub mod template;
 
 use datalake_report::report::Report;
 use std::fmt;

@@ -238,3 +238,39 @@ fn without_the_program_the_one_command_that_installs_it_is_told() {
         .unwrap();
     assert!(!output.status.success() && words(&output).contains("pip install duckdb-cli"), "{}", words(&output));
 }
+
+#[test]
+fn a_chart_is_drawn_of_a_query_and_written_only_when_it_changes() {
+    let Some(program) = tool("duckdb") else { return };
+    let house = house();
+    std::fs::write(
+        house.path().join("week.sql"),
+        "SELECT device_id, sent_at, level FROM ping WHERE device_id IS NOT NULL",
+    )
+    .unwrap();
+    let program = program.display().to_string();
+    let arguments = [
+        "chart",
+        "week.sql",
+        "--value",
+        "level",
+        "--series",
+        "device_id",
+        "--to",
+        "charts/week.svg",
+        "--duckdb",
+        &program,
+    ];
+    let output = house.run(&arguments, "");
+    assert!(output.status.success() && words(&output).contains("wrote 3 series"), "{}", words(&output));
+    let picture = std::fs::read_to_string(house.path().join("charts/week.svg")).unwrap();
+    assert!(picture.contains("<title>a</title>") && picture.contains("03-09 07:05"), "{picture}");
+    assert!(words(&house.run(&arguments, "")).contains("is up to date"));
+    house.object(
+        "raw/v0/ping/",
+        "2026-03-09-09",
+        "new.gz",
+        b"{\"device_id\":\"a\",\"level\":70,\"sent_at\":\"2026-03-09T09:00:00.000Z\"}\n",
+    );
+    assert!(words(&house.run(&arguments, "")).contains("wrote 3 series"));
+}

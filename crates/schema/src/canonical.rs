@@ -11,7 +11,7 @@ use datalake_base::json::{self, Members};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// So many unknown names are remembered, so that each is said once.
+/// Maximum number of unknown names that are remembered, so that each is reported once.
 const NAMES_KEPT: usize = 256;
 /// A longer unknown name is cut.
 const NAME_SHOWN: usize = 80;

@@ -35,7 +35,7 @@ pub struct Plan {
 pub struct Table {
     /// Which message its rows are.
     pub message: usize,
-    /// Digits behind the point of a second: 3, 6 or 9; always so many, so that texts sort as times.
+    /// Digits behind the point of a second: 3, 6 or 9. Always the same number, so that texts sort as times.
     #[serde(default = "three")]
     pub timestamp_digits: u8,
 }

@@ -94,7 +94,7 @@ impl Moment {
         Self::new(seconds, i32::try_from(nanos).ok()?)
     }
 
-    /// Appends it in UTC with so many digits behind the point; what is finer is cut off.
+    /// Appends it in UTC with this number of digits behind the point; finer digits are cut off.
     pub(crate) fn write(self, digits: u8, out: &mut Vec<u8>) {
         let (year, month, day) = date(self.seconds.div_euclid(86_400));
         let second = self.seconds.rem_euclid(86_400);

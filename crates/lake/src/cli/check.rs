@@ -1,5 +1,5 @@
 //! `datalake check`: lake.json, the schema, the queries and the agent's configuration against each other.
-//! Promises every fault at once, each with file, line and column; what could not be checked is told.
+//! Promises every fault at once, each with file, line and column; what could not be checked is said.
 //! Leaves the rules to the modules that have them.
 
 use super::say;
@@ -74,6 +74,11 @@ fn queries(command: &Check, lake: &Lake) -> Vec<PathBuf> {
     if !command.queries.is_empty() {
         return command.queries.clone();
     }
+    queries_of(lake)
+}
+
+/// All *.sql files in the folder `sql` beside lake.json.
+pub(super) fn queries_of(lake: &Lake) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(lake.home.join("sql")).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "sql"));

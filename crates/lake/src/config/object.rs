@@ -1,5 +1,5 @@
 //! One object of `lake.json`, key by key.
-//! Promises that a key which nobody asked for is a fault, told with the nearest one that is known.
+//! Promises that a key which nobody asked for is a fault, reported with the nearest one that is known.
 //! Leaves what values mean to the caller.
 
 use datalake_base::nearest::nearest;

@@ -16,7 +16,7 @@ use std::process::{Command, Output, Stdio};
 /// Answers longer than this are cut off, with an error.
 const LONGEST_ANSWER: usize = 1 << 30;
 
-/// What stands for null until it is told from an empty text; no record holds it.
+/// Stands for null in DuckDB's CSV, which writes an empty text the same way; no record holds it.
 const NULL: &str = "\u{1}NULL\u{1}";
 
 /// How to get it.
@@ -138,9 +138,10 @@ impl DuckDb {
             }
             script.push_str(&ddl::duckdb(schema, table, !objects.is_empty()));
         }
-        script.push_str(
-            "SET allowed_directories=['./'];\nSET enable_external_access=false;\nSET lock_configuration=true;\n",
-        );
+        if lake.root.is_dir() {
+            script.push_str("SET allowed_directories=['./'];\n");
+        }
+        script.push_str("SET enable_external_access=false;\nSET lock_configuration=true;\n");
         Ok(script)
     }
 

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 
 /// Where is kept which objects are whole; a hidden file, which no table reads.
 const WHOLE: &str = ".datalake-whole";
-/// So many lines are kept at most; then it begins anew.
+/// Maximum number of lines that are kept; then the file begins anew.
 const MOST_KEPT: usize = 1_000_000;
 
 /// One object.

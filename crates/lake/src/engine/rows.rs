@@ -1,5 +1,5 @@
 //! Rows of an answer, written as a table, as CSV or as JSON.
-//! Promises that null and an empty text are told apart, and that a table steers no terminal.
+//! Promises that null and an empty text differ, and that a table steers no terminal.
 //! Leaves getting rows to the engines.
 
 use super::Format;

@@ -1,6 +1,6 @@
 //! `.proto` files compiled into a plan.
-//! Promises that each fault of each file is told where it stands, those that only a lake has included: recursion, empty
-//! messages, names that readers cannot tell apart.
+//! Promises that each fault of each file is reported where it stands, those that only a lake has included: recursion, empty
+//! messages, names that readers cannot distinguish.
 //! Leaves the grammar of protobuf to protox.
 
 use super::{Schema, columns};
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// So many files are looked at.
+/// Maximum number of files that are read.
 const MOST_FILES: usize = 10_000;
 /// The longest type of a column, and the longest name, that Glue takes.
 const LONGEST_TYPE: usize = 131_072;

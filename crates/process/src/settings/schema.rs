@@ -1,6 +1,6 @@
 //! What the option SCHEMA means: which plan, which table, what becomes of fields that are in neither.
 //! Promises a step that can run, or a fault at the key that is wrong.
-//! Leaves reading the file to whoever reads files.
+//! Leaves reading the file to the configuration.
 
 use super::Step;
 use super::reader::Reader;
