@@ -47,8 +47,12 @@ use std::time::Duration;
 /// Does what the command line says. A panic is a bug: it is said in one line and ends with an exit code of its own.
 #[must_use]
 pub fn main() -> Exit {
+    guarded(dispatch)
+}
+
+fn guarded(command: fn() -> Exit) -> Exit {
     std::panic::set_hook(Box::new(bug::report));
-    std::panic::catch_unwind(dispatch).unwrap_or(Exit::Software)
+    std::panic::catch_unwind(command).unwrap_or(Exit::Software)
 }
 
 fn dispatch() -> Exit {
@@ -238,5 +242,41 @@ fn ended(done: Result<(), quarantine::CommandError>) -> Exit {
             complain(&format!("datalake-agent: {error}\n"));
             Exit::InputOutput
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// The other half of the test below, in a process of its own: the hook is the process's.
+    #[test]
+    #[ignore = "only as a child of the other test"]
+    fn child() {
+        assert_eq!(guarded(|| panic!("no such thing\n\u{1b}[2J")), Exit::Software);
+    }
+
+    #[test]
+    fn a_panic_ends_with_70_and_one_line_that_is_safe_to_print() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::tests::child", "--ignored", "--nocapture"])
+            .env_remove("RUST_BACKTRACE")
+            .stdout(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(child.stderr).unwrap();
+        assert!(child.status.success(), "{said}");
+        assert!(said.starts_with("datalake-agent: this is a bug in the agent, please report it: "), "{said}");
+        assert!(said.contains(r"no such thing\n\x1b[2J") && said.lines().count() == 1, "{said}");
+    }
+
+    #[test]
+    fn what_was_typed_cannot_forge_a_line_of_the_complaint() {
+        let typed = "x\n2026 ERROR forged";
+        let text = without_forgery(format!("error: {typed} is unknown"), [OsString::from(typed)].into_iter());
+        assert_eq!(text, "error: x\\n2026 ERROR forged is unknown");
+        let text = without_forgery("error: a\tb".to_owned(), [OsString::from("--flow=a\tb")].into_iter());
+        assert_eq!(text, "error: a\\tb");
     }
 }

@@ -13,8 +13,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// A drain may take `shutdownTimeoutMillis`; what follows it may take so long, then the process ends where it stands.
-const LAST_RESORT: Duration = Duration::from_secs(5);
+/// A drain may take `shutdownTimeoutMillis`; what follows it may take this, then the process ends where it stands.
+const LAST_RESORT: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 /// Little of it is ever used.
 const STACK: usize = 512 * 1024;
 
@@ -208,5 +208,33 @@ pub(super) fn log_states<'a>(looks: impl IntoIterator<Item = &'a Look>) {
             retried = books.retried.value(),
             "state of the flow"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// The other half of the test below, in a process of its own.
+    #[test]
+    #[ignore = "only as a child of the other test"]
+    fn child() {
+        let signals = Signals::listen().unwrap();
+        signals.stopping(Duration::ZERO);
+        // Something stands still: a disk, a filesystem of the network, a step without an end.
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_whatever_stands_still() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "app::signals::tests::child", "--ignored"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert_eq!(child.unwrap().code(), Some(Exit::InputOutput.code().into()));
     }
 }

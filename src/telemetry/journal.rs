@@ -110,6 +110,7 @@ fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::entry::{LONGEST_VALUE, Value};
+    use super::super::queue::Queue;
     use super::*;
     use std::collections::BTreeMap;
 
@@ -169,6 +170,20 @@ mod tests {
         let fields = journaled(&entry(Level::ERROR, "refused", &[("reason", &reason)]));
         assert_eq!(fields["REASON"].len(), LONGEST_VALUE);
         assert!(fields["MESSAGE"].starts_with("refused reason=ä") && fields["MESSAGE"].len() <= LONGEST_VALUE);
+    }
+
+    /// journald that does not read its socket stopped every flow once the socket was full.
+    #[test]
+    fn a_journal_that_stands_still_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let _unread = UnixDatagram::bind(&path).unwrap();
+        let queue = Queue::start(Journal::connect(&path)).unwrap();
+        for _ in 0..20_000 {
+            queue.push(entry(Level::INFO, &"x".repeat(200), &[]));
+        }
+        // Both return although nothing is read.
+        queue.flush();
     }
 
     #[test]
