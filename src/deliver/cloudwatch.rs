@@ -12,12 +12,12 @@ use super::region;
 use super::said;
 use super::session;
 use super::settings::{SessionError, Settings, environment};
-use super::wire::Skew;
+use super::wire::{self, Skew};
 use crate::telemetry::clock;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::body::SdkBody;
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -113,12 +113,8 @@ impl CloudWatch {
             NotTaken { code: fault.code, message: fault.message }
         })?;
         let request = self.signed(form, keys.credentials.clone(), self.skew.apply(now))?;
-        let request = request.try_into().map_err(|error| unsendable(&format!("{error}")))?;
-        let mut response = self
-            .connector
-            .call(request)
-            .await
-            .map_err(|error| self.unanswered(&said::causes(&error), error.is_timeout()))?;
+        let sent = wire::send(&self.connector, request).await;
+        let mut response = sent.map_err(|lost| self.unanswered(&lost.reason, lost.timeout))?;
         let status = response.status().as_u16();
         let date = response.headers().get("date").unwrap_or_default().to_owned();
         // Read to its end, so that the connection can be used again.

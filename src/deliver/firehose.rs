@@ -59,6 +59,8 @@ mod tests {
         Hang,
         /// Reads and never answers.
         Silence,
+        /// Says that it will answer, so often, before the next act answers.
+        Interim(usize),
     }
 
     /// Head and body of each.
@@ -84,13 +86,18 @@ mod tests {
                 *count.lock().unwrap() += 1;
                 while let Some(request) = request(&mut stream) {
                     seen.lock().unwrap().push(request);
-                    match script.next() {
+                    let mut act = script.next();
+                    while let Some(Act::Interim(count)) = act {
+                        let said = (0..count).all(|_| stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok());
+                        act = if said { script.next() } else { None };
+                    }
+                    match act {
                         Some(Act::Say(status, headers, body)) => {
                             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
                             stream.write_all(head.as_bytes()).unwrap();
                             stream.write_all(body.as_bytes()).unwrap();
                         }
-                        Some(Act::Hang) | None => break,
+                        Some(Act::Hang | Act::Interim(_)) | None => break,
                         Some(Act::Silence) => {
                             silent.push(stream);
                             break;
@@ -122,13 +129,17 @@ mod tests {
     }
 
     async fn firehose(endpoint: &str) -> Firehose {
+        patient(endpoint, Duration::from_millis(500)).await
+    }
+
+    async fn patient(endpoint: &str, patience: Duration) -> Firehose {
         let settings = Settings {
             region: Some("eu-west-1".into()),
             firehose_endpoint: Some(endpoint.to_owned()),
             access_key: Some(("AKIDEXAMPLE".into(), "secret".into())),
             ..Settings::default()
         };
-        Firehose::new(connect(&settings, Target::Firehose).await.unwrap(), Duration::from_millis(500))
+        Firehose::new(connect(&settings, Target::Firehose).await.unwrap(), patience)
     }
 
     fn call(records: usize) -> Call {
@@ -317,6 +328,24 @@ mod tests {
     async fn a_lost_answer_is_unknown() {
         assert_eq!(failed(&answer(Act::Hang, 1).await), (Meaning::Unknown, "connection"));
         assert_eq!(failed(&answer(Act::Silence, 1).await), (Meaning::Unknown, "timeout"));
+    }
+
+    /// A server that said `100 Continue` without end cost 16 seconds of CPU until the call was given up.
+    #[tokio::test]
+    async fn a_service_that_promises_an_answer_without_end_is_left_and_one_that_promises_it_twice_is_not() {
+        let endless = server(vec![Act::Interim(usize::MAX), accepted(1)]);
+        // Longer than any test may take: it must not be time that ends this.
+        let firehose = patient(&endless.address, Duration::from_secs(3600)).await;
+        let Answer::Failed(fault) = firehose.put(call(1)).await else { panic!("not failed") };
+        assert_eq!((fault.meaning, fault.code.as_str()), (Meaning::Unknown, "connection"), "{fault}");
+        assert!(fault.message.contains("100 Continue"), "{fault}");
+        // The connection was closed, for only then the server takes another.
+        assert_eq!(firehose.put(call(1)).await, Answer::Accepted);
+        let polite = server(vec![Act::Interim(2), accepted(1), Act::Interim(1), accepted(1)]);
+        let firehose = patient(&polite.address, Duration::from_secs(3600)).await;
+        assert_eq!(firehose.put(call(1)).await, Answer::Accepted);
+        assert_eq!(firehose.put(call(1)).await, Answer::Accepted);
+        assert_eq!(*polite.connections.lock().unwrap(), 1);
     }
 
     #[tokio::test]

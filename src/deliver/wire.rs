@@ -2,23 +2,28 @@
 //! Promises that the body is not copied, and that it knows whether a failed request can have left this machine.
 //! Leaves timeouts to its caller and the meaning of answers to `fault`.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
-use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::{DateTime, Format};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
+use tokio::sync::Notify;
 
 use super::said;
 use super::session::Session;
 
 /// A difference to the service's clock below this is a matter of latency, not of the clock.
 const SKEW_TOLERANCE: Duration = Duration::from_secs(4 * 60);
+
+/// The most interim answers to one request; one is usual where a proxy is in between.
+const MOST_INTERIM: u32 = 16;
 
 /// How far the service's clock is ahead of ours, in seconds (negative: behind). Learned from refusals only.
 #[derive(Debug, Default)]
@@ -85,12 +90,32 @@ pub(super) async fn post(
     *request.uri_mut() = envelope.uri.clone();
     *request.headers_mut() = headers;
     request.extensions_mut().insert(watch.clone());
-    let request = request.try_into().map_err(|error| unsendable(format!("{error}")))?;
-    session
-        .connector
-        .call(request)
-        .await
-        .map_err(|error| NoAnswer { timeout: error.is_timeout(), reason: said::causes(&error) })
+    send(&session.connector, request).await
+}
+
+/// Sends a request and waits for the head of the answer. Interim answers, which only say that there will be one, are no
+/// reason to wait longer than others do: after a few the connection is given up.
+pub(super) async fn send(
+    connector: &SharedHttpConnector,
+    mut request: http::Request<SdkBody>,
+) -> Result<HttpResponse, NoAnswer> {
+    let (enough, interim) = (Arc::new(Notify::new()), AtomicU32::new(0));
+    let notify = enough.clone();
+    hyper::ext::on_informational(&mut request, move |_| {
+        if interim.fetch_add(1, Ordering::Relaxed) + 1 == MOST_INTERIM {
+            notify.notify_one();
+        }
+    });
+    let request = request.try_into().map_err(|error| NoAnswer { reason: format!("{error}"), timeout: false })?;
+    tokio::select! {
+        answered = connector.call(request) => {
+            answered.map_err(|error| NoAnswer { timeout: error.is_timeout(), reason: said::causes(&error) })
+        }
+        () = enough.notified() => {
+            let reason = format!("{MOST_INTERIM} interim answers (such as 100 Continue) came, and no final one");
+            Err(NoAnswer { reason, timeout: false })
+        }
+    }
 }
 
 #[cfg(test)]
