@@ -5,7 +5,7 @@
 
 use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::telemetry::clock;
-use datalake_base::accounting::Accounting;
+use datalake_base::accounting::{Accounting, Stage};
 use datalake_base::record::{Arrival, Watermarks};
 use datalake_base::shown::shown;
 use datalake_core::flow::{Action, BatchId, Condition, Core, Input, Job, Notice, Processed, Tally};
@@ -140,7 +140,12 @@ impl<S: Service> Flow<S> {
                 }
                 self.core.set_wall_clock(clock::now_ms());
             }
-            self.core.step(input, self::now(), &mut actions);
+            let began = self::now();
+            self.core.set_backlog(self.books.unsettled.value(), self.books.destroyed.value());
+            self.core.step(input, began, &mut actions);
+            if self.core.processes_records() {
+                self.core.count_work(self::now().saturating_duration_since(began));
+            }
             self.show(&mut shown_last);
             for action in actions.drain(..) {
                 match action {
@@ -229,6 +234,26 @@ impl<S: Service> Flow<S> {
                 );
                 self.standing.lock().quarantine = Some(reason);
             }
+            Notice::Behind { stage, share, bytes, destroyed: 0 } => tracing::warn!(
+                flow,
+                stream,
+                limit = stage.name(),
+                share,
+                bytes,
+                "the flow falls behind; {}",
+                stage.remedy()
+            ),
+            Notice::Behind { stage, share, bytes, destroyed } => tracing::error!(
+                flow,
+                stream,
+                limit = stage.name(),
+                share,
+                bytes,
+                destroyed,
+                "bytes were destroyed before the flow could read them; {}",
+                stage.remedy()
+            ),
+            Notice::CaughtUp => tracing::info!(flow, stream, "the flow has caught up"),
             Notice::QuarantineWorks => {
                 tracing::info!(flow, stream, "the quarantine keeps records again");
                 self.standing.lock().quarantine = None;
@@ -277,6 +302,9 @@ impl<S: Service> Flow<S> {
         books.quarantined_records.set(quarantined_records);
         books.retried.set(retried);
         books.possibly_duplicated.set(self.core.tally().possibly_duplicated);
+        for (stage, gauge) in Stage::ALL.into_iter().zip(&books.limited_by) {
+            gauge.set(self.core.limits().of(stage).as_millis() as u64);
+        }
         let age = self.core.oldest().map(|oldest| now().saturating_duration_since(oldest).as_millis() as u64);
         books.oldest_unsettled.set(age.map_or(0, |age| clock::now_ms().saturating_sub(age)));
         books.progress.add(1);

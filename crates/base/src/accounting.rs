@@ -4,6 +4,10 @@
 
 /// What calls carried, and what became of it.
 mod calls;
+/// What keeps a flow from going faster.
+mod stage;
+
+pub use stage::Stage;
 
 pub use calls::{Calls, CallsToTell, Spread};
 
@@ -71,6 +75,8 @@ pub struct Accounting {
     pub possibly_duplicated: Gauge,
     /// Bytes that the service bills: each accepted record rounded up to 5 KiB.
     pub billed: Gauge,
+    /// How long the flow could not do more, by what kept it ([`Stage`] as index), in milliseconds.
+    pub limited_by: [Gauge; Stage::COUNT],
     /// Grows whenever the flow gets on, for the watchdog.
     pub progress: Gauge,
     /// 1 while the flow has nothing to do, for the watchdog.

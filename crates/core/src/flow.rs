@@ -9,6 +9,8 @@ mod answers;
 mod giving_up;
 /// What a flow does with arrivals.
 mod intake;
+/// What keeps a flow from going faster.
+mod limits;
 /// What a flow does with records one by one.
 mod processing;
 /// Which record a refused call is refused for.
@@ -17,10 +19,12 @@ mod search;
 mod condition;
 
 pub use condition::{Condition, Notice};
+pub use limits::Limits;
 pub use processing::{Job, Processed};
 
 use self::condition::Told;
 use self::giving_up::{Quarantining, Refused};
+use self::limits::Backlog;
 use self::processing::Processing;
 use self::search::{Search, Suspicion};
 use crate::batch::{self, Packer, Sealed};
@@ -30,7 +34,7 @@ use crate::deliver::{Answer, GivenUp};
 use crate::framing::{self, Framer};
 use crate::ledger::Ledger;
 use bytes::Bytes;
-use datalake_base::accounting::Calls;
+use datalake_base::accounting::{Calls, Stage};
 use datalake_base::record::{Arrival, Chunk, Origin, OriginInfo, Position};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -172,6 +176,14 @@ pub struct Core {
     stepped_at: Instant,
     /// What the records of this step may take so far, in nanoseconds of the worst case.
     cost: u64,
+    /// What the flow waits for since then.
+    waits_for: Option<Stage>,
+    /// Whether the last batch was sealed early because memory was short.
+    short_of_memory: bool,
+    /// How long the options took in the last step.
+    worked: Duration,
+    limits: Limits,
+    backlog: Backlog,
     tally: Tally,
     /// Call by call, until it is taken.
     answered: Calls,
@@ -263,6 +275,11 @@ impl Core {
             last_active: now,
             stepped_at: now,
             cost: 0,
+            waits_for: None,
+            short_of_memory: false,
+            worked: Duration::ZERO,
+            limits: Limits::default(),
+            backlog: Backlog::new(now),
             tally: Tally::default(),
             answered: Calls::default(),
             settings,
@@ -271,6 +288,7 @@ impl Core {
 
     /// Something has happened at `now`: decides what follows from it and appends it to `actions`.
     pub fn step(&mut self, input: Input, now: Instant, actions: &mut Vec<Action>) {
+        self.attribute(now);
         self.stepped_at = now;
         self.cost = 0;
         match input {
@@ -286,6 +304,8 @@ impl Core {
         actions.extend(commits.into_iter().map(|(origin, position)| Action::Commit(origin, position)));
         self.lease.shrink(self.memory());
         self.check();
+        self.waits_for = self.bottleneck(now);
+        actions.extend(self.tell_backlog(now).map(Action::Notice));
         let settled = self.is_drained();
         if self.stopping && !self.finished && (settled || self.is_paused(now)) {
             self.finished = true;
@@ -337,8 +357,10 @@ impl Core {
         let yielding = (self.packer.memory() > self.lease.floor()).then(|| now + Duration::from_secs(1));
         // What was due at the last step and is due still waits for something else to happen, not for time.
         let telling = self.processing.as_ref().and_then(|processing| processing.tell_at());
-        let telling =
-            [telling, self.refused.tell_at(), self.told.deadline(), self.leave_at].into_iter().flatten().min();
+        let telling = [telling, self.refused.tell_at(), self.told.deadline(), self.leave_at, self.backlog.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         let deadlines =
             [sealing, joining, again, quarantine, sending, resting, yielding, telling].into_iter().flatten();
         deadlines.filter(|deadline| *deadline > self.stepped_at).min()
@@ -439,6 +461,7 @@ impl Core {
         self.seen_refusals = refusals;
         let due = self.packer.due().is_some_and(|due| due <= now);
         if due || yielding || self.stopping || self.packer.is_full() {
+            self.short_of_memory = yielding && !due;
             self.seal_batch();
         }
     }

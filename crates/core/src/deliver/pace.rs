@@ -79,6 +79,14 @@ impl Pace {
         fixed.max(learned).filter(|free_at| *free_at > now)
     }
 
+    /// Whether it is a limit of the operator that holds the next call back, and not one that throttling has taught.
+    #[must_use]
+    pub fn waits_for_own_limit(&self, now: Instant) -> bool {
+        let fixed = self.fixed.iter().flatten().map(|fixed| fixed.free_at).max();
+        let learned = self.learned.as_ref().map(|learned| learned.free_at);
+        fixed.is_some_and(|free_at| free_at > now && learned.is_none_or(|learned| learned <= free_at))
+    }
+
     /// A call of so many payload bytes and records was sent.
     pub fn sent(&mut self, bytes: u64, records: u64, now: Instant) {
         let amounts = [bytes, records, 1];

@@ -5,6 +5,7 @@
 
 use super::{Action, Core};
 use crate::deliver::{Fault, Meaning};
+use datalake_base::accounting::Stage;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,19 @@ pub enum Notice {
     },
     /// What could not be kept before is kept now.
     QuarantineWorks,
+    /// The flow falls behind, or bytes were destroyed before it could read them.
+    Behind {
+        /// What limits it most.
+        stage: Stage,
+        /// Its share of the time in which the flow had something to do, in percent.
+        share: u8,
+        /// Bytes that are not settled.
+        bytes: u64,
+        /// Bytes that were destroyed since the last notice.
+        destroyed: u64,
+    },
+    /// It has caught up again.
+    CaughtUp,
 }
 
 impl Condition {

@@ -247,6 +247,7 @@ impl Core {
             return wanted.max(1);
         }
         if !self.packer.is_empty() {
+            self.short_of_memory = true;
             self.seal_batch();
             return 0;
         }
@@ -266,6 +267,7 @@ impl Core {
             self.seal_open_record();
         }
         if self.packer.is_full() {
+            self.short_of_memory = false;
             self.seal_batch();
         }
     }

@@ -382,6 +382,7 @@ impl Core {
             return true;
         }
         if !self.packer.is_empty() {
+            self.short_of_memory = true;
             self.seal_batch();
             return false;
         }

@@ -125,6 +125,15 @@ impl Core {
         Some((Next::Part(index), paused.or_else(|| self.may_send(part, now))))
     }
 
+    /// Whether a retry is due later, not the pace.
+    pub(super) fn waits_to_retry(&self, next: Next, now: Instant) -> bool {
+        let outbound = match next {
+            Next::Ready => self.ready.front(),
+            Next::Part(index) => self.search.parts.get(index),
+        };
+        outbound.and_then(|outbound| outbound.not_before).is_some_and(|not_before| not_before > now)
+    }
+
     pub(super) fn take_next(&mut self, next: Next) -> Outbound {
         let taken = match next {
             Next::Ready => self.ready.pop_front(),

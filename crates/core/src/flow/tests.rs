@@ -373,3 +373,179 @@ fn a_stop_does_not_wait_for_a_quarantine_without_room() {
     bench.step(Input::Stop);
     assert_eq!(bench.finished, Some(false));
 }
+
+/// A flow that has much to do, lives so long under `service`, whose answers take `latency`, and falls further behind.
+fn falls_behind(bench: &mut Bench, time: Duration, latency: Duration, mut service: impl FnMut(&[String]) -> Answer) {
+    let (end, mut backlog) = (bench.now + time, 16 << 20);
+    let mut pending: VecDeque<(Instant, BatchId, Answer)> = VecDeque::new();
+    while bench.now < end {
+        backlog += 1 << 10;
+        bench.core.set_backlog(backlog, 0);
+        for (id, records) in std::mem::take(&mut bench.calls) {
+            pending.push_back((bench.now + latency, id, service(&records)));
+        }
+        if bench.core.has_room() {
+            bench.write(&lines(100, &[]));
+        } else if pending.front().is_some_and(|(at, ..)| *at <= bench.now) {
+            let (_, id, answer) = pending.pop_front().unwrap();
+            bench.step(Input::Answered(id, answer));
+        } else {
+            bench.now += Duration::from_millis(20);
+            bench.step(Input::Tick);
+        }
+    }
+}
+
+fn told_behind(bench: &Bench) -> Vec<Stage> {
+    let behind = bench.notices.iter().filter_map(|notice| match notice {
+        Notice::Behind { stage, .. } => Some(*stage),
+        _ => None,
+    });
+    behind.collect()
+}
+
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+#[test]
+fn a_flow_that_falls_behind_names_what_limits_it_once() {
+    let slow = Duration::from_millis(500);
+    let mut network = Bench::firehose();
+    falls_behind(&mut network, FIVE_MINUTES, slow, |_| Answer::Accepted);
+    assert_eq!(told_behind(&network), [Stage::Network]);
+
+    let mut settings = settings(Form::Firehose);
+    settings.pace.max_bytes_per_second = Some(500);
+    let mut own = Bench::new(settings.clone());
+    falls_behind(&mut own, FIVE_MINUTES, Duration::ZERO, |_| Answer::Accepted);
+    assert_eq!(told_behind(&own), [Stage::OwnLimit]);
+
+    let mut quota = Bench::firehose();
+    let mut calls = 0;
+    falls_behind(&mut quota, FIVE_MINUTES, Duration::ZERO, |_| {
+        calls += 1;
+        if calls % 2 == 0 { Answer::Accepted } else { failed(Meaning::SlowDown, "ServiceUnavailableException") }
+    });
+    assert_eq!(told_behind(&quota), [Stage::Quota]);
+
+    let mut away = Bench::firehose();
+    falls_behind(&mut away, FIVE_MINUTES, Duration::ZERO, |_| failed(Meaning::NotSent, "connect"));
+    assert_eq!(told_behind(&away), [Stage::Network]);
+
+    let mut paused = Bench::firehose();
+    falls_behind(&mut paused, FIVE_MINUTES, Duration::ZERO, |_| failed(Meaning::Hold, "AccessDeniedException"));
+    assert_eq!(told_behind(&paused), [Stage::Paused]);
+    assert!(paused.core.limits().of(Stage::Paused) > FIVE_MINUTES * 9 / 10);
+}
+
+#[test]
+fn a_flow_that_others_leave_no_memory_names_the_budget() {
+    let mut settings = settings(Form::Firehose);
+    settings.batch.aggregated_record_bytes = Some(100_000);
+    settings.max_concurrent_requests = 8;
+    let floor = settings.batch.memory_floor();
+    let budget = Budget::new(2 * floor, floor);
+    let mut greedy = Lease::new(budget.clone(), 0);
+    assert!(greedy.covers(floor as usize));
+    let mut bench = Bench::within(settings, &budget);
+    falls_behind(&mut bench, FIVE_MINUTES / 2, SECOND, |_| Answer::Accepted);
+    assert_eq!(told_behind(&bench), [Stage::Memory], "{:?}", bench.core.limits());
+}
+
+#[test]
+fn a_flow_that_waits_for_its_files_names_the_disk_and_one_that_is_up_to_date_names_nothing() {
+    let mut bench = Bench::firehose();
+    for second in 0..600_u64 {
+        bench.core.set_backlog((16 << 20) + second, 0);
+        bench.now += SECOND;
+        bench.step(Input::Tick);
+    }
+    assert_eq!(told_behind(&bench), [Stage::Disk]);
+    let mut bench = Bench::firehose();
+    for _ in 0..600 {
+        bench.now += SECOND;
+        bench.step(Input::Tick);
+    }
+    assert!(told_behind(&bench).is_empty());
+    assert_eq!(*bench.core.limits(), Limits::default(), "an idle flow waits for nothing");
+}
+
+#[test]
+fn catching_up_is_told_once_and_a_backlog_that_only_shrinks_is_no_news() {
+    let mut bench = Bench::firehose();
+    falls_behind(&mut bench, FIVE_MINUTES, SECOND, |_| Answer::Accepted);
+    for bytes in [10 << 20, 2 << 20, 1 << 10, 0] {
+        bench.core.set_backlog(bytes, 0);
+        bench.now += SECOND * 30;
+        bench.step(Input::Tick);
+    }
+    let caught_up = bench.notices.iter().filter(|notice| **notice == Notice::CaughtUp).count();
+    assert_eq!((told_behind(&bench).len(), caught_up), (1, 1));
+
+    let mut bench = Bench::firehose();
+    for second in 0..600_u64 {
+        bench.core.set_backlog((1 << 30) - (second << 20), 0);
+        bench.now += SECOND;
+        bench.step(Input::Tick);
+    }
+    assert!(told_behind(&bench).is_empty());
+}
+
+#[test]
+fn bytes_that_were_destroyed_are_told_at_once_with_what_limited_the_flow_and_then_in_sums() {
+    let mut bench = Bench::firehose();
+    let paused =
+        |bench: &mut Bench, time| falls_behind(bench, time, Duration::ZERO, |_| failed(Meaning::Hold, "denied"));
+    paused(&mut bench, SECOND * 30);
+    for destroyed in 1..100 {
+        bench.core.set_backlog(0, destroyed * 1_000);
+        bench.now += SECOND * 10;
+        bench.step(Input::Tick);
+    }
+    let told: Vec<u64> = bench
+        .notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Behind { stage: Stage::Paused, destroyed, .. } => Some(*destroyed),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [1_000, 60_000], "the rest comes with the next");
+}
+
+#[test]
+fn the_time_that_options_take_is_theirs_and_counted_once() {
+    let settings = settings(Form::Firehose);
+    let surroundings = datalake_process::Surroundings {
+        host: "host".to_owned(),
+        variables: BTreeMap::new(),
+        instance: None,
+        max_record_bytes: 1_000,
+    };
+    let options = serde_json::json!([{"optionName": "FILTER", "exclude": "~"}]);
+    let options = datalake_process::Settings::parse_with(&options, datalake_process::OnFailure::Raw).unwrap();
+    let processor = datalake_process::Processor::new(&options, &surroundings).unwrap();
+    let mut bench = Bench::new(settings);
+    bench.core = bench.core.with_processor(processor);
+    bench.core.set_backlog(1 << 30, 0);
+    bench.step(Input::Tick);
+    let begin = *bench.core.limits();
+    for _ in 0..100 {
+        bench.core.count_work(Duration::from_millis(80));
+        bench.now += Duration::from_millis(100);
+        bench.step(Input::Tick);
+    }
+    let limits = bench.core.limits();
+    assert_eq!(limits.main_since(&begin), Some((Stage::Options, 80)));
+    assert_eq!(limits.of(Stage::Disk), Duration::from_secs(2));
+}
+
+#[test]
+fn what_limited_a_flow_before_a_restart_is_not_forgotten() {
+    let mut before = Limits::default();
+    before.add(Stage::Quota, SECOND * 100);
+    let mut bench = Bench::firehose();
+    bench.core = bench.core.with_limits(before);
+    falls_behind(&mut bench, FIVE_MINUTES, SECOND, |_| Answer::Accepted);
+    assert_eq!(bench.core.limits().of(Stage::Quota), SECOND * 100);
+    assert_eq!(told_behind(&bench), [Stage::Network], "what was before is not what limits it now");
+}
