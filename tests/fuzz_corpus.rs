@@ -94,6 +94,24 @@ fn a_database_of_the_kinesis_agent_of_any_bytes_is_rows_or_a_message_and_stays_a
     });
 }
 
+#[test]
+fn packets_of_any_bytes_are_read_alike_wherever_they_are_cut() {
+    run("mqtt_packets", &corpus(&["fuzz/corpus/mqtt_packets"]), 20_000, datalake_mqtt::fuzz::packets);
+}
+
+#[test]
+fn a_broker_that_sends_any_bytes_is_answered_once_for_each_message_and_after_it_was_synced() {
+    let now = std::time::Instant::now();
+    run("mqtt_session", &corpus(&["fuzz/corpus/mqtt_session"]), 5_000, |bytes| {
+        datalake_mqtt::fuzz::session(bytes, now)
+    });
+}
+
+#[test]
+fn filters_and_topics_of_any_text_match_as_the_standard_says() {
+    run("mqtt_topics", &corpus(&["fuzz/corpus/mqtt_topics"]), 20_000, datalake_mqtt::fuzz::topics);
+}
+
 /// Each parser of the processing stage: its door, with the corpus of its fuzz target.
 fn process(name: &str, rounds: u64) {
     let (_, door) = datalake_process::fuzz::DOORS

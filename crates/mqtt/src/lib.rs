@@ -11,6 +11,9 @@ pub mod acks;
 pub mod counters;
 /// One line for each message.
 pub mod envelope;
+/// Doors for fuzzers, which the tests go through too.
+#[doc(hidden)]
+pub mod fuzz;
 /// When to sync.
 pub mod group;
 /// From bytes to a batch of lines.
