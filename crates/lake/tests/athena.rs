@@ -1,6 +1,12 @@
 //! `datalake query --engine athena` against MiniStack, which stands in for S3, Glue and Athena on loopback: the table is the
 //! one that `datalake schema --as glue` prints, and the answers are those of the folder.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is an answer, and what is skipped is said"
+)]
+
 #[path = "support/house.rs"]
 mod house;
 #[path = "support/ministack.rs"]

@@ -1,5 +1,11 @@
 //! The commands on a lake as an operator has it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is an answer, and what is skipped is said"
+)]
+
 #[path = "support/house.rs"]
 mod house;
 

@@ -1,5 +1,11 @@
 //! Queries on DuckDB with the prelude, against rows worked out by the rules of Trino; and what must not get through.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is an answer, and what is skipped is said"
+)]
+
 #[path = "support/house.rs"]
 mod house;
 

@@ -1,5 +1,11 @@
 //! The template: the same bytes each time, clean under cfn-lint, created on MiniStack, and at one with the schema.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is an answer, and what is skipped is said"
+)]
+
 #[path = "support/house.rs"]
 mod house;
 #[path = "support/ministack.rs"]

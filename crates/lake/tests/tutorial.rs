@@ -1,5 +1,11 @@
 //! docs/lake.md, run as it stands: files are written, commands run, and what they print is what is printed there.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is an answer, and what is skipped is said"
+)]
+
 #[path = "support/house.rs"]
 mod house;
 
