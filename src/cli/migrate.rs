@@ -113,11 +113,11 @@ fn obstacle(act: Act, migration: &Migration) -> Option<(String, Exit)> {
         unplaced.filter(|unplaced| unplaced.weight == Weight::Blocks).count()
     };
     if migration.verdict.is_err() {
-        let text = "nothing was written: the new configuration cannot run; mend what is named above in the old files, and run this again\n";
+        let text = "nothing was written: the new configuration cannot run; correct what is named above in the old files, and run this again\n";
         return Some((text.to_owned(), Exit::Configuration));
     }
     if migration.notes.any_blocks() && !act.leave_out {
-        let text = "nothing was written: something cannot move (see `cannot move` above); mend it, or write the rest with --leave-out \
+        let text = "nothing was written: something cannot move (see `cannot move` above); correct it, or write the rest with --leave-out \
                     and keep those flows with the Kinesis Agent\n";
         return Some((text.to_owned(), Exit::Configuration));
     }

@@ -168,9 +168,9 @@ impl Show<'_> {
         }
     }
 
-    fn reason(&mut self, fate: &str, reason: Reason) -> io::Result<()> {
+    fn reason(&mut self, outcome: &str, reason: Reason) -> io::Result<()> {
         let name = self.subject.process.name(reason.step());
-        writeln!(self.out, "  ! {fate} by step {} ({name}): {}", reason.step() + 1, shown(&reason.cause().to_string()))
+        writeln!(self.out, "  ! {outcome} by step {} ({name}): {}", reason.step() + 1, shown(&reason.cause().to_string()))
     }
 
     fn end(self) -> Result<Summary, PreviewError> {

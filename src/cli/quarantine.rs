@@ -261,7 +261,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::{Arc, Mutex};
 
-    /// Refuses records that hold `bad`; fails as told before that.
+    /// Refuses records that hold `bad`; fails as the script says before that.
     #[derive(Default)]
     struct Scripted {
         failures: Mutex<Vec<Answer>>,

@@ -94,7 +94,7 @@ tables! {
         MAX_MEMORY max_memory: Number, "maxMemoryBytes" Kind::Size { min: 8 << 20, max: u64::MAX }, Default::Unset("64MiB, or what the flows need if that is more"),
             "Memory for the batches of all flows together, whatever the backlog.";
         SHUTDOWN_TIMEOUT shutdown_timeout_millis: Amount, "shutdownTimeoutMillis" Kind::Integer { min: 0, max: 600_000 }, Default::Number(10_000),
-            "How long a stop may go on sending; what is unsent then is sent after the next start.";
+            "Maximum time that a stop goes on sending; what is unsent then is sent after the next start.";
         FLOWS flows: Each<WrittenFlow>, "flows" Kind::Flows, Default::Unset("flows from `agent.d/*.json` only"),
             "The flows: which files go to which stream. Those of `agent.d/*.json` are added.";
     }
@@ -129,23 +129,23 @@ tables! {
         MAX_BUFFER_AGE max_buffer_age_millis: Amount, "maxBufferAgeMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(60_000),
             "A batch is sent when its oldest line is this old.";
         MAX_BUFFER_SIZE max_buffer_size: Number, "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis (10 MiB with larger records); 2 MiB for messages"),
-            "A batch is sent when it holds so many bytes, before base64. Firehose takes 4 MiB, of which calls stay 1 KiB below; Kinesis takes 5 MiB, or 10 MiB with larger records, partition keys included.";
+            "A batch is sent when it holds this many bytes, before base64. Firehose takes 4 MiB, of which calls stay 1 KiB below; Kinesis takes 5 MiB, or 10 MiB with larger records, partition keys included.";
         MAX_BUFFER_RECORDS max_buffer_records: Amount, "maxBufferSizeRecords" Kind::Integer { min: 1, max: firehose::CALL_RECORDS as u64 }, Default::Number(firehose::CALL_RECORDS as u64),
-            "A batch is sent when it holds so many records.";
+            "A batch is sent when it holds this many records.";
         MAX_RECORD_SIZE max_record_size: Number, "maxRecordSizeBytes" Kind::Size { min: kinesis::RECORD_BYTES as u64, max: kinesis::LARGEST_RECORD_BYTES as u64 }, Default::Number(kinesis::RECORD_BYTES as u64),
             "The largest record, its partition key included, for Kinesis streams that are set to take more than 1 MiB. At the start the stream is asked what it takes; what it does not say it takes is not sent.";
         AGGREGATED_SIZE aggregated_size: Number, "aggregatedRecordSizeBytes" Kind::Size { min: 0, max: kinesis::LARGEST_RECORD_BYTES as u64 }, Default::Unset("1,024,000 for Firehose, which is the most there; 51,200 for Kinesis"),
-            "Lines are packed into records of at most so many bytes, because each record is billed rounded up: to 5 KiB by Firehose, to 1 KiB or 25 KiB by Kinesis. 0 sends each line as a record of its own.";
+            "Maximum size of a record that lines are packed into: each record is billed rounded up, to 5 KiB by Firehose, to 1 KiB or 25 KiB by Kinesis. 0 sends each line as a record of its own.";
         MAX_LINES_PER_RECORD max_lines_per_record: Number, "maxLinesPerRecord" Kind::Integer { min: 1, max: u32::MAX as u64 }, Default::Unset("no limit"),
-            "Lines are packed into records of at most so many lines; 500 for streams that split records again.";
+            "Maximum number of lines in a record; 500 for streams that split records again.";
         COMPRESSION compression: TextOr<WrittenCompression>, "compression" Kind::Compression, Default::Text("none"),
             "`\"gzip\"` compresses each record; the level is 1 (fast, the default) to 12 (small). The stream must not compress again.";
         MULTI_LINE_START multi_line_start: NonEmpty, "multiLineStartPattern" Kind::Text, Default::Unset("each line stands alone"),
             "Regular expression (Rust or Java dialect), matched from the beginning of a line: such a line begins a record, other lines belong to the record before. Empty is the same as left out.";
         MULTI_LINE_TIMEOUT multi_line_timeout: NumberOrDefault, "multiLineTimeoutMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(2_000),
-            "A record of several lines is complete when nothing was added for so long.";
+            "A record of several lines is complete when nothing was added for this long.";
         SKIP_HEADER_LINES skip_header_lines: Amount, "skipHeaderLines" Kind::Integer { min: 0, max: u32::MAX as u64 }, Default::Number(0),
-            "So many lines at the beginning of each file are not sent.";
+            "Number of lines at the beginning of each file that are not sent.";
         TERMINATOR terminator: TextOrDefault, "truncatedRecordTerminator" Kind::Text, Default::Text("\n"),
             "What ends a line that had to be cut; at most 1,024 bytes.";
         LONG_LINES long_lines: Choice, "longLines" Kind::Choice(&["split", "truncate"]), Default::Text("split"),
@@ -200,7 +200,7 @@ tables! {
         MQTT_MAX_PACKET max_packet: NumberOrDefault, "maxPacketBytes" Kind::Size { min: 1024, max: 64 << 20 }, Default::Number(1 << 20),
             "Larger packets are refused: acknowledged, counted, and not kept.";
         MQTT_SYNC_INTERVAL sync_interval_millis: Amount, "syncIntervalMillis" Kind::Integer { min: 0, max: 1_000 }, Default::Number(10),
-            "How long a message waits for others at most, so that one sync to disk serves them all. Only then are they acknowledged.";
+            "Maximum time that a message waits for others, so that one sync to disk serves them all. Only then are they acknowledged.";
         MQTT_MAX_SPOOL max_spool: NumberOrDefault, "maxSpoolBytes" Kind::Size { min: 16 << 20, max: u64::MAX }, Default::Number(1 << 30),
             "Room on disk for messages that are not delivered yet. When it is used up nothing is acknowledged, and the broker keeps the rest.";
         MQTT_PAYLOAD_FORMAT payload_format: Choice, "payloadFormat" Kind::Choice(&["auto", "raw", "protobuf"]), Default::Text("auto"),
