@@ -128,7 +128,7 @@ fn what_was_published_while_the_agent_was_away_arrives_and_a_clean_restart_sends
     assert!(agent.logged("destroyed").is_empty());
 }
 
-/// Publishes until told to stop, and returns how many. A message counts as published once the broker has answered for it
+/// Publishes until it is stopped, and returns how many. A message counts as published once the broker has answered for it
 /// and saved it: mosquitto answers first, and forgets what it has not saved when it is killed. Then the publisher, like
 /// any that must be sure, sends it again.
 fn publish_until(stop: &AtomicBool, kills: &AtomicU64, port: u16, store: &broker::Store) -> u64 {
@@ -384,7 +384,7 @@ fn a_password_comes_from_a_file_or_a_systemd_credential_and_never_shows() {
             || told["reason"].as_str().unwrap().contains("authorized"),
         "{told}"
     );
-    // Mended while it runs.
+    // Corrected while it runs.
     std::fs::write(folder.path().join("secret"), "swordfish-7").unwrap();
     subscribed(&agent);
     assert_eq!(agent.stop(), 0);

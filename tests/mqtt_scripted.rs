@@ -75,7 +75,7 @@ fn lines(host: &Host) -> Vec<String> {
     String::from_utf8(host.payload(STREAM)).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// The agent is told to stop, says goodbye, and the broker hangs up.
+/// The agent is stopped, says goodbye, and the broker hangs up.
 #[track_caller]
 fn leave(agent: &mut Agent, mut peer: Peer) {
     agent.signal(Signal::TERM);

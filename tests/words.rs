@@ -42,21 +42,22 @@ const AVOID: [&str; 12] = [
 ];
 
 /// How many there are still. A number may only fall; what has been cleaned stays so.
-const LEFT: [(&str, usize); 17] = [
+const LEFT: [(&str, usize); 18] = [
     ("crates/base", 0),
     ("crates/core", 61),
-    ("crates/lake", 26),
+    ("crates/lake", 18),
     ("crates/local-lake", 0),
     ("crates/mqtt", 0),
-    ("crates/process", 13),
+    ("crates/process", 12),
     ("crates/report", 8),
-    ("crates/schema", 3),
+    ("crates/schema", 0),
     ("crates/tail", 40),
     ("crates", 4),
-    ("src", 123),
-    ("tests", 96),
+    ("src/source/mqtt", 0),
+    ("src", 110),
+    ("tests", 90),
     ("benches", 5),
-    ("docs", 13),
+    ("docs", 11),
     ("examples", 8),
     ("fuzz", 0),
     ("", 8),

@@ -66,7 +66,7 @@ fn folders(state_directory: &Path) -> PathBuf {
     state_directory.join("spool")
 }
 
-/// What flows of earlier configurations left: it is told at the start, for nobody else would.
+/// What flows of earlier configurations left. It is logged at the start, because nobody else knows.
 #[derive(Debug, Default)]
 pub struct LeftBehind {
     /// Spools that are none of these flows' and have messages in them: nobody delivers those, though they were acknowledged.
@@ -121,7 +121,7 @@ pub struct Receiver {
     /// Batches that wait for the disk.
     queue: Queue,
     report: Option<Instant>,
-    /// Why a delivered file cannot be deleted, as the log was told.
+    /// Why a delivered file cannot be deleted, as it was logged last.
     stuck: Option<String>,
 }
 
@@ -194,7 +194,7 @@ impl Receiver {
         self.counters.clone()
     }
 
-    /// Receives until it is told to stop; then syncs and acknowledges what it has, as far as the disk lets it.
+    /// Receives until it is stopped; then syncs and acknowledges what it has, as far as the disk lets it.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         if !self.opened(&mut stop).await {
             return;
@@ -303,7 +303,7 @@ impl Receiver {
         }
         let mut lines = batch.lines;
         lines.clear();
-        // Whoever is no longer there needs no answer.
+        // A session that has ended needs no answer.
         done.send(lines).ok();
     }
 

@@ -79,7 +79,7 @@ impl Mosquitto {
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
-        // Whoever signals it meanwhile waits: its number may be another's afterwards.
+        // Others that signal it meanwhile wait: its number may be another's afterwards.
         let mut running = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut child) = running.take() {
             child.kill().ok();
@@ -144,7 +144,7 @@ impl Store {
 pub(crate) struct Publisher {
     port: u16,
     stream: Option<TcpStream>,
-    /// Whether the broker is to keep the last message of each topic for whoever subscribes.
+    /// Whether the broker is to keep the last message of each topic for new subscribers.
     pub(crate) retain: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A broker whose sessions nothing can lose: it owes a message until the agent has answered for it, whoever is killed.
+//! A broker whose sessions nothing can lose: it owes a message until the agent has answered for it, whatever is killed.
 //! Promises to send again what it owes after every connection, in order and as MQTT demands, and to count the answers.
 //! Leaves kills, and counting what arrives, to the tests.
 
@@ -32,7 +32,7 @@ struct Session {
 
 /// What the test and the broker share.
 struct Shared {
-    /// So many messages are to be sent.
+    /// How many messages are to be sent.
     count: u64,
     quality: u8,
     /// Messages under way at most.

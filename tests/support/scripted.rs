@@ -1,4 +1,4 @@
-//! The broker's side of a connection, told step by step what to say: over TCP, TLS or a WebSocket.
+//! The broker's side of a connection, scripted step by step: over TCP, TLS or a WebSocket.
 //! Promises that a wait for the agent ends with a panic rather than never.
 //! Leaves what is said to the tests.
 

@@ -1,5 +1,5 @@
 //! The signed address of a WebSocket at AWS IoT Core: SigV4 in the query, made anew for each connection.
-//! Promises that keys never leave this file. Leaves finding credentials to whoever builds the flow.
+//! Promises that keys never leave this file. Leaves finding credentials to the one who builds the flow.
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// A batch on its way to the spool.
 pub(super) struct Commit {
     pub(super) batch: Batch,
-    /// Told when it is synced; gives the buffer back.
+    /// Signalled when it is synced; gives the buffer back.
     pub(super) done: oneshot::Sender<Vec<u8>>,
 }
 

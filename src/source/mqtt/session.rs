@@ -38,7 +38,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Messages that a broker may send before the first is answered; many take fewer for their own limit.
 const RECEIVE_MAXIMUM: u16 = 4096;
 
-/// So many messages can wait for their answers: each has a packet identifier, and 0 is none.
+/// Maximum number of messages that can wait for their answers: each has a packet identifier, and 0 is none.
 const MOST_OWED: usize = u16::MAX as usize;
 /// No more is shown of what a broker says.
 const LONGEST_WORDS: usize = 1 << 10;
@@ -120,11 +120,11 @@ pub(super) struct Session {
     pub(super) intake: Intake,
     /// What is being synced, and up to where that is all this connection received.
     pub(super) under_way: Option<(Mark, oneshot::Receiver<Vec<u8>>)>,
-    /// Whether the log was told that messages come.
+    /// Whether the log says that messages come.
     pub(super) announced: bool,
     /// Whether the broker broke the protocol, until a connection has stood for a while.
     pub(super) breached: bool,
-    /// What the log was told last of each topic, by place in the settings, and of the session's life at the broker.
+    /// What was logged last of each topic, by place in the settings, and of the session's life at the broker.
     pub(super) verdicts: BTreeMap<usize, Verdict>,
     pub(super) expiry: Option<Duration>,
     /// A buffer to be used again.
@@ -132,7 +132,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Runs until it is told to stop.
+    /// Runs until it is stopped.
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         while !*self.stop.borrow() {
@@ -343,7 +343,7 @@ fn failures_after(failures: u32, stood: Option<Duration>) -> u32 {
     if stood.is_some_and(|stood| stood >= GOOD_AFTER) { 0 } else { failures.saturating_add(1) }
 }
 
-/// How long to wait after so many failures in a row; `chance` is from 0 to 1.
+/// How long to wait after this number of failures in a row; `chance` is from 0 to 1.
 fn wait_before(failures: u32, chance: f64) -> Duration {
     let most = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
     // Many agents that lost one broker must not come back at the same moment; and none at once.

@@ -90,7 +90,7 @@ pub(super) struct Spool {
     /// The number of the next segment.
     next: u64,
     bytes: u64,
-    /// Of the lines being appended, so many bytes are in the file already: the disk was full, and they go on from there.
+    /// How many bytes of the lines being appended are in the file already: the disk was full, and they go on from there.
     begun: usize,
 }
 

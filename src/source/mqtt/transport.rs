@@ -27,7 +27,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// At most so many bytes are taken by one read.
+/// Maximum number of bytes that one read takes.
 const READ_BYTES: usize = 64 << 10;
 
 /// Why there is no connection.

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 enum Failure {
     /// Nothing happens.
     Before,
-    /// It happens, and the caller is told that it did not. A write takes a part and says so.
+    /// It happens, and the call reports that it did not. A write takes a part and says so.
     After,
 }
 

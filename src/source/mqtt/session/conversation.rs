@@ -2,7 +2,7 @@
 //! Promises to wait for several things at once and lose none: only a read that takes nothing when given up, a sync,
 //! a timer and the switch stand in its select. Leaves coming back to the session.
 
-/// What the log and the next start are told of it.
+/// What the log and the next start learn of it.
 mod standing;
 
 use super::{FAREWELL, GOOD_AFTER, MOST_OWED, Session, SessionError, Transport, Welcome, in_its_words};
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 /// A broker that does not take what is sent for so long is as good as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A broker that was told goodbye hangs up within this, having read everything before it. A busy one takes its time, and
+/// A broker that got our DISCONNECT hangs up within this, having read everything before it. A busy one takes its time, and
 /// answers that it did not read are messages that come twice.
 const HANG_UP: Duration = Duration::from_secs(5);
 
@@ -45,7 +45,7 @@ fn save(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// How a conversation ended.
 pub(super) enum Ended {
-    /// As it was told to; everything received is synced and answered, or left to the broker.
+    /// As it was asked to; everything received is synced and answered, or left to the broker.
     Stopped,
     Failed(SessionError),
 }
@@ -54,7 +54,7 @@ pub(super) struct Conversation<'a> {
     session: &'a mut Session,
     transport: Transport,
     buffer: BytesMut,
-    /// So many bytes that come are of a message that is stepped over.
+    /// How many of the next bytes belong to a message that is stepped over.
     skip: usize,
     out: Vec<u8>,
     subscriptions: Subscriptions,
@@ -67,7 +67,7 @@ pub(super) struct Conversation<'a> {
     pinged: Option<Instant>,
     /// Since when nothing came and the broker owes an answer to what it was asked about topics.
     asked: Option<Instant>,
-    /// Whether the log was told of this connection.
+    /// Whether this connection was logged.
     told: bool,
     /// When a broker that broke the protocol before is believed to be well.
     believed_at: Option<Instant>,

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// Stretches are not told apart more finely than this, so that a full spool needs little memory.
+/// Stretches are at least this long, so that a full spool needs little memory.
 const STRETCH_BYTES: u64 = 256 << 10;
 
 /// A stretch of a segment.

@@ -206,7 +206,7 @@ fn files_that_somebody_cut_or_removed_are_not_waited_for() {
     OpenOptions::new().write(true).open(&paths[1]).unwrap().set_len(0).unwrap();
     let standing = spool.collect();
     assert_eq!((standing.bytes, standing.touched), (200, paths[..2].to_vec()));
-    assert_eq!(spool.collect().touched, Vec::<PathBuf>::new(), "it is told once");
+    assert_eq!(spool.collect().touched, Vec::<PathBuf>::new(), "it is reported once");
     append(&mut spool, line.as_bytes(), &[1], 0).unwrap();
     settled.post(&paths[2], Position(100));
     settled.post(&paths[3], Position(100));
@@ -235,7 +235,7 @@ fn the_open_file_may_be_cut_or_written_to_by_others_and_ours_is_still_waited_for
     }
 }
 
-/// A spool that was listed as having messages, because of a file that opening it did not take for a segment, was told at
+/// A spool that was listed as having messages, because of a file that opening it did not take for a segment, was logged at
 /// each start and never emptied.
 #[test]
 fn files_that_somebody_put_into_the_folder_are_none_of_ours_whoever_asks() {

@@ -14,10 +14,10 @@ pub(super) const LONGEST: usize = 32 << 10;
 /// Where in the stream the next byte stands.
 #[derive(Clone, Copy, Debug)]
 enum At {
-    /// In the answer to the handshake, so many bytes into the empty line that ends it.
+    /// In the answer to the handshake, this many bytes into the empty line that ends it.
     Handshake(usize),
     Head,
-    /// In a frame of data: so many bytes are to come.
+    /// In a frame of data: this many bytes are to come.
     Data(u64),
     /// In a frame that goes on as it is.
     Other(u64),
