@@ -549,3 +549,85 @@ fn what_limited_a_flow_before_a_restart_is_not_forgotten() {
     assert_eq!(bench.core.limits().of(Stage::Quota), SECOND * 100);
     assert_eq!(told_behind(&bench), [Stage::Network], "what was before is not what limits it now");
 }
+
+/// A flow that is refused memory cannot wait for another's batch to grow old.
+#[test]
+fn a_flow_that_holds_more_than_its_floor_sends_early_once_another_was_refused_memory() {
+    let mut settings = settings(Form::Firehose);
+    (settings.batch.max_age, settings.batch.aggregated_record_bytes) = (SECOND * 3600, Some(100_000));
+    settings.framing.max_line_bytes = 100;
+    settings.batch.max_bytes = 400_000;
+    // The floor of these settings would hold two batches; the plan sets less aside for a shorter line.
+    let budget = Budget::new(2 << 20, 0);
+    let now = Instant::now();
+    let mut first = Bench::new(settings.clone());
+    first.core = Core::new(settings, Lease::new(budget.clone(), 1_000), 7, now);
+    first.now = now;
+    let info = Arc::new(OriginInfo::new("/logs/a.log".into(), FileKey::default()));
+    first.step(Input::Arrived(Arrival::Opened { origin: FILE, info, start: Position::START }));
+    while first.read < 150_000 {
+        first.write(&lines(100, &[]));
+    }
+    first.live(SECOND * 10, |_| Answer::Accepted);
+    let before = first.sent.len();
+    assert!(first.core.memory() > 1_000, "something is held above the floor");
+    // Time alone is no reason.
+    first.live(SECOND * 60, |_| Answer::Accepted);
+    assert_eq!(first.sent.len(), before, "nobody was refused anything");
+    let mut other = Lease::new(budget, 0);
+    assert!(!other.covers(4 << 20));
+    let next = first.core.next_deadline(first.now).unwrap();
+    assert!(next <= first.now + SECOND, "it looks at least once a second");
+    first.live(SECOND, |_| Answer::Accepted);
+    assert_eq!(first.sent.len(), before + 1, "the open batch went");
+    // And not again for the same refusal.
+    first.write(&lines(100, &[]));
+    first.live(SECOND * 60, |_| Answer::Accepted);
+    assert_eq!(first.sent.len(), before + 1);
+}
+
+#[test]
+fn a_flow_that_holds_no_more_than_its_floor_waits_although_another_was_refused_memory() {
+    let mut settings = settings(Form::Firehose);
+    (settings.batch.max_age, settings.batch.aggregated_record_bytes) = (SECOND * 3600, Some(100_000));
+    let mut bench = Bench::new(settings);
+    bench.write(&lines(100, &[]));
+    assert!((1..=bench.core.lease.floor()).contains(&bench.core.memory()));
+    let refusals = bench.core.lease.refusals();
+    assert!(!bench.core.lease.covers(1 << 30) && bench.core.lease.refusals() > refusals);
+    bench.live(SECOND * 60, |_| Answer::Accepted);
+    assert!(bench.sent.is_empty());
+}
+
+/// Records that were refused for now had waited for the retry, and then for the age of the batch too.
+#[test]
+fn records_that_are_sent_again_do_not_wait_for_the_age_of_a_batch() {
+    let mut settings = settings(Form::Firehose);
+    (settings.batch.max_age, settings.batch.max_records) = (SECOND * 3600, 2);
+    let mut bench = Bench::new(settings);
+    bench.write(&lines(2, &[]));
+    let mut calls = 0;
+    bench.live(SECOND * 10, |_| {
+        calls += 1;
+        let again = Outcome::Again { throttled: false, code: "InternalFailure".to_owned() };
+        if calls == 1 { Answer::PerRecord(vec![Outcome::Delivered, again]) } else { Answer::Accepted }
+    });
+    assert_eq!(bench.sent, [vec!["line0\n".to_owned(), "line1\n".to_owned()], vec!["line1\n".to_owned()]]);
+    assert_eq!((bench.committed, bench.core.tally().retried), (bench.read, 1));
+}
+
+#[test]
+fn single_records_that_are_throttled_cut_the_pace_and_others_that_fail_do_not() {
+    for throttled in [true, false] {
+        let mut bench = Bench::firehose();
+        bench.write(&lines(2, &[]));
+        bench.now += SECOND;
+        bench.step(Input::Tick);
+        let (id, _) = bench.calls.pop_front().unwrap();
+        let again = Outcome::Again { throttled, code: "code".to_owned() };
+        bench.step(Input::Answered(id, Answer::PerRecord(vec![Outcome::Delivered, again])));
+        assert_eq!(bench.core.pace.learned_bytes_per_second().is_some(), throttled);
+        let throttles = matches!(bench.core.condition(), Condition::Throttled { .. });
+        assert_eq!(throttles, throttled);
+    }
+}

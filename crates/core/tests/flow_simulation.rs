@@ -7,11 +7,11 @@
 //! the books balance after every step, poison records end up in the quarantine and nothing else does; the same seed
 //! gives the same history. `SIMULATION_SEED=n` runs one world again, `SIMULATION_WORLDS=n` runs more of them.
 
-use datalake_agent::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, pace};
 use datalake_base::accounting::{Calls, Spread};
 use datalake_base::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position};
 use datalake_core::batch::{self, Compression, Form, PartitionKey, kinesis};
 use datalake_core::budget::{Budget, Lease};
+use datalake_core::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, pace};
 use datalake_core::flow::{Action, BatchId, Core, Input, Job, Settings};
 use datalake_core::framing::{self, LongLines, MultiLine, StartPattern};
 use datalake_process::{self, OnFailure, Processor, Surroundings};
