@@ -232,6 +232,18 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_settled_when_all_its_claims_are_and_one_that_nobody_opened_is() {
+        let mut ledger = ledger();
+        assert!(ledger.is_settled(FILE) && ledger.is_settled(Origin::new(2)));
+        let claim = ledger.track(FILE).unwrap().admit(Position(10));
+        assert!(!ledger.is_settled(FILE) && ledger.is_settled(Origin::new(2)));
+        assert_eq!(ledger.settle(claim), Some(Position(10)));
+        assert!(ledger.is_settled(FILE));
+        ledger.close(FILE);
+        assert!(ledger.track(FILE).is_none());
+    }
+
+    #[test]
     #[should_panic(expected = "closed with open claims")]
     fn an_origin_with_open_claims_cannot_be_forgotten() {
         let mut ledger = ledger();
