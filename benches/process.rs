@@ -207,6 +207,34 @@ fn main() {
             0.0,
         ),
         (
+            "REDACT regex, digits on JSON",
+            &json,
+            json!([{"optionName": "REDACT", "regex": [r"\b\d{3}-\d{2}-\d{4}\b"]}]),
+            0.0,
+        ),
+        ("REDACT regex, literal on text", &access, json!([{"optionName": "REDACT", "regex": ["password=[^&]+"]}]), 0.0),
+        ("REDACT regex, many hits", &access, json!([{"optionName": "REDACT", "regex": [r"\d+"]}]), 0.0),
+        (
+            "LOGTOJSON matchPattern",
+            &access,
+            json!([{
+                "optionName": "LOGTOJSON", "logFormat": "SYSLOG",
+                "matchPattern": r#"(\S+) (\S+) (\S+) \[([^\]]+)\] "([^"]*)" (\d+) (\d+) .*"#,
+                "customFieldNames": ["host", "ident", "user", "time", "request", "status", "bytes"],
+            }]),
+            0.0,
+        ),
+        (
+            "CSVTOJSON, look-ahead",
+            &table,
+            json!([{
+                "optionName": "CSVTOJSON", "customFieldNames": columns, "quotes": "none",
+                "delimiter": r#",(?=(?:[^"]*"[^"]*")*[^"]*$)"#,
+            }]),
+            0.0,
+        ),
+        ("FILTER look-around", &access, json!([{"optionName": "FILTER", "exclude": [r"^(?!10\.)"]}]), 0.0),
+        (
             "LOGTOJSON + ADDPROVENANCE",
             &access,
             json!([{"optionName": "LOGTOJSON", "logFormat": "COMBINEDAPACHELOG"}, {"optionName": "ADDPROVENANCE"}]),

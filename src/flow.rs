@@ -85,12 +85,10 @@ pub enum Ended {
 /// A flow that waits shows that it is alive at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Records of all flows together that are worked on elsewhere at the same time; the plan sets memory aside for so many.
-pub const RECORDS_ELSEWHERE: usize = 2;
-/// Shorter ones, of options of which nothing is known, are not counted: they need no memory to speak of, and nobody waits
-/// for them.
+/// Records up to this length need no memory to speak of, and run at once.
 const COUNTED_BYTES: usize = 64 * 1024;
-static ELSEWHERE: Semaphore = Semaphore::const_new(RECORDS_ELSEWHERE);
+/// One permit for each longer record that may be worked on at the same time, of all flows.
+static ELSEWHERE: Semaphore = Semaphore::const_new(Job::AT_A_TIME);
 
 /// What a task of the flow came back with.
 enum Done {

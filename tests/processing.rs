@@ -220,6 +220,29 @@ fn huge_results_arrive_or_are_kept_in_bounded_memory() {
 }
 
 #[test]
+fn a_line_that_was_made_to_take_long_holds_up_neither_another_flow_nor_a_stop() {
+    let hostile = json!([{"optionName": "FILTER", "exclude": r"(\w*)*\1!"}]);
+    let host = Host::new().flow("hostile*.log", "hostile", json!({"dataProcessingOptions": hostile})).flow(
+        "good*.log",
+        STREAM,
+        json!({"dataProcessingOptions": words()}),
+    );
+    // Hundreds of them: the flow would be busy for minutes.
+    append(&host.log("hostile.log"), &[&"a".repeat(900_000), "\n"].concat().repeat(200));
+    append(&host.log("good.log"), "a b\n");
+    let agent = host.run();
+    arrives(&host, A_B);
+    append(&host.log("good.log"), "c d\n");
+    arrives(&host, &[A_B, C_D].concat());
+    stop(agent);
+    assert!(host.payload("hostile").is_empty(), "nothing of it was sent");
+    let agent = host.run();
+    append(&host.log("good.log"), "e f\n");
+    arrives(&host, &[A_B, C_D, "{\"first\":\"e\",\"second\":\"f\"}\n"].concat());
+    stop(agent);
+}
+
+#[test]
 fn provenance_tells_the_lives_of_a_truncated_file_apart_and_stays_the_same_over_a_restart() {
     let options = json!([{"optionName": "ADDPROVENANCE", "prefix": ""}]);
     let host = Host::new().flow("*.log", STREAM, json!({"dataProcessingOptions": options}));

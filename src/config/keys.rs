@@ -141,7 +141,7 @@ tables! {
         COMPRESSION compression: TextOr<WrittenCompression>, "compression" Kind::Compression, Default::Text("none"),
             "`\"gzip\"` compresses each record; the level is 1 (fast, the default) to 12 (small). The stream must not compress again.";
         MULTI_LINE_START multi_line_start: NonEmpty, "multiLineStartPattern" Kind::Text, Default::Unset("each line stands alone"),
-            "Regular expression (Rust or Java dialect), matched from the beginning of a line: such a line begins a record, other lines belong to the record before. Empty is the same as left out.";
+            "Regular expression (Rust or Java dialect), matched from the beginning of a line: such a line begins a record, other lines belong to the record before. The first 8 KiB of a line count. Empty is the same as left out.";
         MULTI_LINE_TIMEOUT multi_line_timeout: NumberOrDefault, "multiLineTimeoutMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(2_000),
             "A record of several lines is complete when nothing was added for this long.";
         SKIP_HEADER_LINES skip_header_lines: Amount, "skipHeaderLines" Kind::Integer { min: 0, max: u32::MAX as u64 }, Default::Number(0),

@@ -136,7 +136,7 @@ impl FlowPlan {
 pub fn set_aside(flows: &[FlowPlan]) -> u64 {
     let floors: u64 = flows.iter().map(|flow| flow.batch.memory_floor() + flow.processing_floor()).sum();
     let processing = || flows.iter().filter(|flow| !flow.process.is_empty());
-    let at_a_time = processing().count().min(crate::flow::RECORDS_ELSEWHERE) as u64;
+    let at_a_time = processing().count().min(datalake_core::flow::Job::AT_A_TIME) as u64;
     let working = processing().map(|flow| datalake_process::Processor::working_memory(flow.longest_record())).max();
     floors + at_a_time * working.unwrap_or(0)
 }

@@ -11,6 +11,8 @@ mod giving_up;
 mod intake;
 /// What keeps a flow from going faster.
 mod limits;
+/// A record that is processed elsewhere.
+mod job;
 /// What a flow does with records one by one.
 mod processing;
 /// Which record a refused call is refused for.
@@ -19,8 +21,8 @@ mod search;
 mod condition;
 
 pub use condition::{Condition, Notice};
+pub use job::{Job, Processed};
 pub use limits::Limits;
-pub use processing::{Job, Processed};
 
 use self::condition::Told;
 use self::giving_up::{Quarantining, Refused};

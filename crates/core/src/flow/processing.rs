@@ -6,6 +6,7 @@
 
 use super::giving_up::{Failure, Held, Quarantining, TELL_EVERY};
 use super::intake::pack;
+use super::job::{Job, Processed};
 use super::{Action, BatchId, Core, Notice, STEP_COST, Stream};
 use crate::framing::{Framed, Input as FramerInput, Room, Run};
 use datalake_base::record::{Chunk, Origin, OriginInfo, Position};
@@ -20,45 +21,6 @@ const FAILED_OVERHEAD: usize = 256;
 
 /// A longer record is processed elsewhere, whatever the options.
 const LONGEST_HERE: usize = 64 * 1024;
-
-/// A record to be taken through the steps where that may take long.
-#[derive(Debug)]
-pub struct Job {
-    processor: Processor,
-    record: Vec<u8>,
-    info: Arc<OriginInfo>,
-    position: Position,
-    input: u64,
-    now_ms: u64,
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub struct Processed {
-    processor: Processor,
-    record: Vec<u8>,
-    out: Vec<u8>,
-    verdict: Verdict,
-}
-
-impl Job {
-    /// The length of its record.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.record.len()
-    }
-
-    /// Does it; the same record always comes to the same end.
-    #[must_use]
-    pub fn run(self) -> Processed {
-        let Self { mut processor, record, info, position, input, now_ms } = self;
-        let generation = info.generation.get().copied();
-        let place = Place { path: &info.path, file: info.file, generation, position, input, now_ms };
-        let mut out = Vec::new();
-        let verdict = processor.process(&record, &place, &mut out);
-        Processed { processor, record, out, verdict }
-    }
-}
 
 /// A record that is processed elsewhere. Nothing is taken in before it is back.
 #[derive(Debug)]
@@ -273,6 +235,7 @@ impl Core {
             processor,
             record: bytes.to_vec(),
             info: info.clone(),
+            generation: info.generation.get().copied(),
             position: record.start,
             input: record.input,
             now_ms: processing.wall_ms,

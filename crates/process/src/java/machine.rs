@@ -14,8 +14,8 @@ const SHORTEST: u64 = 64;
 const STEPS_WITHOUT_MEMORY: u64 = 8;
 /// Bytes that the memory of failures may take; a text that needs more goes without.
 const MOST_MEMORY: usize = 2 << 20;
-/// Ways that are still to be tried.
-const MOST_WAYS: usize = 1 << 17;
+/// Ways that are still to be tried, and visits whose outcome is open: with the failures they take less than 8 MiB.
+const MOST_WAYS: usize = 1 << 16;
 
 /// The text takes more steps than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,9 +368,9 @@ impl Machine {
         }
     }
 
-    /// Whether failures are remembered, and so this visit.
+    /// Whether failures are remembered, and so this visit. One that is not stays unknown, and may be made again.
     fn visit(&mut self, visit: Visit) -> bool {
-        let remembers = !self.outcomes.is_empty();
+        let remembers = !self.outcomes.is_empty() && self.trail.len() < MOST_WAYS;
         if remembers {
             self.trail.push(visit);
         }
