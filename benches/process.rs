@@ -178,7 +178,7 @@ fn main() {
     let (access, table, json, pings) = (combined(), csv(), json_lines(), pings());
     let columns = ["id", "time", "host", "event", "amount", "currency", "note", "text", "shard"];
     let all = ["CARD_NUMBER", "EMAIL", "BEARER_TOKEN"];
-    let cases: [(&str, &str, Value, f64); 13] = [
+    let cases: [(&str, &str, Value, f64); 19] = [
         ("SCHEMA", &pings, json!([{"optionName": "SCHEMA", "plan": "/", "table": "ping"}]), 150.0),
         (
             "LOGTOJSON COMBINEDAPACHELOG",
