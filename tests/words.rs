@@ -44,11 +44,11 @@ const AVOID: [&str; 12] = [
 /// How many there are still. A number may only fall; what has been cleaned stays so.
 const LEFT: [(&str, usize); 18] = [
     ("crates/base", 0),
-    ("crates/core", 61),
+    ("crates/core", 60),
     ("crates/lake", 18),
     ("crates/local-lake", 0),
     ("crates/mqtt", 0),
-    ("crates/process", 12),
+    ("crates/process", 6),
     ("crates/report", 8),
     ("crates/schema", 0),
     ("crates/tail", 40),

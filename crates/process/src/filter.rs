@@ -1,5 +1,5 @@
 //! FILTER: records kept or dropped by what is in them.
-//! Promises that a dropped record is told with the pattern or test that dropped it.
+//! Promises that the pattern or test that dropped a record is named.
 //! Leaves counting what was dropped to the flow.
 
 use super::java::Pattern;

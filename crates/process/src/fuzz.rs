@@ -1,6 +1,6 @@
 //! Doors for fuzzers: each takes any bytes and panics where a promise is broken.
 //! Promises that what holds for all input is written down once, for the fuzzer and for the tests.
-//! Leaves making up input to whoever calls.
+//! Leaves making up input to the caller.
 
 use super::java::Pattern;
 use super::json::edit::{Act, Edits, Scratch, path};

@@ -62,7 +62,7 @@ struct Compiled {
 
 #[derive(Debug)]
 enum Engine {
-    /// One search a record; with so many states.
+    /// One search a record; and the number of states.
     Linear(regex::Regex, usize),
     /// Many searches a record.
     Repeated(Box<Repeated>),

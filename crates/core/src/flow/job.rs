@@ -29,7 +29,7 @@ pub struct Processed {
 }
 
 impl Job {
-    /// Long records of all flows together that are worked on at the same time: memory is set aside for so many.
+    /// Long records of all flows together that are worked on at the same time; memory is set aside for them.
     pub const AT_A_TIME: usize = 2;
 
     /// The length of its record.

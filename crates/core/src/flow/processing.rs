@@ -14,7 +14,7 @@ use datalake_process::{Instance, Place, Processor, Reason, Verdict};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Records that failed are held for the quarantine up to so many bytes; then intake waits until they are kept.
+/// Records that failed are held for the quarantine up to this number of bytes; then intake waits until they are kept.
 const FAILED_BYTES: usize = 256 * 1024;
 /// What a failed record takes beside its bytes.
 const FAILED_OVERHEAD: usize = 256;
@@ -50,7 +50,7 @@ pub(super) struct Processing {
     away: Option<Away>,
     /// What was learnt meanwhile.
     learnt: Option<Arc<Instance>>,
-    /// The wall clock in milliseconds since 1970, as the shell told it last.
+    /// The wall clock in milliseconds since 1970, as the shell gave it last.
     wall_ms: u64,
     /// What the record at hand has become.
     out: Vec<u8>,
@@ -66,7 +66,7 @@ pub(super) struct Processing {
     told_at: Option<Instant>,
 }
 
-/// Records that an option could not work on, since the operator was told about some.
+/// Records that an option could not work on, since the operator was last informed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Untold {
     reason: Option<Reason>,
@@ -112,7 +112,7 @@ impl Processing {
         self.away = None;
     }
 
-    /// When the operator is to be told about records that could not be processed.
+    /// When to inform the operator about records that could not be processed.
     pub(super) fn tell_at(&self) -> Option<Instant> {
         self.told_at.filter(|_| self.untold.reason.is_some()).map(|told_at| told_at + TELL_EVERY)
     }
@@ -327,7 +327,7 @@ impl Core {
         true
     }
 
-    /// Makes the open record take so many bytes; `false` when that must wait until a batch has gone.
+    /// Makes room for this number of bytes in the open record; `false` when that must wait until a batch has gone.
     fn make_room_for_result(&mut self, bytes: usize) -> bool {
         if !self.may_pack() {
             return false;

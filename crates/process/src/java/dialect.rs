@@ -208,7 +208,7 @@ impl Writer {
             Mark::Name(rest.by_ref().take_while(|character| *character != '>').collect())
         } else {
             let mut number = 0;
-            // A further digit belongs to the number where there are so many groups.
+            // A further digit belongs to the number if there are that many groups.
             while let Some(digit) = rest.peek().and_then(|digit| digit.to_digit(10)) {
                 let longer = number * 10 + digit as usize;
                 if number > 0 && longer > self.groups {

@@ -1,6 +1,6 @@
 //! Runs a program over a text: tries one way, and goes back where it fails.
 //! Promises the same end for the same text, whatever ran before and however busy the machine is: steps are counted,
-//! each operation and each byte is one, and a text has so many steps for each of its bytes. Failures are remembered, so
+//! each operation and each byte is one, and a text has a fixed number of steps for each of its bytes. Failures are remembered, so
 //! that a pattern without references back takes a bounded number of steps for each byte, as far as the memory reaches.
 //! Leaves what a match means to the pattern.
 
@@ -10,7 +10,7 @@ use regex_automata::util::look::LookMatcher;
 /// Steps for each byte of a text, and for the ends of the shortest ones.
 const STEPS: u64 = 256;
 const SHORTEST: u64 = 64;
-/// Failures are remembered once a text has taken so many steps for each of its bytes; most texts never do.
+/// Failures are remembered once a text has taken this number of steps for each of its bytes; most texts never do.
 const STEPS_WITHOUT_MEMORY: u64 = 8;
 /// Bytes that the memory of failures may take; a text that needs more goes without.
 const MOST_MEMORY: usize = 2 << 20;

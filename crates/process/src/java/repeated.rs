@@ -87,7 +87,7 @@ impl Repeated {
         let Ok(mut state) = self.forward.start_state_forward(&Input::new(bytes).range(begin..)) else {
             return Ok(Found::NotByBytes);
         };
-        // At most so many bytes may be looked at, so that the loop below counts nothing but its place.
+        // The budget is applied to the end of the search, so that the loop below counts nothing but its place.
         let end = bytes.len().min(begin.saturating_add(usize::try_from(*left).unwrap_or(usize::MAX)));
         let (mut at, mut found) = (begin, None);
         let dead = loop {

@@ -1,5 +1,5 @@
 //! The keys of one option, read one by one.
-//! Promises that a key which nobody asked for is a fault, told with the nearest key that was asked for.
+//! Promises that a key which nobody asked for is a fault that names the nearest key that was asked for.
 //! Leaves what the values mean to the options.
 
 use super::{ReadFile, StepError};

@@ -96,7 +96,7 @@ struct Epoch {
     /// Of zero too: -0.5 begins with one.
     negative: bool,
     units: u64,
-    /// So many of its units, as a power of ten, are a second.
+    /// The number of its units in a second, as a power of ten.
     power: u32,
 }
 
@@ -198,7 +198,7 @@ fn number_of_units(text: &[u8], power: u32) -> Result<Moment, NoMoment> {
     moment(number.scaled(9 - power).ok_or(NoMoment::Calendar)?)
 }
 
-/// The moment so many nanoseconds after 1970. What cannot be written with a year of four digits is no time of a log.
+/// The moment this number of nanoseconds after 1970. What cannot be written with a year of four digits is no time of a log.
 fn moment(nanoseconds: i128) -> Result<Moment, NoMoment> {
     let seconds = nanoseconds.div_euclid(SECOND) as i64;
     if !(-62_167_219_200..253_402_300_800).contains(&nanoseconds.div_euclid(SECOND)) {
