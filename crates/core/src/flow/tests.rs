@@ -201,6 +201,14 @@ fn several_bad_records_are_found_and_told_in_one_line_and_a_sum() {
         .filter_map(|notice| if let Notice::Quarantined { records, .. } = notice { Some(*records) } else { None })
         .collect();
     assert_eq!((told.len(), told.iter().sum()), (2, bad.len() as u64), "{told:?}");
+    let sums = bench.notices.iter().fold((0, 0), |sums, notice| match notice {
+        Notice::Quarantined { lines, bytes, .. } => (sums.0 + lines, sums.1 + bytes),
+        _ => sums,
+    });
+    let bytes: usize = bench.quarantined.iter().map(String::len).sum();
+    assert_eq!(sums, (bad.len() as u64, bytes as u64));
+    let tally = bench.core.tally();
+    assert_eq!((tally.quarantined_records, tally.quarantined), (bad.len() as u64, bytes as u64));
 }
 
 /// A stream whose source is another service refuses every put: within a second 97 % of a log lay in the quarantine.
@@ -630,4 +638,18 @@ fn single_records_that_are_throttled_cut_the_pace_and_others_that_fail_do_not() 
         let throttles = matches!(bench.core.condition(), Condition::Throttled { .. });
         assert_eq!(throttles, throttled);
     }
+}
+
+#[test]
+fn a_record_whose_next_line_does_not_come_is_sent_after_its_timeout_and_not_before() {
+    let mut settings = settings(Form::Firehose);
+    settings.framing.multi_line =
+        Some(framing::MultiLine { start: framing::StartPattern::parse("line").unwrap(), timeout: SECOND * 5 });
+    let mut bench = Bench::new(settings);
+    bench.write("line 1\n more\n");
+    bench.live(SECOND * 4, |_| Answer::Accepted);
+    assert!(bench.sent.is_empty());
+    bench.live(SECOND * 2, |_| Answer::Accepted);
+    assert_eq!(bench.sent, [["line 1\n more\n"]]);
+    assert_eq!(bench.committed, bench.read);
 }
