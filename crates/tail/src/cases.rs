@@ -1,0 +1,414 @@
+//! Single cases, each a story that somebody has met: links, replaced files, constant lines, sizes that lie.
+//! Promises a test for each kind of rotation and of disturbance that the rules name.
+//! Leaves all worlds and chance to `worlds`.
+
+use crate::model::World;
+use crate::worlds::{LIVE, PATTERNS, ROTATIONS, all, line, only_live, rotate, text};
+use crate::{FileKey, Fingerprint, Notice, Row, SavedState};
+use std::path::Path;
+
+fn linked(path: &Path) -> bool {
+    path.starts_with("/logs")
+}
+
+/// `/logs/c.log` leads through `/pods/c/0.log` to `/t/c.log`; the flow matches the first.
+fn world_of_links(hops: usize) -> World {
+    let mut world = World::new(linked);
+    world.homes = vec!["/logs".into()];
+    for folder in ["/logs", "/pods", "/t"] {
+        world.fs.folder(folder);
+    }
+    match hops {
+        1 => world.fs.link("/logs/c.log", "/t/c.log"),
+        _ => {
+            world.fs.link("/logs/c.log", "/pods/0.log");
+            world.fs.link("/pods/0.log", "/t/c.log");
+        }
+    }
+    world
+}
+
+fn rotate_target(world: &mut World) {
+    for number in (1..9).rev() {
+        world.fs.rename(&format!("/t/c.log.{number}"), &format!("/t/c.log.{}", number + 1));
+    }
+    world.fs.rename("/t/c.log", "/t/c.log.1");
+}
+
+/// Two rotations within a second, and a rotation while the agent was down, lost what was in the folder of the target:
+/// every container host at an upgrade of the agent.
+#[test]
+fn what_a_link_leads_to_is_followed_through_its_rotations_in_the_folder_of_the_target() {
+    for hops in [1, 2] {
+        for (stopped, rotations) in [(false, 1), (false, 2), (true, 1), (true, 3)] {
+            let mut world = world_of_links(hops);
+            world.fs.create("/t/c.log", &text('x', 0..20));
+            world.start();
+            world.run_for(200);
+            world.expect('x', 0..20);
+            if stopped {
+                world.stop();
+            }
+            for round in 1..=rotations {
+                world.fs.append("/t/c.log", &text('x', round * 20..round * 20 + 20));
+                rotate_target(&mut world);
+            }
+            world.fs.append("/t/c.log", &text('y', 0..20));
+            if stopped {
+                world.start();
+            }
+            world.run_for(15_000);
+            world.expect('x', 0..rotations * 20 + 20);
+            world.expect('y', 0..20);
+            world.stop();
+            world.fs.append("/t/c.log", &text('y', 20..40));
+            rotate_target(&mut world);
+            world.start();
+            world.run_for(15_000);
+            world.expect('y', 0..40);
+            assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_turned_to_another_file_loses_nothing_of_the_first() {
+    let mut world = world_of_links(1);
+    world.fs.create("/t/c.log", &text('x', 0..20));
+    world.start();
+    world.run_for(200);
+    world.fs.append("/t/c.log", &text('x', 20..40));
+    world.fs.create("/t/d.log", &text('y', 0..20));
+    world.fs.link("/logs/c.log", "/t/d.log");
+    world.run_for(500);
+    world.fs.append("/t/c.log", &text('x', 40..60));
+    world.fs.append("/t/d.log", &text('y', 20..40));
+    world.run_for(1_000);
+    world.expect('x', 0..60);
+    world.expect('y', 0..40);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_read_when_it_leads_somewhere() {
+    let mut world = world_of_links(1);
+    world.start();
+    world.run_for(200);
+    world.fs.create("/t/c.log", &text('x', 0..20));
+    world.run_for(1_000);
+    world.expect('x', 0..20);
+}
+
+/// Big files are deleted gently, in steps; each step once sent the whole rest again.
+#[test]
+fn a_delivered_file_that_is_cut_in_steps_is_not_sent_again() {
+    for stopped in [false, true] {
+        let mut world = World::new(only_live);
+        world.limits.read = 256 * 1024;
+        let whole = text('x', 0..5_000);
+        world.fs.create(LIVE, &whole);
+        world.start();
+        world.run_for(500);
+        for step in (0..10).rev() {
+            if stopped {
+                world.stop();
+            }
+            world.fs.truncate(LIVE, whole.len() * step / 10);
+            if stopped {
+                world.start();
+            }
+            world.run_for(700);
+        }
+        world.run_for(15_000);
+        world.expect('x', 0..5_000);
+        assert!(world.notices.is_empty(), "{:?}", world.notices);
+        world.fs.append(LIVE, &text('y', 0..20));
+        world.run_for(1_000);
+        world.expect('y', 0..20);
+    }
+}
+
+#[test]
+fn files_of_a_filesystem_that_was_mounted_anew_are_not_sent_again() {
+    for births in [true, false] {
+        for running in [true, false] {
+            let mut world = World::new(all);
+            world.fs.births = births;
+            world.fs.create(LIVE, &text('x', 0..300));
+            world.fs.create("/l/a.log.1", &text('y', 0..300));
+            world.start();
+            world.run_for(10_000);
+            if !running {
+                world.stop();
+            }
+            world.fs.remount();
+            if !running {
+                world.start();
+            }
+            // Nobody tells of a new number: the sweep finds it.
+            world.run_for(300_000);
+            world.fs.append(LIVE, &text('z', 0..10));
+            world.run_for(1_000);
+            world.expect('x', 0..300);
+            world.expect('y', 0..300);
+            world.expect('z', 0..10);
+        }
+    }
+}
+
+/// rsync, editors and restores put a longer copy in the place of a file.
+#[test]
+fn a_log_that_is_replaced_by_a_longer_copy_of_itself_goes_on_where_it_was() {
+    for stopped in [false, true] {
+        let mut world = World::new(only_live);
+        world.fs.create(LIVE, &text('x', 0..100));
+        world.start();
+        world.run_for(500);
+        for round in 1..=3 {
+            if stopped {
+                world.stop();
+            }
+            let longer = text('x', 0..100 + round * 100);
+            world.fs.create("/l/.a.log.Xyz", &longer[..longer.len() / 2]);
+            world.fs.append("/l/.a.log.Xyz", &longer[longer.len() / 2..]);
+            world.fs.rename("/l/.a.log.Xyz", LIVE);
+            if stopped {
+                world.start();
+            }
+            world.run_for(15_000);
+            world.expect('x', 0..100 + round * 100);
+        }
+        // And by a shorter one that is restored: from where it is known to be equal, said.
+        let shorter = text('x', 0..200);
+        world.fs.create(LIVE, &shorter);
+        world.run_for(15_000);
+        assert!((0..400).all(|number| world.count(line('x', number).as_bytes()) <= 2));
+    }
+}
+
+#[test]
+fn an_archive_that_is_not_read_is_never_shipped_as_lines_and_said_once() {
+    let mut world = World::new(all);
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.fs.create("/l/a.log.1.zip", &[b"PK\x03\x04", &text('z', 0..50)[..]].concat());
+    world.fs.unlink(LIVE);
+    world.fs.create(LIVE, &text('y', 0..50));
+    world.run_for(20_000);
+    world.expect('x', 0..50);
+    world.expect('y', 0..50);
+    assert_eq!(world.count(line('z', 1).as_bytes()), 0);
+    let skipped = world.notices.iter().filter(|notice| matches!(notice, Notice::ArchiveSkipped { .. })).count();
+    assert_eq!(skipped, 1, "{:?}", world.notices);
+}
+
+/// A network filesystem said for seconds that a file was shorter than what had been read: it was sent 38 times.
+#[test]
+fn a_size_that_lies_changes_nothing() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..2_000));
+    world.start();
+    world.run_for(500);
+    for stale in [Some(1_000), None, Some(0), Some(80_000), None] {
+        world.fs.stale(LIVE, stale);
+        world.run_for(2_000);
+    }
+    world.fs.append(LIVE, &text('y', 0..50));
+    world.run_for(20_000);
+    world.expect('x', 0..2_000);
+    world.expect('y', 0..50);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
+
+/// Equal lines prove nothing: of logs that repeat themselves everything is sent, some of it twice.
+#[test]
+fn logs_of_constant_lines_lose_nothing() {
+    for tick in ["tick\n".to_owned(), format!("{}\n", "a longer line that is always the same ".repeat(4))] {
+        for rotation in ROTATIONS {
+            for matches in PATTERNS {
+                for stopped in [false, true] {
+                    let mut world = World::new(matches);
+                    world.start();
+                    let mut written = 0;
+                    for round in 1..=3 {
+                        for count in [20, 30] {
+                            world.fs.append(LIVE, tick.repeat(count).as_bytes());
+                            written += count as u32;
+                            if count == 20 {
+                                world.run_for(500);
+                            }
+                        }
+                        if stopped {
+                            world.stop();
+                        }
+                        rotate(&mut world, LIVE, rotation, round, |_| {});
+                        if stopped {
+                            world.start();
+                        }
+                        world.run_for(20_000);
+                    }
+                    let count = world.count(tick.trim_end_matches('\n').as_bytes());
+                    assert!(
+                        count >= written,
+                        "{rotation:?}, stopped {stopped}: {count} of {written}; {:?}",
+                        world.notices
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A file that begins like the one before, because both have a header, is another file: its header is sent, too.
+#[test]
+fn a_header_that_every_file_has_is_sent_of_every_file() {
+    let header = format!("{}\n", "time,host,service,level,message,".repeat(20));
+    for rotation in ROTATIONS {
+        for matches in PATTERNS {
+            for stopped in [false, true] {
+                for (whole, lines) in [(true, 0), (false, 20)] {
+                    let mut world = World::new(matches);
+                    world.start();
+                    for round in 1..=3 {
+                        world.fs.append(LIVE, header.as_bytes());
+                        if whole {
+                            // The header alone is seen first.
+                            world.run_for(500);
+                        }
+                        world.fs.append(LIVE, &text('x', round * 50..round * 50 + lines));
+                        world.run_for(500);
+                        if stopped {
+                            world.stop();
+                        }
+                        rotate(&mut world, LIVE, rotation, round, |_| {});
+                        if stopped {
+                            world.start();
+                        }
+                        world.run_for(20_000);
+                        world.expect('x', round * 50..round * 50 + lines);
+                    }
+                    let count = world.count(header.trim_end().as_bytes());
+                    assert!(count >= 3, "{rotation:?}, stopped {stopped}, {lines}: {count}; {:?}", world.notices);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn at_the_first_start_files_are_followed_from_the_end_and_later_ones_from_their_beginning() {
+    let mut world = World::new(all);
+    world.from_end = true;
+    let old = [&text('x', 0..50)[..], b"begun"].concat();
+    world.fs.create(LIVE, &old);
+    world.fs.create("/l/a.log.1.gz", &crate::model::pack(&text('z', 0..50)));
+    world.start();
+    world.run_for(500);
+    assert!(world.has_begun() && world.lines.is_empty());
+    world.fs.append(LIVE, b" and ended\n");
+    world.fs.create("/l/a.log.new", &text('y', 0..20));
+    world.run_for(500);
+    assert_eq!(world.count(b"begun and ended"), 1);
+    world.expect('y', 0..20);
+    world.stop();
+    world.fs.append(LIVE, &text('x', 50..60));
+    world.start();
+    world.run_for(20_000);
+    world.expect('x', 50..60);
+    assert_eq!(world.lines.len(), 1 + 20 + 10, "{:?}", world.lines);
+}
+
+/// Rows of before belonged to files; each kind of them is read forward once.
+#[test]
+fn rows_of_the_format_before_lead_to_where_they_led() {
+    let whole = text('x', 0..100);
+    let settled = text('x', 0..40).len() as u64;
+    let fingerprint = |bytes: &[u8]| Fingerprint::of(&bytes[bytes.len().saturating_sub(1_024)..]);
+    let old = |key: FileKey, path: &str, size: u64, changed: u64| {
+        let (head, before) = (Fingerprint::of(&whole[..1_024]), fingerprint(&whole[..settled as usize]));
+        Row::of_old_row(crate::ContentId(1), key, path.into(), settled, head, settled, before, size, changed, None)
+    };
+    let key = FileKey { device: 1, inode: 1, born: 1_000 };
+    for case in ["plain", "rotated", "gone", "another device"] {
+        let mut world = World::new(only_live);
+        world.started = true;
+        world.fs.create(LIVE, &whole);
+        let row = old(key, LIVE, whole.len() as u64, 1);
+        world.rows.insert(1, row);
+        match case {
+            "rotated" => rotate(&mut world, LIVE, crate::worlds::Rotation::Rename, 1, |_| {}),
+            "gone" => world.fs.unlink(LIVE),
+            "another device" => world.fs.remount(),
+            _ => {}
+        }
+        world.start();
+        world.run_for(20_000);
+        if case == "gone" {
+            assert!(world.lines.is_empty());
+            assert_eq!(world.destroyed(), whole.len() as u64 - settled, "{:?}", world.notices);
+        } else {
+            world.expect('x', 40..100);
+            assert_eq!(world.lines.len(), 60, "{case}");
+        }
+    }
+    // Positions of the Kinesis Agent come without any evidence.
+    let mut world = World::new(only_live);
+    world.started = true;
+    world.fs.create(LIVE, &whole);
+    let nothing = Fingerprint::default();
+    let id = crate::ContentId(1);
+    world.rows.insert(1, Row::of_old_row(id, key, LIVE.into(), settled, nothing, 0, nothing, settled, 1, None));
+    world.start();
+    world.run_for(1_000);
+    assert_eq!(world.lines.len(), 60);
+    assert_eq!(world.rows.get(&1).map(|row| row.state), Some(SavedState::Followed));
+}
+
+#[test]
+fn what_belongs_to_the_agent_itself_is_read_whole_and_forgotten_when_it_is_deleted() {
+    let mut world = World::new(all);
+    world.owned = true;
+    world.start();
+    for number in 0..3 {
+        world.fs.create(&format!("/l/a.log{number}"), &text('x', 0..20));
+    }
+    world.run_for(500);
+    assert_eq!(world.count(line('x', 3).as_bytes()), 3, "equal files of the agent's own are no copies");
+    world.fs.unlink("/l/a.log0");
+    world.run_for(5_000);
+    assert_eq!(world.rows.len(), 2);
+}
+
+#[test]
+fn many_files_are_taken_up_in_bounded_steps_and_cost_little_each() {
+    let files = 5_000;
+    let mut world = World::new(all);
+    for number in 0..files {
+        world.fs.create(&format!("/l/a.log-{number:07}"), line('x', number).as_bytes());
+    }
+    world.start();
+    // The model asserts that no step wants more than a bounded number of things.
+    world.run_for(60_000);
+    world.fs.append("/l/a.log-0000001", b"\n");
+    world.run_for(1_000);
+    assert_eq!(world.count(line('x', 1).as_bytes()), 1, "{} bytes read, {}", world.read_bytes, world.lag());
+    assert!(world.is_caught_up());
+    assert!(world.open_files() < 10, "{} open files", world.open_files());
+    let before = world.steps;
+    world.run_for(100_000);
+    assert!(world.steps - before < 60, "{} steps while nothing happened", world.steps - before);
+}
+
+#[test]
+fn a_file_costs_at_most_six_tenths_of_a_kibibyte() {
+    // A short text takes the smallest block but one of the heap.
+    let name = size_of::<crate::places::Name>() + 32;
+    let file = size_of::<Option<crate::places::File>>();
+    let content = size_of::<Option<crate::content::Content>>();
+    let proof = 3 * size_of::<crate::proof::Boundary>() + 16;
+    // Three tables with a slot of four or eight bytes, filled to seven eighths at most and half at least.
+    let tables = 2 * 10 + 2 * 18;
+    let sum = name + file + content + proof + tables;
+    println!("name {name}, file {file}, content {content}, proof {proof}, tables {tables}: {sum}");
+    assert!(sum * 9 / 8 <= 614, "{sum} bytes, and up to an eighth of room to grow");
+}

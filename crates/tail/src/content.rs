@@ -1,0 +1,276 @@
+//! Contents: byte sequences that are followed, and how they are found by their beginning.
+//! Promises that a position belongs to a content, wherever that lies.
+//! Leaves where it lies to the places, and what is done with it to the tail.
+
+use crate::places::{NONE, Slab, spread};
+use crate::proof::{ENOUGH, Proof, Weight};
+use crate::seen::{FlowId, Moment};
+use datalake_base::record::{Fingerprint, Origin};
+use hashbrown::HashTable;
+use std::cmp::Reverse;
+use std::ops::Deref;
+
+/// No such time.
+pub(crate) const NEVER: Moment = Moment(u64::MAX);
+
+/// No such position.
+pub(crate) const NO_JUMP: u64 = u64::MAX;
+
+/// Where a content stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It has a place, or is open without a name.
+    Followed,
+    /// It has no place; it is looked for where rotation may have put it.
+    Sought,
+    /// Nothing more is expected of it. It is remembered, to know copies of it.
+    Finished,
+}
+
+/// A few numbers, mostly none: eight bytes then.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "a vector itself is three times as long, and nearly all are empty")]
+pub(crate) struct Few(Option<Box<Vec<u32>>>);
+
+impl Deref for Few {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Few {
+    pub(crate) fn push(&mut self, number: u32) {
+        self.0.get_or_insert_default().push(number);
+    }
+
+    pub(crate) fn take_out(&mut self, number: u32) {
+        if let Some(numbers) = &mut self.0 {
+            numbers.retain(|other| *other != number);
+        }
+        self.0.take_if(|numbers| numbers.is_empty());
+    }
+
+    pub(crate) fn put_first(&mut self, number: u32) {
+        if let Some(numbers) = &mut self.0 {
+            numbers.sort_by_key(|other| *other != number);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// See the head of this file. Invariant: `settled <= read`; what is between was handed over.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) id: u64,
+    /// `None`: it sleeps, because no pattern matches its home any more.
+    pub(crate) flow: Option<FlowId>,
+    pub(crate) state: State,
+    /// The file it is read from.
+    pub(crate) file: u32,
+    /// Other files that hold it, or its beginning.
+    pub(crate) copies: Few,
+    /// Where it is open.
+    pub(crate) slot: u32,
+    pub(crate) read: u64,
+    pub(crate) settled: u64,
+    /// So much of it is known to exist.
+    pub(crate) known: u64,
+    /// So much was there when the bytes before it were last compared: what came later may be other content.
+    pub(crate) sure: u64,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) proof: Proof,
+    /// The folder and name by which a pattern matched it, once it has lost that name.
+    pub(crate) home: Option<Box<(u32, Box<[u8]>)>>,
+    /// Folders in which it had names that are gone.
+    pub(crate) traces: Few,
+    /// It comes after that one.
+    pub(crate) after: u32,
+    /// When it was found; [`NEVER`] when a row knew it.
+    pub(crate) found_at: Moment,
+    /// When bytes last came.
+    pub(crate) touched: Moment,
+    /// It lost bytes that were counted as destroyed.
+    pub(crate) destroyed: u64,
+    /// Once everything that was read is settled, it goes on from here, unless this is
+    /// [`NO_JUMP`]: it was cut, or there is a hole.
+    pub(crate) jump: u64,
+    /// Nothing gives reason to doubt that its file holds it.
+    pub(crate) confirmed: bool,
+    /// A sample of its file is on the way.
+    pub(crate) checking: bool,
+    /// Its file is being opened.
+    pub(crate) opening: bool,
+    pub(crate) queued: bool,
+    pub(crate) dirty: bool,
+    /// Its origin has ended.
+    pub(crate) ended: bool,
+    /// An archive that was read to its end.
+    pub(crate) at_end: bool,
+    /// When time is let pass for it, or [`NEVER`].
+    pub(crate) timed: Moment,
+    /// It is read though nothing is known to be there: no event tells of a file without a name.
+    pub(crate) poll: bool,
+    /// That was done at least once.
+    pub(crate) polled: bool,
+    /// It had a turn since it was opened.
+    pub(crate) served: bool,
+    /// The open file had no name left when it was last read.
+    pub(crate) unlinked: bool,
+    /// What it adds to the lag of its flow.
+    pub(crate) counted: u64,
+}
+
+impl Content {
+    pub(crate) fn new(id: u64, flow: Option<FlowId>, now: Moment) -> Self {
+        Self {
+            id,
+            flow,
+            state: State::Followed,
+            file: NONE,
+            copies: Few::default(),
+            slot: NONE,
+            read: 0,
+            settled: 0,
+            known: 0,
+            sure: 0,
+            origin: None,
+            proof: Proof::default(),
+            home: None,
+            traces: Few::default(),
+            after: NONE,
+            found_at: now,
+            touched: now,
+            destroyed: 0,
+            jump: NO_JUMP,
+            confirmed: true,
+            checking: false,
+            opening: false,
+            queued: false,
+            dirty: false,
+            ended: false,
+            at_end: false,
+            timed: NEVER,
+            poll: false,
+            polled: false,
+            served: false,
+            unlinked: false,
+            counted: 0,
+        }
+    }
+
+    /// Bytes that are known of and were not read.
+    pub(crate) const fn unread(&self) -> u64 {
+        self.known.saturating_sub(self.read)
+    }
+
+    /// Everything that was read of it is settled.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.settled >= self.read
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) all: Slab<Content>,
+    /// By the hash of their beginning, those that can be known again.
+    by_head: HashTable<(u32, u32)>,
+    /// How many have a beginning of this length.
+    lengths: Vec<u32>,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self { all: Slab::default(), by_head: HashTable::new(), lengths: vec![0; Fingerprint::LONGEST + 1] }
+    }
+}
+
+/// No more contents are compared with one file than this.
+const MOST_ALIKE: usize = 8;
+
+impl Contents {
+    pub(crate) fn get(&self, number: u32) -> Option<&Content> {
+        self.all.get(number)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Content> {
+        self.all.get_mut(number)
+    }
+
+    /// Has the content found by its beginning from now on, and no longer by that of before.
+    pub(crate) fn index(&mut self, number: u32, before: [Option<Fingerprint>; 2]) {
+        let Some(content) = self.all.get(number) else { return };
+        let wanted = content.proof.weight_at(content.read) > Weight::Doubt;
+        let now = if wanted { content.proof.keys() } else { [None; 2] };
+        for key in before.into_iter().flatten().filter(|key| !now.contains(&Some(*key))) {
+            self.unindex(number, key);
+        }
+        for key in now.into_iter().flatten().filter(|key| u64::from(key.length) >= ENOUGH) {
+            let short = (key.hash >> 32) as u32;
+            let known = |entry: &(u32, u32)| *entry == (short, number);
+            // Nothing distinguishes files that are all alike, so the table does not search through all of them.
+            let crowded = || self.by_head.iter_hash(of_short(short)).nth(MOST_ALIKE * 8).is_some();
+            if self.by_head.find(of_short(short), known).is_none() && !crowded() {
+                self.lengths[key.length as usize] += 1;
+                // The table keeps half of the hash, so that it can grow without asking.
+                self.by_head.insert_unique(of_short(short), (short, number), |entry| of_short(entry.0));
+            }
+        }
+    }
+
+    fn unindex(&mut self, number: u32, key: Fingerprint) {
+        let short = (key.hash >> 32) as u32;
+        if let Ok(entry) = self.by_head.find_entry(of_short(short), |entry| *entry == (short, number)) {
+            entry.remove();
+            self.lengths[key.length as usize] -= 1;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Content> {
+        for key in self.all.get(number)?.proof.keys().into_iter().flatten() {
+            self.unindex(number, key);
+        }
+        self.all.remove(number)
+    }
+
+    /// The contents that begin as these bytes do: the longest first, then those that are sought, then the newest.
+    pub(crate) fn alike(&self, beginning: &[u8]) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for (place, byte) in beginning.iter().take(Fingerprint::LONGEST).enumerate() {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            let length = place + 1;
+            if self.lengths[length] == 0 {
+                continue;
+            }
+            let head = Fingerprint { length: length as u32, hash };
+            let short = (hash >> 32) as u32;
+            let same = self.by_head.iter_hash(of_short(short)).filter(|(other, number)| {
+                *other == short
+                    && self.all.get(*number).is_some_and(|content| content.proof.keys().contains(&Some(head)))
+            });
+            found.extend(same.map(|(_, number)| *number).take(MOST_ALIKE * 8));
+        }
+        // Those that are equal for longest come first.
+        found.reverse();
+        let mut seen = std::collections::BTreeSet::new();
+        found.retain(|number| seen.insert(*number));
+        found.truncate(MOST_ALIKE * 8);
+        found.sort_by_key(|number| {
+            // What holds the longest holds the others, too.
+            let rank = |content: &Content| (Reverse(content.read), content.state != State::Sought, Reverse(content.id));
+            self.all.get(*number).map(rank)
+        });
+        found.truncate(MOST_ALIKE);
+        found
+    }
+}
+
+const fn of_short(short: u32) -> u64 {
+    spread(short as u64)
+}

@@ -1,0 +1,486 @@
+//! The step machine: takes in what was seen, decides, and asks for what is to be done.
+//! Promises bounded work a step, and decisions that depend on nothing but what was seen.
+//! Leaves IO to the shell.
+
+mod compare;
+mod conclude;
+mod identify;
+mod kin;
+mod look;
+mod saves;
+mod seek;
+mod turns;
+
+use crate::content::{Content, Contents, State};
+use crate::places::{NONE, Places};
+use crate::row::{FolderRow, Row};
+use crate::seen::{Failure, FlowId, Moment, Seen, Slot, Ticket};
+use crate::todo::{Notice, ToDo};
+use crate::{Gauge, Settings};
+use datalake_base::record::Origin;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::path::PathBuf;
+
+/// Everything is listed so often, whatever the events say, in milliseconds; and what has no events so often.
+const SWEEP: u64 = 120_000;
+const POLL: u64 = 1_000;
+
+/// After a failure that has nothing to do with the file, and after one that has.
+const AGAIN: u64 = 1_000;
+const REFUSED_AGAIN: u64 = 30_000;
+
+/// Without a refusal for so long, the system has enough to give.
+const PLENTY: u64 = 30_000;
+
+/// Saves are so far apart at least.
+const SAVES_APART: u64 = 20;
+
+/// A flow without room is tried again after so long, should nobody say that it has room.
+const BLOCKED: u64 = 20;
+
+/// No more of anything than this in one step.
+const AT_A_TIME: usize = 256;
+
+/// One flow, and which of its contents have something to read.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Contents that wait for a read, or to be compared.
+    ready: VecDeque<u32>,
+    /// Contents that wait to be opened.
+    closed: VecDeque<u32>,
+    reading: Option<Ticket>,
+    blocked: bool,
+    gone: bool,
+    gauge: Gauge,
+}
+
+/// What an answer is for.
+#[derive(Debug)]
+enum Job {
+    List(u32),
+    Open { content: u32, slot: u32 },
+    Read { content: u32, flow: FlowId, overlap: u64 },
+    Check(u32),
+    Identify(Box<identify::Question>),
+}
+
+/// What the time is awaited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// More work of a kind that is cut into steps.
+    Work,
+    Rows,
+    Folder(u32),
+    Content(u32),
+    File(u32),
+    Flow(FlowId),
+    Resources,
+}
+
+/// The tail core of one destination.
+#[derive(Debug)]
+pub struct Tail {
+    settings: Settings,
+    flows: Vec<Flow>,
+    places: Places,
+    contents: Contents,
+    next_content: u64,
+    next_origin: u64,
+    next_ticket: u64,
+    origins: BTreeMap<u64, u32>,
+    jobs: BTreeMap<u64, Job>,
+    due: BinaryHeap<Reverse<(Moment, Due)>>,
+    /// Open files by slot: the content, and whether it is unpacked.
+    slots: Vec<Option<(u32, bool)>>,
+    free_slots: Vec<u32>,
+    /// Contents in the order in which their files were opened; some are closed again.
+    opened: VecDeque<u32>,
+    checks: VecDeque<u32>,
+    /// Files that are to be asked what they hold, the oldest rotation first.
+    unproven: BTreeSet<(u64, u32)>,
+    /// Families of names of which a file is being asked: the others wait, so that they come in order.
+    families_asked: Vec<u64>,
+    /// Files that are asked again after a while.
+    waiting: BTreeSet<u32>,
+    /// Contents of rows that name no file.
+    remembered_bare: Vec<u32>,
+    /// Folders whose last listing is still to be compared with the one before.
+    sweeping: VecDeque<u32>,
+    samples: usize,
+    decoders: usize,
+    /// The system had nothing to give; nothing is asked of it before then.
+    starved: bool,
+    refused_at: Moment,
+    told_starved: bool,
+    /// How many files may be open; fewer after the system refused one.
+    most_open: usize,
+    /// A content was put in line since the flows had their turns.
+    enqueued: bool,
+    seeks: BTreeMap<u32, seek::Seek>,
+    /// The last content of each family of names, for the order of reading.
+    families: BTreeMap<u64, u32>,
+    dirty: VecDeque<u32>,
+    dirty_folders: BTreeSet<u32>,
+    forgotten: Vec<u64>,
+    saved_at: Moment,
+    /// Finished contents without a place, the oldest first.
+    gone: VecDeque<(u32, u64)>,
+    /// `None` before the start; then how far the files of rows were looked through that no listing showed.
+    started: Option<u32>,
+    started_at: Moment,
+    begun: bool,
+    now: Moment,
+}
+
+impl Tail {
+    /// Knows nothing yet: give it the rows and the folders, then [`Seen::Start`].
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            flows: settings.flows.iter().map(|_| Flow::default()).collect(),
+            next_origin: settings.first_origin,
+            places: Places::default(),
+            contents: Contents::default(),
+            next_content: 1,
+            next_ticket: 1,
+            origins: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            due: BinaryHeap::new(),
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            opened: VecDeque::new(),
+            checks: VecDeque::new(),
+            unproven: BTreeSet::new(),
+            families_asked: Vec::new(),
+            waiting: BTreeSet::new(),
+            remembered_bare: Vec::new(),
+            sweeping: VecDeque::new(),
+            samples: 0,
+            decoders: 0,
+            starved: false,
+            refused_at: Moment::default(),
+            told_starved: false,
+            most_open: settings.limits.open,
+            enqueued: false,
+            seeks: BTreeMap::new(),
+            families: BTreeMap::new(),
+            dirty: VecDeque::new(),
+            dirty_folders: BTreeSet::new(),
+            forgotten: Vec::new(),
+            saved_at: Moment::default(),
+            gone: VecDeque::new(),
+            started: None,
+            started_at: Moment::default(),
+            begun: false,
+            now: Moment::default(),
+            settings,
+        }
+    }
+
+    /// A row of the checkpoint, before [`Seen::Start`]. `flow`: whose patterns match its home now, if any's do; without
+    /// a flow the row sleeps: it is kept, and nothing is read.
+    pub fn remember(&mut self, row: Row, flow: Option<FlowId>) {
+        self.remember_row(row, flow);
+    }
+
+    /// What a folder held, before [`Seen::Start`].
+    pub fn remember_folder(&mut self, row: FolderRow) {
+        let folder = self.places.folder(&row.path);
+        if let Some(folder) = self.places.folders.get_mut(folder) {
+            folder.held = row.held.into_iter().collect();
+            folder.is_known = true;
+        }
+    }
+
+    /// Takes in one thing that was seen, and appends what is to be done now.
+    pub fn step(&mut self, seen: Seen<'_>, now: Moment, todo: &mut Vec<ToDo>) {
+        // A clock that went back stands still instead.
+        self.now = self.now.max(now);
+        self.take_in(seen, todo);
+        self.do_what_is_due(todo);
+        self.sort_out_unseen(todo);
+        self.ask_unproven(todo);
+        self.enqueued = false;
+        for flow in 0..self.flows.len() {
+            self.pump(FlowId(flow as u16), todo);
+        }
+        self.ask_checks(todo);
+        for flow in 0..self.flows.len() {
+            self.open_waiting(FlowId(flow as u16), todo);
+        }
+        self.save_rows(todo);
+        if self.enqueued {
+            self.at(0, Due::Work);
+        }
+    }
+
+    fn take_in(&mut self, seen: Seen<'_>, todo: &mut Vec<ToDo>) {
+        match seen {
+            Seen::Folder { path } => self.home(path, true),
+            Seen::FolderGone { path } => self.home(path, false),
+            Seen::Start => self.start(todo),
+            Seen::Watching { folder, events } => self.watching(folder.0, events),
+            Seen::Listed { ticket, entries, last } => {
+                let Some(Job::List(folder)) = self.jobs.get(&ticket.0) else { return };
+                self.listed(*folder, ticket, entries, last, todo);
+            }
+            Seen::Changed { folder, name, entry } => self.changed(folder.0, name, entry, todo),
+            Seen::Unsure { folder } => self.list_soon(folder.0, 0, false),
+            Seen::EventsLost => {
+                let folders: Vec<u32> = self.watched_folders().collect();
+                folders.into_iter().for_each(|folder| self.list_soon(folder, 0, false));
+            }
+            Seen::Opened { ticket, status } => {
+                if let Some(Job::Open { content, slot }) = self.jobs.remove(&ticket.0) {
+                    self.was_opened(content, slot, &status, todo);
+                }
+            }
+            Seen::Sampled { ticket, sample } => match self.jobs.remove(&ticket.0) {
+                Some(Job::Check(content)) => {
+                    self.samples -= 1;
+                    self.checked(content, &sample, todo);
+                }
+                Some(Job::Identify(question)) => {
+                    self.end_sample(&question);
+                    self.answered(question, sample, todo);
+                }
+                _ => {}
+            },
+            Seen::Read { ticket, bytes, status, end } => {
+                if let Some(Job::Read { content, flow, overlap }) = self.jobs.remove(&ticket.0) {
+                    self.read_done(flow);
+                    self.was_read(content, flow, overlap, bytes, &status, end, todo);
+                }
+            }
+            Seen::Hole { ticket, end } => {
+                if let Some(Job::Read { content, flow, .. }) = self.jobs.remove(&ticket.0) {
+                    self.read_done(flow);
+                    self.found_hole(content, end, todo);
+                }
+            }
+            Seen::NoRoom { ticket } => {
+                if let Some(Job::Read { content, flow, .. }) = self.jobs.remove(&ticket.0) {
+                    self.read_done(flow);
+                    self.block(flow);
+                    self.enqueue(content);
+                }
+            }
+            Seen::Failed { ticket, failure } => {
+                if let Some(job) = self.jobs.remove(&ticket.0) {
+                    self.failed(job, failure, todo);
+                }
+            }
+            Seen::Room { flow } => {
+                if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
+                    flow.blocked = false;
+                }
+            }
+            Seen::Closed { flow } => {
+                if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
+                    flow.gone = true;
+                }
+            }
+            Seen::Settled { origin, position } => self.settled(origin, position.0),
+            Seen::Time => {}
+        }
+    }
+
+    /// What a failure means for the question; none of them says anything about content.
+    fn failed(&mut self, job: Job, failure: Failure, todo: &mut Vec<ToDo>) {
+        if failure == Failure::NoResource {
+            self.starve(todo);
+        }
+        match job {
+            Job::List(folder) => self.list_failed(folder, failure, todo),
+            Job::Open { content, slot } => {
+                self.free_slot(slot);
+                if let Some(content) = self.contents.get_mut(content) {
+                    content.opening = false;
+                }
+                self.content_failed(content, failure, todo);
+            }
+            Job::Read { content, flow, .. } => {
+                self.read_done(flow);
+                if failure != Failure::NoDecoder && failure != Failure::NoResource {
+                    self.close(content, todo);
+                }
+                self.content_failed(content, failure, todo);
+            }
+            Job::Check(content) => {
+                self.samples -= 1;
+                if let Some(content) = self.contents.get_mut(content) {
+                    content.checking = false;
+                }
+                self.content_failed(content, failure, todo);
+            }
+            Job::Identify(question) => {
+                self.end_sample(&question);
+                self.identify_failed(&question, failure, todo);
+            }
+        }
+    }
+
+    /// The system has nothing to give: fewer files are open from now on, and nothing is asked of it for a while.
+    fn starve(&mut self, todo: &mut Vec<ToDo>) {
+        self.refused_at = self.now;
+        self.most_open = self.slots_in_use().saturating_sub(1).clamp(1, self.most_open);
+        self.close_another(None, todo);
+        if !std::mem::replace(&mut self.starved, true) {
+            self.at(AGAIN, Due::Resources);
+        }
+        if !std::mem::replace(&mut self.told_starved, true) {
+            todo.push(ToDo::Say(Notice::NoResource));
+        }
+    }
+
+    fn try_again(&mut self, todo: &mut Vec<ToDo>) {
+        self.starved = false;
+        if self.now.ms_since(self.refused_at) < PLENTY {
+            return self.at(PLENTY, Due::Resources);
+        }
+        self.most_open = (self.most_open * 2).min(self.settings.limits.open);
+        if self.most_open < self.settings.limits.open {
+            self.at(PLENTY, Due::Resources);
+        }
+        if std::mem::take(&mut self.told_starved) {
+            todo.push(ToDo::Say(Notice::ResourcesAgain));
+        }
+    }
+
+    fn do_what_is_due(&mut self, todo: &mut Vec<ToDo>) {
+        for _ in 0..AT_A_TIME {
+            let Some(Reverse((at, due))) = self.due.peek().copied() else { return };
+            if at > self.now {
+                return;
+            }
+            self.due.pop();
+            match due {
+                Due::Work | Due::Rows => {}
+                Due::Folder(folder) => self.list_if_due(folder, todo),
+                Due::Content(content) => self.time_passed(content, todo),
+                Due::File(file) => self.ask_again(file),
+                Due::Flow(flow) => {
+                    if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
+                        flow.blocked = false;
+                    }
+                }
+                Due::Resources => self.try_again(todo),
+            }
+        }
+    }
+
+    /// When [`Seen::Time`] is due, if nothing else comes before. In the past while there is more to do at once.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Moment> {
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// What there is to count of a flow.
+    #[must_use]
+    pub fn gauge(&self, flow: FlowId) -> Gauge {
+        self.flows.get(usize::from(flow.0)).map(|flow| flow.gauge).unwrap_or_default()
+    }
+
+    /// Whether everything that matches and was seen is read to its end, and nothing is open: no listing, no comparison,
+    /// nothing sought. What was read may not be settled yet.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        let reading =
+            |flow: &Flow| !flow.gone && (flow.reading.is_some() || !flow.ready.is_empty() || !flow.closed.is_empty());
+        let listing = |folder: u32| {
+            self.places.folders.get(folder).is_some_and(|folder| folder.listing.is_some() || folder.sweep.is_some())
+        };
+        self.begun
+            && self.jobs.is_empty()
+            && self.unproven.is_empty()
+            && self.checks.is_empty()
+            && self.seeks.is_empty()
+            && !self.flows.iter().any(reading)
+            && !self.watched_folders().any(listing)
+            && !self.files_wait()
+    }
+
+    fn at(&mut self, milliseconds: u64, due: Due) {
+        self.due.push(Reverse((self.now.plus_ms(milliseconds), due)));
+    }
+
+    fn ask(&mut self, job: Job) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.jobs.insert(ticket.0, job);
+        ticket
+    }
+
+    /// The name that a content is known by: where it lies, or lay.
+    fn path_of_content(&self, content: &Content) -> PathBuf {
+        self.places.path_of(content.file).unwrap_or_else(|| self.home_of(content))
+    }
+
+    /// Brings the gauge of its flow in line with the content.
+    fn recount(&mut self, number: u32) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let Some(flow) = content.flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0))) else { return };
+        let in_flight = content.read - content.settled;
+        let packed = self.places.files.get(content.file).is_some_and(|file| file.packing.is_some());
+        let lag = match content.state {
+            State::Followed if packed && !content.at_end => {
+                in_flight + self.places.files.get(content.file).map_or(0, |file| file.size)
+            }
+            State::Followed | State::Sought => in_flight + content.unread(),
+            State::Finished => in_flight,
+        };
+        flow.gauge.lag = flow.gauge.lag + lag - content.counted;
+        content.counted = lag;
+    }
+
+    fn new_origin(&mut self, number: u32) -> Origin {
+        let origin = Origin::new(self.next_origin);
+        self.next_origin += 1;
+        self.origins.insert(origin.number(), number);
+        origin
+    }
+
+    fn free_slot(&mut self, slot: u32) {
+        if let Some(Some((_, packed))) = self.slots.get(slot as usize).copied() {
+            self.decoders -= usize::from(packed);
+            self.slots[slot as usize] = None;
+            self.free_slots.push(slot);
+        }
+    }
+
+    fn slots_in_use(&self) -> usize {
+        self.slots.len() - self.free_slots.len()
+    }
+
+    /// Closes what is open of the content.
+    fn close(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let slot = std::mem::replace(&mut content.slot, NONE);
+        if slot == NONE {
+            return;
+        }
+        let file = content.file;
+        todo.push(ToDo::Close { slot: Slot(slot) });
+        self.free_slot(slot);
+        // What was asked about it is void.
+        let about = |job: &Job| match job {
+            Job::Read { content, .. } | Job::Check(content) => *content == number,
+            _ => false,
+        };
+        let void: Vec<u64> = self.jobs.iter().filter(|(_, job)| about(job)).map(|(ticket, _)| *ticket).collect();
+        for ticket in void {
+            match self.jobs.remove(&ticket) {
+                Some(Job::Read { flow, .. }) => self.read_done(flow),
+                Some(Job::Check(_)) => {
+                    self.samples -= 1;
+                    if let Some(content) = self.contents.get_mut(number) {
+                        content.checking = false;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.forget_file_if_bare(file);
+    }
+}

@@ -1,0 +1,306 @@
+//! A file is compared with what begins alike, and with the files in which that is thought to lie.
+//! Promises to distinguish a copy from what only begins like it, and to check what lies elsewhere before it counts.
+//! Leaves the comparison of bytes to `Proof`.
+
+use super::identify::{GROWING, Question, SOON, Stage, one};
+use super::{AGAIN, Job, Tail};
+use crate::content::{Content, State};
+use crate::places::{NONE, Standing, seconds};
+use crate::proof::{Verdict, WINDOW, Weight, stretch_of};
+use crate::seen::Sample;
+use crate::todo::{Notice, ToDo};
+use std::ops::Range;
+
+/// Bytes that are equal up to a line end before this may be a long header.
+const HEADER: u64 = 4 * 1024;
+
+/// So often a comparison is begun anew because its other side moved.
+const MOST_ROUNDS: u8 = 8;
+
+impl Tail {
+    /// Its beginning is known: which contents begin alike?
+    pub(super) fn began(&mut self, mut question: Box<Question>, sample: Sample, todo: &mut Vec<ToDo>) {
+        let beginning = stretch_of(&sample, &(0..WINDOW)).unwrap_or_default();
+        question.alike = self.contents.alike(beginning);
+        question.alike.reverse();
+        question.beginning = sample;
+        self.next_alike(question, todo);
+    }
+
+    pub(super) fn next_alike(&mut self, mut question: Box<Question>, todo: &mut Vec<ToDo>) {
+        while let Some(number) = question.alike.pop() {
+            let Some(content) = self.contents.get(number).filter(|content| content.file != question.file) else {
+                continue;
+            };
+            let size = self.places.files.get(question.file).map_or(0, |file| file.size);
+            let mut ranges = content.proof.ranges(content.read, 3);
+            if question.packing.is_none() && size < content.read && size > 0 {
+                ranges.push(size.saturating_sub(WINDOW)..size);
+            }
+            question.tail = self.unread_tail(content, question.packing.is_none().then_some(size));
+            if let Some(tail) = &question.tail {
+                ranges.push(tail.clone());
+            }
+            if question.packing.is_some() {
+                // Does it go on behind what was read?
+                ranges.push(content.read..content.read + 1);
+            }
+            ranges.sort_by_key(|range| (range.start, range.end));
+            question.stage = Stage::Compare(number);
+            return self.ask_file(question, ranges, todo);
+        }
+        self.conclude(question, todo);
+    }
+
+    /// The last bytes that both have, where they were not read of the content yet: compared directly.
+    fn unread_tail(&self, content: &Content, size: Option<u64>) -> Option<Range<u64>> {
+        let plain = self.places.files.get(content.file).filter(|file| file.packing.is_none())?;
+        let end = size.unwrap_or(u64::MAX).min(plain.size);
+        (end > content.read).then(|| end.saturating_sub(WINDOW).max(content.read)..end)
+    }
+
+    /// Whether nothing that has a name is known to hold the content.
+    fn is_placeless(&self, content: &Content) -> bool {
+        !self.places.has_name(content.file)
+    }
+
+    pub(super) fn compare(&mut self, mut question: Box<Question>, number: u32, sample: Sample, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
+        let now = seconds(self.now);
+        let growing = self.places.files.get(question.file).is_some_and(|file| now < file.changed_at + GROWING);
+        let placeless = self.is_placeless(content);
+        question.size = if question.packing.is_some() {
+            let next = stretch_of(&sample, &(content.read..content.read + 1));
+            sample.end.or(next.filter(|next| !next.is_empty()).map(|_| content.read + 1))
+        } else {
+            Some(sample.status.size)
+        };
+        let verdict = content.proof.against(content.read, &sample);
+        match verdict {
+            Verdict::Same(weight) if placeless && weight >= Weight::Fair => {
+                if content.slot != NONE && content.unread() > 0 {
+                    // It is open, though nameless: what is there is read first.
+                    return self.put_off(&question, AGAIN);
+                }
+                let longer = question.size.is_some_and(|size| size > content.read);
+                if content.slot != NONE && !longer {
+                    return self.copy(&question, number);
+                }
+                self.drop_question(&question);
+                return self.adopt(number, question.file, &sample, todo);
+            }
+            Verdict::Same(Weight::Strong) => {
+                question.sample = sample;
+                return self.ask_place(question, number, todo);
+            }
+            Verdict::Same(_) => {
+                question.covers = if placeless { number } else { question.covers };
+                question.doubt = question.doubt.max(content.read).max(u64::from(content.proof.head.length));
+            }
+            Verdict::Prefix { diverged: false, .. } if !placeless => {
+                question.sample = sample;
+                let Some(end) = question.size.filter(|_| question.packing.is_some()) else {
+                    return self.ask_place(question, number, todo);
+                };
+                question.stage = Stage::Tail(number);
+                return self.ask_file(question, one(end.saturating_sub(WINDOW)..end), todo);
+            }
+            Verdict::Prefix { diverged: false, .. } if growing => return self.put_off(&question, AGAIN / 2),
+            Verdict::Prefix { .. } => self.note_prefix(&mut question, number, &sample),
+            // More of it was read meanwhile.
+            Verdict::Need(_) if question.rounds < MOST_ROUNDS => {
+                question.rounds += 1;
+                question.alike.push(number);
+            }
+            Verdict::Need(_) => return self.put_off(&question, AGAIN),
+            Verdict::Other => {}
+        }
+        self.next_alike(question, todo);
+    }
+
+    /// It holds what a content holds that is thought to lie elsewhere: does it?
+    pub(super) fn ask_place(&mut self, mut question: Box<Question>, number: u32, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
+        let Some((file, path)) = self.places.files.get(content.file).zip(self.places.path_of(content.file)) else {
+            return self.next_alike(question, todo);
+        };
+        let packing = file.packing;
+        let shorter = question.size.is_some_and(|size| size < content.read);
+        if !shorter && packing.is_some() && !content.at_end {
+            // It is compared when all of that was read.
+            return self.put_off(&question, AGAIN / 4);
+        }
+        if !shorter && (packing.is_some() || content.state == State::Finished && content.is_settled()) {
+            // An archive does not change under its name, and nothing more comes of what is finished: unless it goes on
+            // in this file.
+            let longer = question.size.is_some_and(|size| size > content.read);
+            if !longer {
+                return self.copy(&question, number);
+            }
+            self.drop_question(&question);
+            let sample = std::mem::take(&mut question.sample);
+            return self.adopt(number, question.file, &sample, todo);
+        }
+        let mut ranges = content.proof.ranges(content.read, 3);
+        if let Some(size) = question.size.filter(|size| *size < content.read) {
+            ranges.push(size.saturating_sub(WINDOW)..size);
+        }
+        if let Some(tail) = &question.tail {
+            ranges.push(tail.clone());
+        }
+        ranges.sort_by_key(|range| (range.start, range.end));
+        if packing.is_some() && self.decoders >= self.settings.limits.decoders {
+            return self.put_off(&question, AGAIN / 4);
+        }
+        question.stage = Stage::Place(number);
+        question.place_packing = packing;
+        self.samples += 1;
+        self.decoders += usize::from(packing.is_some());
+        let ticket = self.ask(Job::Identify(question));
+        todo.push(ToDo::Sample { ticket, slot: None, path, packing, ranges });
+    }
+
+    pub(super) fn place_answered(
+        &mut self,
+        mut question: Box<Question>,
+        number: u32,
+        sample: &Sample,
+        todo: &mut Vec<ToDo>,
+    ) {
+        let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
+        let same_file = self.places.files.get(content.file).is_some_and(|file| file.key == sample.status.key);
+        let verdict = content.proof.against(content.read, sample);
+        let holds = matches!(verdict, Verdict::Same(_));
+        question.rounds += 1;
+        if question.rounds > MOST_ROUNDS {
+            return self.put_off(&question, AGAIN);
+        }
+        if matches!(verdict, Verdict::Need(_)) {
+            question.alike.push(number);
+            return self.next_alike(question, todo);
+        }
+        if same_file && !holds && sample.packed {
+            return self.next_alike(question, todo);
+        }
+        if !same_file || !holds {
+            let folder = self.places.files.get(content.file).map(|file| file.last_folder);
+            if same_file {
+                self.checked(number, sample, todo);
+            } else if let Some(folder) = folder {
+                self.list_in_turn(folder, false);
+            }
+            // Compared anew, once it is known where the content lies.
+            return self.put_off(&question, SOON);
+        }
+        let shorter = question.size.is_some_and(|size| size < content.read);
+        let differs = question.tail.as_ref().is_some_and(|tail| {
+            let (here, there) = (stretch_of(&question.sample, tail), stretch_of(sample, tail));
+            here.is_none_or(<[u8]>::is_empty) || here != there
+        });
+        if !shorter && differs {
+            return self.next_alike(question, todo);
+        }
+        if !shorter {
+            let longer = question.size.is_some_and(|size| size > sample.status.size);
+            return if longer { self.longer_copy(question, number, todo) } else { self.copy(&question, number) };
+        }
+        let end = question.size.unwrap_or(0);
+        let range = end.saturating_sub(WINDOW)..end;
+        let (here, there) = (stretch_of(&question.sample, &range), stretch_of(sample, &range));
+        let equal = here.is_some() && here == there;
+        let weight = here.map_or(Weight::Doubt, |tail| content.proof.weight_of_tail(tail, end));
+        if equal && weight == Weight::Strong {
+            return self.copy(&question, number);
+        }
+        if equal {
+            question.doubt = question.doubt.max(end);
+        } else {
+            let sample = std::mem::take(&mut question.sample);
+            self.note_prefix(&mut question, number, &sample);
+        }
+        self.next_alike(question, todo);
+    }
+
+    /// It is equal to a content up to a line end, and goes on differently: it is read from there, if that is more than
+    /// any header.
+    fn note_prefix(&self, question: &mut Question, number: u32, sample: &Sample) {
+        let Some(content) = self.contents.get(number) else { return };
+        match content.proof.line_upto(content.settled, sample) {
+            Some((end, Weight::Strong)) if end >= HEADER => question.from = question.from.max(Some((number, end))),
+            Some((end, Weight::Strong)) => question.doubt = question.doubt.max(end),
+            _ if self.is_placeless(content) => question.doubt = question.doubt.max(1),
+            _ => {}
+        }
+    }
+
+    /// A copy that holds more than what it is a copy of: what it is a copy of may just have grown, too.
+    fn longer_copy(&mut self, mut question: Box<Question>, number: u32, todo: &mut Vec<ToDo>) {
+        let Some(file) = self.places.files.get_mut(question.file) else { return self.drop_question(&question) };
+        let unread = self.contents.get(number).is_some_and(|content| content.unread() > 0);
+        file.attempts += u8::from(!unread);
+        if unread || file.attempts <= 3 {
+            return self.put_off(&question, AGAIN / 2);
+        }
+        let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
+        if let Some((end, Weight::Strong)) = content.proof.line_upto(content.settled, &question.sample) {
+            question.from = question.from.max(Some((number, end)));
+        }
+        self.next_alike(question, todo);
+    }
+
+    /// The file holds a content that lies elsewhere, too: it is another place of it, and never read on its own.
+    fn copy(&mut self, question: &Question, number: u32) {
+        self.drop_question(question);
+        let Some(file) = self.places.files.get_mut(question.file) else { return };
+        file.standing = Standing::Holds(number);
+        file.attempts = 0;
+        if let Some(content) = self.contents.get_mut(number) {
+            content.copies.push(question.file);
+        }
+        self.mark_dirty(number);
+    }
+
+    /// The content lies in this file now: it is read on there.
+    pub(super) fn adopt(&mut self, number: u32, file: u32, sample: &Sample, todo: &mut Vec<ToDo>) {
+        let Some(entry) = self.places.files.get_mut(file) else { return };
+        entry.standing = Standing::Holds(number);
+        entry.attempts = 0;
+        let (packing, size) = (entry.packing, entry.size);
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if content.slot != NONE {
+            self.close(number, todo);
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let old = std::mem::replace(&mut content.file, file);
+        content.state = State::Followed;
+        // As far as its name is concerned, it has come just now.
+        content.found_at = self.now;
+        content.traces.clear();
+        content.confirmed = true;
+        content.at_end = false;
+        content.unlinked = false;
+        if content.proof.frontier(content.read).is_none() {
+            content.proof.take_frontier(sample, content.read);
+        }
+        content.known = if packing.is_some() { content.read } else { size.max(content.read) };
+        content.sure = content.known;
+        if packing.is_some() && sample.packed && sample.end == Some(content.read) {
+            (content.at_end, content.state) = (true, State::Finished);
+        }
+        let recovered = std::mem::take(&mut content.destroyed);
+        let flow = content.flow;
+        if self.places.has_name(old)
+            && let Some(content) = self.contents.get_mut(number)
+        {
+            content.copies.push(old);
+        }
+        self.forget_file_if_bare(old);
+        self.end_seek(number);
+        if let (Some(flow), Some(path), true) = (flow, self.places.path_of(file), recovered > 0) {
+            todo.push(ToDo::Say(Notice::Recovered { flow, path, bytes: recovered }));
+        }
+        self.mark_dirty(number);
+        self.recount(number);
+        self.enqueue(number);
+    }
+}

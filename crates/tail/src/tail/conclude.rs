@@ -1,0 +1,258 @@
+//! Nothing that is known lies in a file: whether it is ours, and where reading begins in it.
+//! Promises that what is new since the last look is known from what the folder held then, never from a clock.
+//! Leaves reading to `turns`.
+
+use super::identify::{Question, Stage};
+use super::{AGAIN, Tail};
+use crate::content::{Content, NEVER, State};
+use crate::names;
+use crate::places::{NONE, Standing, seconds};
+use crate::proof::{MOST_RANGES, Proof, WINDOW, Weight, stretch_of};
+use crate::row::held;
+use crate::seen::{FlowId, Moment, Sample};
+use crate::todo::{Again, Notice, ToDo};
+use std::ops::Range;
+
+/// How far back from the end the last line end is looked for, where a file is followed from its end.
+const LAST_LINE: u64 = MOST_RANGES as u64 * WINDOW;
+
+/// A content found at a live name within this many milliseconds has just replaced another.
+pub(super) const JUST: u64 = 60_000;
+
+/// Seconds after a file was taken for a stranger until everything that it may have replaced was checked.
+pub(super) const JUDGED: u32 = 150;
+
+impl Tail {
+    /// Nothing that is known lies in this file.
+    pub(super) fn conclude(&mut self, mut question: Box<Question>, todo: &mut Vec<ToDo>) {
+        let number = question.file;
+        let live = self.is_live(number);
+        let flow = self.flow_of_file(number);
+        let beginning = stretch_of(&question.beginning, &(0..WINDOW)).unwrap_or_default().to_vec();
+        let sought = self.small_sought(number, &beginning);
+        let Some(file) = self.places.files.get_mut(number) else { return self.drop_question(&question) };
+        file.compared = true;
+        let Some(flow) = flow else {
+            file.standing = Standing::Ignored;
+            return self.drop_question(&question);
+        };
+        if live {
+            if file.skip && !self.begun && question.packing.is_none() {
+                let size = file.size;
+                question.stage = Stage::LastLine;
+                let lowest = size.saturating_sub(LAST_LINE);
+                let mut ranges: Vec<Range<u64>> = Vec::new();
+                let mut end = size;
+                while end > lowest {
+                    ranges.insert(0, end.saturating_sub(WINDOW).max(lowest)..end);
+                    end = end.saturating_sub(WINDOW).max(lowest);
+                }
+                return self.ask_file(question, ranges, todo);
+            }
+        } else {
+            // What is equal to something of ours is no stranger.
+            let related = question.from.is_some() || question.doubt > 0;
+            let identity = held(file.key);
+            let folder = file.last_folder;
+            let final_since = file.judged_at + JUDGED;
+            let was_held = self.places.folders.get(folder).is_some_and(|folder| folder.held.contains(&identity));
+            if was_held && !related && seconds(self.now) >= final_since && sought.is_none() {
+                file.standing = Standing::Ignored;
+                return self.drop_question(&question);
+            }
+            match self.replaced(number) {
+                Replaced::Yes => {}
+                Replaced::Unclear(content) => {
+                    self.suspect(content);
+                    return self.put_off(&question, AGAIN / 4);
+                }
+                Replaced::No if related || sought.is_some() => {}
+                Replaced::No => {
+                    let now = seconds(self.now);
+                    if let Some(file) = self.places.files.get_mut(number) {
+                        file.standing = Standing::Ignored;
+                        file.judged_at = now;
+                    }
+                    self.hold(folder, identity);
+                    return self.drop_question(&question);
+                }
+            }
+            if was_held && let Some(folder) = self.places.folders.get_mut(folder) {
+                folder.held.remove(&identity);
+            }
+        }
+        if let Some(sought) = sought {
+            let whole = |content: &Content| content.read == 0 && content.origin.is_none();
+            if self.contents.get(sought).is_some_and(whole) {
+                self.drop_question(&question);
+                return self.adopt(sought, number, &question.beginning, todo);
+            }
+            question.covers = sought;
+            question.doubt = question.doubt.max(self.contents.get(sought).map_or(0, |content| content.read));
+        }
+        self.drop_question(&question);
+        let start = question.from.map_or(0, |(_, end)| end);
+        let like = question.from.and_then(|(content, end)| Some(self.contents.get(content)?.proof.upto(end)));
+        let like = like.or_else(|| Some(Proof::of_beginning(&beginning)));
+        let skip = self.places.files.get(number).is_some_and(|file| file.skip) && !self.begun;
+        self.new_content(number, flow, start, like);
+        if let Some(content) = self.contents.get_mut(question.covers).filter(|content| content.state == State::Sought) {
+            content.known = content.read;
+        }
+        let path = self.places.path_of(number).unwrap_or_default();
+        if skip && question.packing.is_some() {
+            self.finish_unread(number);
+        } else if start > 0 {
+            let reason = Again::EqualUpTo { position: start };
+            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: start, reason }));
+        } else if question.doubt > 0 {
+            let reason = Again::EqualInDoubt;
+            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: question.doubt, reason }));
+        }
+    }
+
+    /// The folder holds this file, and it is none of ours.
+    fn hold(&mut self, number: u32, identity: u64) {
+        if let Some(folder) = self.places.folders.get_mut(number)
+            && folder.held.insert(identity)
+        {
+            self.dirty_folders.insert(number);
+        }
+    }
+
+    /// Whether what lay at the live name of which this may be a rotation has just been replaced.
+    fn replaced(&self, number: u32) -> Replaced {
+        let since = self.places.files.get(number).map_or(0, |file| file.since);
+        let mut answer = Replaced::Yes;
+        for name in self.places.names_of(number).filter(|name| !name.is_live) {
+            let sources = self.places.folders.get(name.folder).map_or(&[][..], |folder| &folder.sources);
+            let folders = || std::iter::once(name.folder).chain(sources.iter().copied());
+            for base in names::kin(&name.text).into_iter().chain([name.text.to_vec()]) {
+                for folder in folders() {
+                    match self.replaced_at(folder, &base, number, since) {
+                        Replaced::Yes => {}
+                        Replaced::No => answer = Replaced::No,
+                        unclear @ Replaced::Unclear(_) => return unclear,
+                    }
+                }
+            }
+        }
+        answer
+    }
+
+    fn replaced_at(&self, folder: u32, base: &[u8], number: u32, since: u32) -> Replaced {
+        let base = self.places.find_name(folder, base).and_then(|base| self.places.names.get(base));
+        let Some(base) = base.filter(|base| base.is_live && base.file != number) else { return Replaced::Yes };
+        let Some(Standing::Holds(holds)) = self.places.files.get(base.file).map(|file| file.standing) else {
+            return Replaced::Yes;
+        };
+        let Some(content) = self.contents.get(holds) else { return Replaced::Yes };
+        if content.read == 0 && content.known == 0 {
+            // Nothing is nothing's successor: it may have been written and emptied any number of times.
+            return Replaced::Yes;
+        }
+        let unsure = !content.confirmed || content.known > content.sure;
+        if content.checking || (unsure && content.file == base.file) {
+            return Replaced::Unclear(holds);
+        }
+        let just = |found: Moment| self.now.ms_since(found) < JUST || seconds(found) >= since;
+        if content.found_at != NEVER && just(content.found_at) { Replaced::Yes } else { Replaced::No }
+    }
+
+    /// A content of which too little is known to prove anything, and which this may be by its name and its first bytes.
+    /// As it is read from its beginning wherever it is found, a mistake does no harm.
+    fn small_sought(&self, number: u32, beginning: &[u8]) -> Option<u32> {
+        let (size, packed) = self.places.files.get(number).map(|file| (file.size, file.packing.is_some()))?;
+        let alike = |content: &Content| {
+            let mut names = self.places.names_of(number);
+            content.slot == NONE
+                && content.proof.weight_at(content.read) == Weight::Doubt
+                && content.proof.begins(beginning)
+                && (packed || (size >= content.read && (content.read > 0 || content.known == size)))
+                && content.home.as_deref().is_some_and(|(folder, home)| {
+                    names.any(|name| names::is_kin(home, &name.text) || (name.folder == *folder && name.text == *home))
+                })
+        };
+        self.seeks.keys().copied().filter(|seek| self.contents.get(*seek).is_some_and(alike)).min()
+    }
+
+    /// A content that was not known begins in this file.
+    pub(super) fn new_content(&mut self, number: u32, flow: FlowId, start: u64, proof: Option<Proof>) {
+        let family = self.family_of(number);
+        let base = if self.is_live(number) { None } else { self.base_of(number) };
+        let Some(file) = self.places.files.get_mut(number) else { return };
+        let mut content = Content::new(self.next_content, Some(flow), self.now);
+        self.next_content += 1;
+        content.file = number;
+        content.home = base.map(Box::new);
+        (content.read, content.settled) = (start, start);
+        content.known = if file.packing.is_some() { start } else { file.size.max(start) };
+        content.sure = content.known;
+        content.proof = proof.unwrap_or_default();
+        let content = self.contents.all.insert(content);
+        file.standing = Standing::Holds(content);
+        self.contents.index(content, [None; 2]);
+        if let Some(before) = self.families.insert(family, content)
+            && let Some(content) = self.contents.get_mut(content)
+        {
+            content.after = before;
+        }
+        if self.families.len() > 1_024 && self.begun {
+            self.forget_families();
+        }
+        if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
+            flow.gauge.files += 1;
+        }
+        self.mark_dirty(content);
+        self.recount(content);
+        self.enqueue(content);
+    }
+
+    /// Only what is still to be read matters for the order of reading.
+    pub(super) fn forget_families(&mut self) {
+        let contents = &self.contents;
+        self.families.retain(|_, number| {
+            contents.get(*number).is_some_and(|content| content.unread() > 0 || content.state == State::Sought)
+        });
+    }
+
+    /// It was there when its pattern was first started: it is followed from the end of its last line.
+    pub(super) fn follow_from_end(&mut self, question: &Question, sample: &Sample) {
+        self.drop_question(question);
+        let number = question.file;
+        let size = sample.parts.last().map_or(0, |part| part.range.start + part.bytes.len() as u64);
+        let line =
+            sample.parts.iter().rev().find_map(|part| {
+                memchr::memrchr(b'\n', &part.bytes).map(|newline| part.range.start + newline as u64 + 1)
+            });
+        let lowest = sample.parts.first().map_or(0, |part| part.range.start);
+        // Without a line end in reach, a small file is one begun line; in a large one nothing else is to be had.
+        let start = line.unwrap_or(if lowest == 0 { 0 } else { size });
+        let mut all = question.beginning.clone();
+        let mut tail = crate::seen::Part { range: lowest..size, bytes: Vec::new() };
+        sample.parts.iter().for_each(|part| tail.bytes.extend_from_slice(&part.bytes));
+        all.parts.push(tail);
+        let proof = Proof::from_sample(&all, start);
+        if let Some(flow) = self.flow_of_file(number) {
+            self.new_content(number, flow, start, Some(proof));
+        }
+    }
+
+    /// An archive that was there when its pattern was first started is never read.
+    fn finish_unread(&mut self, number: u32) {
+        if let Some(Standing::Holds(content)) = self.places.files.get(number).map(|file| file.standing)
+            && let Some(content) = self.contents.get_mut(content)
+        {
+            (content.at_end, content.state) = (true, State::Finished);
+        }
+    }
+}
+
+/// Whether a live name has got another content just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replaced {
+    Yes,
+    No,
+    /// Whether this content is still there must be found out first.
+    Unclear(u32),
+}

@@ -1,0 +1,216 @@
+//! Rows: which contents changed, and what is saved of them.
+//! Promises a row for every content whose position or place changed, at a bounded pace, and no position that is not
+//! settled.
+//! Leaves writing to the checkpoint.
+
+use super::conclude::JUST;
+use super::{AT_A_TIME, Due, SAVES_APART, Tail};
+use crate::content::{Content, NEVER, State};
+use crate::places::{NONE, Standing, seconds};
+use crate::row::{ContentId, FolderRow, Row, SavedPlace, SavedState, packing_number, packing_of_number};
+use crate::seen::{FlowId, Status};
+use crate::todo::ToDo;
+use std::os::unix::ffi::OsStrExt;
+
+/// No more places of a content are saved than this.
+const MOST_PLACES: usize = 4;
+
+impl Tail {
+    pub(super) fn mark_dirty(&mut self, number: u32) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if !std::mem::replace(&mut content.dirty, true) {
+            self.dirty.push_back(number);
+            if self.dirty.len() == 1 {
+                let wait = SAVES_APART.saturating_sub(self.now.ms_since(self.saved_at));
+                self.at(wait, Due::Rows);
+            }
+        }
+    }
+
+    /// Saves what changed, a part of it, not too often.
+    pub(super) fn save_rows(&mut self, todo: &mut Vec<ToDo>) {
+        if self.dirty.is_empty() && self.dirty_folders.is_empty() && self.forgotten.is_empty() {
+            return;
+        }
+        let more = !self.begun && self.started == Some(NONE);
+        if !more && self.now.ms_since(self.saved_at) < SAVES_APART && self.saved_at.0 > 0 {
+            if self.dirty.is_empty() {
+                self.at(SAVES_APART, Due::Rows);
+            }
+            return;
+        }
+        self.saved_at = self.now;
+        for _ in 0..AT_A_TIME {
+            let Some(number) = self.dirty.pop_front() else { break };
+            let Some(content) = self.contents.get_mut(number) else { continue };
+            content.dirty = false;
+            if let Some(content) = self.contents.get(number) {
+                todo.push(ToDo::Save(Box::new(self.row(content))));
+            }
+        }
+        todo.extend(self.forgotten.drain(..).map(|id| ToDo::Forget(ContentId(id))));
+        for number in std::mem::take(&mut self.dirty_folders) {
+            if let Some(folder) = self.places.folders.get(number) {
+                let row = FolderRow { path: folder.path.to_path_buf(), held: folder.held.iter().copied().collect() };
+                todo.push(ToDo::SaveFolder(Box::new(row)));
+            }
+        }
+        if !self.dirty.is_empty() {
+            self.at(if more { 0 } else { SAVES_APART }, Due::Rows);
+        }
+    }
+
+    /// Everything that was there at the start is decided, as soon as no file is asked any more.
+    pub(super) fn begin(&mut self, todo: &mut Vec<ToDo>) {
+        let asked = self.jobs.values().any(|job| matches!(job, super::Job::Identify(_)));
+        let listing = self.watched_folders().any(|folder| self.is_first(folder));
+        if asked
+            || listing
+            || self.unproven.iter().any(|(_, file)| self.places.files.get(*file).is_some_and(|f| f.skip))
+        {
+            return;
+        }
+        self.begun = true;
+        // All rows of before go first, however many.
+        let dirty: Vec<u32> = self.dirty.drain(..).collect();
+        for number in dirty {
+            if let Some(content) = self.contents.get_mut(number) {
+                content.dirty = false;
+            }
+            if let Some(content) = self.contents.get(number) {
+                todo.push(ToDo::Save(Box::new(self.row(content))));
+            }
+        }
+        todo.push(ToDo::Begun);
+        self.forget_families();
+    }
+
+    fn row(&self, content: &Content) -> Row {
+        let file = self.places.files.get(content.file);
+        let finished = content.state == State::Finished && content.is_settled();
+        let whole = content.settled == content.read;
+        let mut places = Vec::new();
+        for number in std::iter::once(content.file).chain(content.copies.iter().copied()).take(MOST_PLACES) {
+            let Some(file) = self.places.files.get(number) else { continue };
+            let Some(path) =
+                self.places.path_of(number).or_else(|| (number == content.file).then(|| self.home_of(content)))
+            else {
+                continue;
+            };
+            places.push(SavedPlace {
+                path,
+                key: file.key,
+                size: file.size,
+                changed: file.changed,
+                quiet: file.quiet && whole,
+                packing: packing_number(file.packing),
+            });
+        }
+        Row {
+            id: ContentId(content.id),
+            home: self.home_of(content),
+            position: content.settled,
+            known: content.known,
+            state: match content.state {
+                State::Sought => SavedState::Sought,
+                State::Finished if finished => SavedState::Finished,
+                State::Followed if content.found_at != NEVER && self.now.ms_since(content.found_at) < JUST => {
+                    SavedState::New
+                }
+                State::Finished | State::Followed => SavedState::Followed,
+            },
+            packing: packing_number(file.and_then(|file| file.packing)),
+            places,
+            proof: content.proof.upto(content.settled),
+        }
+    }
+
+    /// The content that a row tells of, where nobody has looked yet.
+    pub(super) fn remember_row(&mut self, row: Row, flow: Option<FlowId>) {
+        let mut content = Content::new(row.id.0, flow, self.now);
+        self.next_content = self.next_content.max(row.id.0 + 1);
+        let nothing = row.position == 0 && row.known == 0 && content.proof.head.length == 0;
+        content.found_at = if row.state == SavedState::New || nothing { self.now } else { NEVER };
+        (content.read, content.settled) = (row.position, row.position);
+        content.known = row.known.max(row.position);
+        content.proof = row.proof;
+        content.confirmed = false;
+        let packing = packing_of_number(row.packing);
+        if row.state == SavedState::Finished {
+            content.state = State::Finished;
+            content.at_end = packing.is_some();
+            content.known = row.position;
+        }
+        if packing.is_some() {
+            content.known = row.position;
+        }
+        let mut family = None;
+        if let (Some(folder), Some(name)) = (row.home.parent(), row.home.file_name()) {
+            let folder = self.places.folder(folder);
+            family = Some(crate::places::mix(u64::from(folder), &crate::names::family(name.as_bytes())));
+            content.home = Some(Box::new((folder, name.as_bytes().into())));
+        }
+        content.sure = content.known;
+        let number = self.contents.all.insert(content);
+        self.contents.index(number, [None; 2]);
+        if let Some(family) = family.filter(|_| row.state != SavedState::Finished) {
+            self.families.insert(family, number);
+        }
+        for saved in row.places {
+            self.remember_place(number, saved);
+        }
+        if let Some(flow) = flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0))) {
+            flow.gauge.files += 1;
+        }
+        if self.contents.get(number).is_some_and(|content| content.file == NONE) {
+            self.remembered_bare.push(number);
+        }
+        self.recount(number);
+    }
+
+    fn remember_place(&mut self, number: u32, saved: SavedPlace) {
+        let folder = saved.path.parent().map(|folder| self.places.folder(folder));
+        let status = Status { key: saved.key, size: saved.size, changed: saved.changed, names: 1 };
+        let file = match self
+            .places
+            .find_file(saved.key)
+            .filter(|file| self.places.files.get(*file).is_some_and(|f| f.key == saved.key))
+        {
+            Some(file) => {
+                // Two rows name it: the younger content is the one that was seen there last.
+                let Some(Standing::Holds(other)) = self.places.files.get(file).map(|file| file.standing) else {
+                    return;
+                };
+                let ids = (self.contents.get(other).map(|c| c.id), self.contents.get(number).map(|c| c.id));
+                if ids.0 > ids.1 {
+                    return;
+                }
+                if let Some(other_content) = self.contents.get_mut(other) {
+                    other_content.copies.take_out(file);
+                    if other_content.file == file {
+                        other_content.file = NONE;
+                        self.remembered_bare.push(other);
+                    }
+                }
+                file
+            }
+            None => self.places.insert_file(&status, self.now),
+        };
+        let old = seconds(self.now);
+        if let Some(entry) = self.places.files.get_mut(file) {
+            entry.standing = Standing::Holds(number);
+            entry.remembered = true;
+            entry.quiet = saved.quiet;
+            entry.packing = packing_of_number(saved.packing);
+            entry.changed_at = old;
+            (entry.size, entry.changed) = (saved.size, saved.changed);
+            entry.last_folder = folder.unwrap_or(NONE);
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if content.file == NONE && content.copies.is_empty() {
+            content.file = file;
+        } else {
+            content.copies.push(file);
+        }
+    }
+}

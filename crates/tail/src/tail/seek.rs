@@ -1,0 +1,360 @@
+//! Content that has lost its place: where it is looked for, and when it counts as destroyed.
+//! Promises that nothing counts as destroyed before everything was looked at that rotation may have made of it, and
+//! that what was destroyed is counted and said once.
+//! Leaves comparing to `identify`.
+
+use super::conclude::JUDGED;
+use super::{AT_A_TIME, Job, Tail};
+use crate::content::{Content, State};
+use crate::names;
+use crate::places::{NONE, Standing, seconds};
+use crate::proof::Weight;
+use crate::seen::Moment;
+use crate::todo::{Loss, Notice, ToDo};
+use std::path::PathBuf;
+
+/// How long content without a place is sought, in milliseconds, and how long while a file that may hold it is still
+/// being written.
+const SEEK_FOR: u64 = 10_000;
+const SEEK_LONGEST: u64 = 600_000;
+
+/// What is sought is looked for so often.
+const LOOK_EVERY: u64 = 1_000;
+const CHECK_EVERY: u64 = 250;
+
+/// No more finished contents without a place are remembered than this.
+const MOST_GONE: usize = 10_000;
+
+/// The search for one content.
+#[derive(Debug)]
+pub(super) struct Seek {
+    pub(super) since: Moment,
+    pub(super) folders: Vec<u32>,
+}
+
+impl Tail {
+    /// A file that holds this content has no name any more.
+    pub(super) fn lost_name(&mut self, number: u32, file: u32, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if content.file != file {
+            content.copies.take_out(file);
+            self.forget_file_if_bare(file);
+            return self.mark_dirty(number);
+        }
+        self.mark_dirty(number);
+        let Some(content) = self.contents.get(number) else { return };
+        if content.slot != NONE || content.opening {
+            // Open without a name: it is read to its end.
+            self.enqueue(number);
+            self.time_content(number, CHECK_EVERY);
+            return;
+        }
+        self.lose(number, todo);
+    }
+
+    /// The content has no place (of which it is known) any more.
+    pub(super) fn lose(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        self.close(number, todo);
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let flow = content.flow;
+        if !content.copies.is_empty() {
+            let copy = content.copies[0];
+            content.copies.take_out(copy);
+            let old = std::mem::replace(&mut content.file, copy);
+            let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
+            if let Some((packed, size)) = known
+                && content.state != State::Finished
+            {
+                content.confirmed = packed;
+                content.at_end = false;
+                content.known = if packed { content.known } else { content.known.max(size) };
+            }
+            self.forget_file_if_bare(old);
+            self.mark_dirty(number);
+            self.recount(number);
+            return self.enqueue(number);
+        }
+        match (content.state, flow) {
+            (State::Finished, _) => return self.remember_gone(number),
+            // It sleeps where it was.
+            (_, None) => return,
+            (State::Sought, _) => return,
+            (State::Followed, Some(flow)) if self.is_owned(flow) => return self.finish(number, todo),
+            (State::Followed, Some(_)) => {}
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.state = State::Sought;
+        content.checking = false;
+        self.seek(number);
+        self.mark_dirty(number);
+        self.time_content(number, CHECK_EVERY);
+    }
+
+    /// Where rotation may have put it: beside where it was, and where that folder's rotations go.
+    fn where_to_look(&mut self, number: u32) -> Vec<u32> {
+        let Some(content) = self.contents.get(number) else { return Vec::new() };
+        let last = self.places.files.get(content.file).map(|file| file.last_folder);
+        let home = content.home.as_ref().map(|home| home.0);
+        let mut folders: Vec<u32> = content.traces.iter().copied().chain(last).chain(home).collect();
+        folders.retain(|folder| *folder != NONE);
+        for folder in folders.clone() {
+            self.know_rotations(folder);
+        }
+        let of_these = |folder: &crate::places::Folder| folder.sources.iter().any(|source| folders.contains(source));
+        let rotations: Vec<u32> =
+            self.places.folders.iter().filter(|(_, folder)| of_these(folder)).map(|(number, _)| number).collect();
+        folders.extend(rotations);
+        folders.sort_unstable();
+        folders.dedup();
+        folders
+    }
+
+    fn seek(&mut self, number: u32) {
+        let folders = self.where_to_look(number);
+        for folder in &folders {
+            if let Some(folder) = self.places.folders.get_mut(*folder) {
+                folder.sought += 1;
+            }
+            self.list_in_turn(*folder, true);
+            self.compare_again(*folder);
+        }
+        self.seeks.insert(number, Seek { since: self.now, folders });
+    }
+
+    /// A live name has got another content: what was taken for a stranger a moment ago may be a rotation.
+    pub(super) fn look_at_strangers(&mut self, number: u32) {
+        for folder in self.where_to_look(number) {
+            self.compare_again(folder);
+        }
+    }
+
+    pub(super) fn end_seek(&mut self, number: u32) {
+        let Some(seek) = self.seeks.remove(&number) else { return };
+        for number in seek.folders {
+            if let Some(folder) = self.places.folders.get_mut(number) {
+                folder.sought -= 1;
+            }
+        }
+    }
+
+    pub(super) fn is_sought_in(&self, folder: u32) -> bool {
+        self.places.folders.get(folder).is_some_and(|folder| folder.sought > 0)
+    }
+
+    /// The folder was listed to its end.
+    pub(super) fn folder_was_listed(&mut self, number: u32) {
+        let now = self.now;
+        if let Some(folder) = self.places.folders.get_mut(number) {
+            folder.listed_at = Some(now);
+        }
+        if self.is_sought_in(number) {
+            self.compare_again(number);
+        }
+    }
+
+    /// What was of no interest in this folder may hold what is sought: as far as it was never compared, or taken for a
+    /// stranger just now. What was there before does not hold what was lost only now.
+    fn compare_again(&mut self, number: u32) {
+        let now = seconds(self.now);
+        let Some(folder) = self.places.folders.get(number) else { return };
+        let files: Vec<u32> = folder
+            .names
+            .iter()
+            .filter_map(|name| self.places.names.get(*name))
+            .map(|name| name.file)
+            .filter(|file| {
+                self.places.files.get(*file).is_some_and(|file| {
+                    let doubtful = file.judged_at > 0 && now < file.judged_at + JUDGED;
+                    file.standing == Standing::Ignored && (!file.compared || doubtful)
+                })
+            })
+            .take(AT_A_TIME * 16)
+            .collect();
+        for file in files {
+            self.prove(file);
+        }
+    }
+
+    /// Whether something that may hold it is still to be looked at.
+    fn may_be_found(&self, seek: &Seek) -> bool {
+        let listed = |folder: &u32| {
+            self.places.folders.get(*folder).is_none_or(|folder| {
+                folder.listed_at.is_some_and(|at| at >= seek.since)
+                    && folder.listing.is_none()
+                    && folder.sweep.is_none()
+            })
+        };
+        let in_folders = |file: u32| {
+            self.places.files.get(file).is_some_and(|file| !file.refused && seek.folders.contains(&file.last_folder))
+        };
+        !seek.folders.iter().all(listed)
+            || self.unproven.iter().any(|(_, file)| in_folders(*file))
+            || self.waiting.iter().any(|file| in_folders(*file))
+            || self.jobs.values().any(|job| matches!(job, Job::Identify(question) if in_folders(question.file)))
+    }
+
+    /// Time went by for a content that is sought.
+    pub(super) fn seek_on(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let Some(seek) = self.seeks.get(&number) else { return };
+        let past = self.now.ms_since(seek.since);
+        if past >= SEEK_LONGEST || (past >= SEEK_FOR && !self.may_be_found(seek)) {
+            return self.give_up(number, todo);
+        }
+        let folders = seek.folders.clone();
+        for folder in folders {
+            let listed = self.places.folders.get(folder).and_then(|folder| folder.listed_at);
+            if listed.is_none_or(|at| self.now.ms_since(at) >= LOOK_EVERY) {
+                self.list_in_turn(folder, true);
+            }
+        }
+        self.time_content(number, CHECK_EVERY);
+    }
+
+    /// It was not found anywhere.
+    fn give_up(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let covered = self.seeks.get(&number).is_some_and(|seek| self.is_covered(number, &seek.folders));
+        self.end_seek(number);
+        if covered && let Some(content) = self.contents.get_mut(number) {
+            content.known = content.read;
+        }
+        let Some(content) = self.contents.get(number) else { return };
+        let packed = self.places.files.get(content.file).filter(|file| file.packing.is_some() && !content.at_end);
+        let bytes = packed.map_or(content.unread(), |file| file.size);
+        let reason = if content.file == NONE { Loss::Truncated } else { Loss::Deleted };
+        self.destroyed(number, bytes, reason, todo);
+        self.finish(number, todo);
+    }
+
+    /// Whether a rotation of it was taken for something new before it was sought: too little was known of it to tell. What
+    /// was sent in doubt is not destroyed.
+    fn is_covered(&self, number: u32, folders: &[u32]) -> bool {
+        let Some(content) = self.contents.get(number) else { return false };
+        if content.proof.weight_at(content.read) == Weight::Strong {
+            return false;
+        }
+        let Some((_, home)) = content.home.as_deref() else { return false };
+        let names =
+            folders.iter().filter_map(|folder| self.places.folders.get(*folder)).flat_map(|folder| &folder.names);
+        names.take(AT_A_TIME * 16).filter_map(|name| self.places.names.get(*name)).any(|name| {
+            let Some(file) = self.places.files.get(name.file) else { return false };
+            let Standing::Holds(other) = file.standing else { return false };
+            let same_size = |other: &Content| {
+                if file.packing.is_some() {
+                    other.known >= content.known || !other.at_end
+                } else {
+                    file.size >= content.known
+                }
+            };
+            self.contents.get(other).is_some_and(|other| other.id > content.id && same_size(other))
+                && (names::is_kin(home, &name.text) || *name.text == **home)
+        })
+    }
+
+    /// These bytes cannot be had any more.
+    pub(super) fn destroyed(&mut self, number: u32, bytes: u64, reason: Loss, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number) else { return };
+        let (flow, path) = (content.flow, self.path_of_content(content));
+        if let (Some(flow), true) = (flow, bytes > 0) {
+            todo.push(ToDo::Say(Notice::Destroyed { flow, path, bytes, reason }));
+        }
+        if let Some(content) = self.contents.get_mut(number) {
+            content.destroyed += bytes;
+            content.known = content.read;
+        }
+    }
+
+    /// Nothing more is expected of the content.
+    pub(super) fn finish(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        self.close(number, todo);
+        self.say_end(number, todo);
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.state = State::Finished;
+        content.known = content.read;
+        let owned = content.flow;
+        self.recount(number);
+        self.mark_dirty(number);
+        if owned.is_some_and(|flow| self.is_owned(flow)) {
+            return self.forget_if_over(number);
+        }
+        self.remember_gone(number);
+    }
+
+    /// A finished content may have no place: a number of those are remembered.
+    pub(super) fn remember_gone(&mut self, number: u32) {
+        let Some(content) = self.contents.get(number) else { return };
+        if self.places.has_name(content.file) || !content.is_settled() {
+            return;
+        }
+        let id = content.id;
+        self.gone.push_back((number, id));
+        while self.gone.len() > MOST_GONE {
+            let Some((oldest, id)) = self.gone.pop_front() else { return };
+            let gone = |content: &Content| {
+                content.id == id && content.state == State::Finished && !self.places.has_name(content.file)
+            };
+            if self.contents.get(oldest).is_some_and(gone) {
+                self.forget(oldest);
+            }
+        }
+    }
+
+    /// What belongs to the agent itself is forgotten as soon as it is settled: there are no copies to be known later.
+    pub(super) fn forget_if_over(&mut self, number: u32) {
+        let over = |content: &Content| content.state == State::Finished && content.is_settled();
+        if self.contents.get(number).is_some_and(over) {
+            self.forget(number);
+        }
+    }
+
+    fn forget(&mut self, number: u32) {
+        let Some(content) = self.contents.remove(number) else { return };
+        if let Some(origin) = content.origin {
+            self.origins.remove(&origin.number());
+        }
+        if let Some(flow) = content.flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0))) {
+            flow.gauge.lag -= content.counted;
+            flow.gauge.files -= 1;
+        }
+        self.forgotten.push(content.id);
+        for file in content.copies.iter().copied().chain([content.file]) {
+            if let Some(entry) = self.places.files.get_mut(file) {
+                entry.standing = Standing::Ignored;
+            }
+            self.forget_file_if_bare(file);
+        }
+    }
+
+    /// A file without a name is kept only for the content that it holds.
+    pub(super) fn forget_file_if_bare(&mut self, file: u32) {
+        if self.places.files.get(file).is_none() || self.places.has_name(file) {
+            return;
+        }
+        if let Some(Standing::Holds(content)) = self.places.files.get(file).map(|file| file.standing)
+            && self.contents.get(content).is_some_and(|content| content.file == file)
+        {
+            return;
+        }
+        self.places.remove_file(file);
+    }
+
+    /// The path by which a pattern matched it.
+    pub(super) fn home_of(&self, content: &Content) -> PathBuf {
+        if let Some(matched) = self.places.names_of(content.file).find(|name| name.is_matched) {
+            return self.places.path_of_name(matched);
+        }
+        let target = self.places.names_of(content.file).find_map(|name| self.target_home(name.folder, &name.text));
+        if let (Some((folder, name)), None) = (target, &content.home) {
+            return self.places.path(folder, &name);
+        }
+        let Some((folder, name)) = content.home.as_deref() else {
+            return self.places.path_of(content.file).unwrap_or_default();
+        };
+        self.places.path(*folder, name)
+    }
+
+    /// The link through which a name is followed.
+    pub(super) fn target_home(&self, folder: u32, name: &[u8]) -> Option<(u32, Box<[u8]>)> {
+        let targets = &self.places.folders.get(folder)?.targets;
+        targets.iter().find(|target| *target.name == *name).map(|target| target.link.clone())
+    }
+}

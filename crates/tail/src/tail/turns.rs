@@ -1,0 +1,757 @@
+//! Turns: whose bytes are read next, and whether what was read is what was meant.
+//! Promises that bytes handed over follow those that were handed over before, whatever was done to the file meanwhile.
+//! Leaves whether a file holds a content to `Proof`.
+
+use super::{AGAIN, AT_A_TIME, BLOCKED, Due, Job, SAVES_APART, Tail};
+use crate::content::{Content, NEVER, NO_JUMP, State};
+use crate::places::{NONE, Standing};
+use crate::proof::{Verdict, WINDOW, Weight, stretch_of};
+use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
+use crate::todo::{Again, Loss, Notice, ToDo};
+use datalake_base::record::{Origin, Position};
+
+/// A file that is read to its end and quiet for this many milliseconds is closed.
+const CLOSE_AFTER: u64 = 5_000;
+
+/// A file without a name that is open, at its end, and quiet for so long gets no further byte: deleted, and moved away.
+const DELETED_ENDS: u64 = 10_000;
+const MOVED_ENDS: u64 = 180_000;
+
+/// A file without a name is looked at so often: no event tells of it.
+const ORPHAN_POLL: u64 = 1_000;
+
+/// How many files of a flow are opened in one step.
+const OPENS_AT_A_TIME: usize = 16;
+
+/// No read asks for less: the whole beginning is compared at once.
+const LEAST_READ: u32 = 2 * WINDOW as u32;
+
+/// What is sought holds back what follows it for so long.
+const HOLD_BACK: u64 = 3_000;
+
+impl Tail {
+    /// Puts the content in line for a turn, when it wants one.
+    pub(super) fn enqueue(&mut self, number: u32) {
+        if !self.wants_turn(number) {
+            return;
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let Some(flow) = content.flow else { return };
+        if std::mem::replace(&mut content.queued, true) {
+            return;
+        }
+        let to_open = content.slot == NONE && content.confirmed;
+        if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
+            if to_open {
+                flow.closed.push_back(number);
+            } else {
+                flow.ready.push_back(number);
+                self.enqueued |= !flow.blocked && flow.reading.is_none();
+            }
+        }
+    }
+
+    /// Whether bytes are known to wait, or its file must be looked at.
+    fn wants_turn(&self, number: u32) -> bool {
+        let Some(content) = self.contents.get(number) else { return false };
+        let Some(file) = self.places.files.get(content.file) else { return false };
+        let open = self.flow(content.flow).is_some_and(|flow| !flow.gone);
+        let reachable = content.slot != NONE || (self.places.has_name(content.file) && !file.remembered);
+        let more = match file.packing {
+            Some(_) => !content.at_end,
+            None => content.unread() > 0,
+        };
+        let waits = content.jump != NO_JUMP || (content.ended && !content.is_settled());
+        open && reachable
+            && content.state == State::Followed
+            && !content.checking
+            && !content.opening
+            && !waits
+            && (more || !content.confirmed || content.poll)
+    }
+
+    fn flow(&self, flow: Option<FlowId>) -> Option<&super::Flow> {
+        self.flows.get(usize::from(flow?.0))
+    }
+
+    /// Gives the flow its turn: one read at a time.
+    pub(super) fn pump(&mut self, flow: FlowId, todo: &mut Vec<ToDo>) {
+        let busy = |tail: &Self| tail.flow(Some(flow)).is_none_or(|flow| flow.blocked || flow.reading.is_some());
+        let waiting = self.flow(Some(flow)).map_or(0, |flow| flow.ready.len());
+        for _ in 0..waiting.min(AT_A_TIME) {
+            if busy(self) || self.starved {
+                return;
+            }
+            let Some(number) = self.flows[usize::from(flow.0)].ready.pop_front() else { return };
+            if let Some(content) = self.contents.get_mut(number) {
+                content.queued = false;
+            }
+            if !self.wants_turn(number) {
+                continue;
+            }
+            if self.is_held_back(number) {
+                self.wait_in_line(number);
+                self.at(BLOCKED * 5, Due::Flow(flow));
+                continue;
+            }
+            if self.contents.get(number).is_some_and(|content| !content.confirmed) {
+                if let Some(content) = self.contents.get_mut(number) {
+                    content.checking = true;
+                }
+                self.checks.push_back(number);
+            } else if self.contents.get(number).is_some_and(|content| content.slot == NONE) {
+                self.enqueue(number);
+            } else {
+                self.read(number, flow, todo);
+            }
+        }
+    }
+
+    /// Puts it back in line: it has to wait for something else.
+    fn wait_in_line(&mut self, number: u32) {
+        let before = self.enqueued;
+        self.enqueue(number);
+        self.enqueued = before;
+    }
+
+    /// Whether something older is to be handed over first.
+    fn is_held_back(&mut self, number: u32) -> bool {
+        let Some(content) = self.contents.get(number).filter(|content| content.after != NONE) else { return false };
+        let (after, now) = (content.after, self.now);
+        let holds = |before: &Content| match before.state {
+            State::Followed => self.wants_turn(after) || before.checking || before.opening,
+            State::Sought => {
+                let since = self.seeks.get(&after).map_or(now, |seek| seek.since);
+                before.unread() > 0 && now.ms_since(since) < HOLD_BACK
+            }
+            State::Finished => false,
+        };
+        let refused = |before: &Content| self.places.files.get(before.file).is_some_and(|file| file.refused);
+        if self.contents.get(after).is_some_and(|before| holds(before) && !refused(before)) {
+            return true;
+        }
+        if let Some(content) = self.contents.get_mut(number) {
+            content.after = NONE;
+        }
+        false
+    }
+
+    /// Opens what waits for a turn, also while its flow has no room: so no rotation can take it away unseen.
+    pub(super) fn open_waiting(&mut self, flow: FlowId, todo: &mut Vec<ToDo>) {
+        let waiting = self.flow(Some(flow)).map_or(0, |flow| flow.closed.len());
+        for _ in 0..waiting.min(OPENS_AT_A_TIME) {
+            let Some(number) = self.flows[usize::from(flow.0)].closed.pop_front() else { return };
+            if let Some(content) = self.contents.get_mut(number) {
+                content.queued = false;
+            }
+            if !self.wants_turn(number) || self.contents.get(number).is_some_and(|content| content.slot != NONE) {
+                self.enqueue(number);
+                continue;
+            }
+            let held_back = self.is_held_back(number);
+            if !self.open(number, !held_back, todo) {
+                self.enqueue(number);
+                self.at(BLOCKED * 5, Due::Work);
+                if !held_back {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Opens the file of the content. `false` when that must wait.
+    fn open(&mut self, number: u32, for_turn: bool, todo: &mut Vec<ToDo>) -> bool {
+        let Some(content) = self.contents.get(number) else { return true };
+        let packing = self.places.files.get(content.file).and_then(|file| file.packing);
+        let Some(path) = self.places.path_of(content.file) else { return true };
+        if self.starved || (packing.is_some() && self.decoders >= self.settings.limits.decoders) {
+            return false;
+        }
+        let flow = content.flow;
+        if self.slots_in_use() >= self.most_open && !(for_turn && self.close_another(flow, todo)) {
+            return false;
+        }
+        let slot = self.free_slots.pop().unwrap_or(self.slots.len() as u32);
+        if slot as usize == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[slot as usize] = Some((number, packing.is_some()));
+        self.decoders += usize::from(packing.is_some());
+        if let Some(content) = self.contents.get_mut(number) {
+            content.opening = true;
+        }
+        let ticket = self.ask(Job::Open { content: number, slot });
+        todo.push(ToDo::Open { ticket, slot: Slot(slot), path, packing });
+        true
+    }
+
+    /// Closes the file that was opened first and has nothing to read, or else one that had its turn, waits for another,
+    /// or is another flow's; not one without a name.
+    pub(super) fn close_another(&mut self, flow: Option<FlowId>, todo: &mut Vec<ToDo>) -> bool {
+        let mut busy = None;
+        for _ in 0..self.opened.len() {
+            let Some(number) = self.opened.pop_front() else { break };
+            let Some(content) = self.contents.get(number).filter(|content| content.slot != NONE) else { continue };
+            if self.places.has_name(content.file) && !self.is_reading(number) {
+                if !self.wants_turn(number) {
+                    self.close(number, todo);
+                    return true;
+                }
+                let may_wait = self.contents.get(number).is_some_and(|content| content.served || content.flow != flow);
+                if may_wait || self.is_held_back(number) {
+                    busy = busy.or(Some(number));
+                }
+            }
+            self.opened.push_back(number);
+        }
+        let Some(number) = busy else { return false };
+        self.close(number, todo);
+        true
+    }
+
+    fn is_reading(&self, number: u32) -> bool {
+        self.jobs.values().any(|job| match job {
+            Job::Read { content, .. } | Job::Check(content) => *content == number,
+            _ => false,
+        })
+    }
+
+    pub(super) fn was_opened(&mut self, number: u32, slot: u32, status: &Status, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else {
+            todo.push(ToDo::Close { slot: Slot(slot) });
+            return self.free_slot(slot);
+        };
+        content.opening = false;
+        let file = content.file;
+        let expected = self.places.files.get(file).map(|file| file.key);
+        if expected != Some(status.key) || content.slot != NONE || content.state != State::Followed {
+            // The name leads elsewhere by now, or it is not wanted any more.
+            todo.push(ToDo::Close { slot: Slot(slot) });
+            self.free_slot(slot);
+            if let Some(folder) = self.places.files.get(file).map(|file| file.last_folder) {
+                self.list_in_turn(folder, false);
+            }
+            self.time_content(number, AGAIN / 4);
+            if !self.places.has_name(file) && self.contents.get(number).is_some_and(|c| c.state == State::Followed) {
+                self.lose(number, todo);
+            }
+            return;
+        }
+        content.slot = slot;
+        content.served = false;
+        self.opened.push_back(number);
+        self.readable(file, todo);
+        self.enqueue(number);
+        self.time_content(number, CLOSE_AFTER);
+    }
+
+    fn read(&mut self, number: u32, flow: FlowId, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let overlap = content.read.min(WINDOW);
+        let (slot, from) = (content.slot, content.read - overlap);
+        let most = self.settings.limits.read.max(LEAST_READ) + overlap as u32;
+        let ticket = self.ask(Job::Read { content: number, flow, overlap });
+        self.flows[usize::from(flow.0)].reading = Some(ticket);
+        todo.push(ToDo::Read { ticket, flow, slot: Slot(slot), from, overlap: overlap as u32, most });
+    }
+
+    pub(super) fn read_done(&mut self, flow: FlowId) {
+        if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
+            flow.reading = None;
+        }
+    }
+
+    pub(super) fn block(&mut self, flow: FlowId) {
+        if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
+            flow.blocked = true;
+        }
+        self.at(BLOCKED, Due::Flow(flow));
+    }
+
+    /// The bytes that were asked for.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one answer")]
+    pub(super) fn was_read(
+        &mut self,
+        number: u32,
+        flow: FlowId,
+        overlap: u64,
+        bytes: &[u8],
+        status: &Status,
+        end: bool,
+        todo: &mut Vec<ToDo>,
+    ) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let packed = self.places.files.get(content.file).is_some_and(|file| file.packing.is_some());
+        content.served = true;
+        content.unlinked = status.names == 0;
+        content.polled = std::mem::take(&mut content.poll);
+        let (before, new) = bytes.split_at(bytes.len().min(overlap as usize));
+        let cut = !packed && new.is_empty() && status.size < content.read;
+        let beginning = if content.read == overlap && bytes.len() >= content.proof.head.length as usize {
+            content.proof.begins(bytes)
+        } else {
+            // A read may be short; a file that is shorter than its beginning is another one.
+            packed || content.read > overlap || status.size >= u64::from(content.proof.head.length)
+        };
+        let other = !beginning || (content.read > 0 && !content.proof.accepts(before, content.read));
+        if before.len() < overlap as usize || other || cut {
+            return self.doubt(number, todo);
+        }
+        let from = content.read;
+        if !new.is_empty() {
+            let head = content.proof.keys();
+            let knew_line = content.proof.generation != 0;
+            if from == 0 && content.proof.head.length == 0 {
+                // Until now there was nothing: what it replaced may have come and gone meanwhile.
+                content.found_at = self.now;
+            }
+            content.proof.advance(from - overlap, from, bytes);
+            content.read = from + new.len() as u64;
+            content.proof.thin(content.settled, false);
+            content.touched = self.now;
+            let late = content.origin.is_some() && !knew_line && content.proof.generation != 0;
+            self.contents.index(number, head);
+            self.hand_over(number, flow, from, overlap as usize, todo);
+            if let Some(content) = self.contents.get(number).filter(|_| late)
+                && let Some(origin) = content.origin
+            {
+                todo.push(ToDo::Generation { origin, generation: content.proof.generation });
+            }
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let (sure, unread) = (content.sure, content.unread());
+        content.known = match (packed, new.is_empty()) {
+            (false, false) => content.known.max(content.read).max(status.size),
+            // An empty answer is the end, whatever a size said before.
+            _ => content.read,
+        };
+        content.sure = content.known;
+        if !packed && new.is_empty() && unread > 0 && sure > from && status.size < from + unread {
+            self.destroyed(number, unread, Loss::EndCut, todo);
+        }
+        if end && packed {
+            if let Some(content) = self.contents.get_mut(number) {
+                content.at_end = true;
+            }
+            self.close(number, todo);
+            self.say_end(number, todo);
+            if let Some(content) = self.contents.get_mut(number) {
+                content.state = State::Finished;
+            }
+            self.mark_dirty(number);
+        }
+        self.recount(number);
+        self.enqueue(number);
+        self.time_content(number, CLOSE_AFTER);
+    }
+
+    fn hand_over(&mut self, number: u32, flow: FlowId, start: u64, skip: usize, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number) else { return };
+        let (known, path) = (content.origin.filter(|_| !content.ended), self.path_of_content(content));
+        let generation = (content.proof.generation != 0).then_some(content.proof.generation);
+        let key = self.places.files.get(content.file).map(|file| file.key).unwrap_or_default();
+        let origin = known.unwrap_or_else(|| {
+            let origin = self.new_origin(number);
+            let start = Position(start);
+            todo.push(ToDo::Begin { flow, origin, path, file: key, start, generation });
+            origin
+        });
+        todo.push(ToDo::HandOver { flow, origin, start: Position(start), skip });
+        if let Some(content) = self.contents.get_mut(number) {
+            content.origin = Some(origin);
+            content.ended = false;
+        }
+    }
+
+    /// No further byte comes from its origin.
+    pub(super) fn say_end(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if let (Some(flow), Some(origin), false) = (content.flow, content.origin, content.ended) {
+            content.ended = true;
+            todo.push(ToDo::End { flow, origin });
+            self.drop_ended(number);
+        }
+    }
+
+    /// Once everything of an origin that ended is settled, more bytes begin another.
+    fn drop_ended(&mut self, number: u32) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if !content.ended || !content.is_settled() {
+            return;
+        }
+        if let Some(origin) = content.origin.take() {
+            self.origins.remove(&origin.number());
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.ended = false;
+        let to = std::mem::replace(&mut content.jump, NO_JUMP);
+        if to != NO_JUMP {
+            if to < content.read {
+                return self.go_on_cut(number, to);
+            }
+            (content.read, content.settled, content.known) = (to, to, content.known.max(to));
+            content.confirmed = false;
+        }
+        self.mark_dirty(number);
+        self.recount(number);
+        self.enqueue(number);
+    }
+
+    /// The file was cut, and holds a shorter content from now on. The longer one is remembered: it may be restored.
+    fn go_on_cut(&mut self, number: u32, to: u64) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let (file, flow) = (std::mem::replace(&mut content.file, NONE), content.flow);
+        content.state = State::Finished;
+        content.known = content.read;
+        let mut proof = content.proof.upto(to);
+        proof.cut(to);
+        self.mark_dirty(number);
+        self.recount(number);
+        self.remember_gone(number);
+        if let Some(flow) = flow {
+            self.new_content(file, flow, to, Some(proof));
+        }
+        if let Some(Standing::Holds(shorter)) = self.places.files.get(file).map(|file| file.standing)
+            && let Some(content) = self.contents.get_mut(shorter)
+        {
+            content.confirmed = false;
+            self.enqueue(shorter);
+        }
+    }
+
+    /// The content goes on from another position, once everything that was read is settled.
+    fn jump(&mut self, number: u32, to: u64, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.jump = to;
+        if content.origin.is_some() {
+            self.say_end(number, todo);
+        } else {
+            content.ended = true;
+            self.drop_ended(number);
+        }
+    }
+
+    pub(super) fn found_hole(&mut self, number: u32, end: u64, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number) else { return };
+        let bytes = end.saturating_sub(content.read);
+        if let (Some(flow), true) = (content.flow, bytes > 0) {
+            todo.push(ToDo::Say(Notice::Hole { flow, path: self.path_of_content(content), bytes }));
+            self.jump(number, end, todo);
+        }
+    }
+
+    pub(super) fn settled(&mut self, origin: Origin, position: u64) {
+        let Some(number) = self.origins.get(&origin.number()).copied() else { return };
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let position = position.min(content.read);
+        if position <= content.settled {
+            return;
+        }
+        content.settled = position;
+        self.drop_ended(number);
+        self.mark_dirty(number);
+        self.recount(number);
+        if self.contents.get(number).is_some_and(|content| content.state == State::Finished) {
+            let owned = self.contents.get(number).and_then(|content| content.flow).is_some_and(|f| self.is_owned(f));
+            if owned {
+                self.forget_if_over(number);
+            } else {
+                self.remember_gone(number);
+            }
+        }
+    }
+
+    /// Whether the file still holds the content must be found out before anything else.
+    fn doubt(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let packed = {
+            let Some(content) = self.contents.get_mut(number) else { return };
+            content.confirmed = false;
+            self.places.files.get(content.file).is_some_and(|file| file.packing.is_some())
+        };
+        if packed {
+            // Another archive lies there: what it holds is asked like that of any other.
+            let file = self.contents.get(number).map_or(NONE, |content| content.file);
+            return self.other_content(number, file, todo);
+        }
+        self.enqueue(number);
+    }
+
+    /// Whether the file still holds the content is asked now, even without room in its flow.
+    pub(super) fn suspect(&mut self, number: u32) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if content.state == State::Followed && !content.checking && !content.opening {
+            (content.checking, content.confirmed) = (true, false);
+            self.checks.push_back(number);
+        }
+    }
+
+    /// Asks for the samples that are due.
+    pub(super) fn ask_checks(&mut self, todo: &mut Vec<ToDo>) {
+        while self.samples < self.settings.limits.samples && !self.starved {
+            let Some(number) = self.checks.pop_front() else { return };
+            let Some(content) = self.contents.get(number).filter(|content| content.checking) else { continue };
+            let slot = (content.slot != NONE).then_some(Slot(content.slot));
+            let path = self.places.path_of(content.file);
+            let packing = self.places.files.get(content.file).and_then(|file| file.packing);
+            let mut ranges = content.proof.ranges(content.read, 3);
+            if content.unread() > 0 && packing.is_none() {
+                // Is the last byte still there that was seen?
+                ranges.push(content.known - 1..content.known);
+            }
+            ranges.sort_by_key(|range| (range.start, range.end));
+            if slot.is_none() && path.is_none() || packing.is_some() {
+                if let Some(content) = self.contents.get_mut(number) {
+                    content.checking = false;
+                    content.confirmed = packing.is_some();
+                }
+                self.enqueue(number);
+                continue;
+            }
+            self.samples += 1;
+            let ticket = self.ask(Job::Check(number));
+            todo.push(ToDo::Sample { ticket, slot, path: path.unwrap_or_default(), packing: None, ranges });
+        }
+    }
+
+    /// What the file of a content holds now: the same, less, or something else.
+    pub(super) fn checked(&mut self, number: u32, sample: &Sample, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.checking = false;
+        let file = content.file;
+        let Some(entry) = self.places.files.get_mut(file) else { return };
+        if entry.key != sample.status.key {
+            let folder = entry.last_folder;
+            self.list_in_turn(folder, false);
+            return self.time_content(number, AGAIN / 4);
+        }
+        let size = sample.status.size;
+        entry.size = size;
+        let verdict = content.proof.against(content.read, sample);
+        let unread_cut = content.read == 0 && size < content.known && content.known > 0;
+        match verdict {
+            Verdict::Same(_) if !unread_cut => self.still_holds(number, sample, todo),
+            Verdict::Prefix { diverged: false, .. } if size < content.read && !content.copies.is_empty() => {
+                // This place was cut; the content lies elsewhere, too.
+                self.other_content(number, file, todo);
+            }
+            Verdict::Prefix { diverged: false, .. } if !self.places.has_name(file) => self.end_orphan(number, todo),
+            Verdict::Prefix { diverged: false, weight: Weight::Strong, .. } if size < content.read => {
+                let unread = content.unread();
+                self.destroyed(number, unread, Loss::EndCut, todo);
+                self.close(number, todo);
+                self.jump(number, size, todo);
+            }
+            Verdict::Need(_) => self.time_content(number, AGAIN),
+            Verdict::Prefix { diverged: false, .. } if size < content.read && size > 0 => {
+                if let (Some(flow), Some(path)) = (content.flow, self.places.path_of(file)) {
+                    let reason = Again::CutInDoubt;
+                    todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: size, reason }));
+                }
+                self.other_content(number, file, todo);
+            }
+            _ => self.other_content(number, file, todo),
+        }
+    }
+
+    fn still_holds(&mut self, number: u32, sample: &Sample, todo: &mut Vec<ToDo>) {
+        let size = sample.status.size;
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.confirmed = true;
+        let head = content.proof.keys();
+        if content.proof.frontier(content.read).is_none() {
+            content.proof.take_frontier(sample, content.read);
+        }
+        let last = content.known.saturating_sub(1)..content.known;
+        let end_is_there = stretch_of(sample, &last).is_some_and(|bytes| !bytes.is_empty());
+        let unread = content.known.saturating_sub(size.max(content.read));
+        if content.known > size && unread > 0 && !end_is_there {
+            self.destroyed(number, unread, Loss::EndCut, todo);
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.known = if end_is_there { content.known.max(size) } else { size.max(content.read) };
+        content.sure = content.known;
+        self.contents.index(number, head);
+        let file = self.contents.get(number).map_or(NONE, |content| content.file);
+        self.readable(file, todo);
+        self.recount(number);
+        self.enqueue(number);
+        self.time_content(number, CLOSE_AFTER);
+    }
+
+    /// The file holds something else: the content is looked for, and the file asked what it holds.
+    pub(super) fn other_content(&mut self, number: u32, file: u32, todo: &mut Vec<ToDo>) {
+        let names: Vec<(u32, bool, Box<[u8]>)> =
+            self.places.names_of(file).map(|name| (name.folder, name.is_matched, name.text.clone())).collect();
+        self.close(number, todo);
+        let Some(content) = self.contents.get_mut(number) else { return };
+        for (folder, matched, text) in names {
+            if !content.traces.contains(&folder) && content.traces.len() < 8 {
+                content.traces.push(folder);
+            }
+            if matched && content.home.is_none() {
+                content.home = Some(Box::new((folder, text)));
+            }
+        }
+        content.file = NONE;
+        content.confirmed = true;
+        content.jump = NO_JUMP;
+        content.known = content.read.max(content.sure.min(content.known));
+        if let Some(entry) = self.places.files.get_mut(file) {
+            entry.standing = Standing::Unproven;
+        }
+        self.lose(number, todo);
+        if self.contents.get(number).is_some_and(|content| content.state != State::Sought) {
+            self.look_at_strangers(number);
+        }
+        if self.places.has_name(file) {
+            self.prove(file);
+        } else {
+            self.forget_file_if_bare(file);
+        }
+    }
+
+    pub(super) fn content_failed(&mut self, number: u32, failure: Failure, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number) else { return };
+        let (file, flow) = (content.file, content.flow);
+        if content.slot == NONE && !self.places.has_name(file) && content.state == State::Followed {
+            return self.lose(number, todo);
+        }
+        match failure {
+            Failure::NoResource => self.time_content(number, AGAIN),
+            Failure::NoDecoder => self.time_content(number, AGAIN / 4),
+            Failure::Stale => {
+                self.close(number, todo);
+                self.time_content(number, AGAIN);
+            }
+            Failure::Missing => {
+                if let Some(folder) = self.places.files.get(file).map(|file| file.last_folder) {
+                    self.list_in_turn(folder, false);
+                }
+                self.time_content(number, AGAIN);
+            }
+            Failure::Archive(ArchiveFault::NotWhole) => {
+                self.close(number, todo);
+                let Some(file) = self.places.files.get_mut(file) else { return };
+                file.attempts += 1;
+                if file.attempts > 6 {
+                    return self.skip_rest(number, ArchiveFault::NotWhole, todo);
+                }
+                self.time_content(number, AGAIN);
+            }
+            Failure::Archive(fault) => self.skip_rest(number, fault, todo),
+            Failure::Denied | Failure::Refused | Failure::System { .. } => {
+                self.refuse(file, flow, failure, todo);
+                self.time_content(number, super::REFUSED_AGAIN);
+            }
+        }
+    }
+
+    /// The rest of an archive is not read.
+    fn skip_rest(&mut self, number: u32, fault: ArchiveFault, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let file = content.file;
+        content.at_end = true;
+        self.skip_archive(file, fault, todo);
+        if let Some(entry) = self.places.files.get_mut(file) {
+            entry.standing = Standing::Holds(number);
+        }
+        self.finish(number, todo);
+    }
+
+    /// Lets time pass for the content, once.
+    pub(super) fn time_content(&mut self, number: u32, milliseconds: u64) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let at = self.now.plus_ms(milliseconds);
+        if at < content.timed {
+            content.timed = at;
+            self.at(milliseconds, Due::Content(number));
+        }
+    }
+
+    /// What time alone brings about.
+    pub(super) fn time_passed(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let now = self.now;
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if content.timed > now {
+            return;
+        }
+        content.timed = NEVER;
+        match content.state {
+            State::Sought => return self.seek_on(number, todo),
+            State::Finished => return,
+            State::Followed => {}
+        }
+        if self.wants_turn(number) {
+            self.enqueue(number);
+            return;
+        }
+        let Some(content) = self.contents.get(number) else { return };
+        let quiet = now.ms_since(content.touched);
+        let owned = content.flow.is_some_and(|flow| self.is_owned(flow));
+        let (unlinked, open, ended) =
+            (content.unlinked, content.slot != NONE, content.origin.is_none() || content.ended);
+        let busy = content.checking || content.opening || self.is_reading(number);
+        if !self.places.has_name(content.file) {
+            if !open {
+                return;
+            }
+            let over = match (unlinked, owned) {
+                (true, true) => 0,
+                (true, false) => DELETED_ENDS,
+                (false, _) => MOVED_ENDS,
+            };
+            if quiet >= over && content.unread() == 0 && !busy && content.polled {
+                return self.end_orphan(number, todo);
+            }
+            if let Some(content) = self.contents.get_mut(number) {
+                content.poll = true;
+            }
+            self.enqueue(number);
+            return self.time_content(number, ORPHAN_POLL);
+        }
+        if quiet < CLOSE_AFTER || busy {
+            return self.time_content(number, CLOSE_AFTER);
+        }
+        let (file, settled) = (content.file, content.settled);
+        if open {
+            self.close(number, todo);
+        }
+        let live = self.is_live(file);
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.proof.thin(settled, true);
+        if !live && !ended {
+            if quiet >= MOVED_ENDS {
+                return self.say_end(number, todo);
+            }
+            self.time_content(number, MOVED_ENDS - quiet + SAVES_APART);
+        }
+    }
+
+    /// A file without a name was read to its end.
+    fn end_orphan(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        self.say_end(number, todo);
+        self.close(number, todo);
+        let files = &self.places.files;
+        let longer = |content: &Content| {
+            content.copies.iter().position(|copy| {
+                files.get(*copy).is_some_and(|file| file.packing.is_none() && file.size > content.read)
+            })
+        };
+        let longer = self.contents.get(number).and_then(longer);
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if content.copies.is_empty() {
+            return self.finish(number, todo);
+        }
+        match longer {
+            // A copy goes on where this ends.
+            Some(place) => {
+                let copy = content.copies[place];
+                content.copies.put_first(copy);
+            }
+            // Where copies of it lie is known; none of them is read.
+            None => content.state = State::Finished,
+        }
+        content.known = content.read;
+        self.lose(number, todo);
+    }
+}
