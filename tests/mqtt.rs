@@ -488,7 +488,8 @@ fn a_shared_subscription_receives_again_after_a_clean_restart_of_the_broker() {
         until("it is connected again", || agent.logged("subscribed").len() == 2);
         assert_eq!(agent.logged("subscribed")[1]["session"], "continued");
         Publisher::new(broker.port).publish(1, &messages(10..60));
-        all_arrive_once(&host, 60);
+        // What the broker had no answer for when it was stopped comes again.
+        all_arrive(&host, 60);
         assert_eq!(agent.stop(), 0);
     }
 }
@@ -506,15 +507,13 @@ fn retained_messages_of_a_shared_subscription_come_once_however_often_agent_and_
     let mut agent = host.run();
     all_arrive_once(&host, 7);
     for next in 7..11 {
+        // Everything is answered before the broker is stopped, so nothing may come again.
+        assert_eq!(agent.stop(), 0);
         if next % 2 == 0 {
-            assert_eq!(agent.stop(), 0);
-            agent = host.run();
-            until("three connections", || agent.logged("subscribed").len() == 3);
-        } else {
-            let before = agent.logged("subscribed").len();
             broker.restart();
-            until("three connections", || agent.logged("subscribed").len() == before + 3);
         }
+        agent = host.run();
+        until("three connections", || agent.logged("subscribed").len() == 3);
         publish(&broker, next..next + 1);
         // It comes behind those that must not come.
         all_arrive_once(&host, next + 1);
