@@ -364,6 +364,29 @@ fn rows_of_the_format_before_lead_to_where_they_led() {
     assert_eq!(world.rows.get(&1).map(|row| row.state), Some(SavedState::Followed));
 }
 
+/// Truncated, renamed beyond every pattern, and written to, all before anybody looked: by what it was at the last look, it
+/// is the flow's, and so is what it holds now.
+#[test]
+fn what_is_written_to_a_followed_file_after_its_name_was_lost_is_read() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(500);
+    world.expect('x', 0..50);
+    world.fs.copy(LIVE, "/l/a.log.1");
+    world.fs.truncate(LIVE, 0);
+    world.fs.rename(LIVE, "/l/moved-9");
+    world.fs.append("/l/moved-9", &text('y', 0..20));
+    world.run_for(1_000);
+    world.expect('y', 0..20);
+    world.stop();
+    world.fs.append("/l/moved-9", &text('y', 20..30));
+    world.start();
+    world.run_for(20_000);
+    world.expect('y', 0..30);
+    world.expect('x', 0..50);
+}
+
 #[test]
 fn what_belongs_to_the_agent_itself_is_read_whole_and_forgotten_when_it_is_deleted() {
     let mut world = World::new(all);
@@ -411,4 +434,125 @@ fn a_file_costs_at_most_six_tenths_of_a_kibibyte() {
     let sum = name + file + content + proof + tables;
     println!("name {name}, file {file}, content {content}, proof {proof}, tables {tables}: {sum}");
     assert!(sum * 9 / 8 <= 614, "{sum} bytes, and up to an eighth of room to grow");
+}
+
+/// A file that grew by being written anew was thought to have grown: bytes that never were counted as destroyed.
+#[test]
+fn bytes_that_were_only_seen_by_size_are_not_counted_as_destroyed() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..20));
+    world.start();
+    world.run_for(500);
+    world.fs.overwrite(LIVE, &text('y', 0..60));
+    world.run_for(20_000);
+    world.expect('x', 0..20);
+    world.expect('y', 0..60);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
+
+/// What lay beside a log when it was first looked at is nobody's, however the log is rotated later; and so is what somebody
+/// puts beside a log that stays what it is.
+#[test]
+fn files_beside_a_log_that_are_no_rotations_of_it_are_not_shipped() {
+    let mut world = World::new(only_live);
+    world.fs.create("/l/a.log.old", &text('z', 0..50));
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(300_000);
+    world.fs.create("/l/a.log.bak", &text('w', 0..50));
+    world.run_for(300_000);
+    for stopped in [true, false] {
+        if stopped {
+            world.stop();
+        }
+        rotate(&mut world, LIVE, crate::worlds::Rotation::Rename, 1, |_| {});
+        let which = if stopped { 'y' } else { 'v' };
+        world.fs.create(LIVE, &text(which, 0..50));
+        if stopped {
+            world.start();
+        }
+        world.run_for(20_000);
+        world.expect(which, 0..50);
+    }
+    world.expect('x', 0..50);
+    for stranger in ['z', 'w'] {
+        assert_eq!(world.count(line(stranger, 3).as_bytes()), 0, "{stranger}");
+    }
+}
+
+#[test]
+fn a_file_that_is_deleted_while_its_flow_has_no_room_is_read_to_its_end() {
+    let mut world = World::new(all);
+    world.start();
+    world.faults.no_room = 100;
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.fs.create("/l/a.log.other", &text('y', 0..50));
+    world.run_for(500);
+    world.fs.unlink(LIVE);
+    world.fs.unlink("/l/a.log.other");
+    world.run_for(500);
+    world.faults.no_room = 0;
+    world.run_for(20_000);
+    world.expect('x', 0..50);
+    world.expect('y', 0..50);
+}
+
+#[test]
+fn a_file_that_was_rewritten_with_the_same_length_while_nobody_looked_is_read_anew() {
+    for quiet in [false, true] {
+        let mut world = World::new(only_live);
+        world.fs.create(LIVE, &text('x', 0..50));
+        world.start();
+        world.run_for(if quiet { 300_000 } else { 500 });
+        world.stop();
+        world.fs.overwrite(LIVE, &text('y', 0..50));
+        world.start();
+        world.run_for(20_000);
+        world.expect('x', 0..50);
+        world.expect('y', 0..50);
+    }
+}
+
+/// A slow tool makes the copy elsewhere and brings it late.
+#[test]
+fn content_is_sought_for_a_while_before_it_counts_as_destroyed() {
+    let mut world = World::new(only_live);
+    world.fs.folder("/elsewhere");
+    world.fs.folder("/l/old");
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..80));
+    world.run_for(200);
+    world.fs.copy(LIVE, "/elsewhere/copy");
+    world.fs.truncate(LIVE, 0);
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.fs.append(LIVE, &text('y', 0..50));
+    world.run_for(6_000);
+    world.fs.rename("/elsewhere/copy", "/l/old/some-name");
+    world.run_for(20_000);
+    world.expect('x', 0..80);
+    world.expect('y', 0..50);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
+
+/// Destroyed is what nothing holds any more: said once, with the number of bytes.
+#[test]
+fn what_nothing_holds_any_more_is_counted_once() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..80));
+    world.run_for(200);
+    world.fs.overwrite(LIVE, &text('y', 0..50));
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.run_for(60_000);
+    world.expect('x', 0..50);
+    world.expect('y', 0..50);
+    assert_eq!((world.destroyed(), world.notices.len()), (text('x', 50..80).len() as u64, 1), "{:?}", world.notices);
 }

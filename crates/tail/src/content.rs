@@ -10,6 +10,9 @@ use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::ops::Deref;
 
+/// A folder, and a name in it.
+pub(crate) type Home = (u32, Box<[u8]>);
+
 /// No such time.
 pub(crate) const NEVER: Moment = Moment(u64::MAX);
 
@@ -85,7 +88,7 @@ pub(crate) struct Content {
     pub(crate) origin: Option<Origin>,
     pub(crate) proof: Proof,
     /// The folder and name by which a pattern matched it, once it has lost that name.
-    pub(crate) home: Option<Box<(u32, Box<[u8]>)>>,
+    pub(crate) home: Option<Box<Home>>,
     /// Folders in which it had names that are gone.
     pub(crate) traces: Few,
     /// It comes after that one.
@@ -103,6 +106,8 @@ pub(crate) struct Content {
     pub(crate) confirmed: bool,
     /// A sample of its file is on the way.
     pub(crate) checking: bool,
+    /// A read of it is on the way.
+    pub(crate) reading: bool,
     /// Its file is being opened.
     pub(crate) opening: bool,
     pub(crate) queued: bool,
@@ -149,6 +154,7 @@ impl Content {
             jump: NO_JUMP,
             confirmed: true,
             checking: false,
+            reading: false,
             opening: false,
             queued: false,
             dirty: false,

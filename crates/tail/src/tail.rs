@@ -11,7 +11,7 @@ mod saves;
 mod seek;
 mod turns;
 
-use crate::content::{Content, Contents, State};
+use crate::content::{Content, Contents, Home, State};
 use crate::places::{NONE, Places};
 use crate::row::{FolderRow, Row};
 use crate::seen::{Failure, FlowId, Moment, Seen, Slot, Ticket};
@@ -118,6 +118,9 @@ pub struct Tail {
     /// A content was put in line since the flows had their turns.
     enqueued: bool,
     seeks: BTreeMap<u32, seek::Seek>,
+    /// Files that held a content and hold something else under a name that nothing matches: what comes there is that
+    /// flow's, as if it had come under this name.
+    heirs: BTreeMap<u32, (FlowId, Option<Home>)>,
     /// The last content of each family of names, for the order of reading.
     families: BTreeMap<u64, u32>,
     dirty: VecDeque<u32>,
@@ -164,6 +167,7 @@ impl Tail {
             most_open: settings.limits.open,
             enqueued: false,
             seeks: BTreeMap::new(),
+            heirs: BTreeMap::new(),
             families: BTreeMap::new(),
             dirty: VecDeque::new(),
             dirty_folders: BTreeSet::new(),
@@ -249,21 +253,28 @@ impl Tail {
             },
             Seen::Read { ticket, bytes, status, end } => {
                 if let Some(Job::Read { content, flow, overlap }) = self.jobs.remove(&ticket.0) {
-                    self.read_done(flow);
+                    self.read_done(content, flow);
                     self.was_read(content, flow, overlap, bytes, &status, end, todo);
                 }
             }
             Seen::Hole { ticket, end } => {
                 if let Some(Job::Read { content, flow, .. }) = self.jobs.remove(&ticket.0) {
-                    self.read_done(flow);
+                    self.read_done(content, flow);
                     self.found_hole(content, end, todo);
                 }
             }
             Seen::NoRoom { ticket } => {
                 if let Some(Job::Read { content, flow, .. }) = self.jobs.remove(&ticket.0) {
-                    self.read_done(flow);
+                    self.read_done(content, flow);
                     self.block(flow);
                     self.enqueue(content);
+                    if self
+                        .contents
+                        .get(content)
+                        .is_some_and(|content| content.read > 0 && content.known > content.sure)
+                    {
+                        self.suspect(content);
+                    }
                 }
             }
             Seen::Failed { ticket, failure } => {
@@ -301,7 +312,7 @@ impl Tail {
                 self.content_failed(content, failure, todo);
             }
             Job::Read { content, flow, .. } => {
-                self.read_done(flow);
+                self.read_done(content, flow);
                 if failure != Failure::NoDecoder && failure != Failure::NoResource {
                     self.close(content, todo);
                 }
@@ -471,7 +482,7 @@ impl Tail {
         let void: Vec<u64> = self.jobs.iter().filter(|(_, job)| about(job)).map(|(ticket, _)| *ticket).collect();
         for ticket in void {
             match self.jobs.remove(&ticket) {
-                Some(Job::Read { flow, .. }) => self.read_done(flow),
+                Some(Job::Read { content, flow, .. }) => self.read_done(content, flow),
                 Some(Job::Check(_)) => {
                     self.samples -= 1;
                     if let Some(content) = self.contents.get_mut(number) {

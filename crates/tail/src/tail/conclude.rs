@@ -27,7 +27,8 @@ impl Tail {
     pub(super) fn conclude(&mut self, mut question: Box<Question>, todo: &mut Vec<ToDo>) {
         let number = question.file;
         let live = self.is_live(number);
-        let flow = self.flow_of_file(number);
+        let heir = self.heirs.get(&number).cloned();
+        let flow = self.flow_of_file(number).or(heir.as_ref().map(|heir| heir.0));
         let beginning = stretch_of(&question.beginning, &(0..WINDOW)).unwrap_or_default().to_vec();
         let sought = self.small_sought(number, &beginning);
         let Some(file) = self.places.files.get_mut(number) else { return self.drop_question(&question) };
@@ -36,8 +37,8 @@ impl Tail {
             file.standing = Standing::Ignored;
             return self.drop_question(&question);
         };
-        if live {
-            if file.skip && !self.begun && question.packing.is_none() {
+        if live || heir.is_some() {
+            if live && file.skip && !self.begun && question.packing.is_none() {
                 let size = file.size;
                 question.stage = Stage::LastLine;
                 let lowest = size.saturating_sub(LAST_LINE);
@@ -96,6 +97,7 @@ impl Tail {
         let like = like.or_else(|| Some(Proof::of_beginning(&beginning)));
         let skip = self.places.files.get(number).is_some_and(|file| file.skip) && !self.begun;
         self.new_content(number, flow, start, like);
+        self.take_home(number);
         if let Some(content) = self.contents.get_mut(question.covers).filter(|content| content.state == State::Sought) {
             content.known = content.read;
         }
@@ -108,6 +110,17 @@ impl Tail {
         } else if question.doubt > 0 {
             let reason = Again::EqualInDoubt;
             todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: question.doubt, reason }));
+        }
+    }
+
+    /// A content under a name that nothing matches is remembered under that of the one which it replaced.
+    fn take_home(&mut self, number: u32) {
+        let Some((_, home)) = self.heirs.remove(&number) else { return };
+        if let Some(Standing::Holds(content)) = self.places.files.get(number).map(|file| file.standing)
+            && let Some(content) = self.contents.get_mut(content)
+            && let Some(home) = home
+        {
+            content.home = Some(Box::new(home));
         }
     }
 

@@ -555,8 +555,14 @@ impl Tail {
                 content.known = content.known.max(status.size);
             }
         }
+        let (open, flow) = (content.slot != NONE, content.flow);
         self.recount(number);
         self.enqueue(number);
+        // Its turn may be far away: see now whether what was read of it is still there, and so what is new is its own.
+        let blocked = flow.and_then(|flow| self.flows.get(usize::from(flow.0))).is_some_and(|flow| flow.blocked);
+        if !same && open && blocked {
+            self.suspect(number);
+        }
     }
 
     /// The name is gone.
@@ -593,6 +599,7 @@ impl Tail {
             Standing::Holds(number) => self.lost_name(number, file, todo),
             Standing::Ignored | Standing::Unproven | Standing::Skipped => {
                 let (identity, folder) = (held(entry.key), entry.last_folder);
+                self.heirs.remove(&file);
                 self.places.remove_file(file);
                 if let Some(folder) = self.places.folders.get_mut(folder)
                     && folder.held.remove(&identity)

@@ -334,6 +334,7 @@ impl Tail {
         {
             return;
         }
+        self.heirs.remove(&file);
         self.places.remove_file(file);
     }
 

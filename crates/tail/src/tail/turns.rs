@@ -209,11 +209,9 @@ impl Tail {
         true
     }
 
+    /// Whether an answer about its open file is on the way.
     fn is_reading(&self, number: u32) -> bool {
-        self.jobs.values().any(|job| match job {
-            Job::Read { content, .. } | Job::Check(content) => *content == number,
-            _ => false,
-        })
+        self.contents.get(number).is_some_and(|content| content.reading || content.checking)
     }
 
     pub(super) fn was_opened(&mut self, number: u32, slot: u32, status: &Status, todo: &mut Vec<ToDo>) {
@@ -247,6 +245,7 @@ impl Tail {
 
     fn read(&mut self, number: u32, flow: FlowId, todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get_mut(number) else { return };
+        content.reading = true;
         let overlap = content.read.min(WINDOW);
         let (slot, from) = (content.slot, content.read - overlap);
         let most = self.settings.limits.read.max(LEAST_READ) + overlap as u32;
@@ -255,7 +254,10 @@ impl Tail {
         todo.push(ToDo::Read { ticket, flow, slot: Slot(slot), from, overlap: overlap as u32, most });
     }
 
-    pub(super) fn read_done(&mut self, flow: FlowId) {
+    pub(super) fn read_done(&mut self, number: u32, flow: FlowId) {
+        if let Some(content) = self.contents.get_mut(number) {
+            content.reading = false;
+        }
         if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
             flow.reading = None;
         }
@@ -596,8 +598,15 @@ impl Tail {
         content.confirmed = true;
         content.jump = NO_JUMP;
         content.known = content.read.max(content.sure.min(content.known));
+        let heir = content.flow.map(|flow| (flow, content.home.as_deref().cloned()));
         if let Some(entry) = self.places.files.get_mut(file) {
             entry.standing = Standing::Unproven;
+        }
+        match heir {
+            Some(heir) if self.flow_of_file(file).is_none() && self.places.has_name(file) => {
+                self.heirs.insert(file, heir);
+            }
+            _ => {}
         }
         self.lose(number, todo);
         if self.contents.get(number).is_some_and(|content| content.state != State::Sought) {
