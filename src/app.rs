@@ -30,6 +30,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 mod destinations;
 /// A flow's parts out of its plan.
 mod flows;
+/// Everything once, and no more.
+mod once;
 /// When freed memory goes back to the system.
 mod memory;
 /// What CloudWatch is told meanwhile.
@@ -84,15 +86,25 @@ pub fn run(plan: &Plan) -> Exit {
     run_until(plan, |_| std::future::pending())
 }
 
+/// Reads everything that matches to its end, delivers it, and says what was not accepted.
+#[must_use]
+pub fn run_once(plan: &Plan) -> Exit {
+    run_as(plan, true, |_| std::future::pending())
+}
+
 /// The same, or until the future ends that `watch` makes out of the running flows. It may look at them meanwhile,
 /// and at their books even afterwards; when a signal comes first it is dropped.
 #[must_use]
 pub fn run_until<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F) -> Exit {
+    run_as(plan, false, watch)
+}
+
+fn run_as<F: Future<Output = ()>>(plan: &Plan, once: bool, watch: impl FnOnce(Vec<Look>) -> F) -> Exit {
     for warning in plan.warnings.faults() {
         tracing::warn!("{}", plan.warnings.one_line(warning));
     }
     memory::take_over();
-    match start(plan, watch) {
+    match start(plan, once, watch) {
         Ok(exit) => exit,
         Err(error) => {
             tracing::error!("{error}");
@@ -101,7 +113,11 @@ pub fn run_until<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Loo
     }
 }
 
-fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F) -> Result<Exit, StartError> {
+fn start<F: Future<Output = ()>>(
+    plan: &Plan,
+    once: bool,
+    watch: impl FnOnce(Vec<Look>) -> F,
+) -> Result<Exit, StartError> {
     let mut signals = Signals::listen()?;
     let pairs: Vec<(String, String)> = plan
         .flows
@@ -126,7 +142,8 @@ fn start<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F
         signals.watch(running.looks.clone());
         let until = watch(running.looks.clone());
         let opening = Opening { flows, regions, before };
-        Ok::<Exit, StartError>(running.supervise(&keeper, plan.shutdown_timeout, opening, &mut signals, until).await)
+        let (patience, signals) = (plan.shutdown_timeout, &mut signals);
+        Ok::<Exit, StartError>(running.supervise(&keeper, patience, once, opening, signals, until).await)
     })?;
     // Calls that were still under way at the deadline are dropped with the runtime.
     runtime.shutdown_background();
@@ -198,7 +215,7 @@ impl Running {
         plan: &Plan,
         planned: &[FlowPlan],
         destinations: Vec<Destination>,
-        remembered: datalake_base::record::Remembered,
+        remembered: crate::saved::Remembered,
         keeper: &Keeper,
     ) -> Result<Self, StartError> {
         let budget = Budget::new(plan.max_memory.as_u64(), set_aside(planned));
@@ -220,7 +237,8 @@ impl Running {
         let pool = file::Input::pool(plan.flows.len());
         let poster = keeper.poster();
         let save = Box::new(move |update| poster.post(update));
-        let tailer = Tailer::start(inputs, remembered, pool, save, &tokio::runtime::Handle::current())?;
+        let means = file::Means { budget: Some(budget.clone()), ..file::Means::new(pool, save) };
+        let tailer = Tailer::start(inputs, remembered, means, &tokio::runtime::Handle::current())?;
         let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
         for ((flow, Outlet { arrivals, watermarks, books }), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
@@ -253,6 +271,7 @@ impl Running {
         mut self,
         keeper: &Keeper,
         patience: Duration,
+        once: bool,
         opening: Opening,
         signals: &mut Signals,
         until: impl Future<Output = ()>,
@@ -262,6 +281,7 @@ impl Running {
             () = look_after(&self.looks, &self.tailer, keeper, opening, &mut notifier) => Exit::Success,
             () = signals.stop() => Exit::Success,
             () = until => Exit::Success,
+            () = once::until_delivered(&self.looks, &self.tailer, patience), if once => Exit::Success,
             died = self.flows.join_next() => {
                 tracing::error!(
                     reason = died.and_then(Result::err).map(|died| died.to_string()),
@@ -303,6 +323,7 @@ impl Running {
             Ok(()) => exit,
             Err(file::Died) => Exit::Software,
         };
+        let exit = if once && exit == Exit::Success { once::verdict(&self.looks) } else { exit };
         let sum = |gauge: fn(&Accounting) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
         let (lines, bytes) = (sum(|books| books.lines.value()), sum(|books| books.delivered.value()));
         if drained == Some(Ended::Settled) {

@@ -1,11 +1,15 @@
-//! Settled positions on disk: newest watermarks into SQLite, at most one transaction a second.
+//! Settled positions on disk: newest watermarks into SQLite, as soon as calls settle and as often as it is worth it.
 //! Promises that what is read back was saved as a whole, and that losing the file costs duplicates, never bytes.
 //! Leaves deciding what is settled to the flows, and what a saved position means for a file to the source.
 
+/// The format before this one, read forward.
+mod format1;
 /// The thread that owns the store.
 mod keeper;
 /// One agent per state folder.
 mod lock;
+/// When the next transaction may be written.
+mod pace;
 /// What waits to be written.
 mod pending;
 /// Nobody else's business.
@@ -16,6 +20,7 @@ mod rows;
 mod store;
 
 pub use keeper::{Health, Keeper, Poster};
+pub(crate) use store::contents_of;
 pub use store::{Store, fuzz_database};
 
 use datalake_base::shown::shown;
@@ -26,8 +31,8 @@ use std::path::PathBuf;
 pub enum Error {
     /// The state folder cannot be made, or files in it cannot be made or moved.
     #[error(
-        "cannot use {} for the agent's state: {source}; the folder must be there or makeable, and the user that runs \
-         the agent must be able to write to it", shown(&path)
+        "cannot use {} for the agent's state: {source}; the user that runs the agent must be able \
+         to make the folder and to write to it", shown(&path)
     )]
     Folder {
         /// The file or folder that was refused.

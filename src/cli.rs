@@ -62,7 +62,7 @@ fn dispatch() -> Exit {
     };
     let config = arguments.config;
     match arguments.command {
-        Command::Run { log_format, log_level } => run(&config, log_format, log_level.as_deref()),
+        Command::Run { log_format, log_level, once } => run(&config, log_format, log_level.as_deref(), once),
         Command::Check(asked) => {
             let config = asked.file.unwrap_or(config);
             check::enter_environment_of_service(&config);
@@ -136,13 +136,14 @@ fn show(config: &Path, request: preview::Request<'_>) -> Exit {
     }
 }
 
-fn run(config: &Path, format: LogFormat, level: Option<&str>) -> Exit {
+fn run(config: &Path, format: LogFormat, level: Option<&str>, once: bool) -> Exit {
     if let Err(error) = telemetry::init(format, level) {
         complain(&format!("datalake-agent: {error}\n"));
         return Exit::Usage;
     }
     app::keep_to_ourselves();
     let exit = match config::load(config) {
+        Ok(plan) if once => app::run_once(&plan),
         Ok(plan) => app::run(&plan),
         Err(report) => {
             complain(&report.to_string());

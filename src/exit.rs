@@ -18,6 +18,8 @@ pub enum Exit {
     /// The last checkpoint could not be written: after the next start some records are sent again. Or a command could not
     /// read its input or write its output.
     InputOutput,
+    /// `run --once`: not everything was accepted; the log says what was not, and another run goes on there.
+    NotDelivered,
     /// The configuration is wrong.
     Configuration,
 }
@@ -33,6 +35,7 @@ impl Exit {
             Self::Software => 70,
             Self::CannotCreate => 73,
             Self::InputOutput => 74,
+            Self::NotDelivered => 75,
             Self::Configuration => 78,
         }
     }

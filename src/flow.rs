@@ -145,7 +145,9 @@ impl<S: Service> Flow<S> {
                 self.core.count_work(self::now().saturating_duration_since(began));
             }
             self.show(&mut shown_last);
+            let mut settled = false;
             for action in actions.drain(..) {
+                settled |= matches!(action, Action::Commit(..));
                 match action {
                     Action::Send(id, body, records) => self.send(&mut tasks, id, Call { body, records }),
                     Action::Commit(origin, position) => self.watermarks.post(origin, position),
@@ -162,6 +164,10 @@ impl<S: Service> Flow<S> {
                         return if settled { Ended::Settled } else { Ended::Paused };
                     }
                 }
+            }
+            if settled {
+                // A position is saved as soon as it is settled.
+                (self.wake)();
             }
             self.publish();
         }

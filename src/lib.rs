@@ -14,6 +14,8 @@ pub mod machine;
 pub mod deliver;
 /// One flow: the whole life of a byte decided in one place, and the shell that does as told.
 pub mod flow;
+/// What is saved between two starts.
+pub mod saved;
 /// Settled positions on disk.
 pub mod checkpoint;
 /// What the operator sees: journal, counters, status, systemd.

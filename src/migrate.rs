@@ -28,7 +28,6 @@ pub mod translate;
 pub mod write;
 
 use crate::config::{self, Plan, Report};
-use datalake_base::record::CheckpointUpdate;
 use notes::Notes;
 use positions::Positions;
 use serde_json::{Map, Value};
@@ -100,10 +99,10 @@ pub fn prepare(request: &Request, now: u64) -> Result<Migration, String> {
 impl Migration {
     /// What is to be saved in our checkpoint.
     #[must_use]
-    pub fn update(&self) -> CheckpointUpdate {
+    pub fn update(&self) -> positions::Imported {
         match &self.positions {
             Some(Ok(positions)) => positions.update.clone(),
-            _ => CheckpointUpdate::default(),
+            _ => positions::Imported::default(),
         }
     }
 }

@@ -8,7 +8,8 @@
 mod disk;
 
 use datalake_agent::checkpoint::{Error, Keeper, Store};
-use datalake_base::record::{CheckpointUpdate, FileKey, Fingerprint, Position, Remembered, SavedPosition};
+use datalake_agent::saved::{CheckpointUpdate, Remembered};
+use datalake_tail::{ContentId, FileKey, Fingerprint, Proof, Row, SavedPlace};
 use disk::SmallDisk;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -18,45 +19,48 @@ use std::time::{Duration, Instant};
 /// Files of one update; all of them stand at the same position, so that a torn state shows.
 const FILES: u64 = 7;
 
-fn row(inode: u64, position: u64) -> SavedPosition {
-    SavedPosition {
-        stream: "firehose:s".to_owned(),
-        file: FileKey { device: 1, inode, born: 2 },
-        path: PathBuf::from(format!("/logs/{inode}.log")),
-        position: Position(position),
-        head: Fingerprint::of(b"head"),
-        frontier_end: Position(position),
-        frontier: Fingerprint::of(b"frontier"),
-        size: position,
-        changed: position,
-        saved_at: position,
+fn row(id: u64, position: u64) -> Row {
+    let path = PathBuf::from(format!("/logs/{id}.log"));
+    let key = FileKey { device: 1, inode: id, born: 2 };
+    let head = Fingerprint::of(b"head");
+    Row {
+        id: ContentId(id),
+        home: path.clone(),
+        position,
+        known: position,
+        places: vec![SavedPlace { path, key, size: position, changed: position, ..SavedPlace::default() }],
+        proof: Proof::of_old_row(head, position.max(4), head),
+        ..Row::default()
     }
+}
+
+/// Sets or deletes such rows.
+fn rows(rows: impl Iterator<Item = (u64, Option<u64>)>) -> CheckpointUpdate {
+    let content = |(id, position): (u64, Option<u64>)| {
+        ("firehose:s".into(), ContentId(id), position.map(|position| row(id, position)))
+    };
+    CheckpointUpdate { contents: rows.map(content).collect(), ..CheckpointUpdate::default() }
 }
 
 /// The update that carries the number: all files stand there, and a rotated one comes or goes.
 fn update(number: u64) -> CheckpointUpdate {
-    let mut positions: Vec<_> = (0..FILES).map(|inode| row(inode, number)).collect();
-    let mut forgotten = Vec::new();
-    if number.is_multiple_of(2) {
-        positions.push(row(1000, number));
-    } else {
-        forgotten.push(("firehose:s".to_owned(), row(1000, 0).file));
-    }
-    CheckpointUpdate { positions, forgotten, started: vec![("firehose:s".to_owned(), "/logs/*".to_owned())] }
+    let rotated = number.is_multiple_of(2).then_some(number);
+    let started = vec![("firehose:s".to_owned(), "/logs/*".to_owned())];
+    CheckpointUpdate { started, ..rows((0..FILES).map(|id| (id, Some(number))).chain([(1000, rotated)])) }
 }
 
 /// The number of the update that the folder holds; panics when it holds a mixture.
 fn held(folder: &Path) -> u64 {
     let (_store, remembered) = open(folder).unwrap();
-    let Some(first) = remembered.positions.first() else { return 0 };
-    let number = first.position.0;
-    let mut expected: Vec<_> = (0..FILES).map(|inode| row(inode, number)).collect();
+    let Some(first) = remembered.contents.first() else { return 0 };
+    let number = first.row.position;
+    let mut expected: Vec<_> = (0..FILES).map(|id| row(id, number)).collect();
     if number.is_multiple_of(2) {
         expected.push(row(1000, number));
     }
-    let mut positions = remembered.positions;
-    positions.sort_by_key(|row| row.file);
-    assert_eq!(positions, expected, "not the state after update {number}");
+    let mut held: Vec<Row> = remembered.contents.into_iter().map(|saved| saved.row).collect();
+    held.sort_by_key(|row| row.id);
+    assert_eq!(held, expected, "not the state after update {number}");
     assert_eq!(remembered.started.len(), 1);
     number
 }
@@ -67,7 +71,7 @@ fn held(folder: &Path) -> u64 {
 fn saving_child() {
     let folder = PathBuf::from(std::env::var_os("FOLDER").unwrap());
     let (mut store, remembered) = open(&folder).unwrap();
-    let first = remembered.positions.first().map_or(0, |row| row.position.0) + 1;
+    let first = remembered.contents.first().map_or(0, |saved| saved.row.position) + 1;
     let mut out = std::io::stdout();
     for number in first..first + 100_000 {
         writeln!(out, "\nposting {number}").unwrap();
@@ -149,26 +153,20 @@ fn on_a_full_disk_positions_wait_in_memory_and_are_saved_when_there_is_room_agai
     until("saved", || keeper.health().unsaved_since.is_none());
     let filler = disk.fill();
     // The log that SQLite writes has room left of its own; a great many rows outgrow it.
-    keeper.post(CheckpointUpdate { positions: (0..2000).map(|n| row(5000 + n, 1)).collect(), ..Default::default() });
+    keeper.post(rows((0..2000).map(|n| (5000 + n, Some(1)))));
     until("failed", || keeper.health().failing.is_some());
     let reason = keeper.health().failing.unwrap();
     assert!(reason.contains("full") && reason.contains("checkpoint.db"), "{reason}");
-    keeper.post(CheckpointUpdate {
-        forgotten: (0..2000).map(|n| ("firehose:s".to_owned(), row(5000 + n, 1).file)).collect(),
-        ..Default::default()
-    });
-    keeper.post(CheckpointUpdate { positions: (0..2000).map(|n| row(9000 + n, 1)).collect(), ..Default::default() });
-    keeper.post(CheckpointUpdate {
-        forgotten: (0..1990).map(|n| ("firehose:s".to_owned(), row(9000 + n, 1).file)).collect(),
-        ..Default::default()
-    });
+    keeper.post(rows((0..2000).map(|n| (5000 + n, None))));
+    keeper.post(rows((0..2000).map(|n| (9000 + n, Some(1)))));
+    keeper.post(rows((0..1990).map(|n| (9000 + n, None))));
     std::fs::remove_file(filler).unwrap();
     until("recovered", || keeper.health().failing.is_none() && keeper.health().unsaved_since.is_none());
     keeper.finish().unwrap();
     let (_, remembered) = open(&disk.state()).unwrap();
-    let inodes: Vec<_> = remembered.positions.iter().map(|row| row.file.inode).collect();
+    let ids: Vec<_> = remembered.contents.iter().map(|saved| saved.row.id.0).collect();
     let expected: Vec<u64> = (0..FILES).chain(10_990..11_000).collect();
-    assert_eq!(inodes, expected);
+    assert_eq!(ids, expected);
 }
 
 #[test]
@@ -178,7 +176,7 @@ fn a_full_disk_at_the_start_is_not_taken_for_damage() {
     let filler = disk.fill();
     match open(&disk.state()) {
         // Whether SQLite needs room to read depends on what it finds; that nothing is thrown away does not.
-        Ok((_, remembered)) => assert_eq!(remembered.positions.len() as u64, FILES),
+        Ok((_, remembered)) => assert_eq!(remembered.contents.len() as u64, FILES),
         Err(error) => assert!(matches!(error, Error::Database { .. } | Error::Folder { .. }), "{error}"),
     }
     std::fs::remove_file(filler).unwrap();

@@ -113,8 +113,9 @@ fn a_stop_on_a_full_disk_ends_with_74_and_the_next_start_with_room_sends_some_ag
     append(&host.log("a.log"), &line(0));
     all_arrive_once(&host, 1);
     let filler = disk.fill();
-    append(&host.log("a.log"), &line(1));
-    all_arrive_once(&host, 2);
+    // A row or two fit into the room that the log of the database has left.
+    (1..=200).for_each(|number| append(&host.log(&format!("{number}.log")), &line(number)));
+    all_arrive_once(&host, 201);
     agent.wait_for("cannot save positions");
     assert_eq!(agent.stop(), 74, "{}", agent.log_text());
     assert_eq!(agent.logged("after the next start some records are sent again").len(), 1);
@@ -128,8 +129,8 @@ fn a_stop_on_a_full_disk_ends_with_74_and_the_next_start_with_room_sends_some_ag
     }
     std::fs::remove_file(filler).unwrap();
     let mut agent = host.run();
-    append(&host.log("a.log"), &line(2));
-    all_arrive(&host, 3);
+    append(&host.log("a.log"), &line(201));
+    all_arrive(&host, 202);
     assert_eq!(agent.stop(), 0);
 }
 
@@ -207,9 +208,9 @@ fn scribbled_over(database: &Path) {
     let mut file = File::options().write(true).open(database).unwrap();
     let length = file.metadata().unwrap().len();
     let mut random = fastrand::Rng::with_seed(7);
-    for page in 1..length / 4096 {
-        file.seek(SeekFrom::Start(page * 4096)).unwrap();
-        file.write_all(&std::iter::repeat_with(|| random.u8(..)).take(4096).collect::<Vec<_>>()).unwrap();
+    for page in 1..length / 1024 {
+        file.seek(SeekFrom::Start(page * 1024)).unwrap();
+        file.write_all(&std::iter::repeat_with(|| random.u8(..)).take(1024).collect::<Vec<_>>()).unwrap();
     }
 }
 

@@ -4,11 +4,11 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says so and fails")]
 
-use datalake_agent::source::file::{InitialPosition, Input, OwnFiles, Settings, Tailer, discover::Pattern};
+use datalake_agent::saved::{CheckpointUpdate, Remembered, SavedContent};
+use datalake_agent::source::file::{InitialPosition, Input, Means, Settings, Tailer, discover::Pattern};
 use datalake_base::accounting::Accounting;
-use datalake_base::record::{
-    Arrival, CheckpointUpdate, ChunkPool, FileKey, Origin, Position, Remembered, SavedPosition, Watermarks,
-};
+use datalake_base::record::{Arrival, ChunkPool, Origin, Position, Watermarks};
+use datalake_tail::{ContentId, FolderRow, Row};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -29,7 +29,8 @@ const USUAL_SEEDS: u64 = 8;
 /// What the checkpoint would hold.
 #[derive(Default)]
 struct Saved {
-    rows: BTreeMap<(String, FileKey), SavedPosition>,
+    rows: BTreeMap<(Arc<str>, ContentId), Row>,
+    folders: BTreeMap<(Arc<str>, PathBuf), Vec<u64>>,
     started: Vec<(String, String)>,
     /// The process is dead: nothing it says is written any more.
     crashed: bool,
@@ -40,13 +41,35 @@ impl Saved {
         if self.crashed {
             return;
         }
-        for forgotten in update.forgotten {
-            self.rows.remove(&forgotten);
+        for (stream, id, row) in update.contents {
+            match row {
+                Some(row) => self.rows.insert((stream, id), row),
+                None => self.rows.remove(&(stream, id)),
+            };
         }
-        for row in update.positions {
-            self.rows.insert((row.stream.clone(), row.file), row);
+        for (stream, path, held) in update.folders {
+            match held {
+                Some(held) => self.folders.insert((stream, path), held),
+                None => self.folders.remove(&(stream, path)),
+            };
         }
         self.started.extend(update.started);
+    }
+
+    fn remembered(&self) -> Remembered {
+        let content = |((stream, _), row): (&(Arc<str>, ContentId), &Row)| SavedContent {
+            stream: stream.clone(),
+            row: row.clone(),
+            saved_at: 1,
+        };
+        let folder = |((stream, path), held): (&(Arc<str>, PathBuf), &Vec<u64>)| {
+            (stream.clone(), FolderRow { path: path.clone(), held: held.clone() })
+        };
+        Remembered {
+            contents: self.rows.iter().map(content).collect(),
+            folders: self.folders.iter().map(folder).collect(),
+            started: self.started.clone(),
+        }
     }
 }
 
@@ -123,7 +146,7 @@ impl World {
 
     fn start(&mut self) {
         if std::env::var_os("TAIL_LOG").is_some() {
-            let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_thread_ids(true);
+            let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_thread_ids(true);
             // Set by the first test that comes here.
             let _already = subscriber.with_writer(std::io::stderr).try_init();
         }
@@ -134,8 +157,7 @@ impl World {
             include: self.patterns(&self.include),
             exclude: self.patterns(&self.exclude),
             initial_position: self.initial,
-            owned: None,
-            own: OwnFiles::default(),
+            ..Settings::default()
         };
         let input = Input {
             flow: "test".to_owned(),
@@ -147,11 +169,12 @@ impl World {
         let remembered = {
             let mut saved = self.saved.lock().unwrap();
             saved.crashed = false;
-            Remembered { positions: saved.rows.values().cloned().collect(), started: saved.started.clone() }
+            saved.remembered()
         };
         let saved = self.saved.clone();
         let save = Box::new(move |update| saved.lock().unwrap().apply(update));
-        let tailer = Tailer::start_thread(vec![input], remembered, ChunkPool::new(self.buffers), save).unwrap();
+        let means = Means::new(ChunkPool::new(self.buffers), save);
+        let tailer = Tailer::start_thread(vec![input], remembered, means).unwrap();
         let wake = tailer.waker();
         self.running = Some(Running { tailer, wake, arrivals, watermarks, books, contents: HashMap::new() });
     }
@@ -510,7 +533,7 @@ fn rows_saved_in_mid_file_lead_to_the_rest_after_every_rotation() {
         let running = world.running.as_ref().unwrap();
         running.contents.keys().for_each(|origin| running.watermarks.post(*origin, Position(settled)));
         let saved = world.saved.clone();
-        world.until("the row", |_| saved.lock().unwrap().rows.values().any(|row| row.position.0 == settled));
+        world.until("the row", |_| saved.lock().unwrap().rows.values().any(|row| row.position == settled));
         world.crash();
         let content = text(&expected);
         world.lines.clear();
@@ -607,7 +630,9 @@ fn copies_that_match_the_pattern_are_not_shipped_again() {
     pack(&log, &world.path("app.log.gz"));
     pack(&log, &world.path("app-20261121.log.zst"));
     // Both archives and the copy are judged before what follows them is asked for.
-    world.until("rows of the copies", |world| world.saved.lock().unwrap().rows.len() == 4);
+    world.until("the copies in the row of what they are copies of", |world| {
+        world.saved.lock().unwrap().rows.values().any(|row| row.places.len() == 4)
+    });
     append(&log, "more\n");
     expected.push("more".to_owned());
     world.until_lines(&expected);
@@ -639,8 +664,14 @@ fn an_archive_is_not_done_with_before_what_it_is_a_copy_of_is_settled() {
         // As long as it is open what the archive is, it counts as something to be read.
         let in_plain_files = (text(&old).len() + "new\n".len()) as u64;
         world.until("the archive being known for a copy", |world| {
-            let seen =
-                world.saved.lock().unwrap().rows.values().any(|row| row.path.extension().is_some_and(|e| e == "gz"));
+            let seen = world
+                .saved
+                .lock()
+                .unwrap()
+                .rows
+                .values()
+                .flat_map(|row| &row.places)
+                .any(|place| place.path.extension().is_some_and(|e| e == "gz"));
             seen && world.running.as_ref().unwrap().books.unsettled.value() == in_plain_files
         });
         // Half of the old file is settled, and whatever else is ready to be saved is saved with it.
@@ -651,7 +682,7 @@ fn an_archive_is_not_done_with_before_what_it_is_a_copy_of_is_settled() {
         };
         world.running.as_ref().unwrap().watermarks.post(origin, Position(half));
         world.until("a row in the middle", |world| {
-            world.saved.lock().unwrap().rows.values().any(|row| row.position == Position(half))
+            world.saved.lock().unwrap().rows.values().any(|row| row.position == half)
         });
         world.crash();
         world.lines.clear();
@@ -709,9 +740,7 @@ fn a_file_that_was_renamed_beyond_a_wildcard_before_anybody_knew_it_is_read_all_
     world.start();
     world.until_lines(&["known".to_owned()]);
     world.until_settled();
-    world.until("the saved row", |world| {
-        world.saved.lock().unwrap().rows.values().any(|row| row.position > Position::START)
-    });
+    world.until("the saved row", |world| world.saved.lock().unwrap().rows.values().any(|row| row.position > 0));
     world.crash();
     append(&world.path("w1.log"), "first\n");
     rotate(&world.path("w1.log"), Rotation::Rename);
@@ -1000,7 +1029,8 @@ impl Model {
                 rotate(&log, rotation);
                 self.next_content();
             }
-            Action::MoveAway if log.exists() => {
+            // Content of which nothing was seen under the name that matches is nobody's.
+            Action::MoveAway if log.exists() && self.line > 0 => {
                 self.finish_line();
                 self.until_read();
                 let away = self.world.path(&format!("moved-{}", self.content));

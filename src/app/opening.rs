@@ -3,10 +3,11 @@
 //! for it. Leaves what comes later to the notices.
 
 use crate::config::FlowPlan;
+use crate::saved::Remembered;
 use crate::source::file::InitialPosition;
 use crate::source::file::access::User;
 use crate::source::file::survey::{Miss, Survey, survey};
-use datalake_base::record::{FileKey, Remembered};
+use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
 use datalake_core::batch::Form;
 use std::collections::{BTreeSet, HashMap};
@@ -25,7 +26,11 @@ impl Before {
         for (stream, pattern) in &remembered.started {
             started.entry(stream.clone()).or_default().insert(pattern.clone());
         }
-        let positions = remembered.positions.iter().map(|row| hash(&row.stream, row.file)).collect();
+        let files = |saved: &crate::saved::SavedContent| -> Vec<u64> {
+            let key = |key: datalake_tail::FileKey| FileKey { device: key.device, inode: key.inode, born: key.born };
+            saved.row.places.iter().map(|place| hash(&saved.stream, key(place.key))).collect()
+        };
+        let positions = remembered.contents.iter().flat_map(files).collect();
         Self { positions, started }
     }
 

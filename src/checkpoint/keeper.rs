@@ -1,15 +1,21 @@
-//! The thread that owns the store: collects updates, writes about one transaction a second.
-//! Promises that posting never waits for the disk, and that a failed write is tried again and not forgotten.
+//! The thread that owns the store: collects updates, and writes them as soon as the pace allows.
+//! Promises that posting never waits for the disk, that a failed write is tried again and not forgotten, and that what was
+//! written is on the disk a second later: a crash of the agent loses no transaction, one of the machine the newest second.
 //! Leaves the format to the store, and what an old checkpoint costs to the operator's judgement.
 
+use super::pace::Pace;
 use super::{Error, Store, pending::Pending};
-use datalake_base::record::{CheckpointUpdate, pace_of_saving};
+use crate::saved::CheckpointUpdate;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Least time between two transactions, and between two attempts; less soon after the start.
-const PACE: Duration = Duration::from_secs(1);
+/// Time between two attempts to write while writing fails.
+const RETRY: Duration = Duration::from_secs(1);
+/// A transaction is on the disk, and not only with the kernel, after this at the latest.
+const SYNC: Duration = Duration::from_secs(1);
+/// A write that has to wait is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// So often the last write is tried while stopping.
 const LAST_ATTEMPTS: u32 = 3;
 /// And with so much time in between.
@@ -54,16 +60,17 @@ pub struct Health {
 
 impl Poster {
     /// Takes the update in; the newest row of a file wins. Never waits for the disk.
-    ///
-    /// # Panics
-    /// When a row has its frontier behind its position.
     pub fn post(&self, update: CheckpointUpdate) {
         let mut state = self.lock();
+        let waits_already = !state.pending.is_empty();
+        let urgent = !update.started.is_empty();
         state.pending.merge(update);
         if !state.pending.is_empty() {
             state.health.unsaved_since.get_or_insert_with(Instant::now);
             drop(state);
-            self.shared.changed.notify_one();
+            if urgent || !waits_already {
+                self.shared.changed.notify_one();
+            }
         }
     }
 
@@ -123,44 +130,95 @@ impl Keeper {
 }
 
 fn keep(poster: &Poster, mut store: Store) -> Result<(), Error> {
-    let (begun, mut failed_stopping) = (Instant::now(), 0);
-    while let Some((taken, stopping)) = wait(poster) {
-        let result = store.write(&taken);
+    let mut pace = Pace::new(Instant::now());
+    let mut attempts = 0;
+    // When the oldest transaction that may not be on the disk was written.
+    let mut unsynced: Option<Instant> = None;
+    // While writing fails: when to try again.
+    let mut retry: Option<Instant> = None;
+    loop {
+        let (taken, stopping) = match wait(poster, &mut pace, retry, unsynced.map(|since| since + SYNC)) {
+            Woken::End => break,
+            Woken::Sync => {
+                // A disk that cannot be synced fails the next write too, which is reported; no need to hurry.
+                unsynced = store.sync().err().map(|_| Instant::now());
+                continue;
+            }
+            Woken::Write(taken, stopping) => (taken, stopping),
+        };
+        let durable = taken.is_first_start();
+        let result = store.write(&taken, durable);
         note(poster, taken, &result);
+        let now = Instant::now();
         match result {
-            Ok(()) if stopping => {}
+            Ok(written) => {
+                retry = None;
+                pace.wrote(written, !durable, now);
+                unsynced = if durable { None } else { unsynced.or(Some(now)) };
+            }
             Err(error) if stopping => {
-                failed_stopping += 1;
-                if failed_stopping == LAST_ATTEMPTS {
+                attempts += 1;
+                if attempts == LAST_ATTEMPTS {
                     return Err(error);
                 }
                 std::thread::sleep(LAST_PACE);
             }
-            _ => pause(poster, pace_of_saving(begun.elapsed(), PACE)),
+            Err(_) => retry = Some(now + RETRY),
         }
+    }
+    if unsynced.is_some() {
+        store.sync()?;
     }
     Ok(())
 }
 
-/// What is to be written now and whether we are stopping; `None` when we are and nothing is left.
-fn wait(poster: &Poster) -> Option<(Pending, bool)> {
-    let idle = |state: &mut State| state.pending.is_empty() && !state.stopping;
-    let waited = poster.shared.changed.wait_while(poster.lock(), idle);
-    let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-    (!state.pending.is_empty()).then(|| (std::mem::take(&mut state.pending), state.stopping))
+/// What there is to do.
+enum Woken {
+    /// This, and whether we are stopping.
+    Write(Pending, bool),
+    /// What was written is to be on the disk.
+    Sync,
+    /// We are stopping and nothing is left.
+    End,
 }
 
-/// Lets the pace go by; a stop cuts it short.
-fn pause(poster: &Poster, pace: Duration) {
-    let waited = poster.shared.changed.wait_timeout_while(poster.lock(), pace, |state| !state.stopping);
-    drop(waited.unwrap_or_else(PoisonError::into_inner));
+/// Waits until there is something to do and it is time for it.
+fn wait(poster: &Poster, pace: &mut Pace, retry: Option<Instant>, sync: Option<Instant>) -> Woken {
+    let mut state = poster.lock();
+    loop {
+        let now = Instant::now();
+        pace.delivered(std::mem::take(&mut state.pending.settled_bytes));
+        let due = (!state.pending.is_empty()).then(|| {
+            let urgent = state.stopping || state.pending.is_first_start();
+            let paced = if urgent { now } else { pace.next(now) };
+            if state.stopping { now } else { paced.max(retry.unwrap_or(now)) }
+        });
+        if due.is_some_and(|due| due <= now) {
+            return Woken::Write(std::mem::take(&mut state.pending), state.stopping);
+        }
+        if state.stopping {
+            return Woken::End;
+        }
+        if sync.is_some_and(|sync| sync <= now) {
+            return Woken::Sync;
+        }
+        // What is delivered meanwhile may bring the next write forward.
+        let next = due.map(|due| due.min(now + LOOK_AGAIN)).into_iter().chain(sync).min();
+        state = match next {
+            Some(next) => {
+                let waited = poster.shared.changed.wait_timeout(state, next - now);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => poster.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+        };
+    }
 }
 
-/// Keeps the books of a write: one line when it begins to fail, one when it works again.
-fn note(poster: &Poster, taken: Pending, result: &Result<(), Error>) {
+/// Keeps the accounts of a write: one line when it begins to fail, one when it works again.
+fn note(poster: &Poster, taken: Pending, result: &Result<u64, Error>) {
     let mut state = poster.lock();
     match result {
-        Ok(()) => {
+        Ok(_) => {
             let now = Instant::now();
             state.health.last_success = Some(now);
             state.health.unsaved_since = (!state.pending.is_empty()).then_some(now);
@@ -175,7 +233,7 @@ fn note(poster: &Poster, taken: Pending, result: &Result<(), Error>) {
                 tracing::error!(
                     reason,
                     "cannot save positions; delivery goes on and saving is tried every second, but a restart before \
-                     it works again would send again whatever was delivered since; make room or mend the disk that \
+                     it works again would send again whatever was delivered since; make room or repair the disk that \
                      holds the state folder"
                 );
             }
@@ -186,7 +244,7 @@ fn note(poster: &Poster, taken: Pending, result: &Result<(), Error>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::tests::row;
+    use super::super::rows::tests::update;
     use super::super::test_log::Log;
     use super::*;
     use rusqlite::Connection;
@@ -197,11 +255,11 @@ mod tests {
     }
 
     fn position(position: u64) -> CheckpointUpdate {
-        CheckpointUpdate { positions: vec![row("s", 1, position)], ..Default::default() }
+        update(&[("s", 1, Some(position))])
     }
 
     fn saved(folder: &Path) -> Vec<u64> {
-        Store::open(folder, &[], 1).unwrap().1.positions.iter().map(|row| row.position.0).collect()
+        Store::open(folder, &[], 1).unwrap().1.contents.iter().map(|saved| saved.row.position).collect()
     }
 
     fn until(what: &str, condition: impl Fn() -> bool) {
@@ -232,9 +290,47 @@ mod tests {
         until("saved", || keeper.health().unsaved_since.is_none());
         assert!(keeper.health().last_success.is_some());
         let reader = Connection::open(folder.path().join("checkpoint.db")).unwrap();
-        let seen: i64 = reader.query_row("SELECT position FROM positions", [], |row| row.get(0)).unwrap();
+        let seen: i64 = reader.query_row("SELECT position FROM contents", [], |row| row.get(0)).unwrap();
         assert_eq!(seen, 7, "an operator can read it while the agent runs");
         drop(reader);
+        keeper.finish().unwrap();
+    }
+
+    /// Positions were written once a second: a kill repeated up to a second of what had been accepted. Written as they
+    /// settle, they must not cost more than the bound either.
+    #[test]
+    fn positions_are_written_as_they_settle_and_the_bytes_written_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = start(folder.path());
+        let begun = Instant::now();
+        let mut newest = 0;
+        while begun.elapsed() < Duration::from_millis(600) {
+            newest += 1;
+            keeper.post(position(newest));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let log = std::fs::metadata(folder.path().join("checkpoint.db-wal")).unwrap().len();
+        // The first transaction writes a few pages, each other one.
+        let pages = log / 1048;
+        let most = begun.elapsed().as_millis() as u64 / 20 + 10;
+        assert!((3..=most).contains(&pages), "{pages} pages in {:?}", begun.elapsed());
+        keeper.finish().unwrap();
+        assert_eq!(saved(folder.path()), [newest]);
+    }
+
+    #[test]
+    fn a_first_start_is_written_at_once_whatever_was_written_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = start(folder.path());
+        for number in 0..20_000 {
+            keeper.post(update(&[("s", number, Some(1))]));
+        }
+        until("saved", || keeper.health().unsaved_since.is_none());
+        keeper.post(update(&[("s", 1, Some(2))]));
+        let begun = Instant::now();
+        keeper.post(CheckpointUpdate { started: vec![("s".into(), "/l/*".into())], ..Default::default() });
+        until("saved", || keeper.health().unsaved_since.is_none());
+        assert!(begun.elapsed() < super::super::pace::LATEST / 2, "it waited for its turn");
         keeper.finish().unwrap();
     }
 

@@ -1,35 +1,48 @@
-//! What waits to be written: one entry a file and stream, the newest wins.
-//! Promises that its size is bounded by the number of files, however long the disk refuses.
+//! What waits to be written: one entry a content and stream, the newest wins.
+//! Promises that its size is bounded by the number of contents, however long the disk refuses.
 //! Leaves writing to the store and pace to the keeper.
 
-use datalake_base::record::{CheckpointUpdate, FileKey, SavedPosition};
+use crate::saved::CheckpointUpdate;
+use datalake_tail::{ContentId, Row};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Merged updates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending {
-    /// Newest row of each file and stream; `None` is a row to delete.
-    pub(super) rows: BTreeMap<(String, FileKey), Option<SavedPosition>>,
+    /// Newest row of each content and stream; `None` is a row to delete.
+    pub(super) rows: BTreeMap<(Arc<str>, ContentId), Option<Row>>,
+    /// Newest list of what each folder held; `None` is one to delete.
+    pub(super) folders: BTreeMap<(Arc<str>, PathBuf), Option<Vec<u64>>>,
     /// Pairs of stream and pattern.
     pub(super) started: BTreeSet<(String, String)>,
+    /// Bytes that were settled meanwhile.
+    pub(super) settled_bytes: u64,
 }
 
 impl Pending {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.started.is_empty()
+        self.rows.is_empty() && self.folders.is_empty() && self.started.is_empty()
     }
 
-    /// Takes in a newer update. Within one update what is forgotten stays forgotten.
+    /// Whether a pattern starts for the first time. That must be on the disk before anybody may rely on it: where it is
+    /// forgotten, `initialPosition` is applied twice, and that loses what was written in between.
+    pub(super) fn is_first_start(&self) -> bool {
+        !self.started.is_empty()
+    }
+
+    /// Takes in a newer update.
     pub(super) fn merge(&mut self, update: CheckpointUpdate) {
-        for row in update.positions {
-            assert!(row.frontier_end <= row.position, "the frontier lies behind the position: {row:?}");
-            self.rows.insert((row.stream.clone(), row.file), Some(row));
+        for (stream, id, row) in update.contents {
+            self.rows.insert((stream, id), row);
         }
-        for key in update.forgotten {
-            self.rows.insert(key, None);
+        for (stream, path, held) in update.folders {
+            self.folders.insert((stream, path), held);
         }
         self.started.extend(update.started);
+        self.settled_bytes = self.settled_bytes.saturating_add(update.settled_bytes);
     }
 
     /// Takes back what could not be written; what was posted since then is newer and stays.
@@ -37,46 +50,48 @@ impl Pending {
         for (key, row) in older.rows {
             self.rows.entry(key).or_insert(row);
         }
+        for (key, held) in older.folders {
+            self.folders.entry(key).or_insert(held);
+        }
         self.started.extend(older.started);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::tests::row;
+    use super::super::rows::tests::update;
     use super::*;
-    use datalake_base::record::Position;
 
-    fn update(positions: Vec<SavedPosition>) -> CheckpointUpdate {
-        CheckpointUpdate { positions, ..CheckpointUpdate::default() }
+    fn positions(pending: &Pending) -> Vec<Option<u64>> {
+        pending.rows.values().map(|row| row.as_ref().map(|row| row.position)).collect()
     }
 
     #[test]
-    fn the_newest_row_of_a_file_wins_and_a_stream_of_its_own_is_another_row() {
+    fn the_newest_row_of_a_content_wins_and_a_stream_of_its_own_is_another_row() {
         let mut pending = Pending::default();
-        pending.merge(update(vec![row("firehose:a", 1, 10), row("firehose:b", 1, 11)]));
-        pending.merge(update(vec![row("firehose:a", 1, 20)]));
-        let positions: Vec<_> = pending.rows.values().flatten().map(|row| row.position).collect();
-        assert_eq!(positions, [Position(20), Position(11)]);
+        pending.merge(update(&[("firehose:a", 1, Some(10)), ("firehose:b", 1, Some(11))]));
+        pending.merge(update(&[("firehose:a", 1, Some(20))]));
+        assert_eq!(positions(&pending), [Some(20), Some(11)]);
     }
 
     #[test]
     fn what_is_taken_back_never_overrides_what_came_later() {
         let mut older = Pending::default();
-        older.merge(update(vec![row("s", 1, 10), row("s", 2, 10), row("s", 3, 10)]));
+        older.merge(update(&[("s", 1, Some(10)), ("s", 2, Some(10)), ("s", 3, Some(10))]));
+        older.folders.insert(("s".into(), "/l".into()), Some(vec![1]));
         let mut newer = Pending::default();
-        newer.merge(update(vec![row("s", 1, 20)]));
-        newer.merge(CheckpointUpdate { forgotten: vec![("s".into(), row("s", 2, 0).file)], ..Default::default() });
+        newer.merge(update(&[("s", 1, Some(20)), ("s", 2, None)]));
+        newer.folders.insert(("s".into(), "/l".into()), None);
         newer.take_back(older);
-        let positions: Vec<_> = newer.rows.values().map(|row| row.as_ref().map(|row| row.position.0)).collect();
-        assert_eq!(positions, [Some(20), None, Some(10)]);
+        assert_eq!(positions(&newer), [Some(20), None, Some(10)]);
+        assert_eq!(newer.folders.values().collect::<Vec<_>>(), [&None]);
     }
 
     #[test]
-    fn a_thousand_posts_for_one_file_are_one_entry() {
+    fn a_thousand_posts_for_one_content_are_one_entry() {
         let mut pending = Pending::default();
         for position in 0..1000 {
-            pending.merge(update(vec![row("s", 1, position)]));
+            pending.merge(update(&[("s", 1, Some(position))]));
         }
         assert_eq!(pending.rows.len(), 1);
     }

@@ -2,35 +2,46 @@
 //! Promises that a row that was changed by anything but the agent is noticed before it is believed.
 //! Leaves transactions to the store.
 
-use datalake_base::record::{FileKey, Fingerprint, Position, SavedPosition};
+use crate::saved::SavedContent;
+use datalake_tail::{ContentId, FileKey, FolderRow, Proof, Row as Content, SavedPlace, SavedState};
 use rusqlite::{Connection, Row, params};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The format that this agent writes, kept as `user_version`.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
-/// Numbers that need all 64 bits (hashes) show as negative; an inode, a size or a position never does.
-/// `path` is a blob because a path is bytes, not text.
+/// A position belongs to a content; `id` is made up and never used again for the stream. `places` holds the paths and files
+/// in which it was seen last, `proof` the hashes by which it is known again. Paths are blobs because they are bytes, not
+/// text. No table is WITHOUT ROWID: rows of such a table that do not fit a quarter of a page take a page more each.
 pub(super) const SCHEMA: &str = "
-CREATE TABLE positions (
+CREATE TABLE contents (
     stream TEXT NOT NULL,
-    device INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    born INTEGER NOT NULL,
+    id INTEGER NOT NULL,
     path BLOB NOT NULL,
     position INTEGER NOT NULL,
-    head_length INTEGER NOT NULL,
-    head_hash INTEGER NOT NULL,
-    frontier_end INTEGER NOT NULL,
-    frontier_length INTEGER NOT NULL,
-    frontier_hash INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    changed INTEGER NOT NULL,
+    known INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    packing INTEGER NOT NULL,
+    places BLOB NOT NULL,
+    proof BLOB NOT NULL,
     saved_at INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
-    PRIMARY KEY (stream, device, inode, born)
-) STRICT, WITHOUT ROWID;
+    PRIMARY KEY (stream, id)
+) STRICT;
+CREATE TABLE folders (
+    stream TEXT NOT NULL,
+    path BLOB NOT NULL,
+    held BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (stream, path)
+) STRICT;
+";
+
+/// Which patterns were started; the same in both formats.
+pub(super) const STARTED: &str = "
 CREATE TABLE started (
     stream TEXT NOT NULL,
     pattern TEXT NOT NULL,
@@ -57,93 +68,143 @@ pub(super) enum Unreadable {
 }
 
 /// FNV-1a over length-prefixed fields, so that no two rows look alike by moving a border.
-struct Checksum(u64);
+pub(super) struct Checksum(u64);
 
 impl Checksum {
-    fn start(table: &str) -> Self {
+    pub(super) fn start(table: &str) -> Self {
         Self(0xcbf2_9ce4_8422_2325).bytes(table.as_bytes())
     }
 
-    fn bytes(self, bytes: &[u8]) -> Self {
+    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
         let seen = self.number(bytes.len() as u64);
         Self(bytes.iter().fold(seen.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
     }
 
-    fn number(self, number: u64) -> Self {
+    pub(super) fn number(self, number: u64) -> Self {
         let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         Self(number.to_le_bytes().into_iter().fold(self.0, fold))
     }
 
-    fn column(self) -> i64 {
+    pub(super) fn column(self) -> i64 {
         self.0.cast_signed()
     }
 }
 
-fn checksum_of(row: &SavedPosition) -> i64 {
-    let text = Checksum::start("positions").bytes(row.stream.as_bytes()).bytes(row.path.as_os_str().as_bytes());
-    numbers(row).into_iter().fold(text, Checksum::number).column()
-}
-
-/// All numbers of a row in the order of the columns.
-fn numbers(row: &SavedPosition) -> [u64; 12] {
-    [
-        row.file.device,
-        row.file.inode,
-        row.file.born,
-        row.position.0,
-        u64::from(row.head.length),
-        row.head.hash,
-        row.frontier_end.0,
-        u64::from(row.frontier.length),
-        row.frontier.hash,
-        row.size,
-        row.changed,
-        row.saved_at,
-    ]
+fn checksum_of(stream: &str, row: &Content, places: &[u8], proof: &[u8]) -> i64 {
+    let text = Checksum::start("contents").bytes(stream.as_bytes()).bytes(row.home.as_os_str().as_bytes());
+    [row.id.0, row.position, row.known, row.state.number().into(), row.packing.into()]
+        .into_iter()
+        .fold(text, Checksum::number)
+        .bytes(places)
+        .bytes(proof)
+        .column()
 }
 
 fn checksum_of_pair(stream: &str, pattern: &str) -> i64 {
     Checksum::start("started").bytes(stream.as_bytes()).bytes(pattern.as_bytes()).column()
 }
 
-/// Inserts or replaces a row; one that is already there word for word is not written again.
-pub(super) fn save(connection: &Connection, row: &SavedPosition) -> rusqlite::Result<usize> {
-    let [device, inode, born, position, head_length, head_hash, end, length, hash, size, changed, saved_at] =
-        numbers(row).map(u64::cast_signed);
+fn checksum_of_folder(stream: &str, path: &[u8], held: &[u8]) -> i64 {
+    Checksum::start("folders").bytes(stream.as_bytes()).bytes(path).bytes(held).column()
+}
+
+/// Each place: the length of its path, the path, device, inode, birth, size, change time, packing, whether its stamps stood
+/// still.
+fn encode_places(places: &[SavedPlace]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for place in places {
+        let path = place.path.as_os_str().as_bytes();
+        bytes.extend((path.len() as u64).to_le_bytes());
+        bytes.extend(path);
+        for number in [place.key.device, place.key.inode, place.key.born, place.size, place.changed] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend([place.packing, place.quiet.into()]);
+    }
+    bytes
+}
+
+fn decode_places(mut bytes: &[u8]) -> Option<Vec<SavedPlace>> {
+    fn number(bytes: &mut &[u8]) -> Option<u64> {
+        let (first, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        Some(u64::from_le_bytes(*first))
+    }
+    let mut places = Vec::new();
+    while !bytes.is_empty() {
+        let length = usize::try_from(number(&mut bytes)?).ok()?;
+        let (path, rest) = bytes.split_at_checked(length)?;
+        bytes = rest;
+        let path: PathBuf = OsString::from_vec(path.to_vec()).into();
+        let key = FileKey { device: number(&mut bytes)?, inode: number(&mut bytes)?, born: number(&mut bytes)? };
+        let (size, changed) = (number(&mut bytes)?, number(&mut bytes)?);
+        let ([packing, quiet], rest) = bytes.split_first_chunk()?;
+        bytes = rest;
+        let quiet = match quiet {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        places.push(SavedPlace { path, key, size, changed, quiet, packing: *packing });
+    }
+    Some(places)
+}
+
+/// Inserts or replaces a row; one that is already there word for word is not written again. `now` is milliseconds since
+/// 1970 and only for the operator to see.
+pub(super) fn save(connection: &Connection, stream: &str, row: &Content, now: u64) -> rusqlite::Result<usize> {
+    let (places, proof) = (encode_places(&row.places), row.proof.encode());
     connection
         .prepare_cached(
-            "INSERT INTO positions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-             ON CONFLICT DO UPDATE SET path = excluded.path, position = excluded.position,
-                 head_length = excluded.head_length, head_hash = excluded.head_hash,
-                 frontier_end = excluded.frontier_end, frontier_length = excluded.frontier_length,
-                 frontier_hash = excluded.frontier_hash, size = excluded.size, changed = excluded.changed,
+            "INSERT INTO contents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT DO UPDATE SET path = excluded.path, position = excluded.position, known = excluded.known,
+                 state = excluded.state, packing = excluded.packing, places = excluded.places, proof = excluded.proof,
                  saved_at = excluded.saved_at, checksum = excluded.checksum
              WHERE checksum <> excluded.checksum",
         )?
         .execute(params![
-            row.stream,
-            device,
-            inode,
-            born,
-            row.path.as_os_str().as_bytes(),
-            position,
-            head_length,
-            head_hash,
-            end,
-            length,
-            hash,
-            size,
-            changed,
-            saved_at,
-            checksum_of(row),
+            stream,
+            row.id.0.cast_signed(),
+            row.home.as_os_str().as_bytes(),
+            row.position.cast_signed(),
+            row.known.cast_signed(),
+            row.state.number(),
+            row.packing,
+            places,
+            proof,
+            now.cast_signed(),
+            checksum_of(stream, row, &places, &proof),
         ])
 }
 
 /// Deletes a row; one that is not there is no error.
-pub(super) fn forget(connection: &Connection, stream: &str, file: FileKey) -> rusqlite::Result<usize> {
+pub(super) fn forget(connection: &Connection, stream: &str, id: ContentId) -> rusqlite::Result<usize> {
     connection
-        .prepare_cached("DELETE FROM positions WHERE stream = ?1 AND device = ?2 AND inode = ?3 AND born = ?4")?
-        .execute(params![stream, file.device.cast_signed(), file.inode.cast_signed(), file.born.cast_signed()])
+        .prepare_cached("DELETE FROM contents WHERE stream = ?1 AND id = ?2")?
+        .execute(params![stream, id.0.cast_signed()])
+}
+
+/// Inserts or replaces what a folder held; `None` deletes it.
+pub(super) fn save_folder(
+    connection: &Connection,
+    stream: &str,
+    path: &Path,
+    held: Option<&[u64]>,
+) -> rusqlite::Result<usize> {
+    let path = path.as_os_str().as_bytes();
+    let Some(held) = held else {
+        return connection
+            .prepare_cached("DELETE FROM folders WHERE stream = ?1 AND path = ?2")?
+            .execute(params![stream, path]);
+    };
+    let held: Vec<u8> = held.iter().flat_map(|number| number.to_le_bytes()).collect();
+    connection
+        .prepare_cached(
+            "INSERT INTO folders VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET held = excluded.held, checksum = excluded.checksum
+             WHERE checksum <> excluded.checksum",
+        )?
+        .execute(params![stream, path, held, checksum_of_folder(stream, path, &held)])
 }
 
 /// Remembers that a pair of stream and pattern was started.
@@ -155,39 +216,66 @@ pub(super) fn start(connection: &Connection, stream: &str, pattern: &str) -> rus
     ])
 }
 
-/// All rows of `positions`.
-pub(super) fn read_positions(connection: &Connection) -> Result<Vec<SavedPosition>, Unreadable> {
+/// All rows of `contents`.
+pub(super) fn read_contents(connection: &Connection) -> Result<Vec<SavedContent>, Unreadable> {
     let mut statement = connection.prepare(
-        "SELECT stream, device, inode, born, path, position, head_length, head_hash, frontier_end, frontier_length,
-                frontier_hash, size, changed, saved_at, checksum FROM positions",
+        "SELECT stream, id, path, position, known, state, packing, places, proof, saved_at, checksum FROM contents",
     )?;
     let mut rows = statement.query([])?;
-    let mut positions = Vec::new();
+    let mut contents: Vec<SavedContent> = Vec::new();
+    let unsound = Unreadable::Checksum { table: "contents" };
     while let Some(row) = rows.next()? {
-        let (position, checksum) = (read_position(row)?, row.get::<_, i64>(14)?);
-        // The formula on the field holds for whatever we wrote; a row that breaks it was not written by us.
-        if checksum != checksum_of(&position) || position.frontier_end > position.position {
-            return Err(Unreadable::Checksum { table: "positions" });
+        let stream = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        let (places, proof): (Vec<u8>, Vec<u8>) = (row.get(7)?, row.get(8)?);
+        let Some(content) = read_content(row, &places, &proof)? else { return Err(unsound) };
+        if row.get::<_, i64>(10)? != checksum_of(stream, &content, &places, &proof) {
+            return Err(unsound);
         }
-        positions.push(position);
+        // Thousands of rows have the same few streams.
+        let stream = match contents.last() {
+            Some(last) if &*last.stream == stream => last.stream.clone(),
+            _ => stream.into(),
+        };
+        contents.push(SavedContent { stream, row: content, saved_at: row.get::<_, i64>(9)?.cast_unsigned() });
     }
-    Ok(positions)
+    Ok(contents)
 }
 
-fn read_position(row: &Row<'_>) -> rusqlite::Result<SavedPosition> {
+fn read_content(row: &Row<'_>, places: &[u8], proof: &[u8]) -> rusqlite::Result<Option<Content>> {
     let number = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    Ok(SavedPosition {
-        stream: row.get(0)?,
-        file: FileKey { device: number(1)?, inode: number(2)?, born: number(3)? },
-        path: OsString::from_vec(row.get(4)?).into(),
-        position: Position(number(5)?),
-        head: Fingerprint { length: row.get(6)?, hash: number(7)? },
-        frontier_end: Position(number(8)?),
-        frontier: Fingerprint { length: row.get(9)?, hash: number(10)? },
-        size: number(11)?,
-        changed: number(12)?,
-        saved_at: number(13)?,
-    })
+    let state = u8::try_from(number(5)?).ok().and_then(SavedState::of_number);
+    let (Some(state), Some(places), Some(proof), Ok(packing)) =
+        (state, decode_places(places), Proof::decode(proof), u8::try_from(number(6)?))
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Content {
+        id: ContentId(number(1)?),
+        home: OsString::from_vec(row.get(2)?).into(),
+        position: number(3)?,
+        known: number(4)?,
+        state,
+        packing,
+        places,
+        proof,
+    }))
+}
+
+/// All rows of `folders`.
+pub(super) fn read_folders(connection: &Connection) -> Result<Vec<(Arc<str>, FolderRow)>, Unreadable> {
+    let mut statement = connection.prepare("SELECT stream, path, held, checksum FROM folders")?;
+    let mut rows = statement.query([])?;
+    let mut folders = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (stream, path, held): (String, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let sound = row.get::<_, i64>(3)? == checksum_of_folder(&stream, &path, &held) && held.len() % 8 == 0;
+        if !sound {
+            return Err(Unreadable::Checksum { table: "folders" });
+        }
+        let held = held.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        folders.push((stream.into(), FolderRow { path: OsString::from_vec(path).into(), held }));
+    }
+    Ok(folders)
 }
 
 /// All rows of `started`.
@@ -211,42 +299,79 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     /// A plausible row.
-    pub(in super::super) fn row(stream: &str, inode: u64, position: u64) -> SavedPosition {
-        SavedPosition {
-            stream: stream.to_owned(),
-            file: FileKey { device: 2049, inode, born: 1_700_000_000_000_000_000 },
-            path: format!("/var/log/{inode}.log").into(),
-            position: Position(position),
-            head: Fingerprint::of(b"first line\n"),
-            frontier_end: Position(position),
-            frontier: Fingerprint::of(b"last line\n"),
+    pub(in super::super) fn row(id: u64, position: u64) -> Content {
+        let place = SavedPlace {
+            path: format!("/var/log/{id}.log").into(),
+            key: FileKey { device: 2049, inode: id, born: 1_700_000_000_000_000_000 },
             size: position + 7,
             changed: 1_700_000_000_000_000_001,
-            saved_at: 1_700_000_000_000,
+            quiet: true,
+            packing: 0,
+        };
+        let head = datalake_tail::Fingerprint::of(b"first line\n");
+        let last = datalake_tail::Fingerprint::of(b"last line\n");
+        Content {
+            id: ContentId(id),
+            home: place.path.clone(),
+            position,
+            known: place.size,
+            state: SavedState::Followed,
+            packing: 0,
+            places: vec![place],
+            proof: Proof::of_old_row(head, position.max(10), last),
         }
+    }
+
+    /// An update of such rows: stream, number, position; no position deletes.
+    pub(in super::super) fn update(rows: &[(&str, u64, Option<u64>)]) -> crate::saved::CheckpointUpdate {
+        let contents = rows
+            .iter()
+            .map(|(stream, id, position)| {
+                ((*stream).into(), ContentId(*id), position.map(|position| row(*id, position)))
+            })
+            .collect();
+        crate::saved::CheckpointUpdate { contents, ..Default::default() }
     }
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(SCHEMA).unwrap();
+        connection.execute_batch(STARTED).unwrap();
         connection
+    }
+
+    fn read(connection: &Connection) -> Vec<(Arc<str>, Content)> {
+        let rows = read_contents(connection).unwrap();
+        rows.into_iter().map(|saved| (saved.stream, saved.row)).collect()
+    }
+
+    prop_compose! {
+        fn any_place()(path: Vec<u8>, numbers: [u64; 5], packing: u8, quiet: bool) -> SavedPlace {
+            SavedPlace {
+                path: OsString::from_vec(path).into(),
+                key: FileKey { device: numbers[0], inode: numbers[1], born: numbers[2] },
+                size: numbers[3],
+                changed: numbers[4],
+                quiet,
+                packing,
+            }
+        }
     }
 
     prop_compose! {
         fn any_row()(
-            stream in "[a-z:]{1,9}", numbers: [u64; 7], lengths: [u32; 2], hashes: [u64; 2], path: Vec<u8>, back: u64,
-        ) -> SavedPosition {
-            SavedPosition {
-                stream,
-                file: FileKey { device: numbers[0], inode: numbers[1], born: numbers[2] },
-                path: OsString::from_vec(path).into(),
-                position: Position(numbers[3]),
-                head: Fingerprint { length: lengths[0], hash: hashes[0] },
-                frontier_end: Position(numbers[3].saturating_sub(back)),
-                frontier: Fingerprint { length: lengths[1], hash: hashes[1] },
-                size: numbers[4],
-                changed: numbers[5],
-                saved_at: numbers[6],
+            home: Vec<u8>, numbers: [u64; 3], state in 0_u8..3, packing in 0_u8..6,
+            places in proptest::collection::vec(any_place(), 0..4),
+        ) -> Content {
+            Content {
+                id: ContentId(numbers[0]),
+                home: OsString::from_vec(home).into(),
+                position: numbers[1],
+                known: numbers[2],
+                state: SavedState::of_number(state).unwrap(),
+                packing,
+                places,
+                proof: row(1, 100).proof,
             }
         }
     }
@@ -255,26 +380,55 @@ pub(super) mod tests {
         #[test]
         fn any_row_comes_back_as_it_was_saved_paths_that_are_no_text_and_64_bit_numbers_included(row in any_row()) {
             let connection = database();
-            prop_assert_eq!(save(&connection, &row).unwrap(), 1);
-            prop_assert_eq!(save(&connection, &row).unwrap(), 0, "an unchanged row was written again");
-            prop_assert_eq!(read_positions(&connection).unwrap(), vec![row.clone()]);
-            forget(&connection, &row.stream, row.file).unwrap();
-            prop_assert_eq!(read_positions(&connection).unwrap(), vec![]);
+            prop_assert_eq!(save(&connection, "s", &row, 5).unwrap(), 1);
+            prop_assert_eq!(save(&connection, "s", &row, 6).unwrap(), 0, "an unchanged row was written again");
+            prop_assert_eq!(read(&connection), vec![("s".into(), row.clone())]);
+            forget(&connection, "s", row.id).unwrap();
+            prop_assert_eq!(read(&connection), vec![]);
+        }
+
+        #[test]
+        fn what_is_no_list_of_places_is_noticed(bytes: Vec<u8>) {
+            if let Some(places) = decode_places(&bytes) {
+                prop_assert_eq!(encode_places(&places), bytes);
+            }
         }
     }
 
     #[test]
+    fn a_folder_is_saved_replaced_and_deleted_as_a_whole() {
+        let connection = database();
+        let path = Path::new("/var/log");
+        save_folder(&connection, "s", path, Some(&[1, u64::MAX])).unwrap();
+        save_folder(&connection, "s", path, Some(&[2])).unwrap();
+        save_folder(&connection, "t", path, Some(&[])).unwrap();
+        let row = |held: &[u64]| FolderRow { path: path.to_owned(), held: held.to_vec() };
+        assert_eq!(read_folders(&connection).unwrap(), [("s".into(), row(&[2])), ("t".into(), row(&[]))]);
+        save_folder(&connection, "s", path, None).unwrap();
+        assert_eq!(read_folders(&connection).unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_number_changed_by_another_hand_is_noticed() {
-        for column in ["position", "inode", "head_hash", "frontier_end", "size", "saved_at", "checksum"] {
+        for column in ["position", "id", "known", "state", "packing", "checksum"] {
             let connection = database();
-            save(&connection, &row("s", 1, 100)).unwrap();
-            connection.execute(&format!("UPDATE positions SET {column} = {column} + 1"), []).unwrap();
-            let answer = read_positions(&connection);
+            save(&connection, "s", &row(1, 100), 1).unwrap();
+            connection.execute(&format!("UPDATE contents SET {column} = {column} + 1"), []).unwrap();
+            let answer = read_contents(&connection);
             assert!(matches!(answer, Err(Unreadable::Checksum { .. })), "{column}: {answer:?}");
+        }
+        for column in ["places", "proof"] {
+            let connection = database();
+            save(&connection, "s", &row(1, 100), 1).unwrap();
+            connection.execute(&format!("UPDATE contents SET {column} = CAST({column} || x'00' AS BLOB)"), []).unwrap();
+            assert!(matches!(read_contents(&connection), Err(Unreadable::Checksum { .. })), "{column}");
         }
         let connection = database();
         start(&connection, "s", "/var/log/*.log").unwrap();
         connection.execute("UPDATE started SET pattern = '/var/log/*.lag'", []).unwrap();
         assert!(matches!(read_started(&connection), Err(Unreadable::Checksum { table: "started" })));
+        save_folder(&connection, "s", Path::new("/l"), Some(&[7])).unwrap();
+        connection.execute("UPDATE folders SET path = CAST('/m' AS BLOB)", []).unwrap();
+        assert!(matches!(read_folders(&connection), Err(Unreadable::Checksum { table: "folders" })));
     }
 }

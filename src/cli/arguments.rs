@@ -45,6 +45,7 @@ Exit codes:
   70  a bug in the agent; systemd starts it again
   73  the state folder cannot be made or used, or another agent holds it
   74  positions could not be saved at the stop, or a command could not read its input or write its output
+  75  not everything was accepted (run --once); the log says what was not
   78  the configuration is wrong
 
 Files:
@@ -95,6 +96,9 @@ Examples:
         /// What is logged: `error`, `warn`, `info`, `debug`; without it, what `$DATALAKE_LOG` says.
         #[arg(long, value_name = "LEVEL")]
         log_level: Option<String>,
+        /// Reads everything that matches to its end, delivers it, and ends: 0 when all was accepted.
+        #[arg(long)]
+        once: bool,
     },
     /// Says whether the configuration can run, and what it would do; touches nothing.
     #[command(after_help = "\

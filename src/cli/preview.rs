@@ -170,7 +170,12 @@ impl Show<'_> {
 
     fn reason(&mut self, outcome: &str, reason: Reason) -> io::Result<()> {
         let name = self.subject.process.name(reason.step());
-        writeln!(self.out, "  ! {outcome} by step {} ({name}): {}", reason.step() + 1, shown(&reason.cause().to_string()))
+        writeln!(
+            self.out,
+            "  ! {outcome} by step {} ({name}): {}",
+            reason.step() + 1,
+            shown(&reason.cause().to_string())
+        )
     }
 
     fn end(self) -> Result<Summary, PreviewError> {

@@ -126,6 +126,14 @@ tables! {
             "Name of the flow in logs and status; unique, of the same characters as a stream name.";
         INITIAL_POSITION initial_position: Choice, "initialPosition" Kind::Choice(&["START_OF_FILE", "END_OF_FILE"]), Default::Text("END_OF_FILE"),
             "Where to begin in files that exist when the flow is started for the very first time. Later files are read from their beginning.";
+        ROTATED_TO rotated_to: Texts, "rotatedTo" Kind::Texts, Default::Unset("`rotated`, `old` and `archive` beside the file, and `../rotated`"),
+            "Folders that rotation moves files to, or their archives, such as `olddir` of logrotate; absolute paths. What is unread in a file that was rotated is sought there too, under any name, and found by its content.";
+        FOLLOW_LINKS follow_links: Choice, "followLinks" Kind::Choice(&["owned", "all"]), Default::Text("owned"),
+            "`owned`: a symbolic link is followed when root made it, or the owner of what it leads to; a file with several names is read when it belongs to the owner of its folder. `all`: all links are followed; for folders that only trusted users can write to.";
+        MAX_ARCHIVE_MEMORY max_archive_memory: Amount, "maxArchiveMemoryBytes" Kind::Size { min: 1 << 20, max: 2 << 30 }, Default::Number(16 << 20),
+            "Memory that unpacking one archive may take, out of `maxMemoryBytes`; two are unpacked at a time. An archive that needs more is skipped and named.";
+        MAX_ARCHIVE_OUTPUT max_archive_output: Amount, "maxArchiveOutputBytes" Kind::Size { min: 1 << 20, max: u64::MAX }, Default::Number(1 << 30),
+            "An archive may unpack to this much, and to 1,000 times its own size besides. What goes beyond is skipped and named.";
         MAX_BUFFER_AGE max_buffer_age_millis: Amount, "maxBufferAgeMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(60_000),
             "A batch is sent when its oldest line is this old.";
         MAX_BUFFER_SIZE max_buffer_size: Number, "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis (10 MiB with larger records); 2 MiB for messages"),

@@ -7,8 +7,9 @@ use super::notes::Weight;
 use super::place::{self, Placement, Seen, Unplaced};
 use super::translate::OldFlow;
 use crate::config::FlowPlan;
+use crate::saved::SavedPosition;
 use crate::source::file::import::{self, Found};
-use datalake_base::record::{CheckpointUpdate, FileKey, SavedPosition};
+use datalake_base::record::FileKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -25,9 +26,18 @@ pub struct Positions {
     /// Rows that cannot be understood.
     pub odd: Vec<String>,
     /// What is to be saved.
-    pub update: CheckpointUpdate,
+    pub update: Imported,
     /// When each of its rows was saved there, in milliseconds since 1970; 0 where none was.
     pub updated: BTreeMap<(String, FileKey), u64>,
+}
+
+/// What is to be saved of it in our checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    /// Positions of files.
+    pub positions: Vec<SavedPosition>,
+    /// Pairs of stream and pattern that count as started.
+    pub started: Vec<(String, String)>,
 }
 
 /// The positions of one flow.

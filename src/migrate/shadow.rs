@@ -4,10 +4,13 @@
 
 use super::checkpoints;
 use super::positions::Positions;
+use crate::checkpoint;
 use crate::config::{FlowPlan, Plan};
+use crate::saved::{CheckpointUpdate, Remembered};
 use crate::source::file::{self, Outlet, Tailer, import};
-use datalake_base::record::{Arrival, CheckpointUpdate, FileKey, Origin, Remembered, SavedPosition, Watermarks};
+use datalake_base::record::{Arrival, Origin, Watermarks};
 use datalake_core::framing::{Framed, Framer, Input, Room};
+use datalake_tail::{ContentId, Row};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,8 +68,8 @@ impl Standing {
     }
 }
 
-/// What was saved so far, by stream and file.
-type Saved = Arc<Mutex<BTreeMap<(String, FileKey), SavedPosition>>>;
+/// What was saved so far, by stream and content.
+type Saved = Arc<Mutex<BTreeMap<(Arc<str>, ContentId), Row>>>;
 
 /// Reads side by side until each flow has moved and all are at the same position, or the time is over.
 ///
@@ -74,8 +77,8 @@ type Saved = Arc<Mutex<BTreeMap<(String, FileKey), SavedPosition>>>;
 /// When the system gives no threads, or the Kinesis Agent's database can no longer be read.
 pub fn run(plan: &Plan, positions: &Positions, database: &Path, patience: Duration) -> Result<Vec<Standing>, String> {
     let saved = Saved::default();
-    for row in &positions.update.positions {
-        lock(&saved).insert((row.stream.clone(), row.file), row.clone());
+    for content in checkpoint::contents_of(positions.update.positions.clone()) {
+        lock(&saved).insert((content.stream, content.row.id), content.row);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
@@ -97,7 +100,7 @@ pub fn run(plan: &Plan, positions: &Positions, database: &Path, patience: Durati
     })
 }
 
-fn lock(saved: &Saved) -> std::sync::MutexGuard<'_, BTreeMap<(String, FileKey), SavedPosition>> {
+fn lock(saved: &Saved) -> std::sync::MutexGuard<'_, BTreeMap<(Arc<str>, ContentId), Row>> {
     saved.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -108,20 +111,24 @@ fn start(plan: &Plan, positions: &Positions, saved: &Saved) -> std::io::Result<(
         inputs.push(input);
         parts.push((flow.clone(), outlet));
     }
-    let remembered =
-        Remembered { positions: positions.update.positions.clone(), started: positions.update.started.clone() };
+    let remembered = Remembered {
+        contents: checkpoint::contents_of(positions.update.positions.clone()),
+        started: positions.update.started.clone(),
+        ..Remembered::default()
+    };
     let keep = saved.clone();
     let save = move |update: CheckpointUpdate| {
         let mut saved = lock(&keep);
-        for row in update.positions {
-            saved.insert((row.stream.clone(), row.file), row);
-        }
-        for key in update.forgotten {
-            saved.remove(&key);
+        for (stream, id, row) in update.contents {
+            match row {
+                Some(row) => saved.insert((stream, id), row),
+                None => saved.remove(&(stream, id)),
+            };
         }
     };
     // A thread of its own: comparing reads a database and would hold it up.
-    let tailer = Tailer::start_thread(inputs, remembered, file::Input::pool(plan.flows.len()), Box::new(save))?;
+    let means = file::Means::new(file::Input::pool(plan.flows.len()), Box::new(save));
+    let tailer = Tailer::start_thread(inputs, remembered, means)?;
     let mut flows = JoinSet::new();
     for (flow, Outlet { arrivals, watermarks, .. }) in parts {
         flows.spawn(follow(flow, arrivals, watermarks, tailer.waker()));
@@ -197,14 +204,17 @@ fn compare(positions: &Positions, database: &Path, saved: &Saved) -> Result<Vec<
     let mut standings = Vec::new();
     for flow in &positions.flows {
         let Some(row) = rows.iter().filter(|row| row.flow == flow.id).max_by_key(|row| row.updated) else { continue };
+        let place = |ours: &Row| ours.places.first().cloned();
+        let same = |ours: &Row| place(ours).is_some_and(|place| row.file == Some((place.key.device, place.key.inode)));
         let ours =
-            saved.iter().find(|((stream, key), _)| *stream == flow.stream && row.file == Some((key.device, key.inode)));
-        let line_ends = ours.is_some_and(|(_, ours)| import::ends_line(&ours.path, row.offset).unwrap_or(false));
+            saved.iter().find(|((stream, _), ours)| **stream == *flow.stream && same(ours)).map(|(_, ours)| ours);
+        let path = ours.and_then(place).map(|place| place.path);
+        let line_ends = path.is_some_and(|path| import::ends_line(&path, row.offset).unwrap_or(false));
         standings.push(Standing {
             flow: flow.id.clone(),
             path: row.path.clone(),
             theirs: row.offset,
-            ours: ours.map(|(_, ours)| ours.position.0),
+            ours: ours.map(|ours| ours.position),
             moved: flow.newest.as_ref() != Some(row),
             line_ends,
         });

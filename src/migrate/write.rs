@@ -6,7 +6,8 @@
 use super::{Migration, text};
 use crate::checkpoint::{self, Store};
 use crate::config::Plan;
-use datalake_base::record::{CheckpointUpdate, FileKey, SavedPosition};
+use crate::saved::SavedContent;
+use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -62,15 +63,20 @@ fn save(migration: &Migration, plan: &Plan, now: u64, written: &mut Written) -> 
     let folder = &plan.state_directory;
     let owner = std::fs::metadata(folder).ok().map(|metadata| (metadata.uid(), metadata.gid()));
     let (mut store, remembered) = Store::open(folder, &positions.update.started, now)?;
-    let ours: BTreeMap<(&str, FileKey), &SavedPosition> =
-        remembered.positions.iter().map(|row| ((row.stream.as_str(), row.file), row)).collect();
+    let by_file = |saved: &SavedContent| {
+        let place = saved.row.places.first()?;
+        let file = FileKey { device: place.key.device, inode: place.key.inode, born: place.key.born };
+        Some(((saved.stream.to_string(), file), saved.saved_at))
+    };
+    let ours: BTreeMap<(String, FileKey), u64> = remembered.contents.iter().filter_map(by_file).collect();
     let (kept, taken): (Vec<_>, Vec<_>) = positions.update.positions.iter().cloned().partition(|row| {
-        let updated = positions.updated.get(&(row.stream.clone(), row.file)).copied().unwrap_or(0);
-        ours.get(&(row.stream.as_str(), row.file)).is_some_and(|known| known.saved_at >= updated)
+        let file = (row.stream.clone(), row.file);
+        let updated = positions.updated.get(&file).copied().unwrap_or(0);
+        ours.get(&file).is_some_and(|saved_at| *saved_at >= updated)
     });
     let started = positions.update.started.clone();
     let act = format!("saved {} positions in {}", taken.len(), shown(&folder));
-    store.save(CheckpointUpdate { positions: taken, forgotten: Vec::new(), started })?;
+    store.import(taken, started, &remembered)?;
     drop(store);
     written.acts.push(act);
     if !kept.is_empty() {

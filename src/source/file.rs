@@ -1,6 +1,6 @@
-//! Tailing: wait, look, read a little from each file, hand over.
-//! Promises that every byte of every matching file is handed over once per process, in order, per origin.
-//! Leaves lines to framing and settling to the flow, whose watermarks it turns into checkpoint rows.
+//! Tailing: looks at folders, opens, reads and unpacks as the tail core asks for it, and hands over what it read.
+//! Promises that every byte of every matching file is handed over once per process, in order, per origin, and that no step
+//! is long. Leaves every decision about files to the tail core, lines to framing, and settling to the flow.
 
 /// Who may read a file.
 pub mod access;
@@ -11,36 +11,32 @@ pub mod import;
 /// What patterns match now.
 pub mod survey;
 
-mod archive;
-mod begin;
-mod changes;
-mod copies;
 mod identity;
-mod look;
-mod names;
-mod opening;
+mod listing;
 mod own;
-mod reader;
-mod reconcile;
+mod reading;
 mod rounds;
-mod rows;
-mod strand;
 mod stream;
-mod turns;
-mod verify;
+mod unpack;
+mod walk;
 mod watch;
+mod words;
 
 pub use own::OwnFiles;
+pub use walk::FollowLinks;
 
+use crate::saved::{CheckpointUpdate, Remembered};
 use datalake_base::accounting::Accounting;
-use datalake_base::record::{Arrival, CheckpointUpdate, ChunkPool, Remembered, SettledFiles, Watermarks};
+use datalake_base::record::{Arrival, ChunkPool, SettledFiles, Watermarks};
+use datalake_core::budget::Budget;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, mpsc, watch as signal};
 
 /// Which files a flow reads, and from where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The destination as the checkpoint names it: `firehose:NAME`.
     pub stream: String,
@@ -50,8 +46,14 @@ pub struct Settings {
     pub exclude: Vec<discover::Pattern>,
     /// Where to begin in files that existed when the pattern was first started.
     pub initial_position: InitialPosition,
+    /// Folders that rotation moves files to, besides the usual ones.
+    pub rotated_to: Vec<PathBuf>,
+    /// Which links are followed.
+    pub follow_links: FollowLinks,
+    /// What archives may cost.
+    pub archives: datalake_archive::Limits,
     /// Set where the files belong to the agent itself: nobody renames, cuts or copies them, so each is read from its
-    /// beginning without asking whether it is a copy; and how far each is settled is told here, for its owner deletes it.
+    /// beginning without asking whether it is a copy; and how far each is settled is posted here, for its owner deletes it.
     pub owned: Option<SettledFiles>,
     /// Files of the agent that are never read as logs, whatever pattern matches them.
     pub own: OwnFiles,
@@ -81,7 +83,7 @@ pub struct Input {
     pub books: Arc<Accounting>,
 }
 
-/// The other end of an [`Input`], for whoever takes what was read.
+/// The other end of an [`Input`], for the flow that takes what was read.
 pub struct Outlet {
     /// What was read.
     pub arrivals: mpsc::Receiver<Arrival>,
@@ -114,6 +116,24 @@ impl Input {
 /// Where checkpoint updates go; must not block.
 pub type Save = Box<dyn Fn(CheckpointUpdate) + Send>;
 
+/// What the tailer needs of the agent around it.
+pub struct Means {
+    /// Buffers to read into.
+    pub pool: ChunkPool,
+    /// Where checkpoint updates go.
+    pub save: Save,
+    /// The memory that decoders are charged to.
+    pub budget: Option<Arc<Budget>>,
+}
+
+impl Means {
+    /// These, without a bound on memory but that of each decoder.
+    #[must_use]
+    pub fn new(pool: ChunkPool, save: Save) -> Self {
+        Self { pool, save, budget: None }
+    }
+}
+
 /// The running tailer of all flows. It ends when [`Tailer::finish`] is called.
 #[derive(Debug)]
 pub struct Tailer {
@@ -129,9 +149,13 @@ struct Orders {
     wake: Notify,
     stop_reading: AtomicBool,
     finish: AtomicBool,
-    /// An answer: the first look is over.
+    /// Everything is to be read once, and no more.
+    once: AtomicBool,
+    /// An answer: where reading begins is decided for everything that was there.
     begun: AtomicBool,
-    /// An answer: it ended because it was told to.
+    /// An answer: all that matches is read to its end and settled.
+    caught_up: AtomicBool,
+    /// An answer: it ended because it was asked to.
     finished: AtomicBool,
 }
 
@@ -142,27 +166,21 @@ pub struct Died;
 
 impl Tailer {
     /// Begins to tail, beside the other tasks of this runtime: bytes are then read on the core on which they are
-    /// encoded and hashed. Where a pattern lies on a filesystem of the network, which may block whoever reads from it
-    /// for minutes, it is done on a thread of its own. Flows that feed the same stream share its files: the first
-    /// whose patterns match reads a file.
+    /// encoded and hashed. Where a pattern lies on a filesystem of the network, which may block its reader for minutes,
+    /// it is done on a thread of its own. Flows that feed the same stream share its files: the first whose patterns
+    /// match reads a file.
     ///
     /// # Errors
     /// When a thread is needed and cannot be started.
-    pub fn start(
-        inputs: Vec<Input>,
-        remembered: Remembered,
-        pool: ChunkPool,
-        save: Save,
-        runtime: &Handle,
-    ) -> std::io::Result<Self> {
+    pub fn start(inputs: Vec<Input>, remembered: Remembered, means: Means, runtime: &Handle) -> std::io::Result<Self> {
         let patterns = inputs.iter().flat_map(|input| &input.settings.include);
         if patterns.into_iter().any(|pattern| pattern.trunks().iter().any(|trunk| watch::is_without_events(trunk))) {
-            return Self::start_thread(inputs, remembered, pool, save);
+            return Self::start_thread(inputs, remembered, means);
         }
         let (tailer, alive) = Self::new();
         let orders = tailer.orders.clone();
         runtime.spawn(async move {
-            rounds::run(inputs, remembered, pool, save, orders.clone()).await;
+            rounds::run(inputs, remembered, means, orders.clone()).await;
             orders.finished.store(true, Ordering::Release);
             drop(alive);
         });
@@ -173,17 +191,12 @@ impl Tailer {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start_thread(
-        inputs: Vec<Input>,
-        remembered: Remembered,
-        pool: ChunkPool,
-        save: Save,
-    ) -> std::io::Result<Self> {
+    pub fn start_thread(inputs: Vec<Input>, remembered: Remembered, means: Means) -> std::io::Result<Self> {
         let (tailer, alive) = Self::new();
         let orders = tailer.orders.clone();
         let runtime = Builder::new_current_thread().enable_time().build()?;
         std::thread::Builder::new().name("tail".into()).spawn(move || {
-            runtime.block_on(rounds::run(inputs, remembered, pool, save, orders.clone()));
+            runtime.block_on(rounds::run(inputs, remembered, means, orders.clone()));
             orders.finished.store(true, Ordering::Release);
             drop(alive);
         })?;
@@ -195,7 +208,7 @@ impl Tailer {
         (Self { orders: Arc::default(), ended }, alive)
     }
 
-    /// Tells that a flow has room again, or that buffers came back. Cheap; may be called for every chunk.
+    /// Says that a flow has room again, that buffers came back, or that something was settled. Cheap.
     #[must_use]
     pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
         let orders = self.orders.clone();
@@ -207,6 +220,19 @@ impl Tailer {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.orders.begun.load(Ordering::Acquire)
+    }
+
+    /// Whether everything that matches is read to its end and settled, as far as could be seen a moment ago.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.orders.caught_up.load(Ordering::Acquire)
+    }
+
+    /// Everything that matches is to be read to its end, and nothing that comes after that: a last line without a newline
+    /// is then complete. [`Tailer::is_caught_up`] says when it is done and settled.
+    pub fn read_once(&self) {
+        self.orders.once.store(true, Ordering::Release);
+        self.orders.wake.notify_one();
     }
 
     /// No further reading: closes the arrival channels. Watermarks are still taken.

@@ -49,6 +49,8 @@ pub struct Accounting {
     pub quarantined: Gauge,
     /// Destroyed before they could be read (truncation without a copy, deletion while unread).
     pub destroyed: Gauge,
+    /// Left out on purpose: holes in files, and archives that are not read (packed bytes).
+    pub skipped: Gauge,
     /// Bytes on disk that are not settled yet: the lag.
     pub unsettled: Gauge,
     /// Read time of the oldest byte not settled yet, in milliseconds since 1970; 0 when there is none.

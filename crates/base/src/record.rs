@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{Add, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// One ordered sequence of input: a file by identity, one truncation of it. The number is made up
 /// at every start of the process and never used again within it.
@@ -257,6 +257,13 @@ impl ChunkPool {
         Some(shelf.free.pop().unwrap_or_default())
     }
 
+    /// Whether a buffer can be lent now.
+    #[must_use]
+    pub fn has_free(&self) -> bool {
+        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.lent < shelf.capacity
+    }
+
     /// The filled buffer, from `start` on, as bytes that come back to this pool. Only for a buffer that it lent.
     ///
     /// # Panics
@@ -352,76 +359,9 @@ impl Fingerprint {
     }
 }
 
-/// One row of the checkpoint: how far one file has been settled for one stream, and the evidence by
-/// which the file is known again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SavedPosition {
-    /// The destination, as `firehose:NAME`. Positions belong to a file and a stream, not to a pattern.
-    pub stream: String,
-    /// Device, inode and birth of the file.
-    pub file: FileKey,
-    /// Where the file was last seen.
-    pub path: PathBuf,
-    /// Everything before this is settled; for an archive it counts decompressed bytes.
-    pub position: Position,
-    /// The bytes from 0 to `head.length`.
-    pub head: Fingerprint,
-    /// Where the stretch that `frontier` describes ends. Invariant: `frontier_end <= position`.
-    pub frontier_end: Position,
-    /// The bytes just before `frontier_end`.
-    pub frontier: Fingerprint,
-    /// Size of the file when it was last looked at.
-    pub size: u64,
-    /// Change time (ctime) then, in nanoseconds since 1970: size and ctime unchanged mean "not touched".
-    pub changed: u64,
-    /// When this row was made, in milliseconds since 1970; files born later are news.
-    pub saved_at: u64,
-}
-
-/// What the checkpoint knows at start.
-#[derive(Clone, Debug, Default)]
-pub struct Remembered {
-    /// All rows.
-    pub positions: Vec<SavedPosition>,
-    /// The (stream, pattern) pairs that were started before: `initialPosition` no longer applies to them.
-    pub started: Vec<(String, String)>,
-}
-
-/// What is to be written to the checkpoint, collected until the keeper has time for it.
-#[derive(Clone, Debug, Default)]
-pub struct CheckpointUpdate {
-    /// Rows to insert or replace.
-    pub positions: Vec<SavedPosition>,
-    /// Rows to delete, by stream and file.
-    pub forgotten: Vec<(String, FileKey)>,
-    /// Pairs of stream and pattern whose first start is now done.
-    pub started: Vec<(String, String)>,
-}
-
-/// The least time between two saves in a process that lives so long already: short at first, `usual` soon after. One that
-/// is killed again and again shortly after its start would else never save what it got done, and do it again for ever.
-#[must_use]
-pub fn pace_of_saving(alive: Duration, usual: Duration) -> Duration {
-    const FIRST: Duration = Duration::from_millis(20);
-    (alive / 2).clamp(FIRST.min(usual), usual)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn saves_come_quickly_at_first_and_at_the_usual_pace_soon() {
-        let usual = Duration::from_secs(1);
-        let (mut alive, mut saves) = (Duration::ZERO, Vec::new());
-        while alive < Duration::from_secs(10) {
-            alive += pace_of_saving(alive, usual);
-            saves.push(alive.as_millis());
-        }
-        assert_eq!(saves[..6], [20, 40, 60, 90, 135, 202]);
-        assert!(saves.len() < 24, "{saves:?}");
-        assert_eq!(pace_of_saving(alive, usual), usual);
-    }
 
     #[test]
     fn a_pool_lends_no_more_than_its_capacity_and_lends_again_what_came_back() {

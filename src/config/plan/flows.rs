@@ -14,6 +14,7 @@ use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
 use crate::config::section::{Object, subject};
 use crate::config::values;
 use crate::config::ways::Form;
+use crate::source::file::FollowLinks;
 use crate::source::file::discover::{Pattern, PatternError};
 use crate::{deliver, source};
 use datalake_base::record::SettledFiles;
@@ -22,6 +23,7 @@ use datalake_core::batch::{self, Compression, firehose};
 use datalake_core::framing;
 use datalake_process::OnFailure;
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A batch of messages has so many bytes where nothing else is written. Larger calls cost nothing less (records are
@@ -117,6 +119,21 @@ fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
     names
 }
 
+/// Absolute folders.
+fn folders(written: &[Placed<String>], report: &mut Report) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for folder in written {
+        if Path::new(&folder.value).is_absolute() {
+            folders.push(folder.value.trim_end_matches('/').into());
+        } else {
+            let message = format!("`{}` is {}, which is no absolute path", folder.at.path, quoted(&folder.value));
+            let help = "write the whole path of the folder, such as \"/var/log/rotated\"";
+            report.add(Kind::BadPath, &folder.at, message, help);
+        }
+    }
+    folders
+}
+
 fn prove_name(name: &Placed<String>, longest: usize, report: &mut Report) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     let good = (1..=longest).contains(&name.value.len()) && name.value.bytes().all(plain);
@@ -138,6 +155,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     source_is_one(written, report);
     let include = patterns(&written.file_pattern, report);
     let exclude = patterns(&written.exclude, report);
+    let rotated_to = folders(&written.rotated_to, report);
     let batch = prove_batch(written, report);
     // A batch too small for any line was reported; the rest of the flow is judged as if it were not.
     let framing = prove_framing(written, batch.longest_line().max(SMALLEST_LINE), report);
@@ -147,7 +165,16 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     let process = processing::prove(written, on_failure, batch.longest_line(), report);
     let mqtt = mqtt.map(|mqtt| mqtt::prove(mqtt, &name, on_failure, longest_line, &process, report));
     if mqtt.is_some() {
-        let of_files = [&keys::EXCLUDE, &keys::INITIAL_POSITION, &keys::SKIP_HEADER_LINES, &keys::MULTI_LINE_START];
+        let of_files = [
+            &keys::EXCLUDE,
+            &keys::INITIAL_POSITION,
+            &keys::ROTATED_TO,
+            &keys::FOLLOW_LINKS,
+            &keys::MAX_ARCHIVE_MEMORY,
+            &keys::MAX_ARCHIVE_OUTPUT,
+            &keys::SKIP_HEADER_LINES,
+            &keys::MULTI_LINE_START,
+        ];
         for at in of_files.into_iter().filter_map(|key| written.key_at(key)) {
             let message = format!("`{}` has no effect on messages; it is about files", at.path);
             report.add(Kind::NoEffect, at, message, "remove it");
@@ -165,6 +192,13 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             include,
             exclude,
             initial_position: if from_start { StartOfFile } else { EndOfFile },
+            rotated_to,
+            follow_links: if written.follow_links == "all" { FollowLinks::All } else { FollowLinks::Owned },
+            archives: datalake_archive::Limits {
+                memory: written.max_archive_memory,
+                grace: written.max_archive_output,
+                ..datalake_archive::Limits::default()
+            },
             owned: mqtt.is_some().then(SettledFiles::default),
             own: source::file::OwnFiles::default(),
         },

@@ -6,7 +6,7 @@ use datalake_base::record::{FileKey, Fingerprint};
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// What a name stands for.
@@ -14,6 +14,8 @@ use std::path::Path;
 pub(super) enum Kind {
     Regular,
     Folder,
+    /// A symbolic link, where links are not followed.
+    Link,
     /// A FIFO, a socket, a device: never opened.
     Other,
 }
@@ -30,6 +32,22 @@ pub(super) struct Status {
     pub(super) modified: u64,
     /// How many names it has; 0 when it was deleted and only descriptors hold it.
     pub(super) names: u32,
+    /// The user that it belongs to.
+    pub(super) owner: u32,
+    /// Bytes that it takes on the disk; less than its size where it has holes.
+    pub(super) stored: u64,
+}
+
+impl Status {
+    /// As the tail core is told.
+    pub(super) fn told(&self) -> datalake_tail::Status {
+        datalake_tail::Status {
+            key: datalake_tail::FileKey { device: self.key.device, inode: self.key.inode, born: self.key.born },
+            size: self.size,
+            changed: self.changed,
+            names: self.names,
+        }
+    }
 }
 
 fn nanoseconds(seconds: i64, rest: u32) -> u64 {
@@ -43,6 +61,7 @@ impl From<Statx> for Status {
         let kind = match FileType::from_raw_mode(status.stx_mode.into()) {
             FileType::RegularFile => Kind::Regular,
             FileType::Directory => Kind::Folder,
+            FileType::Symlink => Kind::Link,
             _ => Kind::Other,
         };
         let device = rustix::fs::makedev(status.stx_dev_major, status.stx_dev_minor);
@@ -53,6 +72,8 @@ impl From<Statx> for Status {
             changed: nanoseconds(status.stx_ctime.tv_sec, status.stx_ctime.tv_nsec),
             modified: nanoseconds(status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec),
             names: status.stx_nlink,
+            owner: status.stx_uid,
+            stored: status.stx_blocks.saturating_mul(512),
         }
     }
 }
@@ -66,9 +87,24 @@ pub(super) fn of_path(path: &Path) -> io::Result<Status> {
     Ok(statx(CWD, path, AtFlags::empty(), wanted())?.into())
 }
 
+/// The status of the path itself: a link is not followed.
+pub(super) fn of_link(path: &Path) -> io::Result<Status> {
+    Ok(statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, wanted())?.into())
+}
+
 /// The status of an open file.
 pub(super) fn of_file(file: &File) -> io::Result<Status> {
-    Ok(statx(file.as_fd(), c"", AtFlags::EMPTY_PATH, wanted())?.into())
+    of_descriptor(file.as_fd())
+}
+
+/// The status of what a descriptor stands for, opened for reading or not.
+pub(super) fn of_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<Status> {
+    Ok(statx(descriptor, c"", AtFlags::EMPTY_PATH, wanted())?.into())
+}
+
+/// The status of an entry of a folder; a link is not followed.
+pub(super) fn of_entry(folder: BorrowedFd<'_>, name: &std::ffi::CStr) -> io::Result<Status> {
+    Ok(statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, wanted())?.into())
 }
 
 /// The bytes from `start` to `end`, or as many of them as there are.
@@ -98,23 +134,6 @@ pub(super) fn bytes_before(file: &File, end: u64) -> io::Result<Vec<u8>> {
     bytes_between(file, end.saturating_sub(Fingerprint::LONGEST as u64), end)
 }
 
-/// Whether these first bytes begin with what the fingerprint was taken of.
-pub(super) fn begins_with(bytes: &[u8], head: Fingerprint) -> bool {
-    head.length == 0 || bytes.get(..head.length as usize).is_some_and(|start| Fingerprint::of(start) == head)
-}
-
-/// Whether these bytes end with what the fingerprint was taken of.
-pub(super) fn ends_with(bytes: &[u8], frontier: Fingerprint) -> bool {
-    let start = bytes.len().checked_sub(frontier.length as usize);
-    frontier.length == 0 || start.is_some_and(|start| Fingerprint::of(&bytes[start..]) == frontier)
-}
-
-/// Whether the file holds, just before `end`, what the fingerprint was taken of.
-pub(super) fn holds_at(file: &File, end: u64, frontier: Fingerprint) -> io::Result<bool> {
-    let start = end.saturating_sub(u64::from(frontier.length));
-    Ok(frontier.length == 0 || Fingerprint::of(&bytes_between(file, start, end)?) == frontier)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,20 +150,5 @@ mod tests {
         assert_ne!(of_path(&path).unwrap().key, of_file(&file).unwrap().key);
         std::fs::remove_file(folder.path().join("b.log")).unwrap();
         assert_eq!(of_file(&file).unwrap().names, 0);
-    }
-
-    #[test]
-    fn evidence_holds_while_a_file_grows_and_fails_when_it_is_rewritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.log");
-        std::fs::write(&path, "one\ntwo\n").unwrap();
-        let file = File::open(&path).unwrap();
-        let head = Fingerprint::of(&head_bytes(&file).unwrap());
-        let frontier = Fingerprint::of(&bytes_before(&file, 4).unwrap());
-        std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
-        assert!(begins_with(&head_bytes(&file).unwrap(), head) && holds_at(&file, 4, frontier).unwrap());
-        std::fs::write(&path, "uno\ndos\ntres\n").unwrap();
-        assert!(!begins_with(&head_bytes(&file).unwrap(), head) && !holds_at(&file, 4, frontier).unwrap());
-        assert!(!holds_at(&file, 4_000, frontier).unwrap(), "nothing is not a match");
     }
 }

@@ -1,12 +1,12 @@
 //! Positions that somebody else has saved, made into rows of ours with evidence taken from the files as they stand.
 //! Promises that a row claims only what its file holds at this moment, and that files are read and never changed.
-//! Leaves which position belongs to which file to whoever knows the other's book-keeping.
+//! Leaves which position belongs to which file to the part that knows how the other keeps them.
 
-use super::begin::end_of_last_line;
 use super::discover::name_of;
 use super::identity::{self, Kind};
-use super::names;
-use datalake_base::record::{FileKey, Fingerprint, Position, SavedPosition};
+use crate::saved::SavedPosition;
+use datalake_base::record::{FileKey, Fingerprint, Position};
+use datalake_tail::names;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,14 +46,14 @@ pub fn found(path: &Path) -> Option<Found> {
         key: status.key,
         modified: status.modified,
         size: status.size,
-        packed: names::packing(name_of(path)).is_some(),
+        packed: is_packed(name_of(path)),
     })
 }
 
 /// Whether the name is that of a rotation of `live`: the same with a number or a date.
 #[must_use]
 pub fn is_rotation(live: &Path, path: &Path) -> bool {
-    names::is_rotation_of(name_of(live), name_of(path))
+    names::is_kin(name_of(live), name_of(path))
 }
 
 /// Whether a line ends just before this byte, or the file begins there; `false` behind its end.
@@ -102,9 +102,57 @@ pub fn row(stream: &str, found: &Found, start: Start, now: u64) -> io::Result<Sa
     })
 }
 
+/// Whether the name is that of an archive that the other agent's rotations leave.
+fn is_packed(name: &[u8]) -> bool {
+    [b".gz".as_slice(), b".zst", b".bz2"].iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
+}
+
+/// How far back a line that was begun is looked for.
+const LONGEST_SEARCH: u64 = 64 * 1024 * 1024;
+
+/// The position after the last newline, the bytes before it and the first bytes, as hashes.
+pub(super) fn end_of_last_line(file: &File, size: u64) -> io::Result<(u64, Fingerprint, Fingerprint)> {
+    let mut end = size;
+    let lowest = size.saturating_sub(LONGEST_SEARCH);
+    let position = loop {
+        if end <= lowest {
+            // No line ends in reach: a whole small file is one begun line; in a large one nothing else is to be had.
+            break if lowest == 0 { 0 } else { size };
+        }
+        let bytes = identity::bytes_before(file, end)?;
+        if bytes.is_empty() {
+            break end;
+        }
+        if let Some(newline) = memchr::memrchr(b'\n', &bytes) {
+            break end - (bytes.len() - newline - 1) as u64;
+        }
+        end -= bytes.len() as u64;
+    };
+    let before = Fingerprint::of(&identity::bytes_before(file, position)?);
+    Ok((position, before, Fingerprint::of(&identity::head_bytes(file)?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reading_begins_after_the_last_newline_wherever_it_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let long = "x".repeat(5_000);
+        for (content, position) in [
+            (String::new(), 0),
+            ("one\ntwo\n".into(), 8),
+            ("one\ntwo".into(), 4),
+            ("begun".into(), 0),
+            (format!("one\n{long}"), 4),
+            (long.clone(), 0),
+        ] {
+            std::fs::write(file.path(), &content).unwrap();
+            let found = end_of_last_line(&File::open(file.path()).unwrap(), content.len() as u64).unwrap();
+            assert_eq!(found.0, position, "{} bytes", content.len());
+        }
+    }
 
     #[test]
     fn a_row_holds_what_stands_before_its_position_and_nothing_behind_the_end() {

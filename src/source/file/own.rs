@@ -69,6 +69,16 @@ impl OwnFiles {
         !self.is_empty() && self.known().files.contains(&(device, inode))
     }
 
+    /// Whether the file or folder of this device and inode is one of ours.
+    #[must_use]
+    pub fn hold_any(&self, device: u64, inode: u64) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let known = self.known();
+        known.files.contains(&(device, inode)) || known.folders.contains(&(device, inode))
+    }
+
     /// Whether the path leads to one of ours.
     #[must_use]
     pub fn hold_path(&self, path: &Path) -> bool {

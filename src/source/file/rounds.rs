@@ -1,32 +1,26 @@
-//! The rounds of tailing: take hints, look, read round robin, save rows, wait.
-//! Promises to wait only when there is nothing to do, and never for a flow.
-//! Leaves every decision to the streams.
+//! The rounds of tailing: take events and watermarks, answer the tail cores, save what they want saved, wait.
+//! Promises to wait only when there is nothing to do, that a round is short, and that no flow waits for another's files.
+//! Leaves what is done to the streams.
 
 use super::discover::folder_of;
 use super::identity::{self, Kind};
-use super::reader::Descriptors;
-use super::stream::{Flow, Stream, World};
-use super::turns::Turn;
+use super::stream::{Flow, Stream, Work, World};
+use super::unpack::Decoders;
 use super::watch::{Hints, Inbox, Watch};
-use super::{Input, Orders, Save};
-use datalake_base::record::{CheckpointUpdate, ChunkPool, Remembered, pace_of_saving};
-use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use super::{Input, Means, Orders, Save};
+use crate::saved::{CheckpointUpdate, Remembered};
+use datalake_tail::{Limits, Seen};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-/// Everything is looked at so often, whatever the events say.
+/// The folders of the patterns are found anew so often, whatever the events say.
 const SWEEP: Duration = Duration::from_secs(120);
 
-/// What has no events is looked at so often.
+/// The same where folders have no events.
 const POLL: Duration = Duration::from_secs(1);
-
-/// How often time alone is given a chance, while there is something it may change.
-const TICK: Duration = Duration::from_millis(250);
-
-/// How often watermarks are taken, while some are to be expected; more often soon after the start.
-const ROWS: Duration = Duration::from_millis(500);
 
 /// After something vanished from a folder, the folder itself is looked for after so long.
 const FOLDER_GOES: Duration = Duration::from_millis(100);
@@ -37,40 +31,42 @@ const INCOMPLETE_AGAIN: Duration = Duration::from_secs(2);
 /// A flow without room is tried again after this at the latest; a wake-up comes sooner.
 const BLOCKED: Duration = Duration::from_millis(20);
 
-/// After work came quickly, the next hints are given this long to collect.
+/// After work came quickly, the next events are given this long to collect.
 const COALESCE: Duration = Duration::from_millis(1);
 
-/// Turns in a row before hints are looked at again.
-const TURNS: usize = 64;
+/// Work of one round, in bytes read or what takes as long: a few milliseconds.
+const ROUND: Work = 4 << 20;
 
-fn wall_clock() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the edge of the tailer: decisions get this as a value")]
-    let now = SystemTime::now();
-    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
+/// Events that one round follows.
+const HINTS: usize = 256;
 
-/// When what is due next.
-struct Due {
-    sweep: Instant,
-    poll: Instant,
-    tick: Instant,
-    rows: Instant,
-    /// Folders came or went: find them anew, not before this.
-    folders: Option<Instant>,
-}
+/// No more files than this are open, whatever the system allows.
+const MOST_OPEN: usize = 512;
+
+/// Descriptors left for everything but files: the runtime, the checkpoint, connections, folders while they are read.
+const FOR_OTHERS: u64 = 40;
+
+/// However few the system allows.
+const FEWEST_OPEN: usize = 4;
 
 struct Rounds {
     streams: Vec<Stream>,
+    /// Whose turn is first.
+    first: usize,
     world: World,
-    watch: Watch,
     inbox: Arc<Inbox>,
+    /// Events that wait for their round.
+    hints: Vec<PathBuf>,
+    /// Folders that are watched because others may come up in them.
+    branches: BTreeSet<PathBuf>,
     save: Save,
     orders: Arc<Orders>,
-    begun: Instant,
-    due: Due,
-    /// Until told to stop.
-    reading: bool,
+    sweep: Instant,
+    poll: Instant,
+    /// Folders came or went: find them anew, not before this.
+    folders: Option<Instant>,
     folders_cost: Duration,
+    begun: bool,
 }
 
 /// What comes after a round.
@@ -83,11 +79,9 @@ enum Next {
     End,
 }
 
-/// Tails until it is told to finish. Other tasks of the runtime get their turn between two rounds.
-pub(super) async fn run(inputs: Vec<Input>, remembered: Remembered, pool: ChunkPool, save: Save, orders: Arc<Orders>) {
-    let mut rounds = Rounds::begin(inputs, &remembered, pool, save, orders.clone());
-    drop(remembered);
-    orders.begun.store(true, Ordering::Release);
+/// Tails until it is asked to finish. Other tasks of the runtime get their turn between two rounds.
+pub(super) async fn run(inputs: Vec<Input>, remembered: Remembered, means: Means, orders: Arc<Orders>) {
+    let mut rounds = Rounds::begin(inputs, remembered, means, orders.clone());
     loop {
         match rounds.round() {
             Next::Round => tokio::task::yield_now().await,
@@ -104,223 +98,242 @@ pub(super) async fn run(inputs: Vec<Input>, remembered: Remembered, pool: ChunkP
 }
 
 /// One stream for each destination, its flows in their order.
-fn streams(inputs: Vec<Input>) -> Vec<Stream> {
-    let mut streams: Vec<Stream> = Vec::new();
+fn streams(inputs: Vec<Input>, remembered: Remembered) -> Vec<Stream> {
+    let mut by_name: Vec<(Arc<str>, Vec<Flow>)> = Vec::new();
     for input in inputs {
-        let name = input.settings.stream.clone();
-        match streams.iter_mut().find(|stream| stream.name == name) {
-            Some(stream) => stream.flows.push(Flow::from(input)),
-            None => streams.push(Stream::new(name, vec![Flow::from(input)])),
+        let name: Arc<str> = input.settings.stream.as_str().into();
+        match by_name.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, flows)) => flows.push(Flow::from(input)),
+            None => by_name.push((name, vec![Flow::from(input)])),
+        }
+    }
+    let limits = Limits { open: most_open() / by_name.len().max(1), ..Limits::default() };
+    let mut streams = Vec::new();
+    for (number, (name, flows)) in by_name.into_iter().enumerate() {
+        let started = remembered.started.iter().filter(|(stream, _)| **stream == *name);
+        let started: HashSet<String> = started.map(|(_, pattern)| pattern.clone()).collect();
+        streams.push(Stream::new(name, flows, started, limits, (number as u64 + 1) << 40));
+    }
+    let places: HashMap<Arc<str>, usize> =
+        streams.iter().enumerate().map(|(place, stream)| (stream.name.clone(), place)).collect();
+    for saved in remembered.contents {
+        // What a destination has that no flow feeds stays in the checkpoint as it is.
+        if let Some(place) = places.get(&saved.stream) {
+            streams[*place].remember(saved.row);
+        }
+    }
+    for (name, row) in remembered.folders {
+        if let Some(place) = places.get(&name) {
+            streams[*place].remember_folder(row);
         }
     }
     streams
 }
 
+/// How many files may be open at the same time.
+fn most_open() -> usize {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let left = allowed.saturating_sub(FOR_OTHERS).min(allowed / 2);
+    usize::try_from(left).unwrap_or(MOST_OPEN).clamp(FEWEST_OPEN, MOST_OPEN)
+}
+
 impl Rounds {
-    fn begin(inputs: Vec<Input>, remembered: &Remembered, pool: ChunkPool, save: Save, orders: Arc<Orders>) -> Self {
+    fn begin(inputs: Vec<Input>, remembered: Remembered, means: Means, orders: Arc<Orders>) -> Self {
         let for_inbox = orders.clone();
         let inbox = Arc::new(Inbox::new(Box::new(move || for_inbox.wake.notify_one())));
         let now = Instant::now();
-        let mut rounds = Self {
-            streams: streams(inputs),
-            world: World { now, wall: wall_clock(), pool, next_origin: 1, descriptors: Descriptors::new() },
+        let world = World {
+            now,
+            epoch: now.checked_sub(Duration::from_secs(1)).unwrap_or(now),
+            pool: means.pool,
+            decoders: Decoders::new(means.budget),
             watch: Watch::new(inbox.clone()),
-            inbox,
-            save,
-            orders,
-            begun: now,
-            due: Due { sweep: now + SWEEP, poll: now + POLL, tick: now, rows: now, folders: None },
             reading: true,
-            folders_cost: Duration::ZERO,
         };
-        let mut update = CheckpointUpdate::default();
-        for stream in &mut rounds.streams {
-            stream.remember(remembered, &rounds.world);
-        }
+        let mut rounds = Self {
+            streams: streams(inputs, remembered),
+            first: 0,
+            world,
+            inbox,
+            hints: Vec::new(),
+            branches: BTreeSet::new(),
+            save: means.save,
+            orders,
+            sweep: now + SWEEP,
+            poll: now + POLL,
+            folders: None,
+            folders_cost: Duration::ZERO,
+            begun: false,
+        };
         rounds.find_folders();
         for stream in &mut rounds.streams {
-            stream.due.clear();
-            stream.begin(remembered, &mut rounds.world, &mut update);
-            stream.take_watermarks();
-            stream.collect_rows(rounds.world.wall, &mut update);
+            stream.tell(Seen::Start, &mut rounds.world);
         }
-        rounds.send(update);
         rounds
     }
 
     /// Does what there is to do now, a bounded part of it.
     fn round(&mut self) -> Next {
         self.world.now = Instant::now();
-        self.world.wall = wall_clock();
         if self.orders.finish.load(Ordering::Acquire) {
-            self.save_rows();
+            self.finish();
             return Next::End;
         }
-        if self.reading && self.orders.stop_reading.load(Ordering::Acquire) {
-            self.reading = false;
-            self.streams.iter_mut().flat_map(|stream| &mut stream.flows).for_each(|flow| flow.arrivals = None);
+        if self.orders.stop_reading.load(Ordering::Acquire) {
+            self.world.reading = false;
+            self.streams.iter_mut().for_each(Stream::stop_reading);
         }
-        if let Some(hints) = self.inbox.take() {
-            self.follow_hints(hints);
+        for stream in &mut self.streams {
+            stream.take_watermarks(&mut self.world);
+            stream.look_for_room(&mut self.world);
         }
+        self.follow_hints();
         self.do_what_is_due();
-        if self.read() { Next::Round } else { Next::Wait(self.until_next()) }
+        let busy = self.work();
+        self.streams.iter().for_each(Stream::count);
+        self.save();
+        if busy || !self.hints.is_empty() {
+            return Next::Round;
+        }
+        if self.orders.once.load(Ordering::Acquire) {
+            self.come_to_the_end();
+        }
+        Next::Wait(self.until_next())
     }
 
-    /// Finds the folders anew, watches them, and looks at those that are new.
+    /// Answers questions, a stream after the other, until the round's share of work is done. Returns whether there is more.
+    fn work(&mut self) -> bool {
+        let mut done = 0;
+        let streams = self.streams.len();
+        self.first = (self.first + 1) % streams.max(1);
+        // The longer answers first: one step for each stream, so that short ones do not keep them waiting.
+        for stream in &mut self.streams {
+            done += stream.work_on_a_job(&mut self.world).unwrap_or(0);
+        }
+        let mut idle = 0;
+        let mut turn = self.first;
+        while idle < streams && done < ROUND {
+            match self.streams[turn].work(&mut self.world) {
+                Some(work) => (done, idle) = (done + work.max(1), 0),
+                None => idle += 1,
+            }
+            turn = (turn + 1) % streams;
+        }
+        for stream in &mut self.streams {
+            stream.take_time(&mut self.world);
+        }
+        let overdue = |stream: &Stream| stream.deadline(&self.world).is_some_and(|at| at <= self.world.now);
+        self.streams.iter().any(|stream| stream.is_busy() || overdue(stream))
+    }
+
+    /// Finds the folders of the patterns anew.
     fn find_folders(&mut self) {
         let begun = Instant::now();
-        let mut wanted = BTreeSet::new();
-        let mut gone: Vec<(usize, PathBuf)> = Vec::new();
-        for (place, stream) in self.streams.iter_mut().enumerate() {
-            let before = stream.folders.leaves.clone();
-            wanted.extend(stream.refresh_folders());
-            gone.extend(before.difference(&stream.folders.leaves).map(|folder| (place, folder.clone())));
-        }
-        let fresh = self.watch.set(&wanted, self.world.now);
         for stream in &mut self.streams {
-            for folder in fresh.iter().filter(|folder| stream.folders.leaves.contains(*folder)) {
-                stream.due.insert(folder.clone(), self.world.now);
-            }
+            stream.find_folders(&mut self.world);
         }
-        for (place, folder) in gone {
-            self.streams[place].due.insert(folder, self.world.now);
-        }
+        let branches: BTreeSet<PathBuf> =
+            self.streams.iter().flat_map(|stream| &stream.patterns.branches).cloned().collect();
         // What came into a folder after it was walked and before it was watched, no event tells.
-        if fresh.iter().any(|folder| self.streams.iter().any(|stream| stream.folders.branches.contains(folder))) {
-            self.due.folders = Some(self.world.now);
+        if branches.difference(&self.branches).count() > 0 {
+            self.folders = Some(self.world.now);
         }
-        if self.streams.iter().any(|stream| stream.folders.incomplete) {
-            self.due.folders.get_or_insert(self.world.now + INCOMPLETE_AGAIN);
+        for branch in branches.difference(&self.branches) {
+            self.world.watch.add(branch, self.world.now);
+        }
+        for branch in self.branches.difference(&branches) {
+            self.world.watch.remove(branch);
+        }
+        self.branches = branches;
+        for folder in self.world.watch.renew(self.world.now) {
+            self.streams.iter_mut().for_each(|stream| stream.doubt(&folder, &mut self.world));
+        }
+        if self.streams.iter().any(|stream| stream.patterns.incomplete) {
+            self.folders.get_or_insert(self.world.now + INCOMPLETE_AGAIN);
         }
         self.folders_cost = begun.elapsed();
     }
 
-    fn follow_hints(&mut self, hints: Hints) {
-        if hints.everywhere {
-            tracing::debug!("events were lost; looking everywhere");
-            self.due.sweep = self.world.now;
-            return;
+    fn follow_hints(&mut self) {
+        if let Some(Hints { paths, everywhere }) = self.inbox.take() {
+            if everywhere {
+                tracing::debug!("events were lost; looking everywhere");
+                self.hints.clear();
+                self.folders = Some(self.world.now);
+                self.streams.iter_mut().for_each(|stream| stream.tell(Seen::EventsLost, &mut self.world));
+            }
+            self.hints.extend(paths);
         }
-        for path in hints.paths {
-            let status = identity::of_path(&path).ok();
+        let some = self.hints.len().min(HINTS);
+        for path in self.hints.drain(..some).collect::<Vec<_>>() {
             for stream in &mut self.streams {
-                stream.hint(&path, status.as_ref(), &self.world);
+                stream.hint(&path, &mut self.world);
             }
-            let is_folder = status.is_some_and(|status| status.kind == Kind::Folder);
-            let concerns = |stream: &Stream| {
-                let known = stream.folders.leaves.contains(&path) || stream.folders.branches.contains(&path);
-                known || (is_folder && stream.folders.branches.contains(folder_of(&path)))
-            };
-            self.watch.doubt(&path);
-            if self.streams.iter().any(concerns) {
-                let not_before = self.world.now + (self.folders_cost * 10).min(POLL);
-                self.due.folders.get_or_insert(not_before);
-            } else if status.is_none() && self.watch.watches(folder_of(&path)) {
-                // Perhaps the whole folder goes. Its own end is told only when the last of its files is closed, and we
-                // may be the one who has it open.
-                let not_before = self.world.now + (self.folders_cost * 10).clamp(FOLDER_GOES, POLL);
-                self.due.folders.get_or_insert(not_before);
-            }
+            self.consider_folders(&path);
+        }
+    }
+
+    /// Perhaps the folders of the patterns are others now.
+    fn consider_folders(&mut self, path: &std::path::Path) {
+        let status = identity::of_path(path).ok();
+        let is_folder = status.as_ref().is_some_and(|status| status.kind == Kind::Folder);
+        if self.world.watch.watches(path) {
+            self.world.watch.doubt(path);
+        }
+        let concerns = |stream: &Stream| stream.patterns.leaves.contains(path);
+        let known = self.branches.contains(path) || self.streams.iter().any(concerns) || self.world.watch.watches(path);
+        if known || (is_folder && self.branches.contains(folder_of(path))) {
+            self.folders.get_or_insert(self.world.now + (self.folders_cost * 10).min(POLL));
+        } else if status.is_none() && self.world.watch.watches(folder_of(path)) {
+            // Perhaps the whole folder goes. Its own end comes only when the last of its files is closed, and we may be the
+            // one who has it open.
+            self.folders.get_or_insert(self.world.now + (self.folders_cost * 10).clamp(FOLDER_GOES, POLL));
         }
     }
 
     fn do_what_is_due(&mut self) {
         let now = self.world.now;
-        if self.due.folders.is_some_and(|at| at <= now) || self.due.sweep <= now {
-            self.due.folders = None;
+        if self.folders.is_some_and(|at| at <= now) || self.sweep <= now {
+            self.folders = None;
+            if self.sweep <= now {
+                self.sweep = now + SWEEP;
+            }
             self.find_folders();
         }
-        if self.due.sweep <= now {
-            self.due.sweep = now + SWEEP;
-            self.watch.retry(now);
-            for stream in &mut self.streams {
-                let leaves: Vec<PathBuf> = stream.folders.leaves.iter().cloned().collect();
-                stream.look(&leaves, &mut self.world);
-                stream.expire(self.world.wall);
+        if self.poll <= now {
+            self.poll = now + POLL;
+            for folder in self.world.watch.retry(now) {
+                self.streams.iter_mut().for_each(|stream| stream.doubt(&folder, &mut self.world));
+            }
+            if self.branches.iter().any(|folder| !self.world.watch.has_events(folder)) {
+                self.folders.get_or_insert(now);
             }
         }
-        if self.due.poll <= now {
-            self.due.poll = now + POLL;
-            self.poll();
-        }
         for stream in &mut self.streams {
-            stream.look_at_due(&mut self.world);
-            stream.judge_doubted(&mut self.world);
-        }
-        if self.due.tick <= now {
-            self.due.tick = now + TICK;
-            self.streams.iter_mut().for_each(|stream| stream.tick(&mut self.world));
-        }
-        if self.due.rows <= now && self.streams.iter().any(Stream::awaits_watermarks) {
-            self.due.rows = now + pace_of_saving(now - self.begun, ROWS);
-            self.save_rows();
+            stream.take_time(&mut self.world);
         }
     }
 
-    /// Looks at what no event would tell about.
-    fn poll(&mut self) {
-        self.watch.retry(self.world.now);
-        let polled: HashSet<&Path> = self.watch.polled().collect();
-        for stream in &mut self.streams {
-            let folders: Vec<PathBuf> =
-                stream.folders.leaves.iter().filter(|folder| polled.contains(folder.as_path())).cloned().collect();
-            if !folders.is_empty() {
-                stream.look(&folders, &mut self.world);
-            }
-            stream.look_at_links(&self.world);
+    /// Everything is to be read once: when it is, its last lines are complete, and all is done when they are settled.
+    fn come_to_the_end(&mut self) {
+        if self.world.reading && self.folders.is_none() && self.streams.iter().all(Stream::is_read) {
+            self.world.reading = false;
+            self.streams.iter_mut().for_each(Stream::end_all);
         }
-        let branches = self.streams.iter().flat_map(|stream| &stream.folders.branches);
-        if branches.into_iter().any(|folder| polled.contains(folder.as_path())) {
-            self.due.folders.get_or_insert(self.world.now);
-        }
-    }
-
-    /// Reads round robin: a turn for each flow, again and again. Returns whether there may be more to do at once.
-    fn read(&mut self) -> bool {
-        let mut done = 0;
-        let mut busy = false;
-        for stream in &mut self.streams {
-            busy |= stream.verify_step(&mut self.world);
-        }
-        for flow in self.streams.iter_mut().flat_map(|stream| &mut stream.flows) {
-            flow.blocked = false;
-        }
-        while self.reading && done < TURNS {
-            let mut progress = false;
-            for stream in &mut self.streams {
-                for flow in 0..stream.flows.len() {
-                    progress |= one_turn(stream, flow, &mut self.world);
-                }
-            }
-            if !progress {
-                break;
-            }
-            done += 1;
-            busy |= done == TURNS;
-        }
-        for stream in &mut self.streams {
-            stream.hold_unread(&mut self.world);
-        }
-        busy
+        let settled = !self.world.reading && self.streams.iter().all(Stream::is_settled);
+        self.orders.caught_up.store(settled, Ordering::Release);
     }
 
     /// How long there is nothing to do unless something happens.
     fn until_next(&self) -> Duration {
-        let mut next = self.due.sweep;
+        let mut next = self.sweep;
         let mut sooner = |at: Instant| next = next.min(at);
-        self.due.folders.into_iter().for_each(&mut sooner);
-        self.streams.iter().flat_map(|stream| stream.due.values().copied()).for_each(&mut sooner);
-        if self.streams.iter().any(Stream::awaits_watermarks) {
-            sooner(self.due.rows);
+        self.folders.into_iter().for_each(&mut sooner);
+        self.streams.iter().filter_map(|stream| stream.deadline(&self.world)).for_each(&mut sooner);
+        if self.world.watch.is_lacking() {
+            sooner(self.poll);
         }
-        if self.streams.iter().any(|stream| !stream.ticking.is_empty()) {
-            sooner(self.due.tick);
-        }
-        if self.watch.polled().next().is_some() || self.streams.iter().any(Stream::has_links) {
-            sooner(self.due.poll);
-        }
-        if self.reading && self.streams.iter().flat_map(|stream| &stream.flows).any(|flow| flow.blocked) {
+        if self.streams.iter().any(Stream::waits_for_room) {
             sooner(self.world.now + BLOCKED);
         }
         next.saturating_duration_since(Instant::now())
@@ -328,110 +341,34 @@ impl Rounds {
 
     /// Under heavy writing each wake-up would find a few bytes; a moment later there are more.
     fn may_wait_for_more(&self) -> bool {
-        let blocked = self.streams.iter().flat_map(|stream| &stream.flows).any(|flow| flow.blocked);
-        !blocked && self.world.now.elapsed() < COALESCE
+        !self.streams.iter().any(Stream::waits_for_room) && self.world.now.elapsed() < COALESCE
     }
 
-    fn save_rows(&mut self) {
+    /// Takes the last watermarks and saves what they say.
+    fn finish(&mut self) {
+        for stream in &mut self.streams {
+            stream.take_watermarks(&mut self.world);
+            stream.save_all(&mut self.world);
+        }
+        self.streams.iter().for_each(Stream::count);
+        self.save();
+    }
+
+    fn save(&mut self) {
         let mut update = CheckpointUpdate::default();
         for stream in &mut self.streams {
-            stream.take_watermarks();
-            stream.collect_rows(self.world.wall, &mut update);
+            let CheckpointUpdate { contents, folders, started, settled_bytes } = std::mem::take(&mut stream.update);
+            update.contents.extend(contents);
+            update.folders.extend(folders);
+            update.started.extend(started);
+            update.settled_bytes += settled_bytes;
         }
-        self.send(update);
-    }
-
-    fn send(&self, update: CheckpointUpdate) {
-        if !(update.positions.is_empty() && update.forgotten.is_empty() && update.started.is_empty()) {
+        if !update.is_empty() || update.settled_bytes > 0 {
             (self.save)(update);
         }
-    }
-}
-
-/// A turn for one flow: the first of its strands that need not wait for another. Returns whether it got one.
-fn one_turn(stream: &mut Stream, flow: usize, world: &mut World) -> bool {
-    if stream.flows[flow].blocked {
-        return false;
-    }
-    for _ in 0..stream.flows[flow].ready.len() {
-        match stream.turn(flow, world) {
-            Turn::Done => return true,
-            Turn::HeldBack => {}
-            Turn::Blocked => {
-                stream.flows[flow].blocked = true;
-                return false;
-            }
-            Turn::Nothing => return false,
+        if !self.begun && self.streams.iter().all(|stream| stream.begun) {
+            self.begun = true;
+            self.orders.begun.store(true, Ordering::Release);
         }
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::file::discover::Pattern;
-    use crate::source::file::{InitialPosition, Outlet, Settings};
-    use datalake_base::record::Arrival;
-    use std::fs;
-    use std::io::Write;
-
-    fn append(path: &Path, text: &str) {
-        fs::File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Everything that was handed over.
-    fn take(outlet: &mut Outlet, text: &mut String) {
-        while let Ok(arrival) = outlet.arrivals.try_recv() {
-            if let Arrival::Read(chunk) = arrival {
-                text.push_str(std::str::from_utf8(&chunk.bytes).unwrap());
-            }
-        }
-    }
-
-    /// On a busy machine a file was rotated twice between two looks, and what was open was read in between. That counted
-    /// as a look at its path: the file that had come and gone meanwhile was taken for one from before, and never read.
-    #[test]
-    fn what_was_rotated_away_between_two_looks_is_found_though_the_open_file_was_read_meanwhile() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let settings = Settings {
-            stream: "firehose:s".to_owned(),
-            include: vec![Pattern::parse(path("w*.log").to_str().unwrap()).unwrap()],
-            exclude: Vec::new(),
-            initial_position: InitialPosition::StartOfFile,
-            owned: None,
-            own: crate::source::file::OwnFiles::default(),
-        };
-        let (input, mut outlet) = Input::new("f", &settings);
-        append(&path("w.log"), "one\n");
-        let orders = Arc::new(Orders::default());
-        let save: Save = Box::new(|_| {});
-        let mut rounds = Rounds::begin(vec![input], &Remembered::default(), Input::pool(1), save, orders);
-        let (mut text, deadline) = (String::new(), Instant::now() + Duration::from_secs(30));
-        let mut until = |rounds: &mut Rounds, text: &mut String, expected: &str| {
-            while !text.contains(expected) {
-                assert!(Instant::now() < deadline, "never {expected}, only {text}");
-                rounds.round();
-                take(&mut outlet, text);
-            }
-        };
-        until(&mut rounds, &mut text, "one\n");
-        append(&path("w.log"), "two\n");
-        fs::rename(path("w.log"), path("w.log.2")).unwrap();
-        append(&path("w.log"), "three\n");
-        fs::rename(path("w.log"), path("w.log.1")).unwrap();
-        append(&path("w.log"), "four\n");
-        // A second later, before any look: the turn of the open file.
-        rounds.world.wall = wall_clock() + 1000;
-        let (stream, world) = (&mut rounds.streams[0], &mut rounds.world);
-        let id = *stream.strands.keys().next().unwrap();
-        let strand = stream.strands.get_mut(&id).unwrap();
-        assert!(strand.source.is_some(), "it is open still");
-        strand.place.size = 8;
-        stream.enqueue(id);
-        assert!(one_turn(stream, 0, world));
-        until(&mut rounds, &mut text, "four\n");
-        assert_eq!(text, "one\ntwo\nthree\nfour\n");
     }
 }

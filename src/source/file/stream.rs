@@ -1,58 +1,68 @@
-//! All files of one destination: looks at folders, and does what follows from what is seen.
-//! Promises that each file is read by one strand, and that a strand outlives names, folders and truncations.
-//! Leaves reading to `turns`, telling copies apart to `copies`, and checkpoint rows to `rows`.
+//! All files of one destination: asks the tail core what to do, and does it.
+//! Promises that every question of the core is answered once, in bounded pieces, and that what it wants handed over, saved
+//! or said is done in its order. Leaves every decision to the core, and when to work to `rounds`.
 
-use super::begin::FirstLook;
-use super::discover::{Folders, folder_of, name_of};
-use super::identity;
-use super::names;
-use super::reader::Descriptors;
-use super::strand::{Id, Place, Role, Standing, Strand};
-use super::verify::Verify;
-use super::{Input, Settings};
+use super::discover::{Folders, folder_of};
+use super::identity::{self, Kind};
+use super::listing::{Listing, Named};
+use super::own::OwnFiles;
+use super::reading::{Bytes, Open, Plain, failure_of};
+use super::unpack::{Decoders, Unpacker};
+use super::walk::{FollowLinks, Trouble, Walker};
+use super::watch::Watch;
+use super::words::Words;
+use super::{InitialPosition, Input, Settings};
+use crate::saved::CheckpointUpdate;
 use datalake_base::accounting::Accounting;
-use datalake_base::record::{Arrival, ChunkPool, FileKey, Origin, SavedPosition, Watermarks};
-use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use datalake_base::record::{Arrival, Chunk, ChunkPool, FileKey, Origin, OriginInfo, Position, Watermarks};
+use datalake_tail::{
+    Entry, Failure, FlowId, FolderId, Limits, Moment, Notice, Packing, Seen, Slot, Tail, Ticket, ToDo, names,
+};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
-/// How long the content of a truncated or vanished file is looked for before it counts as destroyed.
-pub(super) const SEEK_FOR: Duration = Duration::from_secs(10);
+mod jobs;
 
-/// How long after it moved a name is kept in mind at least.
-pub(super) const INCIDENT_FOR: Duration = Duration::from_secs(5);
-
-/// Two changes of a file this far apart, in nanoseconds, never bear the same time stamp.
-pub(super) const STAMPS_APART: u64 = 100_000_000;
-
-/// How far the clock that stamps files may be behind ours.
-pub(super) const CLOCK_LAG: Duration = Duration::from_millis(20);
+use jobs::Job;
 
 /// What all streams share.
 pub(super) struct World {
     pub(super) now: Instant,
-    /// Milliseconds since 1970.
-    pub(super) wall: u64,
+    /// What moments of the tail core are counted from.
+    pub(super) epoch: Instant,
     pub(super) pool: ChunkPool,
-    pub(super) next_origin: u64,
-    pub(super) descriptors: Descriptors,
+    pub(super) decoders: Decoders,
+    pub(super) watch: Watch,
+    /// Until reading is to stop.
+    pub(super) reading: bool,
 }
 
-/// One flow, and which of its files have something to read.
+impl World {
+    pub(super) fn moment(&self) -> Moment {
+        let since = self.now.saturating_duration_since(self.epoch);
+        Moment(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+/// One flow.
 pub(super) struct Flow {
     pub(super) name: String,
     pub(super) settings: Settings,
-    pub(super) arrivals: Option<mpsc::Sender<Arrival>>,
-    pub(super) watermarks: Watermarks,
-    pub(super) books: Arc<Accounting>,
-    pub(super) ready: VecDeque<Id>,
-    pub(super) lag: u64,
-    /// Whether there was no room or no buffer for it when last tried.
-    pub(super) blocked: bool,
+    arrivals: Option<mpsc::Sender<Arrival>>,
+    watermarks: Watermarks,
+    books: Arc<Accounting>,
+    /// What there was no room for yet.
+    outbox: VecDeque<Arrival>,
+    /// The core was answered that there is no room, and nothing since.
+    full: bool,
+    /// The core knows that the flow takes nothing more.
+    closed: bool,
 }
 
 impl From<Input> for Flow {
@@ -63,311 +73,708 @@ impl From<Input> for Flow {
             arrivals: Some(input.arrivals),
             watermarks: input.watermarks,
             books: input.books,
-            ready: VecDeque::new(),
-            lag: 0,
-            blocked: false,
+            outbox: VecDeque::new(),
+            full: false,
+            closed: false,
         }
     }
 }
 
 impl Flow {
-    fn matches(&self, path: &Path) -> bool {
+    fn includes(&self, path: &Path) -> bool {
         self.settings.include.iter().any(|pattern| pattern.matches(path))
-            && !self.settings.exclude.iter().any(|pattern| pattern.matches(path))
     }
+
+    fn matches(&self, path: &Path) -> bool {
+        self.includes(path) && !self.settings.exclude.iter().any(|pattern| pattern.matches(path))
+    }
+
+    /// Hands over what waits, as far as there is room.
+    fn flush(&mut self) {
+        while let Some(arrival) = self.outbox.pop_front() {
+            let Some(sender) = &self.arrivals else {
+                self.outbox.clear();
+                return;
+            };
+            match sender.try_send(arrival) {
+                Ok(()) => {}
+                Err(TrySendError::Full(arrival)) => {
+                    self.outbox.push_front(arrival);
+                    return;
+                }
+                Err(TrySendError::Closed(_)) => self.arrivals = None,
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.outbox.is_empty() && self.arrivals.as_ref().is_some_and(|arrivals| arrivals.capacity() > 0)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.arrivals.as_ref().is_none_or(mpsc::Sender::is_closed)
+    }
+}
+
+/// An origin whose positions may still come.
+struct Followed {
+    flow: usize,
+    info: Arc<OriginInfo>,
+    handed_over: u64,
+    settled: u64,
+    ended: bool,
 }
 
 /// See the head of this file.
 pub(super) struct Stream {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) flows: Vec<Flow>,
-    /// Boxed, because the table keeps room for half as many again, and for three times as many while it grows.
-    pub(super) strands: HashMap<Id, Box<Strand>>,
-    next: Id,
-    /// Which strand reads the file; at most one.
-    pub(super) by_key: HashMap<FileKey, Id>,
-    /// Everything that has, or last had, this path: nearly always one strand, so it needs no heap block of its own.
-    pub(super) by_path: HashMap<Arc<Path>, SmallVec<[Id; 1]>>,
-    pub(super) by_origin: HashMap<Origin, Id>,
-    /// Strands whose content is looked for.
-    pub(super) lost: Vec<Id>,
-    /// How often something was lost.
-    pub(super) losses: u32,
-    /// New files that may be copies.
-    pub(super) candidates: Vec<Id>,
-    /// Candidates that changed since they were judged.
-    pub(super) doubted: Vec<Id>,
-    /// Archives whose content is being compared; the first is worked on.
-    pub(super) verifying: VecDeque<Verify>,
-    /// Strands of flows whose files belong to the agent itself.
-    pub(super) owned: BTreeSet<Id>,
-    /// Strands that a second may change without an event.
-    pub(super) ticking: Vec<Id>,
-    /// Strands in the order in which their files were opened; some are closed again.
-    pub(super) opened: VecDeque<Id>,
-    /// Strands that wait for a turn and were closed when they began to.
-    pub(super) unheld: BTreeSet<Id>,
-    /// Strands whose row changed.
-    pub(super) dirty: Vec<Id>,
-    /// Rows that go away.
-    pub(super) forgotten: Vec<FileKey>,
-    /// Rows of files that no flow reads now.
-    pub(super) dormant: HashMap<FileKey, SavedPosition>,
-    pub(super) folders: Folders,
-    /// Folders to look at, and not before when.
-    pub(super) due: BTreeMap<PathBuf, Instant>,
-    /// Folders that cannot be read, of which the operator knows.
-    pub(super) unreadable: HashSet<PathBuf>,
-    /// How long the last look took.
-    pub(super) look_cost: Duration,
-    /// Strands reached through links.
-    pub(super) links: BTreeSet<Id>,
-    /// Links that match and lead nowhere; no event tells when they do.
-    pub(super) dangling: HashSet<PathBuf>,
-    /// Names that stopped leading to what was followed there, since the last look.
-    pub(super) incidents: Vec<Incident>,
-    /// What is known of earlier lives; during the first look only.
-    pub(super) first_look: Option<FirstLook>,
+    tail: Tail,
+    limits: Limits,
+    /// Patterns that were started in an earlier life.
+    started: HashSet<String>,
+    /// The folders that the core watches.
+    folders: HashMap<FolderId, Arc<Path>>,
+    numbers: HashMap<Arc<Path>, FolderId>,
+    /// The folders of the patterns.
+    pub(super) patterns: Folders,
+    open: HashMap<Slot, Open>,
+    /// Questions, oldest first.
+    asked: VecDeque<ToDo>,
+    /// Questions whose answer takes several steps; the first is worked on.
+    jobs: VecDeque<Job>,
+    origins: HashMap<Origin, Followed>,
+    pub(super) update: CheckpointUpdate,
+    /// The core has decided where to begin in everything that was there.
+    pub(super) begun: bool,
+    words: Words,
+    scratch: Vec<ToDo>,
 }
 
-/// A name that used to lead to a followed file and no longer does: there may have been more rotations.
-#[derive(Debug)]
-pub(super) struct Incident {
-    pub(super) path: Arc<Path>,
-    pub(super) flow: usize,
-    pub(super) strand: Id,
-    /// Files born after this are news, in nanoseconds since 1970.
-    pub(super) since: u64,
-    /// Kept in mind until then at least: folders are read while they change.
-    pub(super) until: Instant,
-}
+/// Everything that counts as work is counted in these: bytes, or what takes as long as so many bytes.
+pub(super) type Work = u64;
 
-/// The family of a path: its folder and its name without rotation suffixes.
-pub(super) fn family_of(path: &Path) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    folder_of(path).hash(&mut hasher);
-    names::family(name_of(path)).hash(&mut hasher);
-    hasher.finish()
-}
+/// A question costs as much as reading so many bytes.
+const QUESTION: Work = 16 * 1024;
+
+/// The core saves rows no closer together than this.
+const SAVES_APART: std::time::Duration = std::time::Duration::from_millis(25);
+
+/// Steps in which the last rows are saved at most.
+const MOST_LAST_STEPS: usize = 10_000;
 
 impl Stream {
-    pub(super) fn new(name: String, flows: Vec<Flow>) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        flows: Vec<Flow>,
+        started: HashSet<String>,
+        limits: Limits,
+        origins: u64,
+    ) -> Self {
+        let settings = datalake_tail::Settings {
+            flows: flows
+                .iter()
+                .map(|flow| datalake_tail::FlowSettings {
+                    rotated_to: flow.settings.rotated_to.clone(),
+                    owned: flow.settings.owned.is_some(),
+                })
+                .collect(),
+            limits,
+            first_origin: origins,
+        };
         Self {
             name,
             flows,
-            strands: HashMap::new(),
-            next: 0,
-            by_key: HashMap::new(),
-            by_path: HashMap::new(),
-            by_origin: HashMap::new(),
-            lost: Vec::new(),
-            losses: 0,
-            candidates: Vec::new(),
-            doubted: Vec::new(),
-            verifying: VecDeque::new(),
-            owned: BTreeSet::new(),
-            ticking: Vec::new(),
-            opened: VecDeque::new(),
-            unheld: BTreeSet::new(),
-            dirty: Vec::new(),
-            forgotten: Vec::new(),
-            dormant: HashMap::new(),
-            folders: Folders::default(),
-            due: BTreeMap::new(),
-            unreadable: HashSet::new(),
-            look_cost: Duration::ZERO,
-            links: BTreeSet::new(),
-            dangling: HashSet::new(),
-            incidents: Vec::new(),
-            first_look: None,
+            tail: Tail::new(settings),
+            limits,
+            started,
+            folders: HashMap::new(),
+            numbers: HashMap::new(),
+            patterns: Folders::default(),
+            open: HashMap::new(),
+            asked: VecDeque::new(),
+            jobs: VecDeque::new(),
+            origins: HashMap::new(),
+            update: CheckpointUpdate::default(),
+            begun: false,
+            words: Words::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// A row of the checkpoint.
+    pub(super) fn remember(&mut self, row: datalake_tail::Row) {
+        // What was found as a rotation has a home that no pattern matches.
+        let name = super::discover::name_of(&row.home);
+        let flow = self.flow_of(&row.home).or_else(|| self.kin_of(&row.home, name));
+        self.tail.remember(row, flow);
+    }
+
+    /// What a folder held.
+    pub(super) fn remember_folder(&mut self, row: datalake_tail::FolderRow) {
+        self.tail.remember_folder(row);
+    }
+
+    /// Tells the core, and does at once what need not be answered.
+    pub(super) fn tell(&mut self, seen: Seen<'_>, world: &mut World) {
+        let mut todo = std::mem::take(&mut self.scratch);
+        tracing::trace!(?seen, "seen");
+        self.tail.step(seen, world.moment(), &mut todo);
+        for one in todo.drain(..) {
+            self.take(one, None, world);
+        }
+        self.scratch = todo;
+        self.flows.iter_mut().for_each(Flow::flush);
+    }
+
+    /// Tells the core what was read, and hands the buffer over when it says so.
+    fn tell_read(
+        &mut self,
+        ticket: Ticket,
+        buffer: Vec<u8>,
+        first: usize,
+        status: &identity::Status,
+        end: bool,
+        world: &mut World,
+    ) {
+        let mut todo = std::mem::take(&mut self.scratch);
+        tracing::trace!(?ticket, bytes = buffer.len() - first, ?status, end, "read");
+        let seen = Seen::Read { ticket, bytes: &buffer[first..], status: status.told(), end };
+        self.tail.step(seen, world.moment(), &mut todo);
+        let mut buffer = Some((buffer, first));
+        for one in todo.drain(..) {
+            self.take(one, Some(&mut buffer), world);
+        }
+        self.scratch = todo;
+        if let Some((buffer, _)) = buffer {
+            world.pool.give_back(buffer);
+        }
+        self.flows.iter_mut().for_each(Flow::flush);
+    }
+
+    /// Does one thing, or keeps it for its turn.
+    fn take(&mut self, todo: ToDo, buffer: Option<&mut Option<(Vec<u8>, usize)>>, world: &mut World) {
+        tracing::trace!(?todo, "to do");
+        match todo {
+            ToDo::Watch { .. }
+            | ToDo::List { .. }
+            | ToDo::Look { .. }
+            | ToDo::Open { .. }
+            | ToDo::Sample { .. }
+            | ToDo::Read { .. } => {
+                self.asked.push_back(todo);
+            }
+            ToDo::Unwatch { folder } => {
+                if let Some(path) = self.folders.remove(&folder) {
+                    self.numbers.remove(&path);
+                    world.watch.remove(&path);
+                }
+            }
+            ToDo::Close { slot } => {
+                self.open.remove(&slot);
+                for job in std::mem::take(&mut self.jobs) {
+                    if job.slot() == Some(slot) { job.give_up(&world.pool) } else { self.jobs.push_back(job) }
+                }
+                // What was asked about it needs no answer, and must not reach what is opened there next.
+                self.asked.retain(|asked| slot_of(asked) != Some(slot));
+            }
+            ToDo::Begin { flow, origin, path, file, start, generation } => {
+                let key = FileKey { device: file.device, inode: file.inode, born: file.born };
+                let info = Arc::new(OriginInfo::new(path, key));
+                if let Some(generation) = generation {
+                    info.generation.get_or_init(|| generation);
+                }
+                let (origin, start) = (Origin::new(origin.number()), Position(start.0));
+                let flow = usize::from(flow.0);
+                let followed =
+                    Followed { flow, info: info.clone(), handed_over: start.0, settled: start.0, ended: false };
+                self.origins.insert(origin, followed);
+                self.flows[flow].outbox.push_back(Arrival::Opened { origin, info, start });
+            }
+            ToDo::Generation { origin, generation } => {
+                if let Some(followed) = self.origins.get(&Origin::new(origin.number())) {
+                    followed.info.generation.get_or_init(|| generation);
+                }
+            }
+            ToDo::HandOver { flow, origin, start, skip } => {
+                let Some((buffer, first)) = buffer.and_then(Option::take) else {
+                    debug_assert!(false, "a hand-over without a read");
+                    return;
+                };
+                let first = first + skip;
+                let count = (buffer.len() - first) as u64;
+                let origin = Origin::new(origin.number());
+                let flow = &mut self.flows[usize::from(flow.0)];
+                flow.books.read.add(count);
+                let bytes = world.pool.wrap(buffer, first);
+                let chunk = Chunk { origin, start: Position(start.0), bytes, read_at: world.now };
+                flow.outbox.push_back(Arrival::Read(chunk));
+                if let Some(followed) = self.origins.get_mut(&origin) {
+                    followed.handed_over = start.0 + count;
+                }
+            }
+            ToDo::End { flow, origin } => {
+                let origin = Origin::new(origin.number());
+                self.flows[usize::from(flow.0)].outbox.push_back(Arrival::Ended { origin });
+                if let Some(followed) = self.origins.get_mut(&origin) {
+                    followed.ended = true;
+                    if followed.settled >= followed.handed_over {
+                        self.origins.remove(&origin);
+                    }
+                }
+            }
+            ToDo::Save(row) => self.update.contents.push((self.name.clone(), row.id, Some(*row))),
+            ToDo::Forget(id) => self.update.contents.push((self.name.clone(), id, None)),
+            ToDo::SaveFolder(row) => self.update.folders.push((self.name.clone(), row.path, Some(row.held))),
+            ToDo::ForgetFolder(path) => self.update.folders.push((self.name.clone(), path, None)),
+            ToDo::Begun => self.have_begun(),
+            ToDo::Say(notice) => self.say(&notice, world.now),
+        }
+    }
+
+    fn have_begun(&mut self) {
+        self.begun = true;
+        let patterns = self.flows.iter().flat_map(|flow| &flow.settings.include).map(|pattern| pattern.as_str());
+        let new: BTreeSet<&str> = patterns.filter(|pattern| !self.started.contains(*pattern)).collect();
+        let name = &self.name;
+        self.update.started.extend(new.into_iter().map(|pattern| (name.to_string(), pattern.to_owned())));
+    }
+
+    fn say(&mut self, notice: &Notice, now: Instant) {
+        let books = |flow: &FlowId| &self.flows[usize::from(flow.0)].books;
+        match notice {
+            Notice::Destroyed { flow, bytes, .. } => books(flow).destroyed.add(*bytes),
+            Notice::Recovered { flow, bytes, .. } => {
+                let destroyed = &books(flow).destroyed;
+                destroyed.set(destroyed.value().saturating_sub(*bytes));
+            }
+            Notice::Hole { flow, bytes, .. } | Notice::ArchiveSkipped { flow, bytes, .. } => {
+                books(flow).skipped.add(*bytes);
+            }
+            Notice::Unreadable { flow, .. } => books(flow).denials.add(1),
+            _ => {}
+        }
+        let flows = &self.flows;
+        self.words.say(notice, now, |flow| flows[usize::from(flow.0)].name.as_str());
+    }
+
+    /// Takes what was settled since the last call.
+    pub(super) fn take_watermarks(&mut self, world: &mut World) {
+        for flow in 0..self.flows.len() {
+            for (origin, position) in self.flows[flow].watermarks.take() {
+                let Some(followed) = self.origins.get_mut(&origin) else { continue };
+                let position = position.0.min(followed.handed_over);
+                if position <= followed.settled {
+                    continue;
+                }
+                self.update.settled_bytes += position - followed.settled;
+                followed.settled = position;
+                if let Some(owner) = &self.flows[followed.flow].settings.owned {
+                    owner.post(&followed.info.path, Position(position));
+                }
+                if followed.ended && position == followed.handed_over {
+                    self.origins.remove(&origin);
+                }
+                let origin = datalake_tail::Origin::new(origin.number());
+                self.tell(Seen::Settled { origin, position: datalake_tail::Position(position) }, world);
+            }
+        }
+    }
+
+    /// Tells the core which flows have room again, or have ended.
+    pub(super) fn look_for_room(&mut self, world: &mut World) {
+        for number in 0..self.flows.len() {
+            let flow = &mut self.flows[number];
+            flow.flush();
+            let id = FlowId(number as u16);
+            if flow.is_closed() && !flow.closed {
+                (flow.arrivals, flow.closed) = (None, true);
+                flow.outbox.clear();
+                self.tell(Seen::Closed { flow: id }, world);
+            } else if flow.full && flow.has_room() && world.pool.has_free() {
+                flow.full = false;
+                self.tell(Seen::Room { flow: id }, world);
+            }
+        }
+    }
+
+    /// Hands over nothing more.
+    pub(super) fn stop_reading(&mut self) {
+        self.flows.iter_mut().for_each(|flow| flow.arrivals = None);
+    }
+
+    /// The agent ends: everything that is to be saved is saved now.
+    pub(super) fn save_all(&mut self, world: &mut World) {
+        // A step saves a bounded number of rows, and two steps are so far apart.
+        for _ in 0..MOST_LAST_STEPS {
+            let before = self.update.contents.len();
+            world.now += SAVES_APART;
+            self.tell(Seen::Time, world);
+            if self.update.contents.len() == before {
+                break;
+            }
+        }
+    }
+
+    /// Time went by.
+    pub(super) fn take_time(&mut self, world: &mut World) {
+        self.words.time(world.now);
+        if self.tail.deadline().is_some_and(|deadline| deadline <= world.moment()) {
+            self.tell(Seen::Time, world);
+        }
+    }
+
+    /// When the core wants to know that time went by.
+    pub(super) fn deadline(&self, world: &World) -> Option<Instant> {
+        self.tail.deadline().map(|moment| world.epoch + std::time::Duration::from_micros(moment.0))
+    }
+
+    /// Whether there is something to do at once.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.asked.is_empty() || !self.jobs.is_empty()
+    }
+
+    /// Whether some flow waits for room.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.flows.iter().any(|flow| flow.full || !flow.outbox.is_empty())
+    }
+
+    /// Whether everything that matches is read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        self.begun && !self.is_busy() && self.tail.is_caught_up()
+    }
+
+    /// No further byte comes from anything that was read.
+    pub(super) fn end_all(&mut self) {
+        for (origin, followed) in &mut self.origins {
+            if !std::mem::replace(&mut followed.ended, true) {
+                self.flows[followed.flow].outbox.push_back(Arrival::Ended { origin: *origin });
+            }
+        }
+    }
+
+    /// Whether everything that was handed over is settled.
+    pub(super) fn is_settled(&self) -> bool {
+        let settled = |followed: &Followed| followed.settled >= followed.handed_over;
+        self.flows.iter().all(|flow| flow.outbox.is_empty()) && self.origins.values().all(settled)
+    }
+
+    /// Brings the accounting in line.
+    pub(super) fn count(&self) {
+        for (number, flow) in self.flows.iter().enumerate() {
+            let gauge = self.tail.gauge(FlowId(number as u16));
+            flow.books.files.set(gauge.files);
+            flow.books.unsettled.set(gauge.lag);
+        }
+    }
+
+    /// Answers one question, or does a step of a longer answer. Returns what that cost; `None` when there is nothing to do.
+    pub(super) fn work(&mut self, world: &mut World) -> Option<Work> {
+        if let Some(todo) = self.asked.pop_front() {
+            return Some(self.answer(todo, world));
+        }
+        self.work_on_a_job(world)
+    }
+
+    /// The same for the longer answers, so that they get on beside many short ones.
+    pub(super) fn work_on_a_job(&mut self, world: &mut World) -> Option<Work> {
+        let job = self.jobs.pop_front()?;
+        Some(self.step_job(job, world))
+    }
+
+    fn answer(&mut self, todo: ToDo, world: &mut World) -> Work {
+        match todo {
+            ToDo::Watch { folder, path } => {
+                let path: Arc<Path> = path.into();
+                match self.folders.insert(folder, path.clone()) {
+                    None => _ = world.watch.add(&path, world.now),
+                    // It was not there, and may be now.
+                    Some(_) => world.watch.renew_one(&path, world.now),
+                }
+                // That a folder comes into being is an event in the one above.
+                let above = || !path.exists() && world.watch.has_events(folder_of(&path));
+                let events = world.watch.has_events(&path) || above();
+                self.numbers.insert(path.clone(), folder);
+                self.tell(Seen::Watching { folder, events }, world);
+            }
+            ToDo::List { ticket, folder, everything } => self.begin_listing(ticket, folder, everything, world),
+            ToDo::Look { folder, name } => self.look(folder, &name, world),
+            ToDo::Open { ticket, slot, path, packing } => match self.open(&path, packing, world) {
+                Ok((open, status)) => {
+                    self.open.insert(slot, open);
+                    self.tell(Seen::Opened { ticket, status: status.told() }, world);
+                }
+                Err(failure) => self.tell(Seen::Failed { ticket, failure }, world),
+            },
+            ToDo::Sample { ticket, slot, path, packing, ranges } => match packing {
+                None => {
+                    let sample = match slot {
+                        Some(slot) => match self.open.get(&slot) {
+                            Some(Open::Plain(plain)) => plain.sample(ranges).map_err(|error| failure_of(&error)),
+                            _ => Err(Failure::Missing),
+                        },
+                        None => self
+                            .open_plain(&path)
+                            .and_then(|(plain, _)| plain.sample(ranges).map_err(|error| failure_of(&error))),
+                    };
+                    match sample {
+                        Ok(sample) => self.tell(Seen::Sampled { ticket, sample }, world),
+                        Err(failure) => self.tell(Seen::Failed { ticket, failure }, world),
+                    }
+                }
+                Some(packing) => self.begin_sampling(ticket, slot, &path, packing, ranges, world),
+            },
+            ToDo::Read { ticket, flow, slot, from, overlap, most } => {
+                return self.read(ticket, flow, slot, (from, overlap, most), world);
+            }
+            _ => {}
+        }
+        QUESTION
+    }
+
+    fn read(
+        &mut self,
+        ticket: Ticket,
+        flow: FlowId,
+        slot: Slot,
+        (from, overlap, most): (u64, u32, u32),
+        world: &mut World,
+    ) -> Work {
+        let number = usize::from(flow.0);
+        let buffer = (world.reading && self.flows[number].has_room()).then(|| world.pool.lend()).flatten();
+        let Some(mut buffer) = buffer else {
+            self.flows[number].full = true;
+            self.tell(Seen::NoRoom { ticket }, world);
+            return 0;
+        };
+        match self.open.get_mut(&slot) {
+            Some(Open::Plain(plain)) => match plain.read(from, overlap, most, &mut buffer) {
+                Ok(Bytes::Some { first, status }) => {
+                    let count = buffer.len() - first;
+                    self.tell_read(ticket, buffer, first, &status, false, world);
+                    QUESTION / 2 + count as u64
+                }
+                Ok(Bytes::Hole { end }) => {
+                    world.pool.give_back(buffer);
+                    self.tell(Seen::Hole { ticket, end }, world);
+                    QUESTION
+                }
+                Err(error) => {
+                    world.pool.give_back(buffer);
+                    self.tell(Seen::Failed { ticket, failure: failure_of(&error) }, world);
+                    QUESTION
+                }
+            },
+            Some(Open::Packed(_)) => {
+                self.jobs.push_back(Job::Read { ticket, slot, from, most, buffer, fresh: 0 });
+                QUESTION
+            }
+            None => {
+                world.pool.give_back(buffer);
+                self.tell(Seen::Failed { ticket, failure: Failure::Missing }, world);
+                QUESTION
+            }
         }
     }
 
     /// The flow that the file belongs to, else the first whose patterns match.
-    pub(super) fn flow_of(&self, path: &Path) -> Option<usize> {
+    fn flow_of(&self, path: &Path) -> Option<FlowId> {
         let owner = self.flows.iter().position(|flow| flow.settings.owned.is_some() && flow.matches(path));
-        owner.or_else(|| self.flows.iter().position(|flow| flow.matches(path)))
+        let flow = owner.or_else(|| self.flows.iter().position(|flow| flow.matches(path)));
+        flow.map(|place| FlowId(place as u16))
     }
 
-    /// Whether the path would be read if it were not excluded.
-    pub(super) fn is_excluded(&self, path: &Path) -> bool {
-        let included = |flow: &Flow| flow.settings.include.iter().any(|pattern| pattern.matches(path));
-        self.flow_of(path).is_none() && self.flows.iter().any(included)
+    /// The flow for which a file of a name that no pattern matches may be a rotation; none for what is excluded.
+    fn kin_of(&self, path: &Path, name: &[u8]) -> Option<FlowId> {
+        if self.flows.iter().any(|flow| flow.includes(path)) {
+            return None;
+        }
+        let folder = folder_of(path);
+        names::kin(name).iter().find_map(|base| self.flow_of(&folder.join(OsStr::from_bytes(base))))
     }
 
-    /// The flow that reads rotations of what it matches: by the name without one suffix after the other.
-    pub(super) fn flow_of_rotated(&self, path: &Path) -> Option<usize> {
-        use std::os::unix::ffi::OsStrExt;
-        let family = names::family(name_of(path));
-        self.flow_of(path)
-            .or_else(|| self.flow_of(&folder_of(path).join(std::ffi::OsStr::from_bytes(&family))))
-            .or_else(|| {
-                // Renamed beyond recognition: whoever reads in that folder read it before.
-                let folder = folder_of(path);
-                let reads_there = |flow: &Flow| {
-                    let mut folders = Folders::default();
-                    flow.settings.include.iter().for_each(|pattern| pattern.collect_folders(&mut folders));
-                    folders.leaves.contains(folder)
-                };
-                self.flows.iter().position(reads_there)
+    /// Whether the file is to be read from its end when it is there at the first start of everything that matches it.
+    fn skips(&self, path: &Path, flow: FlowId) -> bool {
+        if self.begun || self.flows[usize::from(flow.0)].settings.initial_position != InitialPosition::EndOfFile {
+            return false;
+        }
+        let mut patterns = self.flows.iter().flat_map(|flow| &flow.settings.include);
+        !patterns.any(|pattern| pattern.matches(path) && self.started.contains(pattern.as_str()))
+    }
+
+    /// The agent's own files; every flow has the same.
+    fn own(&self) -> OwnFiles {
+        self.flows.first().map_or_else(OwnFiles::default, |flow| flow.settings.own.clone())
+    }
+
+    /// Who finds the way to this file: the flow that reads it decides about links, or the strictest rule.
+    fn walker(&self, path: &Path) -> Walker {
+        let name = super::discover::name_of(path);
+        let flow = self.flow_of(path).or_else(|| self.kin_of(path, name));
+        let settings = flow.map(|flow| &self.flows[usize::from(flow.0)].settings);
+        let owned = settings.is_some_and(|settings| settings.owned.is_some());
+        let own = if owned { OwnFiles::default() } else { self.own() };
+        Walker { follow: settings.map_or(FollowLinks::Owned, |settings| settings.follow_links), own }
+    }
+
+    fn open_plain(&mut self, path: &Path) -> Result<(Plain, identity::Status), Failure> {
+        match self.walker(path).open(path) {
+            Ok((file, found)) => {
+                self.words.accept(path);
+                Ok((Plain::new(file, &found.status), found.status))
+            }
+            Err(trouble) => Err(self.refused(path, &trouble)),
+        }
+    }
+
+    fn open(
+        &mut self,
+        path: &Path,
+        packing: Option<Packing>,
+        world: &World,
+    ) -> Result<(Open, identity::Status), Failure> {
+        let (plain, status) = self.open_plain(path)?;
+        let Some(packing) = packing else { return Ok((Open::Plain(plain), status)) };
+        let limits = self.limits_for(path);
+        let unpacker = Unpacker::new(plain.file, packing, limits, &world.decoders)?;
+        Ok((Open::Packed(Box::new(unpacker)), status))
+    }
+
+    fn limits_for(&self, path: &Path) -> datalake_archive::Limits {
+        let name = super::discover::name_of(path);
+        let flow = self.flow_of(path).or_else(|| self.kin_of(path, name)).unwrap_or(FlowId(0));
+        self.flows[usize::from(flow.0)].settings.archives
+    }
+
+    /// What the core is told of trouble. A refusal is our own, so it is said here.
+    fn refused(&mut self, path: &Path, trouble: &Trouble) -> Failure {
+        let (failure, words) = trouble.told();
+        if let Some(words) = words {
+            self.words.refuse(path, &words);
+        }
+        failure
+    }
+
+    /// An event concerned this path.
+    pub(super) fn hint(&mut self, path: &Path, world: &mut World) {
+        if let Some(folder) = self.numbers.get(path) {
+            let folder = *folder;
+            self.tell(Seen::Unsure { folder }, world);
+        }
+        if let Some(folder) = self.numbers.get(folder_of(path)) {
+            let folder = *folder;
+            self.look(folder, super::discover::name_of(path), world);
+        }
+    }
+
+    fn look(&mut self, folder: FolderId, name: &[u8], world: &mut World) {
+        let Some(path) = self.folders.get(&folder).map(|folder| folder.join(OsStr::from_bytes(name))) else { return };
+        let entry = match identity::of_link(&path) {
+            Ok(status) if status.kind == Kind::Folder || status.kind == Kind::Other => None,
+            Ok(status) => Some(self.entry(&path, name, Ok(&status))),
+            Err(error) => match failure_of(&error) {
+                Failure::Missing => None,
+                _ => return self.tell(Seen::Unsure { folder }, world),
+            },
+        };
+        self.tell(Seen::Changed { folder, name, entry }, world);
+    }
+
+    /// A name as the core is told of it. `status` is that of the name itself.
+    fn entry(&mut self, path: &Path, name: &[u8], status: Result<&identity::Status, ()>) -> Entry {
+        let flow = self.flow_of(path);
+        let kin = if flow.is_none() { self.kin_of(path, name) } else { None };
+        let skip = flow.is_some_and(|flow| self.skips(path, flow));
+        let mut entry = Entry { name: name.into(), status: None, flow, kin, skip, hops: Vec::new() };
+        match status {
+            Ok(status) if status.kind == Kind::Link => match self.walker(path).find(path) {
+                Ok(found) if found.status.kind == Kind::Regular => {
+                    entry.status = Some(found.status.told());
+                    entry.hops = found.hops;
+                }
+                Ok(_) => {}
+                // It leads nowhere, and may lead somewhere later.
+                Err(Trouble::Elsewhere) => entry.hops = super::walk::hops_of_dangling(path),
+                Err(trouble) => {
+                    self.refused(path, &trouble);
+                }
+            },
+            Ok(status) => entry.status = Some(status.told()),
+            Err(()) => {}
+        }
+        entry
+    }
+
+    fn entries(&mut self, folder: &Path, named: Vec<Named>) -> Vec<Entry> {
+        named
+            .into_iter()
+            .map(|named| {
+                let name = named.name.to_bytes();
+                let path = folder.join(OsStr::from_bytes(name));
+                self.entry(&path, name, named.status.as_ref().map_err(|_| ()))
             })
+            .collect()
     }
 
-    /// Finds the folders anew. Returns all that must be watched.
-    pub(super) fn refresh_folders(&mut self) -> BTreeSet<PathBuf> {
+    /// Finds the folders of the patterns anew, and tells the core what came and went. Returns those whose changes must be
+    /// known although the core does not ask: more folders may come up in them.
+    pub(super) fn find_folders(&mut self, world: &mut World) -> BTreeSet<PathBuf> {
         let mut folders = Folders::default();
         for pattern in self.flows.iter().flat_map(|flow| &flow.settings.include) {
             pattern.collect_folders(&mut folders);
         }
-        // Where files are followed that were renamed, or known from rows, is of interest too.
-        let mut last: Option<&Path> = None;
-        for strand in self.strands.values() {
-            let folder = folder_of(&strand.place.path);
-            if last != Some(folder) && !folders.leaves.contains(folder) && folder.is_dir() {
-                folders.leaves.insert(folder.to_owned());
-            }
-            last = Some(folder);
-        }
         if folders.incomplete {
-            // What could not be walked is as it was, as far as it is there at all.
+            // A folder that could not be listed keeps its earlier entries if they still exist.
             let still = |folder: &&PathBuf| folder.is_dir();
-            folders.leaves.extend(self.folders.leaves.iter().filter(still).cloned());
-            folders.branches.extend(self.folders.branches.iter().filter(still).cloned());
+            folders.leaves.extend(self.patterns.leaves.iter().filter(still).cloned());
+            folders.branches.extend(self.patterns.branches.iter().filter(still).cloned());
         }
-        self.folders = folders;
-        self.folders.leaves.union(&self.folders.branches).cloned().collect()
+        let before = std::mem::replace(&mut self.patterns, folders);
+        let new: Vec<PathBuf> = self.patterns.leaves.difference(&before.leaves).cloned().collect();
+        let gone: Vec<PathBuf> = before.leaves.difference(&self.patterns.leaves).cloned().collect();
+        for path in &new {
+            self.tell(Seen::Folder { path }, world);
+        }
+        for path in &gone {
+            self.tell(Seen::FolderGone { path }, world);
+        }
+        before.branches
     }
 
-    pub(super) fn insert(&mut self, strand: Strand) -> Id {
-        self.next += 1;
-        let id = self.next;
-        self.by_key.insert(strand.place.key, id);
-        self.by_path.entry(strand.place.path.clone()).or_default().push(id);
-        if self.flows[strand.flow].settings.owned.is_some() {
-            self.owned.insert(id);
-        }
-        self.strands.insert(id, Box::new(strand));
-        self.recount(id);
-        id
+    /// Something may have happened in the folder that no event told of.
+    pub(super) fn doubt(&mut self, folder: &Path, world: &mut World) {
+        let Some(number) = self.numbers.get(folder).copied() else { return };
+        let events = world.watch.has_events(folder);
+        self.tell(Seen::Watching { folder: number, events }, world);
+        self.tell(Seen::Unsure { folder: number }, world);
     }
 
-    pub(super) fn remove(&mut self, id: Id) {
-        let Some(strand) = self.strands.remove(&id) else { return };
-        if self.by_key.get(&strand.place.key) == Some(&id) {
-            self.by_key.remove(&strand.place.key);
-        }
-        self.leave_path(id, &strand.place.path);
-        if let Some(origin) = strand.origin {
-            self.by_origin.remove(&origin);
-        }
-        self.owned.remove(&id);
-        self.lost.retain(|other| *other != id);
-        self.candidates.retain(|other| *other != id);
-        self.verifying.retain(|verify| verify.id != id);
-        self.flows[strand.flow].lag -= strand.counted;
-    }
-
-    pub(super) fn leave_path(&mut self, id: Id, path: &Arc<Path>) {
-        if let Some(ids) = self.by_path.get_mut(path) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_path.remove(path);
+    fn begin_listing(&mut self, ticket: Ticket, folder: FolderId, everything: bool, world: &mut World) {
+        let Some(path) = self.folders.get(&folder).cloned() else {
+            return self.tell(Seen::Failed { ticket, failure: Failure::Missing }, world);
+        };
+        let all = self.flows.iter().any(|flow| flow.settings.follow_links == FollowLinks::All);
+        let owned = self.flows.iter().all(|flow| flow.settings.owned.is_some());
+        let follow = if all { FollowLinks::All } else { FollowLinks::Owned };
+        let walker = Walker { follow, own: if owned { OwnFiles::default() } else { self.own() } };
+        let listing = walker.open_folder(&path).and_then(|folder| Listing::begin(folder).map_err(Trouble::from));
+        match listing {
+            Ok(listing) => self.jobs.push_back(Job::List { ticket, path, everything, listing }),
+            // A file where a folder was: the folder is not there.
+            Err(Trouble::Other) => self.tell(Seen::Failed { ticket, failure: Failure::Missing }, world),
+            Err(trouble) => {
+                let failure = self.refused(&path, &trouble);
+                self.tell(Seen::Failed { ticket, failure }, world);
             }
         }
     }
+}
 
-    /// Gives the strand another place and path.
-    pub(super) fn move_to(&mut self, id: Id, place: Place) {
-        let Some(strand) = self.strands.get_mut(&id) else { return };
-        let old = std::mem::replace(&mut strand.place, place.clone());
-        if self.by_key.get(&old.key) == Some(&id) {
-            self.by_key.remove(&old.key);
-        }
-        self.by_key.insert(place.key, id);
-        self.leave_path(id, &old.path);
-        self.by_path.entry(place.path).or_default().push(id);
-    }
-
-    /// Brings the books in line with the strand.
-    pub(super) fn recount(&mut self, id: Id) {
-        let Some(strand) = self.strands.get_mut(&id) else { return };
-        let flow = &mut self.flows[strand.flow];
-        let lag = strand.lag();
-        flow.lag = flow.lag - strand.counted + lag;
-        strand.counted = lag;
-    }
-
-    /// Makes the strand a log: from now on it is read.
-    pub(super) fn make_log(&mut self, id: Id) {
-        if let Some(strand) = self.strands.get_mut(&id) {
-            strand.role = Role::Log;
-            self.candidates.retain(|other| *other != id);
-        }
-        self.recount(id);
-        self.mark_dirty(id);
-        self.enqueue(id);
-    }
-
-    pub(super) fn mark_dirty(&mut self, id: Id) {
-        if let Some(strand) = self.strands.get_mut(&id)
-            && !std::mem::replace(&mut strand.dirty, true)
-        {
-            self.dirty.push(id);
-        }
-    }
-
-    pub(super) fn tick_later(&mut self, id: Id) {
-        if let Some(strand) = self.strands.get_mut(&id)
-            && !std::mem::replace(&mut strand.ticking, true)
-        {
-            self.ticking.push(id);
-        }
-    }
-
-    /// Puts the strand in line for a turn, when it wants one.
-    pub(super) fn enqueue(&mut self, id: Id) {
-        if let Some(strand) = self.strands.get_mut(&id)
-            && strand.wants_turn()
-        {
-            if strand.source.is_none() {
-                self.unheld.insert(id);
-            }
-            if !std::mem::replace(&mut strand.queued, true) {
-                self.flows[strand.flow].ready.push_back(id);
-            }
-        }
-    }
-
-    /// The folder changed: look at it soon, and not more than a tenth of the time.
-    pub(super) fn folder_touched(&mut self, folder: &Path, now: Instant) {
-        if !self.due.contains_key(folder) {
-            self.due.insert(folder.to_owned(), now + (self.look_cost * 10).min(Duration::from_secs(1)));
-        }
-    }
-
-    pub(super) fn present_at(&self, path: &Path) -> Option<Id> {
-        let here = |id: &&Id| self.strands.get(*id).is_some_and(|strand| strand.standing == Standing::Present);
-        self.by_path.get(path)?.iter().find(here).copied()
-    }
-
-    /// Whether some files are reached through links, whose targets have no events here.
-    pub(super) fn has_links(&self) -> bool {
-        !(self.links.is_empty() && self.dangling.is_empty())
-    }
-
-    /// Looks at the files behind links.
-    pub(super) fn look_at_links(&mut self, world: &World) {
-        for id in self.links.clone() {
-            let Some(strand) = self.strands.get(&id).filter(|strand| strand.place.link) else {
-                self.links.remove(&id);
-                continue;
-            };
-            let path = strand.place.path.clone();
-            self.hint(&path, identity::of_path(&path).ok().as_ref(), world);
-        }
-        let leads: Vec<PathBuf> = self.dangling.extract_if(|link| link.exists()).collect();
-        for link in leads {
-            self.folder_touched(folder_of(&link), world.now);
-        }
+/// The slot that a question is about.
+const fn slot_of(todo: &ToDo) -> Option<Slot> {
+    match todo {
+        ToDo::Open { slot, .. } | ToDo::Read { slot, .. } => Some(*slot),
+        ToDo::Sample { slot, .. } => *slot,
+        _ => None,
     }
 }

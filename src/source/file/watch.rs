@@ -1,12 +1,12 @@
 //! Hints that something changed: the kernel's events where it has them, looking every second elsewhere.
-//! Promises that a hint is never more than a hint, that hints use bounded memory, and that a folder without
-//! events is polled until it has them. Leaves finding out what changed to the streams.
+//! Promises that a hint is never more than a hint, and that hints use bounded memory.
+//! Leaves finding out what changed, and looking where there are no events, to others.
 
 use super::identity;
 use datalake_base::record::FileKey;
 use notify::event::EventKind;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,10 +75,12 @@ impl Inbox {
 /// One folder under watch.
 #[derive(Debug)]
 struct Watched {
-    /// Which folder it is, to notice that another took its place, perhaps with the same inode.
-    identity: FileKey,
+    /// Which folder it is, to notice that another took its place, perhaps with the same inode; `None` while there is none.
+    identity: Option<FileKey>,
     /// `None` while the kernel reports its changes; otherwise when to try for events again (if ever).
     polled: Option<Option<Instant>>,
+    /// So many want to know what happens in it.
+    users: u32,
 }
 
 /// The folders under watch, one inotify instance for all.
@@ -86,7 +88,7 @@ pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     inbox: Arc<Inbox>,
     folders: BTreeMap<PathBuf, Watched>,
-    /// The operator was told that events are missing, and was not told yet that they are back.
+    /// The operator was warned that events are missing, and does not know yet that they are back.
     warned: bool,
     retry_watcher: Option<Instant>,
 }
@@ -96,33 +98,36 @@ impl Watch {
         Self { watcher: None, inbox, folders: BTreeMap::new(), warned: false, retry_watcher: None }
     }
 
-    /// Watches exactly these folders; returns those whose watch is new, which must be looked at now.
-    pub(super) fn set(&mut self, wanted: &BTreeSet<PathBuf>, now: Instant) -> Vec<PathBuf> {
-        let gone: Vec<PathBuf> = self
-            .folders
-            .iter()
-            .filter(|(path, watched)| !wanted.contains(*path) || folder_identity(path) != Some(watched.identity))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in gone {
-            self.folders.remove(&path);
-            if let Some(watcher) = &mut self.watcher {
-                // The kernel drops the watch of a deleted folder by itself, so an error here says nothing.
-                let _dropped_already = watcher.unwatch(&path);
-            }
+    /// Somebody wants to know what happens in the folder. Returns whether events say so.
+    pub(super) fn add(&mut self, path: &Path, now: Instant) -> bool {
+        if let Some(watched) = self.folders.get_mut(path) {
+            watched.users += 1;
+            return watched.has_events();
         }
-        let mut fresh = Vec::new();
-        for path in wanted {
-            if self.folders.contains_key(path) {
-                continue;
-            }
-            let Some(identity) = folder_identity(path) else { continue };
-            let polled = self.add(path, now);
-            tracing::debug!(folder = %path.display(), events = polled.is_none(), "the folder is watched");
-            self.folders.insert(path.clone(), Watched { identity, polled });
-            fresh.push(path.clone());
+        let identity = folder_identity(path);
+        let polled = if identity.is_some() { self.begin(path, now) } else { Some(None) };
+        tracing::debug!(folder = %path.display(), events = polled.is_none(), "the folder is watched");
+        let watched = Watched { identity, polled, users: 1 };
+        let events = watched.has_events();
+        self.folders.insert(path.to_owned(), watched);
+        events
+    }
+
+    /// Somebody wants to know it no longer.
+    pub(super) fn remove(&mut self, path: &Path) {
+        let Some(watched) = self.folders.get_mut(path) else { return };
+        watched.users -= 1;
+        if watched.users == 0 {
+            self.folders.remove(path);
+            self.end(path);
         }
-        fresh
+    }
+
+    fn end(&mut self, path: &Path) {
+        if let Some(watcher) = &mut self.watcher {
+            // The kernel drops the watch of a deleted folder by itself, so an error here says nothing.
+            let _dropped_already = watcher.unwatch(path);
+        }
     }
 
     /// Whether the folder is under watch.
@@ -130,47 +135,84 @@ impl Watch {
         self.folders.contains_key(folder)
     }
 
+    /// Whether events say what happens in the folder.
+    pub(super) fn has_events(&self, folder: &Path) -> bool {
+        self.folders.get(folder).is_some_and(Watched::has_events)
+    }
+
+    /// Whether some folder that is there has no events.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.folders.values().any(|watched| watched.identity.is_some() && !watched.has_events())
+    }
+
     /// Something happened to the folder itself. When it was deleted and made again, the report that it was deleted may
     /// come after the new one was watched, and the watcher, which goes by names, then drops the watch of the new one:
-    /// it is watched anew at the next [`Watch::set`].
+    /// it is watched anew at the next [`Watch::renew`].
     pub(super) fn doubt(&mut self, folder: &Path) {
         if let Some(watched) = self.folders.get_mut(folder) {
-            watched.identity = FileKey::default();
+            watched.identity = None;
         }
     }
 
-    /// The folders that must be looked at because no event would tell.
-    pub(super) fn polled(&self) -> impl Iterator<Item = &Path> {
-        self.folders.iter().filter(|(_, watched)| watched.polled.is_some()).map(|(path, _)| path.as_path())
+    /// Looks whether each folder is still the one that is watched, and watches the new one where it is not. Returns those
+    /// in which anything may have happened.
+    pub(super) fn renew(&mut self, now: Instant) -> Vec<PathBuf> {
+        let mut renewed = Vec::new();
+        let other = |(path, watched): (&PathBuf, &Watched)| {
+            let identity = folder_identity(path);
+            (identity != watched.identity).then(|| (path.clone(), identity))
+        };
+        for (path, identity) in self.folders.iter().filter_map(other).collect::<Vec<_>>() {
+            self.end(&path);
+            let polled = if identity.is_some() { self.begin(&path, now) } else { Some(None) };
+            if let Some(watched) = self.folders.get_mut(&path) {
+                (watched.identity, watched.polled) = (identity, polled);
+            }
+            renewed.push(path);
+        }
+        renewed
     }
 
-    /// Tries again for events where they failed.
-    pub(super) fn retry(&mut self, now: Instant) {
+    /// The same for one.
+    pub(super) fn renew_one(&mut self, path: &Path, now: Instant) {
+        let identity = folder_identity(path);
+        if self.folders.get(path).is_some_and(|watched| watched.identity != identity) {
+            self.end(path);
+            let polled = if identity.is_some() { self.begin(path, now) } else { Some(None) };
+            if let Some(watched) = self.folders.get_mut(path) {
+                (watched.identity, watched.polled) = (identity, polled);
+            }
+        }
+    }
+
+    /// Tries again for events where they failed. Returns where they are back.
+    pub(super) fn retry(&mut self, now: Instant) -> Vec<PathBuf> {
         let due: Vec<PathBuf> = self
             .folders
             .iter()
             .filter(|(_, watched)| matches!(watched.polled, Some(Some(at)) if at <= now))
             .map(|(path, _)| path.clone())
             .collect();
-        if due.is_empty() {
-            return;
-        }
+        let mut back = Vec::new();
         for path in due {
-            let polled = self.add(&path, now);
+            let polled = self.begin(&path, now);
             if let Some(watched) = self.folders.get_mut(&path) {
                 watched.polled = polled;
             }
             if polled.is_some() {
-                return; // One failure is enough to know that the limit still stands.
+                return back; // One failure is enough to know that the limit still stands.
             }
+            back.push(path);
         }
         if self.warned && !self.folders.values().any(|watched| matches!(watched.polled, Some(Some(_)))) {
             self.warned = false;
             tracing::info!("file events are back for all folders");
         }
+        back
     }
 
-    fn add(&mut self, path: &Path, now: Instant) -> Option<Option<Instant>> {
+    /// Begins to watch: when to try again, if that failed.
+    fn begin(&mut self, path: &Path, now: Instant) -> Option<Option<Instant>> {
         if is_without_events(path) {
             return Some(None);
         }
@@ -202,6 +244,12 @@ impl Watch {
             Some(watcher) => watcher.watch(path, RecursiveMode::NonRecursive),
             None => Ok(()),
         }
+    }
+}
+
+impl Watched {
+    const fn has_events(&self) -> bool {
+        self.polled.is_none()
     }
 }
 
@@ -254,13 +302,28 @@ mod tests {
         let folder = root.path().join("logs");
         std::fs::create_dir(&folder).unwrap();
         let mut watch = Watch::new(Arc::new(Inbox::new(Box::new(|| {}))));
-        let wanted = BTreeSet::from([folder.clone()]);
-        assert_eq!(watch.set(&wanted, Instant::now()), std::slice::from_ref(&folder));
-        assert!(watch.set(&wanted, Instant::now()).is_empty());
+        let now = Instant::now();
+        assert!(watch.add(&folder, now) && watch.renew(now).is_empty());
         std::fs::rename(&folder, root.path().join("logs.old")).unwrap();
         std::fs::create_dir(&folder).unwrap();
-        assert_eq!(watch.set(&wanted, Instant::now()), std::slice::from_ref(&folder));
+        assert_eq!(watch.renew(now), std::slice::from_ref(&folder));
+        assert!(watch.renew(now).is_empty() && watch.has_events(&folder));
         watch.doubt(&folder);
-        assert_eq!(watch.set(&wanted, Instant::now()), [folder], "something happened to it");
+        assert_eq!(watch.renew(now), [folder], "something happened to it");
+    }
+
+    #[test]
+    fn a_folder_that_comes_later_has_events_from_then_on_and_is_watched_until_nobody_asks() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("rotated");
+        let mut watch = Watch::new(Arc::new(Inbox::new(Box::new(|| {}))));
+        let now = Instant::now();
+        assert!(!watch.add(&folder, now) && !watch.add(&folder, now));
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(watch.renew(now), std::slice::from_ref(&folder));
+        watch.remove(&folder);
+        assert!(watch.has_events(&folder));
+        watch.remove(&folder);
+        assert!(!watch.watches(&folder));
     }
 }
