@@ -16,6 +16,7 @@ use host::{Agent, Host};
 use local_lake::{Lake, Mode};
 use proxy::{Act, Proxy};
 use serde_json::json;
+use std::io::Write as _;
 use std::net::TcpListener;
 
 /// A name that no DNS knows: what arrives came through the proxy.
@@ -96,7 +97,8 @@ fn a_proxy_that_stops_letting_lines_through_takes_none_with_it() {
     host.arrived("logs", TEXT.len());
     proxy.change(Act::Refuse("403 Forbidden"));
     let more = [TEXT, b"four\n"].concat();
-    std::fs::write(host.log("app.log"), &more).unwrap();
+    // Appended: a file that is written anew is empty for a moment, and what is seen then is another content.
+    std::fs::File::options().append(true).open(host.log("app.log")).unwrap().write_all(b"four\n").unwrap();
     named_in(&agent, &proxy.address(), "does not let the agent through");
     proxy.change(Act::Connect);
     assert_eq!(host.arrived("logs", more.len()), more);

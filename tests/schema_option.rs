@@ -1,5 +1,7 @@
 //! The option SCHEMA and `payloadFormat` `protobuf` as an operator writes them.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
+
 use datalake_agent::config;
 use std::path::Path;
 

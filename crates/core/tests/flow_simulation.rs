@@ -7,6 +7,8 @@
 //! the books balance after every step, poison records end up in the quarantine and nothing else does; the same seed
 //! gives the same history. `SIMULATION_SEED=n` runs one world again, `SIMULATION_WORLDS=n` runs more of them.
 
+#![expect(clippy::disallowed_methods, reason = "a world starts from the clock and is chosen by the environment")]
+
 use datalake_base::accounting::{Calls, Spread};
 use datalake_base::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position};
 use datalake_core::batch::{self, Compression, Form, PartitionKey, kinesis};
