@@ -1,6 +1,6 @@
 //! JSON values looked through, byte by byte, without building anything.
 //! Promises to accept exactly the grammar of RFC 8259 in UTF-8 (a lone surrogate may stand as an escape), to look no
-//! deeper than [`DEPTH`], and to use no memory but the stack of one bit a level.
+//! deeper than `DEPTH`, and to use no memory but the stack of one bit a level.
 //! Leaves changing and printing to the crates that do so.
 
 /// The insides of strings, escaped and decoded.

@@ -1,5 +1,5 @@
 //! Reads JSON with comments and keeps the place of every key and value.
-//! Promises to end on any text without a panic, at most [`DEEPEST`] levels deep, in space proportional to the text.
+//! Promises to end on any text without a panic, at most `DEEPEST` levels deep, in space proportional to the text.
 //! Leaves what the keys mean to `written`; a text that cannot be read to its end gives faults and no value.
 
 /// Texts in double quotes and their escapes.

@@ -139,6 +139,8 @@ pub(super) struct Stream {
     /// The folders of the patterns.
     pub(super) patterns: Folders,
     open: HashMap<Slot, Open>,
+    /// Files that cannot be read, and whose they are; one entry for each line in the log.
+    unreadable: HashMap<PathBuf, FlowId>,
     /// Questions, oldest first.
     asked: VecDeque<ToDo>,
     /// Questions whose answer takes several steps; the first is worked on.
@@ -197,6 +199,7 @@ impl Stream {
             origins: HashMap::new(),
             update: CheckpointUpdate::default(),
             begun: false,
+            unreadable: HashMap::new(),
             words: Words::default(),
             scratch: Vec::new(),
         }
@@ -351,11 +354,27 @@ impl Stream {
             Notice::Hole { flow, bytes, .. } | Notice::ArchiveSkipped { flow, bytes, .. } => {
                 books(flow).skipped.add(*bytes);
             }
-            Notice::Unreadable { flow, .. } => books(flow).denials.add(1),
             _ => {}
         }
+        self.count_unreadable(notice);
         let flows = &self.flows;
         self.words.say(notice, now, |flow| flows[usize::from(flow.0)].name.as_str());
+    }
+
+    /// Keeps the number of files that a flow cannot read now.
+    fn count_unreadable(&mut self, notice: &Notice) {
+        let flow = match notice {
+            Notice::Unreadable { flow, path, .. } => {
+                self.unreadable.insert(path.clone(), *flow);
+                Some(*flow)
+            }
+            Notice::ReadableAgain { path } => self.unreadable.remove(path),
+            _ => None,
+        };
+        if let Some(flow) = flow {
+            let count = self.unreadable.values().filter(|of| **of == flow).count();
+            self.flows[usize::from(flow.0)].books.denials.set(count as u64);
+        }
     }
 
     /// Takes what was settled since the last call.
