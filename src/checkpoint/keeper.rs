@@ -147,13 +147,15 @@ fn keep(poster: &Poster, mut store: Store) -> Result<(), Error> {
             Woken::Write(taken, stopping) => (taken, stopping),
         };
         let durable = taken.is_first_start();
+        let before = processor_time();
         let result = store.write(&taken, durable);
+        let took = processor_time().saturating_sub(before);
         note(poster, taken, &result);
         let now = Instant::now();
         match result {
             Ok(written) => {
                 retry = None;
-                pace.wrote(written, !durable, now);
+                pace.wrote(written, took, !durable, now);
                 unsynced = if durable { None } else { unsynced.or(Some(now)) };
             }
             Err(error) if stopping => {
@@ -170,6 +172,13 @@ fn keep(poster: &Poster, mut store: Store) -> Result<(), Error> {
         store.sync()?;
     }
     Ok(())
+}
+
+/// The processor time of this thread. Unlike the time that passed it does not grow when others keep the host busy, so that
+/// positions are saved as often there as anywhere.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// What there is to do.

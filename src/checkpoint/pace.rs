@@ -1,6 +1,7 @@
 //! When the next transaction may be written: what saving costs, against what was delivered.
-//! Promises that over time no more is written than a hundredth of the delivered bytes and a little besides, that two
-//! transactions are never closer than a few milliseconds, and that none waits longer than a few seconds.
+//! Promises that over time no more is written than a hundredth of the delivered bytes and a little besides, that saving
+//! takes no more than half a hundredth of a core, that two transactions are never closer than a few milliseconds, and
+//! that none waits longer than a few seconds.
 //! Leaves writing and counting to the keeper.
 
 use std::time::{Duration, Instant};
@@ -10,6 +11,13 @@ pub(super) const APART: Duration = Duration::from_millis(20);
 
 /// The longest that a transaction is put off, whatever the ones before have cost: it bounds what a crash repeats.
 pub(super) const LATEST: Duration = Duration::from_secs(15);
+
+/// After a transaction the next one waits for this many times the processor time that it took: a flow at full speed, whose
+/// calls settle every few milliseconds, spends half a hundredth on its positions.
+const TIMES_ITS_COST: u32 = 200;
+
+/// The longest wait for that reason: a transaction of many rows must not make a crash repeat more.
+const LATEST_BY_COST: Duration = Duration::from_millis(250);
 
 /// Bytes that may be written each second whatever is delivered.
 const BASE: u64 = 64 << 10;
@@ -31,11 +39,13 @@ pub(super) struct Pace {
     reckoned: Instant,
     /// When the newest transaction was written.
     written: Option<Instant>,
+    /// The least time from that one to the next.
+    apart: Duration,
 }
 
 impl Pace {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { left: MOST_SAVED_UP, rest: 0, reckoned: now, written: None }
+        Self { left: MOST_SAVED_UP, rest: 0, reckoned: now, written: None, apart: APART }
     }
 
     /// So many bytes were delivered.
@@ -45,10 +55,12 @@ impl Pace {
         self.earn(all / DELIVERED_PER_BYTE);
     }
 
-    /// A transaction of so many bytes was written. What a first start demands is not `charged`.
-    pub(super) fn wrote(&mut self, bytes: u64, charged: bool, now: Instant) {
+    /// A transaction was written: its bytes, and the processor time it `took`. What a first start demands is not
+    /// `charged`.
+    pub(super) fn wrote(&mut self, bytes: u64, took: Duration, charged: bool, now: Instant) {
         self.reckon(now);
         self.written = Some(now);
+        self.apart = took.saturating_mul(TIMES_ITS_COST).clamp(APART, LATEST_BY_COST);
         if charged {
             self.left = self.left.saturating_sub_unsigned(bytes);
         }
@@ -60,7 +72,7 @@ impl Pace {
         let Some(written) = self.written else { return now };
         let missing = self.left.min(0).unsigned_abs();
         let paid_off = now + Duration::from_millis(missing.saturating_mul(1000).div_ceil(BASE));
-        paid_off.clamp(written + APART, written + LATEST)
+        paid_off.clamp(written + self.apart, written + LATEST)
     }
 
     fn reckon(&mut self, now: Instant) {
@@ -86,7 +98,7 @@ mod tests {
         let begun = Instant::now();
         let (mut pace, mut now, mut count) = (Pace::new(begun), begun, 0);
         while now < begun + Duration::from_secs(seconds) {
-            pace.wrote(each, true, now);
+            pace.wrote(each, Duration::ZERO, true, now);
             count += 1;
             // What is delivered meanwhile may bring the next one forward.
             while now < pace.next(now) {
@@ -117,10 +129,20 @@ mod tests {
     fn however_much_one_transaction_cost_the_next_comes_within_a_bounded_time() {
         let now = Instant::now();
         let mut pace = Pace::new(now);
-        pace.wrote(1 << 40, true, now);
+        pace.wrote(1 << 40, Duration::ZERO, true, now);
         assert_eq!(pace.next(now), now + LATEST);
         let mut first = Pace::new(now);
-        first.wrote(1 << 40, false, now);
+        first.wrote(1 << 40, Duration::ZERO, false, now);
         assert_eq!(first.next(now), now + APART, "a first start is free");
+    }
+
+    #[test]
+    fn a_transaction_that_took_long_puts_the_next_one_off_and_a_very_long_one_no_further_than_a_moment() {
+        let now = Instant::now();
+        for (took, apart) in [(50, APART.as_micros()), (300, 60_000), (1_000, 200_000), (50_000, 250_000)] {
+            let mut pace = Pace::new(now);
+            pace.wrote(1100, Duration::from_micros(took), true, now);
+            assert_eq!((pace.next(now) - now).as_micros(), apart, "{took} µs");
+        }
     }
 }

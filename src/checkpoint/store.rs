@@ -43,6 +43,8 @@ pub struct Store {
     path: PathBuf,
     /// Device and inode of the file that `connection` writes to.
     file: (u64, u64),
+    /// Whether a commit waits for the disk, as the connection is set now.
+    durable: bool,
     _lock: Lock,
 }
 
@@ -101,7 +103,7 @@ impl Store {
         };
         mark(folder, &marker)?;
         let file = identity(&path).ok_or_else(|| Error::Replaced { path: path.clone() })?;
-        Ok((Self { connection, path, file, _lock: lock }, remembered))
+        Ok((Self { connection, path, file, durable: true, _lock: lock }, remembered))
     }
 
     /// Writes one update as one transaction: it is in the database as a whole, or not at all. On the disk when this
@@ -150,8 +152,12 @@ impl Store {
         }
         let before = self.log_size();
         let mut write = || {
-            let synchronous = if durable { "FULL" } else { "NORMAL" };
-            self.connection.pragma_update(None, "synchronous", synchronous)?;
+            // Set only when it changes: the words of a pragma are parsed anew each time.
+            if self.durable != durable {
+                let synchronous = if durable { "FULL" } else { "NORMAL" };
+                self.connection.pragma_update(None, "synchronous", synchronous)?;
+                self.durable = durable;
+            }
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let now = clock::now_ms();
             for ((stream, id), row) in &pending.rows {
