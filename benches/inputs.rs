@@ -20,7 +20,7 @@ pub(crate) struct Input {
     pub(crate) name: &'static str,
     /// Its files.
     pub(crate) files: Vec<PathBuf>,
-    /// What the agent is told to watch.
+    /// What the agent is to watch.
     pub(crate) pattern: PathBuf,
     /// Bytes of all files.
     pub(crate) bytes: u64,

@@ -71,7 +71,7 @@ pub(crate) struct Report {
 }
 
 /// `limit MODE ENDPOINT CERTIFICATE FILE…`: works, prints its [`Report`] as one line of JSON, then stays until its input
-/// closes, so that whoever started it can still read its CPU time and memory from the outside.
+/// closes, so that its parent can still read its CPU time and memory from the outside.
 pub(crate) fn main(arguments: &[String]) -> Outcome<()> {
     let [mode, endpoint, authority, files @ ..] = arguments else {
         return Err("limit MODE ENDPOINT CERTIFICATE FILE…".into());

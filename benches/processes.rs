@@ -117,7 +117,7 @@ pub(crate) fn binary() -> PathBuf {
     std::env::var_os("SHIP_AGENT").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_datalake-agent")), PathBuf::from)
 }
 
-/// The agent, told what to do by a configuration in `folder`.
+/// The agent, run by a configuration in `folder`.
 pub(crate) struct Agent {
     /// `firehose.endpoint`.
     pub(crate) endpoint: String,

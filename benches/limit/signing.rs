@@ -109,7 +109,7 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// `20261121T114503Z` for so many seconds after 1970.
+/// `20261121T114503Z` for this many seconds after 1970.
 fn basic_format(now: u64) -> String {
     let Civil { year, month, day, hour, minute, second } = Civil::of(i64::try_from(now).unwrap_or(0));
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")

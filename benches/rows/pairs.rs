@@ -68,7 +68,7 @@ impl Pairs {
     }
 }
 
-/// The limit program over one input, as a process of its own: this program again, told to be it.
+/// The limit program over one input, as a process of its own: this program again, as a child.
 pub(crate) fn run_limit(
     bench: &Bench,
     mode: Mode,

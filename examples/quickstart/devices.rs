@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// So many devices report.
+/// How many devices report.
 const DEVICES: u8 = 5;
 /// Each so often.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -60,9 +60,10 @@ impl Devices {
         });
         let go = Arc::<AtomicBool>::default();
         let (stop, published) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (begin, told, count) = (go.clone(), stop.clone(), published.clone());
-        let report =
-            move || report(port, &begin, &told, &count).map_err(|error| format!("the devices cannot publish: {error}"));
+        let (begin, stopping, count) = (go.clone(), stop.clone(), published.clone());
+        let report = move || {
+            report(port, &begin, &stopping, &count).map_err(|error| format!("the devices cannot publish: {error}"))
+        };
         let thread = std::thread::Builder::new().name("devices".into()).spawn(report)?;
         Ok(Self { broker, port, go, stop, published, thread })
     }
@@ -130,7 +131,7 @@ fn start_mosquitto(program: &Path, folder: &Path) -> Outcome<(Broker, u16)> {
     Ok((Broker::Mosquitto(child), port))
 }
 
-/// Publishes until told to stop, at least once each, one at a time.
+/// Publishes until asked to stop, at least once each, one at a time.
 fn report(port: u16, go: &AtomicBool, stop: &AtomicBool, published: &AtomicU64) -> std::io::Result<()> {
     while !go.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
         std::thread::sleep(PAUSE);

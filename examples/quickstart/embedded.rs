@@ -31,7 +31,7 @@ impl Embedded {
     }
 }
 
-/// One client. Its version is told by its CONNECT; publishers of 3.1.1 are answered in the bytes that both share.
+/// One client. Its CONNECT gives its version; publishers of 3.1.1 are answered in the bytes that both share.
 fn serve(mut stream: TcpStream, subscribers: &Subscribers) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut bytes = BytesMut::new();

@@ -81,7 +81,7 @@ fn shippable(path: &Path) -> Result<(), String> {
 fn unreadable(path: &Path, error: &io::Error) -> String {
     let what_to_do = match error.kind() {
         ErrorKind::PermissionDenied => "start it as a user who may read it (often root or the group adm)",
-        _ => "leave it out, or mend the cause",
+        _ => "leave it out, or remove the cause",
     };
     format!("{} cannot be read: {error}; {what_to_do}", path.display())
 }

@@ -10,9 +10,9 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// So many objects of one folder are shown.
+/// This many objects of one folder are shown.
 const SHOWN: usize = 8;
-/// So many lines of an object are shown.
+/// This many lines of an object are shown.
 const LINES: usize = 5;
 /// So much of a line is shown, in characters.
 const WIDTH: usize = 110;

@@ -21,7 +21,7 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 const STILL: Duration = Duration::from_millis(1200);
 /// Files that others write to are followed for so long after all that was there is read.
 const FOLLOW: Duration = Duration::from_secs(3);
-/// With no more than this unread, the agent keeps up with whoever writes.
+/// With no more than this unread, the agent keeps up with the writers.
 const NEARLY_NOTHING: u64 = 64 * 1024;
 /// When nothing moved for so long although something is behind, nothing will.
 const STUCK: Duration = Duration::from_secs(60);
@@ -57,17 +57,18 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn of(flows: &[Look]) -> Self {
         let sum = |gauge: fn(&Accounting) -> &Gauge| flows.iter().map(|look| gauge(look.books()).value()).sum::<u64>();
-        let (delivered, quarantined) = (sum(|books| &books.delivered), sum(|books| &books.quarantined));
+        let (delivered, quarantined) =
+            (sum(|accounting| &accounting.delivered), sum(|accounting| &accounting.quarantined));
         Self {
-            files: sum(|books| &books.files),
-            read: sum(|books| &books.read),
+            files: sum(|accounting| &accounting.files),
+            read: sum(|accounting| &accounting.read),
             delivered,
-            settled: delivered + quarantined + sum(|books| &books.filtered),
-            behind: sum(|books| &books.unsettled),
-            lines: sum(|books| &books.lines),
-            records: sum(|books| &books.records),
-            calls: sum(|books| &books.calls),
-            destroyed: sum(|books| &books.destroyed),
+            settled: delivered + quarantined + sum(|accounting| &accounting.filtered),
+            behind: sum(|accounting| &accounting.unsettled),
+            lines: sum(|accounting| &accounting.lines),
+            records: sum(|accounting| &accounting.records),
+            calls: sum(|accounting| &accounting.calls),
+            destroyed: sum(|accounting| &accounting.destroyed),
             quarantined,
             idle: flows.iter().all(|look| look.books().idle.value() == 1),
         }

@@ -61,10 +61,10 @@ impl Samples {
             logs.push(Log::open(folder, name, rotation, after, run)?);
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let told = stop.clone();
+        let asked = stop.clone();
         let thread = std::thread::Builder::new().name("samples".into()).spawn(move || {
             let mut written = Written::default();
-            while !told.load(Ordering::Relaxed) {
+            while !asked.load(Ordering::Relaxed) {
                 for log in &mut logs {
                     log.burst(&mut written)?;
                 }

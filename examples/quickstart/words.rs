@@ -1,6 +1,6 @@
 //! Numbers as a person reads them, and the way they get to that person.
 //! Promises short words: `1,234,567`, `1.2 MiB`, `3 files`; and that a reader who hangs up stops nothing.
-//! Leaves what is said to whoever says it.
+//! Leaves what is said to the callers.
 
 use std::fmt::Display;
 use std::io::Write;

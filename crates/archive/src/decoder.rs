@@ -36,7 +36,7 @@ pub struct Step {
 enum Place {
     /// Before a member; these are the bytes of it so far.
     Before(Vec<u8>),
-    /// Within a frame that is skipped: so many bytes are left of it.
+    /// Within a frame that is skipped: this many bytes are left of it.
     Skipping(u64),
     Within(Box<Within>),
     /// Behind the last member: what follows is no member and is ignored, as the tools do.
@@ -260,7 +260,7 @@ impl Decoder {
 enum Opening {
     /// More are needed.
     Unclear,
-    /// A frame to be skipped, of so many further bytes.
+    /// A frame to be skipped, of this many further bytes.
     Skip(u64),
     /// A member whose decoder takes so much memory, as far as its beginning says.
     Member { needs: u64 },

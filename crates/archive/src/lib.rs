@@ -24,7 +24,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What a member costs besides its bytes: making a decoder ready takes as long as unpacking about so many bytes.
+    /// What a member costs besides its bytes: making a decoder ready takes as long as unpacking about this many bytes.
     pub const MEMBER: u64 = 4096;
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum Obstacle {
 pub(crate) const ZSTD_BESIDES: u64 = 640 << 10;
 
 impl Member {
-    /// A decoder for the next member; `memory` bounds it where the library can be told.
+    /// A decoder for the next member; `memory` bounds it where the library takes a bound.
     pub(crate) fn new(format: Format, memory: u64) -> Result<Self, Obstacle> {
         let damage = |error: &dyn std::fmt::Display| Obstacle::Damage(error.to_string());
         Ok(match format {

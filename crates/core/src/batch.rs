@@ -337,7 +337,7 @@ impl Packer {
         self.body.memory() + self.open.raw.capacity() + gathered
     }
 
-    /// Memory that it can come to hold, in bytes, when so many bytes more are appended.
+    /// Memory that it can come to hold, in bytes, when this many bytes more are appended.
     #[must_use]
     pub fn memory_with(&self, bytes: usize) -> usize {
         let records = if self.line_limit == 1 { bytes.min(self.settings.max_records) } else { 2 };

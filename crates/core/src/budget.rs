@@ -69,7 +69,7 @@ impl Lease {
         Self { budget, floor, drawn: 0 }
     }
 
-    /// Whether the flow may hold so many bytes; draws what is missing if there is any to be had.
+    /// Whether the flow may hold this many bytes; draws what is missing if there is any to be had.
     pub fn covers(&mut self, held: usize) -> bool {
         let held = held as u64;
         if held <= self.floor + self.drawn {
@@ -86,7 +86,7 @@ impl Lease {
         false
     }
 
-    /// Gives back what the flow does not need to hold so many bytes.
+    /// Gives back what the flow does not need to hold this many bytes.
     pub fn shrink(&mut self, held: usize) {
         let needed = (held as u64).saturating_sub(self.floor).next_multiple_of(STEP);
         if needed < self.drawn {

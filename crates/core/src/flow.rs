@@ -1,7 +1,7 @@
 //! The whole life of a byte: input and time in, actions out. Every decision of a flow is made here.
 //! Promises that every byte handed in is delivered, filtered or quarantined before its watermark passes, that the
-//! window and the memory lease are never exceeded, and that the books balance after every step.
-//! Leaves waiting, sending and writing to the shell, which does as told.
+//! window and the memory lease are never exceeded, and that the accounting balances after every step.
+//! Leaves waiting, sending and writing to the shell, which does as asked.
 
 /// What a flow does with an answer.
 mod answers;
@@ -24,7 +24,7 @@ pub use condition::{Condition, Notice};
 pub use job::{Job, Processed};
 pub use limits::Limits;
 
-use self::condition::Told;
+use self::condition::Reported;
 use self::giving_up::{Quarantining, Refused};
 use self::limits::Backlog;
 use self::processing::Processing;
@@ -83,7 +83,7 @@ pub enum Input {
 /// What the shell must now do.
 #[derive(Debug)]
 pub enum Action {
-    /// Send this body of so many records.
+    /// Send this body of this many records.
     Send(BatchId, Bytes, usize),
     /// Everything before the position is settled.
     Commit(Origin, Position),
@@ -170,7 +170,7 @@ pub struct Core {
     leave_at: Option<Instant>,
     finished: bool,
     condition: Condition,
-    told: Told,
+    reported: Reported,
     /// Whether the newest answer says that only the operator can fix what is wrong.
     blocked: bool,
     seen_refusals: u64,
@@ -204,7 +204,7 @@ struct Stream {
 
 #[derive(Debug)]
 enum Arrived {
-    /// A chunk, of which so many bytes are used.
+    /// A chunk, of which this many bytes are used.
     Chunk(Chunk, usize),
     /// An origin whose held bytes are to be flushed.
     Ending(Origin),
@@ -270,7 +270,7 @@ impl Core {
             leave_at: None,
             finished: false,
             condition: Condition::Flowing,
-            told: Told::new(now),
+            reported: Reported::new(now),
             blocked: false,
             seen_refusals: lease.refusals(),
             lease,
@@ -359,10 +359,11 @@ impl Core {
         let yielding = (self.packer.memory() > self.lease.floor()).then(|| now + Duration::from_secs(1));
         // What was due at the last step and is due still waits for something else to happen, not for time.
         let telling = self.processing.as_ref().and_then(|processing| processing.tell_at());
-        let telling = [telling, self.refused.tell_at(), self.told.deadline(), self.leave_at, self.backlog.deadline()]
-            .into_iter()
-            .flatten()
-            .min();
+        let telling =
+            [telling, self.refused.tell_at(), self.reported.deadline(), self.leave_at, self.backlog.deadline()]
+                .into_iter()
+                .flatten()
+                .min();
         let deadlines =
             [sealing, joining, again, quarantine, sending, resting, yielding, telling].into_iter().flatten();
         deadlines.filter(|deadline| *deadline > self.stepped_at).min()

@@ -22,7 +22,7 @@ pub struct Settings {
     pub long_lines: LongLines,
     /// What ends a line that was cut, or whose file ended without a newline.
     pub terminator: Vec<u8>,
-    /// So many lines at the start of each file are not shipped.
+    /// This many lines at the start of each file are not shipped.
     pub skip_header_lines: u32,
     /// Lines are joined into records that start with a match.
     pub multi_line: Option<MultiLine>,
@@ -138,7 +138,7 @@ impl Framer {
         }
     }
 
-    /// Whole lines at the beginning of the input, of so many bytes at most, that are to be sent as they stand, for a caller
+    /// Whole lines at the beginning of the input, of this many bytes at most, that are to be sent as they stand, for a caller
     /// that tells them apart itself and takes as many as it likes with [`Framer::took`]. Empty where the next line needs
     /// more than that: then ask [`Framer::next`].
     pub fn whole_lines<'b>(&mut self, input: &Input<'b>, bytes: usize) -> &'b [u8] {
@@ -148,7 +148,7 @@ impl Framer {
         }
     }
 
-    /// The caller took so many bytes of [`Framer::whole_lines`].
+    /// The caller took this many bytes of [`Framer::whole_lines`].
     ///
     /// # Panics
     /// When they do not end with a line.

@@ -85,7 +85,7 @@ impl Track {
         self.admit_spread(end, 1)
     }
 
-    /// Claims the bytes up to `end`, which are spread over so many records.
+    /// Claims the bytes up to `end`, which are spread over this many records.
     ///
     /// # Panics
     /// When `end` lies before what was read already, or there are no records.
@@ -293,18 +293,18 @@ mod tests {
         generation: u64,
         read: [u64; 3],
         saved: [u64; 3],
-        fate: [std::collections::BTreeSet<u64>; 3],
+        outcome: [std::collections::BTreeSet<u64>; 3],
         open: [ModelRecord; 3],
         under_way: Vec<ModelRecord>,
     }
 
     impl World {
-        fn start(saved: [u64; 3], fate: [std::collections::BTreeSet<u64>; 3], generation: u64) -> Self {
+        fn start(saved: [u64; 3], outcome: [std::collections::BTreeSet<u64>; 3], generation: u64) -> Self {
             let mut ledger = Ledger::default();
             for (file, position) in saved.iter().enumerate() {
                 ledger.open(Self::origin(generation, file), Position(*position));
             }
-            Self { ledger, generation, read: saved, saved, fate, open: Default::default(), under_way: Vec::new() }
+            Self { ledger, generation, read: saved, saved, outcome, open: Default::default(), under_way: Vec::new() }
         }
 
         fn origin(generation: u64, file: usize) -> Origin {
@@ -318,7 +318,7 @@ mod tests {
             }
             for line in 0..self.saved[file] {
                 assert!(
-                    self.fate[file].contains(&line),
+                    self.outcome[file].contains(&line),
                     "line {line} of file {file} lies before the watermark, unsettled"
                 );
             }
@@ -351,7 +351,7 @@ mod tests {
                     );
                 }
                 Act::Drop { file } => {
-                    self.fate[file].insert(self.read[file]);
+                    self.outcome[file].insert(self.read[file]);
                     self.read[file] += 1;
                     let end = Position(self.read[file]);
                     let moved = self.ledger.track(Self::origin(self.generation, file)).unwrap().discard(end);
@@ -363,7 +363,7 @@ mod tests {
                     if !self.under_way.is_empty() {
                         let record = self.under_way.swap_remove(which % self.under_way.len());
                         for (file, line) in record.lines {
-                            self.fate[file].insert(line);
+                            self.outcome[file].insert(line);
                         }
                         for claim in record.claims {
                             let file = (claim.origin().number() - self.generation * 3) as usize;
@@ -372,7 +372,7 @@ mod tests {
                         }
                     }
                 }
-                Act::Crash => return Self::start(self.saved, self.fate, self.generation + 1),
+                Act::Crash => return Self::start(self.saved, self.outcome, self.generation + 1),
             }
             self
         }

@@ -4,7 +4,7 @@
 //! Half of the worlds process their records: options that make them longer, that drop some and that fail on some.
 //!
 //! Checked in every world: nothing before a committed watermark was lost, memory and window stay within their bounds,
-//! the books balance after every step, poison records end up in the quarantine and nothing else does; the same seed
+//! the accounting balances after every step, poison records end up in the quarantine and nothing else does; the same seed
 //! gives the same history. `SIMULATION_SEED=n` runs one world again, `SIMULATION_WORLDS=n` runs more of them.
 
 #![expect(clippy::disallowed_methods, reason = "a world starts from the clock and is chosen by the environment")]
@@ -43,7 +43,7 @@ fn processing(random: &mut fastrand::Rng) -> Option<Processing> {
     Some(PROCESSINGS[random.usize(..PROCESSINGS.len())].clone())
 }
 
-/// So many patterns that look around may take so long that some lines are processed elsewhere, and others one a step.
+/// This many patterns that look around may take so long that some lines are processed elsewhere, and others one a step.
 const COSTLY_PATTERNS: usize = 130;
 
 /// Each way to fail, with records that grow a little and much, and with options that may take long. Made once: patterns take long to compile.
@@ -367,11 +367,11 @@ impl World {
                 }
             }
         };
-        let told = told_of(&records, &answer);
+        let reported = reported_of(&records, &answer);
         self.step(Input::Answered(id, answer));
         let answered = self.core.take_answered();
-        match told {
-            Some(told) => assert_eq!(answered, told, "one answer, one call to tell of"),
+        match reported {
+            Some(reported) => assert_eq!(answered, reported, "one answer, one call to report"),
             None => assert_eq!(answered.attempts, Spread::of(records.len() as u64)),
         }
     }
@@ -527,17 +527,17 @@ impl World {
         let first = bytecount::count(&file.content[..file.committed as usize], b'\n') as u64;
         let newly = &file.content[file.committed as usize..position as usize];
         for (number, line) in (first..).zip(newly.split_inclusive(|byte| *byte == b'\n')) {
-            let fate = Fate::of(line, self.processing.as_ref());
+            let expected = Expected::of(line, self.processing.as_ref());
             let accepted = self.accepted[index].contains_key(&number);
             let quarantined = self.quarantined.contains(&(index, number));
-            let settled = match fate {
-                Fate::Sent => accepted || quarantined,
-                Fate::Dropped => !accepted && !quarantined,
-                Fate::Quarantined => quarantined && !accepted,
+            let settled = match expected {
+                Expected::Sent => accepted || quarantined,
+                Expected::Dropped => !accepted && !quarantined,
+                Expected::Quarantined => quarantined && !accepted,
             };
             assert!(
                 settled,
-                "line {number} of file {index} lies before the watermark {position} and went nowhere, or where it should not: {fate:?}"
+                "line {number} of file {index} lies before the watermark {position} and went nowhere, or where it should not: {expected:?}"
             );
         }
         file.committed = position;
@@ -575,7 +575,7 @@ impl World {
             let poisoned = memchr::memmem::find(line, POISON).is_some();
             let aggregated =
                 self.settings.batch.aggregated_record_bytes.is_some() || self.settings.framing.multi_line.is_some();
-            let unfit = Fate::of(line, self.processing.as_ref()) == Fate::Quarantined;
+            let unfit = Expected::of(line, self.processing.as_ref()) == Expected::Quarantined;
             if !(poisoned || aggregated || unfit) {
                 unlucky += 1;
                 assert!(self.refuses_until.is_some(), "line {number} of file {index} was quarantined without reason");
@@ -588,13 +588,13 @@ impl World {
 
 /// What must become of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Expected {
     Sent,
     Dropped,
     Quarantined,
 }
 
-impl Fate {
+impl Expected {
     fn of(line: &[u8], processing: Option<&Processing>) -> Self {
         let Some(processing) = processing else { return Self::Sent };
         if line.contains(&UNWANTED) {
@@ -692,8 +692,8 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-/// What is to be told of this call; `None` where records may have parts, of which not all were accepted.
-fn told_of(records: &[Sent], answer: &Answer) -> Option<Calls> {
+/// What is to be reported of this call; `None` where records may have parts, of which not all were accepted.
+fn reported_of(records: &[Sent], answer: &Answer) -> Option<Calls> {
     let attempts = Spread::of(records.len() as u64);
     let (failed, nothing) = (Spread::of(1), Spread::of(0));
     match answer {
@@ -753,7 +753,7 @@ fn without_faults_the_lines_of_a_file_arrive_once_and_in_order() {
                 let all_left_out = number >= expected
                     && lines[*expected as usize..*number as usize]
                         .iter()
-                        .all(|line| Fate::of(line, world.processing.as_ref()) != Fate::Sent);
+                        .all(|line| Expected::of(line, world.processing.as_ref()) != Expected::Sent);
                 assert!(all_left_out || poisoned_before, "seed {seed}: file {file} line {number}, not {expected}");
                 *expected = number + 1;
             }

@@ -221,7 +221,7 @@ trait Work: std::fmt::Debug + Send {
     /// The machine has said (again) what it is.
     fn learn(&mut self, _instance: &Arc<Instance>) {}
 
-    /// What the operator should be told about records that were kept, if that is new.
+    /// What the operator should learn about records that were kept, if that is new.
     fn news(&mut self) -> Option<Notes> {
         None
     }
@@ -260,7 +260,7 @@ impl Processor {
         }
     }
 
-    /// What the operator should be told about records that were kept, if that is new: what a step left out of them.
+    /// What the operator should learn about records that were kept, if that is new: what a step left out of them.
     pub fn news(&mut self) -> Option<Notes> {
         self.steps.iter_mut().find_map(|step| step.work.news())
     }

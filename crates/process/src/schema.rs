@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn a_plan_that_is_none_and_a_table_that_is_not_there_are_faults_of_their_keys() {
-        let told = |option| settings(&option).unwrap_err();
-        assert!(told(json!({"optionName": "SCHEMA"})).contains("`plan` is missing"));
-        let missing = told(json!({"optionName": "SCHEMA", "plan": "/other", "table": "ping"}));
+        let refusal = |option| settings(&option).unwrap_err();
+        assert!(refusal(json!({"optionName": "SCHEMA"})).contains("`plan` is missing"));
+        let missing = refusal(json!({"optionName": "SCHEMA", "plan": "/other", "table": "ping"}));
         assert!(missing.contains("/0/plan: /other: there is none"), "{missing}");
-        let misspelt = told(json!({"optionName": "SCHEMA", "plan": "/plan", "table": "pings"}));
+        let misspelt = refusal(json!({"optionName": "SCHEMA", "plan": "/plan", "table": "pings"}));
         assert!(misspelt.contains("/0/table: the plan has no table `pings`; did you mean \"ping\"?"), "{misspelt}");
     }
 }

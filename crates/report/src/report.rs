@@ -13,7 +13,7 @@ pub use show::{printable, quoted};
 use std::fmt;
 use std::sync::Arc;
 
-/// So many faults are told in full; further ones are only counted.
+/// At most this many faults are shown in full; further ones are only counted.
 pub const MOST_FAULTS: usize = 100;
 
 /// A part of one of the files, in bytes. `start <= end`, both on character borders of the file's text.
@@ -210,12 +210,12 @@ impl Report {
         }
     }
 
-    /// In file order, so that the operator can mend from top to bottom.
+    /// In file order, so that the operator can repair from top to bottom.
     pub fn sort(&mut self) {
         self.faults.sort_by_key(|fault| (fault.file, fault.place.map(|place| place.start)));
     }
 
-    /// Faults that keep the agent from running, those not told in full included.
+    /// Faults that keep the agent from running, those not shown in full included.
     #[must_use]
     pub const fn errors(&self) -> usize {
         self.errors
@@ -227,7 +227,7 @@ impl Report {
         self.warnings
     }
 
-    /// The faults told in full, at most [`MOST_FAULTS`].
+    /// The faults shown in full, at most [`MOST_FAULTS`].
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.faults

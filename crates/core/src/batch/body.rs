@@ -8,7 +8,7 @@ use std::ops::Range;
 const RECORD_OPEN: &[u8] = br#"{"Data":""#;
 const BODY_CLOSE: &[u8] = b"]}";
 
-/// The longest body with so many bytes before base64 in so many records, each closed by so many bytes.
+/// The longest body with this many bytes before base64 in this many records, each closed by this many bytes.
 pub(super) const fn bytes(payload: usize, records: usize, close: usize) -> usize {
     payload / 3 * 4 + records * overhead(close) + 128
 }
@@ -138,7 +138,7 @@ impl Body {
         self.bytes.capacity() + self.spare.iter().map(Vec::capacity).sum::<usize>()
     }
 
-    /// The memory after so many more bytes before base64, in so many records.
+    /// The memory after this many more bytes before base64, in this many records.
     pub(super) fn memory_with(&self, payload: usize, records: usize) -> usize {
         let more = bytes(payload + 2, records, self.close.len()) + self.opening.len();
         self.memory() - self.bytes.capacity() + self.capacity_with(more)

@@ -77,7 +77,7 @@ impl Compressor {
         self.output.capacity()
     }
 
-    /// The memory after a record of so many bytes.
+    /// The memory after a record of this many bytes.
     pub(super) fn memory_with(&self, raw: usize) -> usize {
         // The library's bound for gzip is below a thousandth more than the input, and a few bytes.
         self.output.capacity().max(raw + raw / 1000 + 64)

@@ -17,7 +17,7 @@ impl Packer {
 
     /// Adds as many of these lines as it takes records, each as one, and returns how many bytes they are. Every line ends
     /// in a newline and is not longer than a record may be. `claim` is asked for one claim for all of them, with a part
-    /// for each; it is told how many lines and bytes they are.
+    /// for each; it is given how many lines and bytes they are.
     ///
     /// # Panics
     /// When they are none, or more than [`Packer::space_for_each`].

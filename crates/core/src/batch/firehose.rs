@@ -16,7 +16,7 @@ pub const BILLING_STEP: usize = 5 * 1024;
 /// What closes a record in the body.
 pub(super) const RECORD_CLOSE: &[u8] = br#""}"#;
 
-/// The longest body of a call with so many bytes before base64 in so many records.
+/// The longest body of a call with this many bytes before base64 in this many records.
 #[must_use]
 pub const fn body_bytes(payload: usize, records: usize) -> usize {
     body::bytes(payload, records, RECORD_CLOSE.len())

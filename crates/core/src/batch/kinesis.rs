@@ -21,7 +21,7 @@ pub const CALL_BYTES: usize = 5 << 20;
 pub const LARGEST_CALL_BYTES: usize = 10 << 20;
 /// A stream on demand bills each record rounded up to a multiple of this (pricing page).
 pub const BILLING_STEP: usize = 1024;
-/// What an aggregate holds unless told otherwise: two PUT payload units of 25 KiB, of which a shard takes twenty a second.
+/// What an aggregate holds unless set otherwise: two PUT payload units of 25 KiB, of which a shard takes twenty a second.
 pub const AGGREGATE_BYTES: usize = 51_200;
 
 /// How records are made for a stream of Kinesis Data Streams.
@@ -46,7 +46,7 @@ pub(super) fn opening(stream: &str) -> Vec<u8> {
 /// What closes a record with the longest key that is drawn or hashed.
 pub(super) const USUAL_CLOSE: &[u8] = br#"","PartitionKey":"0000000000000000"}"#;
 
-/// The longest body of a call with so many bytes before base64 in so many records.
+/// The longest body of a call with this many bytes before base64 in this many records.
 #[must_use]
 pub const fn body_bytes(payload: usize, records: usize) -> usize {
     body::bytes(payload, records, USUAL_CLOSE.len())
@@ -159,7 +159,7 @@ impl Keyed {
         in_record.min(most.bytes.saturating_sub(held))
     }
 
-    /// The room as bytes and lines. With frames around lines, what so many lines take depends on their length; it is
+    /// The room as bytes and lines. With frames around lines, what this many lines take depends on their length; it is
     /// reckoned with lines as they were lately, and asked again for what is left.
     pub(super) fn space(&self, room: usize, lines: usize) -> Space {
         let lines = if self.settings.partition_key.differs_by_line() { 1 } else { lines };
@@ -251,7 +251,7 @@ impl Keyed {
         self.taken.clear();
     }
 
-    /// Bytes that so many bytes of lines become.
+    /// Bytes that this many bytes of lines become.
     pub(super) fn framed(&self, bytes: usize) -> usize {
         if self.settings.kpl { bytes + bytes / self.usual_line.max(1) * kpl::LINE_FRAME + 1024 } else { bytes }
     }

@@ -16,7 +16,7 @@ const KEY_FRAME: usize = 3;
 /// Two tags with lengths of up to 256 MiB, and the index of the key.
 pub(super) const LINE_FRAME: usize = 12;
 
-/// What an aggregate costs beside its records and their frames, when its key has so many bytes.
+/// What an aggregate costs beside its records and their frames, when its key has this many bytes.
 pub(super) const fn frame(key: usize) -> usize {
     MAGIC.len() + KEY_FRAME + key + TRAILER
 }

@@ -18,9 +18,9 @@ pub struct Settings {
     pub max_bytes: usize,
     /// Records of a batch, at most [`Form::call_records`].
     pub max_records: usize,
-    /// Lines are packed into records of at most so many bytes; `None` is one line a record.
+    /// Lines are packed into records of at most this many bytes; `None` is one line a record.
     pub aggregated_record_bytes: Option<usize>,
-    /// And of at most so many lines, for streams that split records again.
+    /// And of at most this many lines, for streams that split records again.
     pub max_lines_per_record: Option<u32>,
     /// What is done with the bytes of a full record.
     pub compression: Compression,
@@ -64,7 +64,7 @@ impl Form {
         }
     }
 
-    /// The longest body of a call with so many bytes before base64 in so many records.
+    /// The longest body of a call with this many bytes before base64 in this many records.
     #[must_use]
     pub const fn body_bytes(&self, payload: usize, records: usize) -> usize {
         match self {
@@ -79,7 +79,7 @@ impl Form {
         matches!(self, Self::Kinesis(settings) if settings.ordered)
     }
 
-    /// What the service bills for a record of so many bytes, in bytes: each is rounded up.
+    /// What the service bills for a record of this many bytes, in bytes: each is rounded up.
     pub(super) const fn billed(&self, payload: usize) -> u64 {
         let step = match self {
             Self::Firehose => firehose::BILLING_STEP,
@@ -112,7 +112,7 @@ pub enum Compression {
 }
 
 impl Settings {
-    /// The same for a stream of Kinesis that takes records of at most so many bytes, partition keys included. It never
+    /// The same for a stream of Kinesis that takes records of at most this many bytes, partition keys included. It never
     /// allows more than before.
     #[must_use]
     pub fn within(mut self, record_bytes: usize) -> Self {

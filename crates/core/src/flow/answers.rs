@@ -201,7 +201,7 @@ impl Core {
     }
 }
 
-/// Records that the service refused in a call that it accepted; `None` where the call of so many failed as a whole.
+/// Records that the service refused in a call that it accepted; `None` where the call of this many failed as a whole.
 fn refused_one_by_one(answer: &Answer, records: usize) -> Option<usize> {
     match answer {
         Answer::Accepted => Some(0),

@@ -1,5 +1,5 @@
 //! How a flow stands with the service, in words, so that the log has one line per change and not one per call.
-//! Promises that worse news is told at once, that better news is told once it has lasted, and that a service which goes back
+//! Promises that worse news is reported at once, that better news is reported once it has lasted, and that a service which goes back
 //! and forth makes the log quieter, not longer.
 //! Leaves writing the log to the shell.
 
@@ -9,13 +9,13 @@ use datalake_base::accounting::Stage;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// An improvement is told when nothing as bad as before has come for this long: more than the learned pace ever waits.
+/// An improvement is reported when nothing as bad as before has come for this long: more than the learned pace ever waits.
 const LEAST_CALM: Duration = Duration::from_secs(15);
 /// The same for a flow that gets worse again and again soon after it got better: the time doubles up to this.
 const MOST_CALM: Duration = Duration::from_secs(10 * 60);
 /// Trouble that comes back within this time is a relapse.
 const RELAPSE: Duration = Duration::from_secs(20 * 60);
-/// Different reasons for a pause that are told before the flow gets on again.
+/// Different reasons for a pause that are reported before the flow gets on again.
 const MOST_REASONS: usize = 8;
 
 /// How a flow stands with the service.
@@ -113,23 +113,23 @@ impl Condition {
     }
 }
 
-/// What the operator was told, and what has happened since.
+/// What was reported to the operator, and what has happened since.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Reported {
     condition: Condition,
-    /// Hashes of the reasons for pauses that were told since the flow last went well.
+    /// Hashes of the reasons for pauses that were reported since the flow last went well.
     reasons: Vec<u64>,
     /// When something as bad as `condition` last happened.
     as_bad_at: Instant,
     /// The newest condition since then, where it is better.
     better: Option<Condition>,
-    /// How long things must be better before that is told.
+    /// How long things must be better before that is reported.
     calm: Duration,
-    /// When an improvement was last told.
+    /// When an improvement was last reported.
     improved_at: Option<Instant>,
 }
 
-impl Told {
+impl Reported {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
             condition: Condition::Flowing,
@@ -160,7 +160,7 @@ impl Told {
         news
     }
 
-    /// Whether this reason for a pause was not told yet. Numbers and identifiers in it do not make it another one.
+    /// Whether this reason for a pause was not reported yet. Numbers and identifiers in it do not make it another one.
     fn is_news(&mut self, condition: &Condition) -> bool {
         let Condition::Paused { reason } = condition else { return false };
         let mut hasher = DefaultHasher::new();
@@ -189,7 +189,7 @@ impl Told {
         Some(better)
     }
 
-    /// When an improvement may be told.
+    /// When an improvement may be reported.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.better.as_ref().map(|_| self.as_bad_at + self.calm)
     }
@@ -198,7 +198,7 @@ impl Told {
 impl Core {
     /// Enters a condition; a notice where the operator must know at once.
     pub(super) fn enter(&mut self, condition: Condition, now: Instant, actions: &mut Vec<Action>) {
-        if self.told.enter(&condition, now) {
+        if self.reported.enter(&condition, now) {
             actions.push(Action::Notice(Notice::Changed(condition.clone())));
         }
         self.condition = condition;
@@ -206,7 +206,7 @@ impl Core {
 
     /// Tells of an improvement that has lasted.
     pub(super) fn tell_improvement(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if let Some(better) = self.told.improve(now) {
+        if let Some(better) = self.reported.improve(now) {
             actions.push(Action::Notice(Notice::Changed(better)));
         }
     }
@@ -226,16 +226,16 @@ mod tests {
         Condition::Paused { reason: reason.to_owned() }
     }
 
-    /// Lives through a day in which the condition changes once in so many seconds, and counts the lines.
+    /// Lives through a day in which the condition changes once in this many seconds, and counts the lines.
     fn lines_of_a_day(period: u32) -> usize {
         let begin = Instant::now();
-        let (mut told, mut lines) = (Told::new(begin), 0);
+        let (mut reported, mut lines) = (Reported::new(begin), 0);
         for second in 0..86_400 {
             let now = begin + SECOND * second;
-            lines += usize::from(told.improve(now).is_some());
+            lines += usize::from(reported.improve(now).is_some());
             if second % period == 0 {
                 let condition = if (second / period).is_multiple_of(2) { throttled() } else { Condition::Flowing };
-                lines += usize::from(told.enter(&condition, now));
+                lines += usize::from(reported.enter(&condition, now));
             }
         }
         lines
@@ -258,28 +258,28 @@ mod tests {
     #[test]
     fn an_improvement_is_told_once_it_has_lasted_and_worse_news_at_once() {
         let begin = Instant::now();
-        let mut told = Told::new(begin);
-        assert!(told.enter(&throttled(), begin));
-        assert!(!told.enter(&Condition::Flowing, begin + SECOND));
-        assert_eq!(told.deadline(), Some(begin + LEAST_CALM));
-        assert_eq!(told.improve(begin + LEAST_CALM - SECOND), None);
-        assert!(told.enter(&paused("denied"), begin + SECOND * 2), "a pause is worse than a throttle");
-        assert!(!told.enter(&Condition::Flowing, begin + SECOND * 3));
-        assert_eq!(told.improve(begin + SECOND * 2 + LEAST_CALM), Some(Condition::Flowing));
-        assert_eq!(told.deadline(), None);
+        let mut reported = Reported::new(begin);
+        assert!(reported.enter(&throttled(), begin));
+        assert!(!reported.enter(&Condition::Flowing, begin + SECOND));
+        assert_eq!(reported.deadline(), Some(begin + LEAST_CALM));
+        assert_eq!(reported.improve(begin + LEAST_CALM - SECOND), None);
+        assert!(reported.enter(&paused("denied"), begin + SECOND * 2), "a pause is worse than a throttle");
+        assert!(!reported.enter(&Condition::Flowing, begin + SECOND * 3));
+        assert_eq!(reported.improve(begin + SECOND * 2 + LEAST_CALM), Some(Condition::Flowing));
+        assert_eq!(reported.deadline(), None);
     }
 
     #[test]
     fn another_reason_for_a_pause_is_told_and_another_request_id_is_not() {
         let begin = Instant::now();
-        let mut told = Told::new(begin);
-        assert!(told.enter(&paused("denied for request 11-aa"), begin));
-        assert!(!told.enter(&paused("denied for request 22-bb"), begin));
-        assert!(told.enter(&paused("no such stream"), begin));
-        assert!(!told.enter(&paused("denied for request 33-cc"), begin), "it was told before");
+        let mut reported = Reported::new(begin);
+        assert!(reported.enter(&paused("denied for request 11-aa"), begin));
+        assert!(!reported.enter(&paused("denied for request 22-bb"), begin));
+        assert!(reported.enter(&paused("no such stream"), begin));
+        assert!(!reported.enter(&paused("denied for request 33-cc"), begin), "it was reported before");
         let invented = (0..1_000_u32).filter(|number| {
             let word: String = number.to_string().bytes().map(|digit| (digit + 49) as char).collect();
-            told.enter(&paused(&word), begin)
+            reported.enter(&paused(&word), begin)
         });
         assert!(invented.count() < MOST_REASONS);
     }

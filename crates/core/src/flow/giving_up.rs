@@ -38,13 +38,13 @@ pub(super) struct Refused {
     records: u64,
     lines: u64,
     bytes: u64,
-    told_at: Option<Instant>,
+    reported_at: Option<Instant>,
 }
 
 impl Refused {
     /// When the operator is to know.
     pub(super) fn tell_at(&self) -> Option<Instant> {
-        self.told_at.filter(|_| self.reason.is_some()).map(|told_at| told_at + TELL_EVERY)
+        self.reported_at.filter(|_| self.reason.is_some()).map(|reported_at| reported_at + TELL_EVERY)
     }
 }
 
@@ -105,14 +105,14 @@ impl Core {
 
     /// Tells about refused records: the first at once, then in sums; all of them at the end, when there is no time.
     pub(super) fn tell_refused(&mut self, now: Option<Instant>, actions: &mut Vec<Action>) {
-        if let (Some(now), Some(told_at)) = (now, self.refused.told_at)
-            && now < told_at + TELL_EVERY
+        if let (Some(now), Some(reported_at)) = (now, self.refused.reported_at)
+            && now < reported_at + TELL_EVERY
         {
             return;
         }
         let Some(reason) = self.refused.reason.take() else { return };
         let Refused { records, lines, bytes, .. } = std::mem::take(&mut self.refused);
-        self.refused.told_at = now;
+        self.refused.reported_at = now;
         actions.push(Action::Notice(Notice::Quarantined { reason, records, lines, bytes }));
     }
 

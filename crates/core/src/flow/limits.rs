@@ -1,6 +1,6 @@
 //! Why a flow is not faster: the time it could not do more, by what kept it, and whether it falls behind.
 //! Promises that all time in which a flow had something to do is attributed to one stage, that falling behind and catching up
-//! are told once each, and that a flow which goes back and forth is told about rarely.
+//! are reported once each, and that a flow which goes back and forth is reported rarely.
 //! Leaves how far behind the flow is to the source, which measures it.
 
 use super::{Condition, Core, Notice};
@@ -15,7 +15,7 @@ const CAUGHT_UP: u64 = 1 << 20;
 const WINDOW: Duration = Duration::from_secs(60);
 /// A flow has fallen behind when its backlog grew in this many windows in a row.
 const WINDOWS: u32 = 2;
-/// A flow that falls behind is told about at most this often.
+/// A flow that falls behind is reported at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// How long a flow could not do more, by what kept it.
@@ -57,10 +57,10 @@ pub(super) struct Backlog {
     /// The window before: right after one began there is nothing to tell from.
     before: Limits,
     grew: u32,
-    /// What was told, while the flow has not caught up.
-    told: Option<Stage>,
-    told_at: Option<Instant>,
-    destroyed_told: u64,
+    /// What was reported, while the flow has not caught up.
+    reported: Option<Stage>,
+    reported_at: Option<Instant>,
+    destroyed_reported: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +73,8 @@ struct Window {
 impl Backlog {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window { begin: now, bytes: 0, limits: Limits::default() };
-        let (before, told) = (Limits::default(), None);
-        Self { bytes: 0, destroyed: 0, window, before, grew: 0, told, told_at: None, destroyed_told: 0 }
+        let (before, reported) = (Limits::default(), None);
+        Self { bytes: 0, destroyed: 0, window, before, grew: 0, reported, reported_at: None, destroyed_reported: 0 }
     }
 
     /// What to tell the operator now.
@@ -85,27 +85,27 @@ impl Backlog {
             self.before = self.window.limits;
             self.window = Window { begin: now, bytes: self.bytes, limits: *limits };
         }
-        if self.told.is_some() && self.bytes < CAUGHT_UP {
-            self.told = None;
+        if self.reported.is_some() && self.bytes < CAUGHT_UP {
+            self.reported = None;
             return Some(Notice::CaughtUp);
         }
-        let destroyed = self.destroyed > self.destroyed_told;
-        let may_tell = self.told_at.is_none_or(|told_at| now >= told_at + TELL_EVERY);
+        let destroyed = self.destroyed > self.destroyed_reported;
+        let may_tell = self.reported_at.is_none_or(|reported_at| now >= reported_at + TELL_EVERY);
         if !may_tell || self.grew < WINDOWS && !destroyed {
             return None;
         }
         let (stage, share) = limits.main_since(&self.before)?;
-        if self.told == Some(stage) && !destroyed {
+        if self.reported == Some(stage) && !destroyed {
             return None;
         }
-        self.told = Some(stage);
-        self.told_at = Some(now);
-        let destroyed = self.destroyed - std::mem::replace(&mut self.destroyed_told, self.destroyed);
+        self.reported = Some(stage);
+        self.reported_at = Some(now);
+        let destroyed = self.destroyed - std::mem::replace(&mut self.destroyed_reported, self.destroyed);
         Some(Notice::Behind { stage, share, bytes: self.bytes, destroyed })
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        (self.bytes >= LEAST_BACKLOG || self.told.is_some()).then(|| self.window.begin + WINDOW)
+        (self.bytes >= LEAST_BACKLOG || self.reported.is_some()).then(|| self.window.begin + WINDOW)
     }
 }
 

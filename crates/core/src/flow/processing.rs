@@ -62,8 +62,8 @@ pub(super) struct Processing {
     gathered: usize,
     /// Bytes that the quarantine is at. One act at a time: what fails meanwhile goes with the next.
     keeping: usize,
-    untold: Untold,
-    told_at: Option<Instant>,
+    unreported: Untold,
+    reported_at: Option<Instant>,
 }
 
 /// Records that an option could not work on, since the operator was last informed.
@@ -87,8 +87,8 @@ impl Processing {
             failed: Vec::new(),
             gathered: 0,
             keeping: 0,
-            untold: Untold::default(),
-            told_at: None,
+            unreported: Untold::default(),
+            reported_at: None,
         }
     }
 
@@ -114,7 +114,7 @@ impl Processing {
 
     /// When to inform the operator about records that could not be processed.
     pub(super) fn tell_at(&self) -> Option<Instant> {
-        self.told_at.filter(|_| self.untold.reason.is_some()).map(|told_at| told_at + TELL_EVERY)
+        self.reported_at.filter(|_| self.unreported.reason.is_some()).map(|reported_at| reported_at + TELL_EVERY)
     }
 
     const fn is_full(&self) -> bool {
@@ -123,8 +123,8 @@ impl Processing {
 
     /// Notes that a record could not be processed.
     fn note(&mut self, reason: Reason, count: fn(&mut Untold) -> &mut u64) {
-        self.untold.reason.get_or_insert(reason);
-        *count(&mut self.untold) += 1;
+        self.unreported.reason.get_or_insert(reason);
+        *count(&mut self.unreported) += 1;
     }
 }
 
@@ -271,18 +271,18 @@ impl Core {
             Verdict::Kept => {}
             Verdict::KeptRaw(reason) => {
                 self.tally.unprocessed += 1;
-                processing.note(reason, |untold| &mut untold.raw);
+                processing.note(reason, |unreported| &mut unreported.raw);
             }
             Verdict::Dropped(reason) => {
                 if reason.is_failure() {
                     self.tally.unprocessed += 1;
-                    processing.note(reason, |untold| &mut untold.dropped);
+                    processing.note(reason, |unreported| &mut unreported.dropped);
                 }
                 return self.filter(&record);
             }
             Verdict::Failed(reason) => {
                 self.tally.unprocessed += 1;
-                processing.note(reason, |untold| &mut untold.quarantined);
+                processing.note(reason, |unreported| &mut unreported.quarantined);
                 let Taken { origin, end, input, .. } = record;
                 let claim = self.ledger.track(origin).expect("opened with the origin").admit(end);
                 processing.gathered += bytes.len() + FAILED_OVERHEAD;
@@ -383,14 +383,14 @@ impl Core {
         if let Some(notes) = processing.processor.as_mut().and_then(Processor::news) {
             actions.push(Action::Notice(Notice::LeftOut(notes)));
         }
-        let Untold { reason: Some(reason), quarantined, raw, dropped } = processing.untold else { return };
-        if let (Some(now), Some(told_at)) = (now, processing.told_at)
-            && now < told_at + TELL_EVERY
+        let Untold { reason: Some(reason), quarantined, raw, dropped } = processing.unreported else { return };
+        if let (Some(now), Some(reported_at)) = (now, processing.reported_at)
+            && now < reported_at + TELL_EVERY
         {
             return;
         }
-        processing.untold = Untold::default();
-        processing.told_at = now;
+        processing.unreported = Untold::default();
+        processing.reported_at = now;
         let reason = reason.to_string();
         actions.push(Action::Notice(Notice::Unprocessed { reason, quarantined, raw, dropped }));
     }

@@ -195,12 +195,12 @@ fn several_bad_records_are_found_and_told_in_one_line_and_a_sum() {
     bench.write(&lines(500, &bad));
     bench.live(SECOND * 120, refuses_bad);
     assert_eq!((bench.quarantined.len(), bench.delivered.len()), (bad.len(), 500 - bad.len()));
-    let told: Vec<u64> = bench
+    let reported: Vec<u64> = bench
         .notices
         .iter()
         .filter_map(|notice| if let Notice::Quarantined { records, .. } = notice { Some(*records) } else { None })
         .collect();
-    assert_eq!((told.len(), told.iter().sum()), (2, bad.len() as u64), "{told:?}");
+    assert_eq!((reported.len(), reported.iter().sum()), (2, bad.len() as u64), "{reported:?}");
     let sums = bench.notices.iter().fold((0, 0), |sums, notice| match notice {
         Notice::Quarantined { lines, bytes, .. } => (sums.0 + lines, sums.1 + bytes),
         _ => sums,
@@ -277,7 +277,7 @@ fn a_stream_that_changes_its_mind_in_the_middle_of_a_search_costs_no_record() {
         let mut bench = Bench::firehose();
         bench.write(&lines(64, &[]));
         let mut calls = 0;
-        // Refuses, accepts so many calls, refuses for a while, accepts.
+        // Refuses, accepts this many calls, refuses for a while, accepts.
         bench.live(SECOND * 3_600, |records| {
             calls += 1;
             if calls == 1 || (accepted + 2..accepted + 40).contains(&calls) {
@@ -509,7 +509,7 @@ fn bytes_that_were_destroyed_are_told_at_once_with_what_limited_the_flow_and_the
         bench.now += SECOND * 10;
         bench.step(Input::Tick);
     }
-    let told: Vec<u64> = bench
+    let reported: Vec<u64> = bench
         .notices
         .iter()
         .filter_map(|notice| match notice {
@@ -517,7 +517,7 @@ fn bytes_that_were_destroyed_are_told_at_once_with_what_limited_the_flow_and_the
             _ => None,
         })
         .collect();
-    assert_eq!(told, [1_000, 60_000], "the rest comes with the next");
+    assert_eq!(reported, [1_000, 60_000], "the rest comes with the next");
 }
 
 #[test]

@@ -226,9 +226,9 @@ impl Lines {
 
 /// What a step found, without a borrow of the held line.
 enum Step {
-    /// The whole header, so many bytes.
+    /// The whole header, this many bytes.
     Header(u64),
-    /// So many bytes of a line whose beginning is still held.
+    /// This many bytes of a line whose beginning is still held.
     Filtered(u64),
     NoRoom,
     NeedMore,

@@ -1,6 +1,6 @@
 //! The kinds of faults.
 //! Promises that each has a code that stays, and says whether the agent can run in spite of it.
-//! Leaves the words to whoever finds the fault.
+//! Leaves the words to the code that finds the fault.
 
 macro_rules! kinds {
     ($($(#[doc = $words:literal])+ $kind:ident $code:literal $severity:ident,)+) => {

@@ -6,7 +6,7 @@ use super::{Fault, Place, Report, Severity};
 use datalake_base::shown::steers;
 use std::fmt;
 
-/// So many characters of a source line are shown.
+/// This many characters of a source line are shown.
 const EXCERPT: usize = 100;
 
 impl Report {
@@ -70,9 +70,9 @@ impl fmt::Display for Report {
             self.write_fault(formatter, fault)?;
             writeln!(formatter)?;
         }
-        let told = self.faults.len();
-        if self.errors + self.warnings > told {
-            writeln!(formatter, "… and {} more; mend these first\n", self.errors + self.warnings - told)?;
+        let shown = self.faults.len();
+        if self.errors + self.warnings > shown {
+            writeln!(formatter, "… and {} more; repair these first\n", self.errors + self.warnings - shown)?;
         }
         let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
         match (self.errors, self.warnings) {
