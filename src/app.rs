@@ -15,9 +15,11 @@ use crate::source::mqtt::Counters;
 use crate::telemetry::{
     FlowLook, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words, status_words,
 };
+use board::Board;
 use datalake_base::accounting::Accounting;
 use datalake_core::budget::Budget;
 use datalake_process::NotReady;
+use local::Local;
 use receivers::Receivers;
 use signals::Signals;
 use std::sync::Arc;
@@ -26,12 +28,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+/// What commands may see of the flows.
+mod board;
 /// Where calls go.
 mod destinations;
 /// A flow's parts out of its plan.
 mod flows;
 /// Everything once, and no more.
 mod once;
+/// What commands are answered.
+mod local;
 /// When freed memory goes back to the system.
 mod memory;
 /// What CloudWatch is told meanwhile.
@@ -133,18 +139,26 @@ fn start<F: Future<Output = ()>>(
     // than it saves. It reads, hashes and sends some 600 MiB a second, two orders of magnitude above what a delivery
     // stream takes.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let exit = runtime.block_on(async {
-        let Some(destinations) = destinations::wait(plan, &mut signals).await? else { return Ok(Exit::Success) };
+    let board = Board::new(&plan.state_directory, &plan.flows, remembered.counters.clone(), keeper.poster());
+    let (exit, board) = runtime.block_on(async {
+        let local = Local::start(board);
+        let board = local.board.clone();
+        let Some(destinations) = destinations::wait(plan, &mut signals).await? else {
+            return Ok((Exit::Success, board));
+        };
         let flows = destinations::fitted(plan, &destinations).await;
         let regions = destinations.iter().map(|destination| destination.region().to_owned()).collect();
         let before = opening::Before::of(&remembered);
         let running = Running::build(plan, &flows, destinations, remembered, &keeper)?;
         signals.watch(running.looks.clone());
+        board.run(&flows, &running.looks, running.tailer.inquirer());
         let until = watch(running.looks.clone());
-        let opening = Opening { flows, regions, before };
+        let opening = Opening { flows, regions, before, board: board.clone() };
         let (patience, signals) = (plan.shutdown_timeout, &mut signals);
-        Ok::<Exit, StartError>(running.supervise(&keeper, patience, once, opening, signals, until).await)
+        let exit = running.supervise(&keeper, patience, once, opening, signals, until).await;
+        Ok::<_, StartError>((exit, board))
     })?;
+    board.save();
     // Calls that were still under way at the deadline are dropped with the runtime.
     runtime.shutdown_background();
     Ok(match keeper.finish() {
@@ -161,6 +175,7 @@ struct Opening {
     flows: Vec<FlowPlan>,
     regions: Vec<String>,
     before: opening::Before,
+    board: Arc<Board>,
 }
 
 /// The parts, running.
@@ -412,7 +427,8 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, opening: O
     until_begun(tailer, keeper).await;
     notifier.ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
-    let Opening { flows: planned, regions, before } = opening;
+    let Opening { flows: planned, regions, before, board } = opening;
+    board.begin();
     let planned = Arc::new(planned);
     let mut aside = JoinSet::new();
     let said = planned.clone();

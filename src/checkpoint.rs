@@ -10,6 +10,8 @@ mod keeper;
 mod lock;
 /// When the next transaction may be written.
 mod pace;
+/// A look from outside.
+mod peek;
 /// What waits to be written.
 mod pending;
 /// Nobody else's business.
@@ -20,6 +22,7 @@ mod rows;
 mod store;
 
 pub use keeper::{Health, Keeper, Poster};
+pub use peek::{PeekError, holder, peek};
 pub(crate) use store::contents_of;
 pub use store::{Store, fuzz_database};
 

@@ -20,6 +20,12 @@ mod manual;
 /// What a command prints.
 mod output;
 
+/// How a command gets at the agent.
+mod reach;
+
+/// How flows and files stand.
+pub mod status;
+
 /// Shows what would be sent of an input, and why the rest would not.
 pub mod preview;
 
@@ -69,6 +75,13 @@ fn dispatch() -> Exit {
             let request = check::Request { config: &config, deny_warnings: asked.deny_warnings, json: asked.json };
             printed(|out| check::check(request, out))
         }
+        Command::Status(asked) => status::status(&status::Request {
+            config: &config,
+            flow: asked.flow.as_deref(),
+            files: asked.files,
+            json: asked.json,
+            watch: asked.watch,
+        }),
         Command::Preview { flow, records, file } => {
             let request = preview::Request { flow: flow.as_deref(), file: file.as_deref(), records };
             show(&config, request)

@@ -7,6 +7,12 @@
 pub enum Exit {
     /// Done, or stopped as asked.
     Success,
+    /// `status`: a flow needs the operator. `shipped`: not everything was accepted yet.
+    NotYet,
+    /// `shipped` and others: the agent does not know this file, or never sends it.
+    Unknown,
+    /// `status`: no agent runs.
+    NotRunning,
     /// The command line is wrong.
     Usage,
     /// What was compared differs.
@@ -30,6 +36,9 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
+            Self::NotYet => 1,
+            Self::Unknown => 2,
+            Self::NotRunning => 3,
             Self::Usage => 64,
             Self::Differs => 65,
             Self::Software => 70,

@@ -56,16 +56,41 @@ pub struct Standing(Arc<Mutex<Reasons>>);
 /// Why a flow waits, by who makes it wait.
 #[derive(Debug, Default)]
 struct Reasons {
-    service: Option<String>,
+    service: Option<(Wait, String)>,
     quarantine: Option<String>,
+    /// The newest of them, and when it began, in milliseconds since 1970; kept when it is over.
+    last: Option<(u64, String)>,
+}
+
+/// What a flow that waits on purpose waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The pace that the stream takes.
+    Throttled,
+    /// The next attempt of calls that failed.
+    Retrying,
+    /// The operator.
+    Paused,
 }
 
 impl Standing {
     /// The reason, if there is one.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
+        self.wait().map(|(_, reason)| reason)
+    }
+
+    /// What it waits for, and the reason, if it does.
+    #[must_use]
+    pub fn wait(&self) -> Option<(Wait, String)> {
         let reasons = self.lock();
-        reasons.service.clone().or_else(|| reasons.quarantine.clone())
+        reasons.service.clone().or_else(|| Some((Wait::Paused, reasons.quarantine.clone()?)))
+    }
+
+    /// The newest reason there was, and since when, in milliseconds since 1970.
+    #[must_use]
+    pub fn last(&self) -> Option<(u64, String)> {
+        self.lock().last.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Reasons> {
@@ -236,7 +261,9 @@ impl<S: Service> Flow<S> {
                     reason,
                     "records cannot be kept in the quarantine; the flow holds them and tries again"
                 );
-                self.standing.lock().quarantine = Some(reason);
+                let mut reasons = self.standing.lock();
+                reasons.last = Some((clock::now_ms(), reason.clone()));
+                reasons.quarantine = Some(reason);
             }
             Notice::Behind { stage, share, bytes, destroyed: 0 } => tracing::warn!(
                 flow,
@@ -269,12 +296,17 @@ impl<S: Service> Flow<S> {
     fn show(&self, shown: &mut Condition) {
         if self.core.condition() != shown {
             shown.clone_from(self.core.condition());
-            self.standing.lock().service = match shown {
+            let service = match shown {
                 Condition::Flowing => None,
-                Condition::Throttled { reason } | Condition::Failing { reason } | Condition::Paused { reason } => {
-                    Some(reason.clone())
-                }
+                Condition::Throttled { reason } => Some((Wait::Throttled, reason.clone())),
+                Condition::Failing { reason } => Some((Wait::Retrying, reason.clone())),
+                Condition::Paused { reason } => Some((Wait::Paused, reason.clone())),
             };
+            let mut reasons = self.standing.lock();
+            if let Some((_, reason)) = &service {
+                reasons.last = Some((clock::now_ms(), reason.clone()));
+            }
+            reasons.service = service;
         }
     }
 
@@ -287,6 +319,7 @@ impl<S: Service> Flow<S> {
             unprocessed,
             lines,
             records,
+            payload,
             billed,
             calls,
             quarantined_records,
@@ -300,6 +333,7 @@ impl<S: Service> Flow<S> {
         books.unprocessed.set(unprocessed);
         books.lines.set(lines);
         books.records.set(records);
+        books.payload.set(payload);
         books.billed.set(billed);
         books.calls.set(calls);
         books.answered.add(&answered);

@@ -22,6 +22,10 @@ pub mod checkpoint;
 pub mod telemetry;
 /// What CloudWatch is told about the books: numbers of each period, under the Kinesis Agent's names.
 pub mod metrics;
+/// The local socket: how commands ask the running agent.
+pub mod local;
+/// How flows and files stand, as the agent tells and the commands show.
+pub mod status;
 /// The plan, running: signals, drain, who died.
 pub mod app;
 /// A host of the Kinesis Agent moves over: its configuration and its saved positions.

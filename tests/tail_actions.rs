@@ -69,6 +69,7 @@ impl Saved {
             contents: self.rows.iter().map(content).collect(),
             folders: self.folders.iter().map(folder).collect(),
             started: self.started.clone(),
+            ..Remembered::default()
         }
     }
 }

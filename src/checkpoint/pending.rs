@@ -2,7 +2,7 @@
 //! Promises that its size is bounded by the number of contents, however long the disk refuses.
 //! Leaves writing to the store and pace to the keeper.
 
-use crate::saved::CheckpointUpdate;
+use crate::saved::{CheckpointUpdate, Counters};
 use datalake_tail::{ContentId, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ pub(super) struct Pending {
     pub(super) folders: BTreeMap<(Arc<str>, PathBuf), Option<Vec<u64>>>,
     /// Pairs of stream and pattern.
     pub(super) started: BTreeSet<(String, String)>,
+    /// The newest counters of each flow.
+    pub(super) counters: BTreeMap<String, Counters>,
     /// Bytes that were settled meanwhile.
     pub(super) settled_bytes: u64,
 }
@@ -24,7 +26,7 @@ pub(super) struct Pending {
 impl Pending {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.folders.is_empty() && self.started.is_empty()
+        self.rows.is_empty() && self.folders.is_empty() && self.started.is_empty() && self.counters.is_empty()
     }
 
     /// Whether a pattern starts for the first time. That must be on the disk before anybody may rely on it: where it is
@@ -42,6 +44,7 @@ impl Pending {
             self.folders.insert((stream, path), held);
         }
         self.started.extend(update.started);
+        self.counters.extend(update.counters);
         self.settled_bytes = self.settled_bytes.saturating_add(update.settled_bytes);
     }
 
@@ -54,6 +57,9 @@ impl Pending {
             self.folders.entry(key).or_insert(held);
         }
         self.started.extend(older.started);
+        for (flow, counters) in older.counters {
+            self.counters.entry(flow).or_insert(counters);
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 //! Promises that a row that was changed by anything but the agent is noticed before it is believed.
 //! Leaves transactions to the store.
 
-use crate::saved::SavedContent;
+use crate::saved::{Counters, SavedContent};
 use datalake_tail::{ContentId, FileKey, FolderRow, Proof, Row as Content, SavedPlace, SavedState};
 use rusqlite::{Connection, Row, params};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,20 @@ CREATE TABLE started (
     PRIMARY KEY (stream, pattern)
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// What became of the bytes of each flow; one row a number. Made where it is missing: agents of before had none.
+pub(super) const COUNTERS: &str = "
+CREATE TABLE IF NOT EXISTS counters (
+    flow TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (flow, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// The name of the row that says since when a flow's counters count.
+const SINCE: &str = "since_ms";
 
 /// Why what is in the database cannot be believed.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +229,50 @@ pub(super) fn start(connection: &Connection, stream: &str, pattern: &str) -> rus
         pattern,
         checksum_of_pair(stream, pattern)
     ])
+}
+
+fn checksum_of_counter(flow: &str, name: &str, value: u64) -> i64 {
+    Checksum::start("counters").bytes(flow.as_bytes()).bytes(name.as_bytes()).number(value).column()
+}
+
+/// Inserts or replaces the counters of a flow; numbers that are there already are not written again.
+pub(super) fn save_counters(connection: &Connection, flow: &str, counters: &Counters) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO counters VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET value = excluded.value, checksum = excluded.checksum
+         WHERE checksum <> excluded.checksum",
+    )?;
+    for (name, value) in counters.named().into_iter().chain([(SINCE, counters.since)]) {
+        statement.execute(params![flow, name, value.cast_signed(), checksum_of_counter(flow, name, value)])?;
+    }
+    Ok(())
+}
+
+/// The counters of all flows. They are for people: a number that does not carry its checksum is left out, and positions are
+/// believed all the same.
+pub(super) fn read_counters(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Counters>> {
+    let there: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'counters'", [], |row| row.get(0))?;
+    let mut flows: BTreeMap<String, Counters> = BTreeMap::new();
+    if there == 0 {
+        return Ok(flows);
+    }
+    let mut statement = connection.prepare("SELECT flow, name, value, checksum FROM counters")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (flow, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let value = row.get::<_, i64>(2)?.cast_unsigned();
+        if row.get::<_, i64>(3)? != checksum_of_counter(&flow, &name, value) {
+            continue;
+        }
+        let counters = flows.entry(flow).or_default();
+        if name == SINCE {
+            counters.since = value;
+        } else if let Some((_, counter)) = counters.named_mut().into_iter().find(|(known, _)| *known == name) {
+            *counter = value;
+        }
+    }
+    Ok(flows)
 }
 
 /// All rows of `contents`.

@@ -19,14 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The name of the database in the state folder.
-const FILE_NAME: &str = "checkpoint.db";
+pub(super) const FILE_NAME: &str = "checkpoint.db";
 /// Is there when the folder once held a checkpoint: then a missing database is a loss, not a first start.
 const MARKER: &str = "state-folder-used";
 const MARKER_TEXT: &str = "This folder has held saved positions. If checkpoint.db is missing beside this file, all \
                            matching files are read again from their beginning.\nRemove this file too and the next \
                            start counts as the very first one, for which initialPosition decides.\n";
 /// `application_id` of our databases: "dlag".
-const APPLICATION: i64 = 0x646c_6167;
+pub(super) const APPLICATION: i64 = 0x646c_6167;
 /// An operator's query may hold the database for so long before a write counts as failed.
 const BUSY: Duration = Duration::from_millis(500);
 /// The write-ahead log is moved into the database when it is longer than this.
@@ -101,6 +101,11 @@ impl Store {
                 }
             }
         };
+        let refused = |source| Error::Database { path: path.clone(), action: "write to", source };
+        if rows::read_counters(&connection).is_err() {
+            connection.execute_batch("DROP TABLE counters").map_err(refused)?;
+        }
+        connection.execute_batch(rows::COUNTERS).map_err(refused)?;
         mark(folder, &marker)?;
         let file = identity(&path).ok_or_else(|| Error::Replaced { path: path.clone() })?;
         Ok((Self { connection, path, file, durable: true, _lock: lock }, remembered))
@@ -171,6 +176,9 @@ impl Store {
             }
             for (stream, pattern) in &pending.started {
                 rows::start(&transaction, stream, pattern)?;
+            }
+            for (flow, counters) in &pending.counters {
+                rows::save_counters(&transaction, flow, counters)?;
             }
             transaction.commit()
         };
@@ -281,7 +289,9 @@ fn read(connection: &Connection, path: &Path) -> Result<Option<(i64, Remembered)
         1 => (contents_of(format1::read_positions(connection)?), Vec::new()),
         _ => (rows::read_contents(connection)?, rows::read_folders(connection)?),
     };
-    Ok(Some((format, Remembered { contents, folders, started })))
+    // They are for people; without them the positions are as good.
+    let counters = rows::read_counters(connection).unwrap_or_default();
+    Ok(Some((format, Remembered { contents, folders, started, counters })))
 }
 
 /// Whether SQLite complains about the content of the file, and not about the circumstances.
@@ -340,6 +350,7 @@ fn create(
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(rows::SCHEMA)?;
         transaction.execute_batch(rows::STARTED)?;
+        transaction.execute_batch(rows::COUNTERS)?;
         for (stream, pattern) in started {
             rows::start(&transaction, stream, pattern)?;
         }

@@ -28,6 +28,7 @@ const AFTER_HELP: &str = "\
 Examples:
   datalake-agent check                         is the configuration right, and which files does it match?
   datalake-agent run                           run in the foreground; systemd starts it in the same way
+  datalake-agent status                        is it delivering, how far behind is it, what is there to do?
   datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
   datalake-agent quarantine list               what did the service refuse, and why?";
 
@@ -35,11 +36,14 @@ const AFTER_LONG_HELP: &str = "\
 Examples:
   datalake-agent check                         is the configuration right, and which files does it match?
   datalake-agent run                           run in the foreground; systemd starts it in the same way
+  datalake-agent status                        is it delivering, how far behind is it, what is there to do?
   datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
   datalake-agent quarantine list               what did the service refuse, and why?
 
 Exit codes:
    0  done, or stopped as asked
+   1  status: a flow needs the operator
+   3  status: no agent runs
   64  the command line is wrong
   65  what was compared differs (migrate --shadow)
   70  a bug in the agent; systemd starts it again
@@ -107,6 +111,19 @@ Examples:
   datalake-agent check new.json --deny-warnings && mv new.json /etc/datalake/agent.json
   datalake-agent check --json | jq '.flows[].files'")]
     Check(Check),
+    /// Says how flows and files stand: from the running agent, or from what a stopped one saved.
+    #[command(after_help = "\
+Exit codes:
+   0  the agent runs, and no flow needs you
+   1  a flow is paused or stalled: its line says why and what to do
+   3  no agent runs
+  74  it cannot be asked, or what it saved cannot be read
+
+Examples:
+  datalake-agent status --watch
+  datalake-agent status --files --flow app
+  datalake-agent status --json | jq '.flows[] | {name, state, behindBytes}'")]
+    Status(Status),
     /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
     #[command(after_help = "\
 Examples:
@@ -163,6 +180,23 @@ pub(super) struct Check {
     /// Prints one JSON object.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    /// Only this flow.
+    #[arg(long, value_name = "NAME")]
+    pub(super) flow: Option<String>,
+    /// Each file too: position, size, age, links.
+    #[arg(long)]
+    pub(super) files: bool,
+    /// Prints one JSON object; with --watch, one a line.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Shows it every two seconds, until Ctrl-C.
+    #[arg(long)]
+    pub(super) watch: bool,
 }
 
 /// How a host moves over.

@@ -61,6 +61,11 @@ impl<W: Write> Output<W> {
         Self { ends_with_reader: false, ..self }
     }
 
+    /// Begins a new picture on a terminal.
+    pub(super) fn clear_screen(&mut self) {
+        self.gathered.extend_from_slice(b"\x1b[H\x1b[2J\x1b[3J");
+    }
+
     /// Writes what is left. The exit code is `exit`, unless that is a success and the output could not be written.
     pub(super) fn finish(mut self, exit: Exit) -> Exit {
         self.flush().ok();
@@ -96,6 +101,25 @@ impl<W: Write> Output<W> {
             _ => Ok(()),
         }
     }
+}
+
+/// A value as JSON, indented or on one line, with every mark that could steer a terminal as an escape: the value is the
+/// same.
+pub(super) fn json_lines(value: &serde_json::Value, indented: bool) -> String {
+    let json = if indented { format!("{value:#}\n") } else { format!("{value}\n") };
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\n' => text.push('\n'),
+            steering if datalake_base::shown::steers(steering) => {
+                for unit in steering.encode_utf16(&mut [0; 2]) {
+                    std::fmt::Write::write_fmt(&mut text, format_args!("\\u{unit:04x}")).ok();
+                }
+            }
+            other => text.push(other),
+        }
+    }
+    text
 }
 
 /// The line with its label, or the carets below a place, in colour. It is safe to print, so nothing in it ends a colour.

@@ -11,6 +11,10 @@ pub mod import;
 /// What patterns match now.
 pub mod survey;
 
+/// What is asked of the tailer.
+pub mod inquiry;
+
+mod answering;
 mod identity;
 mod listing;
 mod own;
@@ -29,9 +33,13 @@ use crate::saved::{CheckpointUpdate, Remembered};
 use datalake_base::accounting::Accounting;
 use datalake_base::record::{Arrival, ChunkPool, SettledFiles, Watermarks};
 use datalake_core::budget::Budget;
-use std::path::PathBuf;
-use std::sync::Arc;
+use datalake_tail::names;
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, mpsc, watch as signal};
 
@@ -57,6 +65,29 @@ pub struct Settings {
     pub owned: Option<SettledFiles>,
     /// Files of the agent that are never read as logs, whatever pattern matches them.
     pub own: OwnFiles,
+}
+
+impl Settings {
+    /// Whether the flow reads what has this path.
+    #[must_use]
+    pub fn matches(&self, path: &Path) -> bool {
+        let matches = |patterns: &[discover::Pattern]| patterns.iter().any(|pattern| pattern.matches(path));
+        matches(&self.include) && !matches(&self.exclude)
+    }
+
+    /// Whether it reads what has this path, or what this may be a rotation of.
+    #[must_use]
+    pub fn matches_rotation(&self, path: &Path) -> bool {
+        self.matches(path) || self.rotation_of(path).is_some()
+    }
+
+    /// What the flow reads and this may be a rotation of, by its name.
+    #[must_use]
+    pub fn rotation_of(&self, path: &Path) -> Option<PathBuf> {
+        let folder = discover::folder_of(path);
+        let bases = names::kin(discover::name_of(path)).into_iter();
+        bases.map(|base| folder.join(OsStr::from_bytes(&base))).find(|base| self.matches(base))
+    }
 }
 
 /// Where to begin in files that existed at a pattern's very first start; later files are read from byte 0.
@@ -151,6 +182,8 @@ struct Orders {
     finish: AtomicBool,
     /// Everything is to be read once, and no more.
     once: AtomicBool,
+    /// Questions that wait for their answer.
+    inquiries: Mutex<VecDeque<inquiry::Inquiry>>,
     /// An answer: where reading begins is decided for everything that was there.
     begun: AtomicBool,
     /// An answer: all that matches is read to its end and settled.
@@ -213,6 +246,12 @@ impl Tailer {
     pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
         let orders = self.orders.clone();
         Arc::new(move || orders.wake.notify_one())
+    }
+
+    /// For questions about files.
+    #[must_use]
+    pub fn inquirer(&self) -> inquiry::Inquirer {
+        inquiry::Inquirer::new(self.orders.clone())
     }
 
     /// Whether the first look is over and what it found was handed to `save`: where reading begins in every file that

@@ -65,6 +65,8 @@ pub struct Accounting {
     pub lines: Gauge,
     /// Records accepted by the service.
     pub records: Gauge,
+    /// Bytes of these records before base64; compressed, where the flow compresses.
+    pub payload: Gauge,
     /// Calls answered, whatever the answer.
     pub calls: Gauge,
     /// What these carried, since somebody last took it; nobody need.

@@ -27,7 +27,7 @@ pub use row::{ContentId, FolderRow, Row, SavedPlace, SavedState};
 pub use seen::{
     ArchiveFault, Entry, Failure, FlowId, FolderId, Kind, Moment, Packing, Part, Sample, Seen, Slot, Status, Ticket,
 };
-pub use tail::Tail;
+pub use tail::{ContentAbout, FileAbout, FileStanding, Inspected, Tail};
 pub use todo::{Again, Loss, Notice, ToDo};
 
 use std::path::PathBuf;

@@ -5,11 +5,14 @@
 mod compare;
 mod conclude;
 mod identify;
+mod inspect;
 mod kin;
 mod look;
 mod saves;
 mod seek;
 mod turns;
+
+pub use inspect::{ContentAbout, FileAbout, FileStanding, Inspected};
 
 use crate::content::{Content, Contents, Home, State};
 use crate::places::{NONE, Places};

@@ -2,6 +2,7 @@
 //! Promises to wait only when there is nothing to do, that a round is short, and that no flow waits for another's files.
 //! Leaves what is done to the streams.
 
+use super::answering;
 use super::discover::folder_of;
 use super::identity::{self, Kind};
 use super::stream::{Flow, Stream, Work, World};
@@ -192,6 +193,7 @@ impl Rounds {
         let busy = self.work();
         self.streams.iter().for_each(Stream::count);
         self.save();
+        let busy = answering::answer_one(&self.orders, &self.streams) || busy;
         if busy || !self.hints.is_empty() {
             return Next::Round;
         }
@@ -357,7 +359,7 @@ impl Rounds {
     fn save(&mut self) {
         let mut update = CheckpointUpdate::default();
         for stream in &mut self.streams {
-            let CheckpointUpdate { contents, folders, started, settled_bytes } = std::mem::take(&mut stream.update);
+            let CheckpointUpdate { contents, folders, started, settled_bytes, .. } = std::mem::take(&mut stream.update);
             update.contents.extend(contents);
             update.folders.extend(folders);
             update.started.extend(started);

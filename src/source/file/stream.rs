@@ -4,6 +4,7 @@
 
 use super::discover::{Folders, folder_of};
 use super::identity::{self, Kind};
+use super::inquiry::{FileKnown, FileSeen};
 use super::listing::{Listing, Named};
 use super::own::OwnFiles;
 use super::reading::{Bytes, Open, Plain, failure_of};
@@ -476,6 +477,30 @@ impl Stream {
     pub(super) fn is_settled(&self) -> bool {
         let settled = |followed: &Followed| followed.settled >= followed.handed_over;
         self.flows.iter().all(|flow| flow.outbox.is_empty()) && self.origins.values().all(settled)
+    }
+
+    /// Contents with numbers from `from` on, as an operator sees them, and where to go on.
+    pub(super) fn seen(&self, from: u32, most: u32) -> (Vec<FileSeen>, Option<u32>) {
+        let (contents, next) = self.tail.inspect(from, most);
+        let seen = |content: datalake_tail::Inspected| FileSeen {
+            stream: self.name.clone(),
+            flow: content.flow.map(|flow| self.flows[usize::from(flow.0)].name.clone()),
+            content,
+        };
+        (contents.into_iter().map(seen).collect(), next)
+    }
+
+    /// What is known of a file.
+    pub(super) fn about(&self, key: FileKey, beginning: &[u8]) -> FileKnown {
+        let about = self.tail.about(key, beginning);
+        let name = |flow: FlowId| self.flows[usize::from(flow.0)].name.clone();
+        let flows = about.contents.iter().map(|content| content.flow.map(name)).collect();
+        FileKnown { stream: self.name.clone(), about, flows }
+    }
+
+    /// See [`Tail::oldest_unsettled`].
+    pub(super) fn oldest(&self, from: u32, most: u32, oldest: &mut [Option<(u64, u32)>]) -> Option<u32> {
+        self.tail.oldest_unsettled(from, most, oldest)
     }
 
     /// Brings the accounting in line.

@@ -42,6 +42,20 @@ impl Stage {
         }
     }
 
+    /// The name of the counter of milliseconds that it limited a flow.
+    #[must_use]
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Disk => "limited_by_disk_ms",
+            Self::Options => "limited_by_options_ms",
+            Self::Memory => "limited_by_memory_ms",
+            Self::OwnLimit => "limited_by_own_limit_ms",
+            Self::Quota => "limited_by_quota_ms",
+            Self::Network => "limited_by_network_ms",
+            Self::Paused => "limited_by_paused_ms",
+        }
+    }
+
     /// What it is and what to do about it, as the end of a sentence.
     #[must_use]
     pub const fn remedy(self) -> &'static str {

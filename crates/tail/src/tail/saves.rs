@@ -85,7 +85,7 @@ impl Tail {
         self.forget_families();
     }
 
-    fn row(&self, content: &Content) -> Row {
+    pub(super) fn row(&self, content: &Content) -> Row {
         let file = self.places.files.get(content.file);
         let finished = content.state == State::Finished && content.is_settled();
         let whole = content.settled == content.read;

@@ -1,0 +1,160 @@
+//! What an operator asks: how contents stand, what is known of a file, which content waits longest.
+//! Promises that asking changes nothing, and that a part of the answer costs no more than was asked for.
+//! Leaves the words to the commands.
+
+use super::Tail;
+use crate::content::{Content, State};
+use crate::places::Standing;
+use crate::row::{ContentId, Row, SavedState};
+use crate::seen::FlowId;
+use datalake_base::record::FileKey;
+use std::path::PathBuf;
+
+/// What there is to see of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// Which one.
+    pub id: ContentId,
+    /// The flow that reads it; none where no pattern matches its home any more.
+    pub flow: Option<FlowId>,
+    /// The path by which a pattern matched it.
+    pub home: PathBuf,
+    /// Where it lies, each name with whether that is a link. None where its file has no name, or it has no file.
+    pub names: Vec<(PathBuf, bool)>,
+    /// None of these names is matched by a pattern, or led to by a link that is.
+    pub is_rotated: bool,
+    /// Everything before this is settled; unpacked bytes, for archives.
+    pub settled: u64,
+    /// Everything before this was read.
+    pub read: u64,
+    /// So much of it is known to exist.
+    pub known: u64,
+    /// Bytes of it that were destroyed before they were read.
+    pub destroyed: u64,
+    /// Where it stands.
+    pub state: SavedState,
+    /// Its file is an archive.
+    pub is_packed: bool,
+    /// Its file is open.
+    pub is_open: bool,
+    /// Its file could not be opened or read when that was tried last.
+    pub is_refused: bool,
+    /// Size of the file at the last look.
+    pub size: u64,
+    /// When its file was changed, in nanoseconds since 1970; 0 where it has no file.
+    pub changed: u64,
+}
+
+/// What a file is to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileStanding {
+    /// It was there before the agent came, or it is none of the flows' business.
+    Ignored,
+    /// It is being asked what it holds.
+    Comparing,
+    /// It holds a content that is known.
+    Holds,
+    /// An archive that is not read.
+    Skipped,
+}
+
+/// What is known of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileAbout {
+    /// What it is; none where it was never seen.
+    pub standing: Option<FileStanding>,
+    /// It could not be opened or read when that was tried last.
+    pub is_refused: bool,
+    /// Contents that it may hold: the one that it is known to hold first, then those that begin alike.
+    pub contents: Vec<ContentAbout>,
+}
+
+/// A content that a file may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentAbout {
+    /// As it would be saved now.
+    pub row: Row,
+    /// The flow that reads it.
+    pub flow: Option<FlowId>,
+    /// How far it was read.
+    pub read: u64,
+}
+
+impl Tail {
+    /// The contents with numbers from `from` on, at most `most` numbers; and where to go on, if there are more.
+    #[must_use]
+    pub fn inspect(&self, from: u32, most: u32) -> (Vec<Inspected>, Option<u32>) {
+        let end = from.saturating_add(most).min(self.contents.all.numbers());
+        let contents =
+            (from..end).filter_map(|number| self.contents.get(number)).map(|content| self.inspected(content));
+        (contents.collect(), (end < self.contents.all.numbers()).then_some(end))
+    }
+
+    /// What is known of the file of this identity, which begins with these bytes.
+    #[must_use]
+    pub fn about(&self, key: FileKey, beginning: &[u8]) -> FileAbout {
+        let file = self.places.find_file(key).and_then(|number| self.places.files.get(number));
+        let mut numbers = Vec::new();
+        let standing = file.map(|file| match file.standing {
+            Standing::Ignored => FileStanding::Ignored,
+            Standing::Unproven => FileStanding::Comparing,
+            Standing::Skipped => FileStanding::Skipped,
+            Standing::Holds(content) => {
+                numbers.push(content);
+                FileStanding::Holds
+            }
+        });
+        for alike in self.contents.alike(beginning) {
+            if !numbers.contains(&alike) {
+                numbers.push(alike);
+            }
+        }
+        let contents = numbers.into_iter().filter_map(|number| self.contents.get(number));
+        let contents =
+            contents.map(|content| ContentAbout { row: self.row(content), flow: content.flow, read: content.read });
+        FileAbout { standing, is_refused: file.is_some_and(|file| file.refused), contents: contents.collect() }
+    }
+
+    /// Looks through contents with numbers from `from` on, at most `most` numbers, for the oldest of each flow that is not
+    /// settled, and improves `oldest`, which has a place for each flow. Returns where to go on, if there are more.
+    #[must_use]
+    pub fn oldest_unsettled(&self, from: u32, most: u32, oldest: &mut [Option<(u64, u32)>]) -> Option<u32> {
+        let end = from.saturating_add(most).min(self.contents.all.numbers());
+        for number in from..end {
+            let Some(content) = self.contents.get(number).filter(|content| content.counted > 0) else { continue };
+            let Some(place) = content.flow.and_then(|flow| oldest.get_mut(usize::from(flow.0))) else { continue };
+            if place.is_none_or(|(id, _)| content.id < id) {
+                *place = Some((content.id, number));
+            }
+        }
+        (end < self.contents.all.numbers()).then_some(end)
+    }
+
+    fn inspected(&self, content: &Content) -> Inspected {
+        let file = self.places.files.get(content.file);
+        let names: Vec<_> =
+            self.places.names_of(content.file).map(|name| (self.places.path_of_name(name), name.is_link)).collect();
+        let is_rotated = !names.is_empty() && !self.places.names_of(content.file).any(|name| name.is_live);
+        Inspected {
+            id: ContentId(content.id),
+            flow: content.flow,
+            home: self.home_of(content),
+            names,
+            is_rotated,
+            settled: content.settled,
+            read: content.read,
+            known: content.known,
+            destroyed: content.destroyed,
+            state: match content.state {
+                State::Sought => SavedState::Sought,
+                State::Finished if content.is_settled() => SavedState::Finished,
+                State::Finished | State::Followed => SavedState::Followed,
+            },
+            is_packed: file.is_some_and(|file| file.packing.is_some()),
+            is_open: content.slot != crate::places::NONE,
+            is_refused: file.is_some_and(|file| file.refused),
+            size: file.map_or(0, |file| file.size),
+            changed: file.map_or(0, |file| file.changed),
+        }
+    }
+}

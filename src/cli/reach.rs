@@ -1,0 +1,63 @@
+//! How a command gets at the agent: over its socket while it runs, from its checkpoint when it does not.
+//! Promises to change nothing, and to say which of the two it was.
+//! Leaves what is asked to the commands.
+
+use crate::checkpoint;
+use crate::config::{self, Plan};
+use crate::exit::Exit;
+use crate::local::{self, Answers, Question};
+use crate::saved::Remembered;
+use datalake_base::shown::shown;
+use std::path::Path;
+use std::time::Duration;
+
+/// An agent that starts or stops is asked this often, this far apart.
+const ATTEMPTS: usize = 30;
+const APART: Duration = Duration::from_millis(100);
+
+/// Why a command cannot say anything, and how it ends.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) text: String,
+    pub(super) exit: Exit,
+}
+
+impl Failed {
+    pub(super) fn new(exit: Exit, text: impl std::fmt::Display) -> Self {
+        Self { text: format!("datalake-agent: {text}\n"), exit }
+    }
+}
+
+/// The configuration.
+pub(super) fn plan(config: &Path) -> Result<Plan, Failed> {
+    super::check::enter_environment_of_service(config);
+    config::load(config).map_err(|report| Failed { text: report.to_string(), exit: Exit::Configuration })
+}
+
+/// Asks the agent of this plan; `None` when none runs.
+pub(super) fn ask(plan: &Plan, question: &Question) -> Result<Option<Answers>, Failed> {
+    for _ in 0..ATTEMPTS {
+        match local::ask(&plan.state_directory, question) {
+            Ok(Some(answers)) => return Ok(Some(answers)),
+            Ok(None) if checkpoint::holder(&plan.state_directory).is_none() => return Ok(None),
+            // It is starting, or stopping.
+            Ok(None) => std::thread::sleep(APART),
+            Err(error) => {
+                let text = format!("the agent cannot be asked: {error}; run this as root, or as the user of the agent");
+                return Err(Failed::new(Exit::InputOutput, text));
+            }
+        }
+    }
+    let text = "an agent runs and cannot be asked: its socket is gone, or it is an older version; restart it";
+    Err(Failed::new(Exit::InputOutput, text))
+}
+
+/// What the agent had saved when it stopped.
+pub(super) fn remembered(plan: &Plan) -> Result<Option<Remembered>, Failed> {
+    checkpoint::peek(&plan.state_directory).map_err(|error| Failed::new(Exit::InputOutput, error))
+}
+
+/// An answer that broke off.
+pub(super) fn broken(error: &std::io::Error) -> Failed {
+    Failed::new(Exit::InputOutput, format_args!("the agent's answer broke off: {}", shown(&error.to_string())))
+}

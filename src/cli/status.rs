@@ -1,0 +1,181 @@
+//! `datalake-agent status`: how flows and files stand, from a running agent or from the checkpoint of a stopped one.
+//! Promises an exit code for scripts, one JSON object for programs, and nothing that steers a terminal.
+//! Leaves the numbers to the agent.
+
+/// For people.
+mod table;
+
+use super::output::{Output, json_lines};
+use super::reach::{self, Failed};
+use crate::config::Plan;
+use crate::exit::Exit;
+use crate::local::Question;
+use crate::status::rotation::{Loss, Rotated};
+use crate::status::{FileStatus, FlowStatus, State, Status, stopped};
+use crate::telemetry::clock;
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// Between two pictures of `--watch`.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Firehose, Direct PUT, the first 500 TB of a month in us-east-1, in dollars a GB of 10^9 bytes (November 2026).
+const DOLLARS_A_GB: f64 = 0.029;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The configuration.
+    pub config: &'a Path,
+    /// Only this flow.
+    pub flow: Option<&'a str>,
+    /// Files too.
+    pub files: bool,
+    /// As JSON.
+    pub json: bool,
+    /// Again and again.
+    pub watch: bool,
+}
+
+/// What is shown.
+pub(super) struct Picture {
+    pub(super) status: Status,
+    pub(super) files: Option<Vec<FileStatus>>,
+    /// Of each flow: when unread bytes are deleted.
+    pub(super) losses: Vec<Loss>,
+}
+
+/// Shows it, once or again and again.
+#[must_use]
+pub fn status(request: &Request<'_>) -> Exit {
+    let plan = match reach::plan(request.config) {
+        Ok(plan) => plan,
+        Err(failed) => return complain(&failed),
+    };
+    if let Some(flow) = request.flow.filter(|flow| plan.flows.iter().all(|known| known.name != **flow)) {
+        return complain(&Failed::new(Exit::Usage, format_args!("there is no flow `{flow}`")));
+    }
+    loop {
+        let picture = match look(&plan, request) {
+            Ok(picture) => picture,
+            Err(failed) => return complain(&failed),
+        };
+        let mut out = Output::stdout();
+        if request.watch && !request.json && std::io::stdout().is_terminal() {
+            out.clear_screen();
+        }
+        let text = if request.json { json_lines(&as_json(&picture), !request.watch) } else { table::table(&picture) };
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let exit = out.finish(verdict(&picture.status));
+        if !request.watch || written.is_err() {
+            return exit;
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+fn complain(failed: &Failed) -> Exit {
+    super::complain(&failed.text);
+    failed.exit
+}
+
+/// Asks the agent, or looks at what it left.
+fn look(plan: &Plan, request: &Request<'_>) -> Result<Picture, Failed> {
+    let (mut status, files) = match reach::ask(plan, &Question::Status)? {
+        Some(mut answers) => {
+            let status: Option<Status> = answers.line().map_err(|error| reach::broken(&error))?;
+            let files = if request.files { Some(running_files(plan, request.flow)?) } else { None };
+            (status.unwrap_or_default(), files)
+        }
+        None => {
+            let remembered = reach::remembered(plan)?;
+            let files = || remembered.as_ref().map_or_else(Vec::new, |known| stopped::files(plan, known, request.flow));
+            (stopped::status(plan, remembered.as_ref()), request.files.then(files))
+        }
+    };
+    status.flows.retain(|flow| request.flow.is_none_or(|only| flow.name == only));
+    let losses = status.flows.iter().map(|flow| loss(plan, flow)).collect();
+    Ok(Picture { status, files, losses })
+}
+
+fn running_files(plan: &Plan, flow: Option<&str>) -> Result<Vec<FileStatus>, Failed> {
+    let mut files = Vec::new();
+    // It may have stopped just now.
+    let question = Question::Files { flow: flow.map(str::to_owned) };
+    let Some(mut answers) = reach::ask(plan, &question)? else { return Ok(files) };
+    while let Some(page) = answers.line::<Vec<FileStatus>>().map_err(|error| reach::broken(&error))? {
+        files.extend(page);
+    }
+    Ok(files)
+}
+
+/// When rotation deletes what the flow has not sent.
+fn loss(plan: &Plan, flow: &FlowStatus) -> Loss {
+    let Some(oldest) = flow.oldest.as_ref().filter(|_| flow.behind_bytes > 0) else { return Loss::Nothing };
+    let rotated_to = plan.flows.iter().find(|planned| planned.name == flow.name).map(|flow| &flow.source.rotated_to);
+    let rotated = Rotated::of(&oldest.home.0, rotated_to.map_or(&[], Vec::as_slice));
+    rotated.loss(if oldest.rotated { oldest.changed_at } else { 0 }, clock::now_ms())
+}
+
+/// 0: nothing needs the operator. 1: a flow does. 3: no agent runs.
+fn verdict(status: &Status) -> Exit {
+    let needs = |flow: &FlowStatus| matches!(flow.state, State::Paused | State::Stalled);
+    match () {
+        () if !status.running => Exit::NotRunning,
+        () if status.flows.iter().any(needs) => Exit::NotYet,
+        () => Exit::Success,
+    }
+}
+
+/// How full records and calls are, and what a GB of input costs.
+pub(super) struct Fill {
+    /// Bytes of an average record.
+    pub(super) record: f64,
+    /// Bytes of an average call against the most, in percent.
+    pub(super) call_percent: f64,
+    /// Dollars for each GB of input; none where the service does not bill by it.
+    pub(super) dollars_a_gb: Option<f64>,
+}
+
+impl Fill {
+    /// None where nothing was sent.
+    pub(super) fn of(flow: &FlowStatus) -> Option<Self> {
+        let sent = &flow.sent;
+        if sent.records == 0 || sent.calls == 0 || flow.accounting.delivered == 0 {
+            return None;
+        }
+        let billed = sent.billed as f64 / flow.accounting.delivered as f64;
+        Some(Self {
+            record: sent.payload as f64 / sent.records as f64,
+            call_percent: 100.0 * sent.payload as f64 / sent.calls as f64 / sent.call_bytes.max(1) as f64,
+            dollars_a_gb: (flow.service == "Firehose").then_some(billed * DOLLARS_A_GB),
+        })
+    }
+}
+
+fn as_json(picture: &Picture) -> Value {
+    let mut object = serde_json::to_value(&picture.status).unwrap_or_default();
+    let flows = object["flows"].as_array_mut().into_iter().flatten();
+    for ((json, flow), loss) in flows.zip(&picture.status.flows).zip(&picture.losses) {
+        json["advice"] = json!(flow.advice());
+        json["lossInSeconds"] = match loss {
+            Loss::In(time) => json!(time.as_secs()),
+            Loss::Nothing | Loss::Unknown => Value::Null,
+        };
+        json["lossKnown"] = json!(*loss != Loss::Unknown);
+        if let Some(fill) = Fill::of(flow) {
+            json["averageRecordBytes"] = json!(fill.record.round());
+            json["callFillPercent"] = json!((fill.call_percent * 10.0).round() / 10.0);
+            json["dollarsPerGb"] = json!(fill.dollars_a_gb.map(|dollars| (dollars * 10_000.0).round() / 10_000.0));
+        }
+    }
+    if let Some(files) = &picture.files {
+        object["files"] = serde_json::to_value(files).unwrap_or_default();
+    }
+    object["exitCode"] = json!(verdict(&picture.status).code());
+    object
+}
+
+#[cfg(test)]
+mod tests;
