@@ -3,27 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::{files, root};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// All files below a folder whose names end so.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, ending));
-        } else if path.extension().is_some_and(|known| known == ending) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use std::path::PathBuf;
 
 /// Words that a native reader stumbles over; CONTRIBUTING.md says what to write instead.
 const AVOID: [&str; 12] = [

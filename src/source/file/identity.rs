@@ -1,9 +1,11 @@
 //! Which file it is: device, inode and birth from the filesystem, hashes of its content as evidence.
 //! Promises that reading evidence never waits for a writer and never reads more than 2 KiB.
-//! Leaves what follows from evidence to whoever compares it.
+//! Leaves what follows from evidence to the code that compares it.
 
 use datalake_base::record::{FileKey, Fingerprint};
+use datalake_tail::Failure;
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -132,6 +134,18 @@ pub(super) fn head_bytes(file: &File) -> io::Result<Vec<u8>> {
 /// The bytes just before `end`, at most [`Fingerprint::LONGEST`].
 pub(super) fn bytes_before(file: &File, end: u64) -> io::Result<Vec<u8>> {
     bytes_between(file, end.saturating_sub(Fingerprint::LONGEST as u64), end)
+}
+
+/// What an error of the system means for the tail core.
+pub(super) fn failure_of(error: &io::Error) -> Failure {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Failure::NoResource,
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Failure::Missing,
+        Some(Errno::STALE | Errno::IO | Errno::TIMEDOUT) => Failure::Stale,
+        Some(Errno::ACCESS | Errno::PERM) => Failure::Denied,
+        Some(error) => Failure::System { errno: error.raw_os_error() },
+        None => Failure::System { errno: 0 },
+    }
 }
 
 #[cfg(test)]

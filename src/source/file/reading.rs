@@ -4,7 +4,7 @@
 
 use super::identity::{self, Status};
 use super::unpack::Unpacker;
-use datalake_tail::{Failure, Kind, Packing, Part, Sample};
+use datalake_tail::{Kind, Packing, Part, Sample};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -146,18 +146,6 @@ fn hole_at(file: &File, position: u64) -> io::Result<Found> {
         Ok(hole) if hole > position => Ok(Found::Data(hole.max(position + LONGEST_READ_HOLE))),
         Ok(_) | Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => Ok(Found::Data(u64::MAX)),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What an error of the system means for the tail core.
-pub(super) fn failure_of(error: &io::Error) -> Failure {
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Failure::NoResource,
-        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Failure::Missing,
-        Some(Errno::STALE | Errno::IO | Errno::TIMEDOUT) => Failure::Stale,
-        Some(Errno::ACCESS | Errno::PERM) => Failure::Denied,
-        Some(error) => Failure::System { errno: error.raw_os_error() },
-        None => Failure::System { errno: 0 },
     }
 }
 

@@ -3,11 +3,11 @@
 //! or said is done in its order. Leaves every decision to the core, and when to work to `rounds`.
 
 use super::discover::{Folders, folder_of};
-use super::identity::{self, Kind};
+use super::identity::{self, Kind, failure_of};
 use super::inquiry::{FileKnown, FileSeen};
 use super::listing::{Listing, Named};
 use super::own::OwnFiles;
-use super::reading::{Bytes, Open, Plain, failure_of};
+use super::reading::{Bytes, Open, Plain};
 use super::unpack::{Decoders, Unpacker};
 use super::walk::{FollowLinks, Trouble, Walker};
 use super::watch::Watch;

@@ -2,8 +2,7 @@
 //! Promises that a step reads and gives at most a few pieces, and that what it holds is charged to the budget.
 //! Leaves the format to the archive crate, and what the bytes mean to the tail core.
 
-use super::identity::{self, Status};
-use super::reading::failure_of;
+use super::identity::{self, Status, failure_of};
 use datalake_archive::{Decoder, Format, Kind, Limits, Pause, recognise};
 use datalake_core::budget::{Budget, Lease};
 use datalake_tail::{ArchiveFault, Failure, Packing};

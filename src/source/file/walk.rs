@@ -6,9 +6,8 @@
 //! root made it, or the owner of what it leads to; a file with several names is read when it belongs to the owner of the
 //! folder, who may have made any of them; and what belongs to the agent itself is never a log.
 
-use super::identity::{self, Kind, Status};
+use super::identity::{self, Kind, Status, failure_of};
 use super::own::OwnFiles;
-use super::reading::failure_of;
 use datalake_base::shown::shown;
 use datalake_tail::Failure;
 use rustix::fd::{AsFd, OwnedFd};
