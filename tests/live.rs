@@ -174,7 +174,7 @@ fn a_paused_flow_is_shown_with_its_reason_and_fails_the_exit_code_until_it_goes_
     assert_eq!(agent.stop(), 0);
 }
 
-/// Whoever can ask can see paths and reasons, so only root and the agent's own user may.
+/// A client can see paths and reasons, so only root and the agent's own user may.
 #[test]
 fn the_socket_belongs_to_the_agents_user_and_goes_when_the_agent_stops() {
     let host = Host::new().through(&["sh", "-c", "umask 0; exec \"$@\"", "sh"]).unprivileged().flow(
