@@ -13,7 +13,8 @@ use crate::machine::Sources;
 use crate::source::file::{self, Outlet, Tailer};
 use crate::source::mqtt::Counters;
 use crate::telemetry::{
-    FlowLook, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words, status_words,
+    FlowLook, Health, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words,
+    status_words,
 };
 use board::Board;
 use datalake_base::accounting::Accounting;
@@ -46,6 +47,8 @@ mod metrics;
 mod opening;
 /// Keeping what the process knows to its user.
 mod private;
+/// What Prometheus and probes are answered.
+mod prometheus;
 /// The receiving halves of MQTT flows.
 mod receivers;
 /// What the process is asked by signals.
@@ -58,6 +61,8 @@ pub use private::keep_to_ourselves;
 
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often to look whether a flow stands still, where systemd does not ask.
+const STUCK_EVERY: Duration = Duration::from_secs(30);
 /// What was received is synced and acknowledged within this, however short the time to send it: else it comes twice.
 const LEAST_FAREWELL: Duration = Duration::from_secs(10);
 /// How often to ask whether everything has begun.
@@ -184,6 +189,7 @@ struct Running {
     receivers: Receivers,
     looks: Vec<Look>,
     tailer: Tailer,
+    health: Health,
     stop: watch::Sender<bool>,
     telling: metrics::Telling,
     /// What goes on beside the flows and ends with them.
@@ -194,6 +200,7 @@ struct Running {
 #[derive(Clone, Debug)]
 pub struct Look {
     name: String,
+    stream: String,
     books: Arc<Accounting>,
     standing: Standing,
     messages: Option<Arc<Counters>>,
@@ -258,7 +265,8 @@ impl Running {
         for ((flow, Outlet { arrivals, watermarks, books }), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
             let messages = receivers.counters(&flow.name);
-            looks.push(Look { name: flow.name.clone(), books: books.clone(), standing: standing.clone(), messages });
+            let (name, stream) = (flow.name.clone(), flow.batch.stream.clone());
+            looks.push(Look { name, stream, books: books.clone(), standing: standing.clone(), messages });
             flows.spawn(
                 Flow {
                     name: flow.name.clone(),
@@ -278,7 +286,9 @@ impl Running {
             );
         }
         let telling = metrics::Telling::start(plan, &looks);
-        Ok(Self { flows, receivers, looks, tailer, stop, telling, _background: background })
+        let health = Health::default();
+        prometheus::start(plan, &looks, &health, &mut background);
+        Ok(Self { flows, receivers, looks, tailer, health, stop, telling, _background: background })
     }
 
     /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
@@ -293,7 +303,7 @@ impl Running {
     ) -> Exit {
         let mut notifier = Notifier::new();
         let exit = tokio::select! {
-            () = look_after(&self.looks, &self.tailer, keeper, opening, &mut notifier) => Exit::Success,
+            () = look_after(&self.looks, &self.tailer, keeper, opening, &self.health, &mut notifier) => Exit::Success,
             () = signals.stop() => Exit::Success,
             () = until => Exit::Success,
             () = once::until_delivered(&self.looks, &self.tailer, patience), if once => Exit::Success,
@@ -320,6 +330,7 @@ impl Running {
             }
         };
         notifier.stopping();
+        self.health.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
         let farewell = if self.receivers.is_empty() { Duration::ZERO } else { patience.max(LEAST_FAREWELL) };
         signals.stopping(farewell + patience);
@@ -423,9 +434,17 @@ async fn until_begun(tailer: &Tailer, keeper: &Keeper) {
 }
 
 /// Tells systemd and the log how things are, for ever.
-async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, opening: Opening, notifier: &mut Notifier) {
+async fn look_after(
+    flows: &[Look],
+    tailer: &Tailer,
+    keeper: &Keeper,
+    opening: Opening,
+    health: &Health,
+    notifier: &mut Notifier,
+) {
     until_begun(tailer, keeper).await;
     notifier.ready();
+    health.begun();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
     let Opening { flows: planned, regions, before, board } = opening;
     board.begin();
@@ -438,7 +457,7 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, opening: O
     let mut rest = memory::Rest::default();
     let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
     let mut notices = Notices::new(Instant::now().into_std());
-    let mut watched = Instant::now();
+    let (mut watched, mut stuck): (_, Vec<String>) = (Instant::now(), Vec::new());
     let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -454,8 +473,8 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, opening: O
         if rest.look(read, flows.iter().all(|look| look.books.idle.value() == 1)) {
             memory::give_back();
         }
-        let health = keeper.health();
-        let unsaved = health.failing.and(health.unsaved_since).map(|since| since.elapsed());
+        let saving = keeper.health();
+        let unsaved = saving.failing.and(saving.unsaved_since).map(|since| since.elapsed());
         notifier.status(&status_words(&looks, unsaved, clock::now_ms()));
         if let Some(line) = reporter.report(&looks, now.into_std()) {
             tracing::info!("{line}");
@@ -465,16 +484,17 @@ async fn look_after(flows: &[Look], tailer: &Tailer, keeper: &Keeper, opening: O
             tell(&planned, flows, name, notice, &mut aside);
         }
         while aside.try_join_next().is_some() {}
-        if watch_every.is_some_and(|every| now - watched >= every) {
+        if now - watched >= watch_every.unwrap_or(STUCK_EVERY) {
             watched = now;
-            let stuck = watchdog.look(&looks);
-            if stuck.is_empty() {
-                notifier.watchdog();
-            } else {
+            stuck = watchdog.look(&looks).into_iter().map(str::to_owned).collect();
+            if !stuck.is_empty() {
                 tracing::error!(flows = stuck.join(", "), "a flow stands still; systemd is not told that all is well");
-                let is_stuck = |look: &&Look| stuck.contains(&look.name());
+                let is_stuck = |look: &&Look| stuck.contains(&look.name);
                 signals::log_states(flows.iter().filter(is_stuck));
+            } else if watch_every.is_some() {
+                notifier.watchdog();
             }
         }
+        health.found(&stuck, unsaved);
     }
 }

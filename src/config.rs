@@ -33,6 +33,7 @@ pub use report::Report;
 use crate::regular;
 use datalake_base::shown::shown;
 use report::Kind;
+use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +42,8 @@ use std::sync::Arc;
 pub const LARGEST_FILE: usize = 1 << 20;
 /// So many fragments are read; each may hold any number of flows.
 const MOST_FRAGMENTS: usize = 1000;
+/// Of the hash of a configuration; enough to tell two of a fleet apart.
+const HASH_BYTES: usize = 8;
 /// Ends of names that editors and package managers leave behind on purpose.
 const LEFT_BEHIND: [&str; 9] =
     ["~", ".bak", ".orig", ".swp", ".rpmsave", ".rpmnew", ".dpkg-old", ".dpkg-dist", ".dpkg-new"];
@@ -78,11 +81,22 @@ pub fn load(main: &Path) -> Result<Plan, Report> {
         report.add_to_file(kind, file, message, help);
     }
     let mut plan = finish(plan, report)?;
+    plan.hash = hash(&files);
     let own = own::files(main, &plan, |name| std::env::var_os(name));
     for flow in &mut plan.flows {
         flow.source.own = own.clone();
     }
     Ok(plan)
+}
+
+/// The beginning of the SHA-256 of what the files hold, in their order.
+fn hash(files: &[File]) -> String {
+    let mut hash = Sha256::new();
+    for contents in files.iter().filter_map(|file| file.contents.as_ref().ok()) {
+        hash.update((contents.len() as u64).to_le_bytes());
+        hash.update(contents);
+    }
+    hash.finalize()[..HASH_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The same from texts with their names, the main file first; they count as readable by their owner only.

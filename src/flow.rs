@@ -93,6 +93,12 @@ impl Standing {
         self.lock().last.clone()
     }
 
+    /// Whether it waits for the operator.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        matches!(self.wait(), Some((Wait::Paused, _)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Reasons> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,6 +26,8 @@ pub mod metrics;
 pub mod local;
 /// How flows and files stand, as the agent tells and the commands show.
 pub mod status;
+/// What Prometheus and probes on this machine are answered.
+pub mod prometheus;
 /// The plan, running: signals, drain, who died.
 pub mod app;
 /// A host of the Kinesis Agent moves over: its configuration and its saved positions.

@@ -6,6 +6,8 @@
 pub mod clock;
 /// One event, taken apart, and its forms.
 mod entry;
+/// Whether the agent is well, in a word.
+mod health;
 /// Lines for the journal, with a field of their own for each field of an event.
 mod journal;
 /// Which lines are logged.
@@ -25,6 +27,7 @@ mod stderr;
 /// Whether the watchdog may be fed.
 mod watchdog;
 
+pub use health::Health;
 pub use level::BadLevel;
 pub use log::{LogError, LogFormat, flush, init, is_set_up};
 pub use notices::{Notice, Notices};

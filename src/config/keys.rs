@@ -91,6 +91,8 @@ tables! {
             "How often metrics are sent.";
         TAG_INSTANCE tag_instance: Flag, "cloudwatch.tagInstance" Kind::Boolean, Default::Boolean(false),
             "Whether metrics have the dimension `Instance` too: the id of the EC2 instance, elsewhere the host's name.";
+        PROMETHEUS_LISTEN prometheus_listen: NonEmpty, "prometheus.listen" Kind::Text, Default::Unset("nothing is served"),
+            "Where metrics are served for Prometheus (`/metrics`), and `/healthz` and `/readyz` for probes: a loopback address with a port, such as `127.0.0.1:9464`, or the absolute path of a unix socket. See [metrics](metrics.md).";
         MAX_MEMORY max_memory: Number, "maxMemoryBytes" Kind::Size { min: 8 << 20, max: u64::MAX }, Default::Unset("64MiB, or what the flows need if that is more"),
             "Memory for the batches of all flows together, whatever the backlog.";
         SHUTDOWN_TIMEOUT shutdown_timeout_millis: Amount, "shutdownTimeoutMillis" Kind::Integer { min: 0, max: 600_000 }, Default::Number(10_000),

@@ -38,6 +38,10 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// What CloudWatch is told; nothing where that is switched off, or makes no sense.
     pub metrics: Option<crate::metrics::Settings>,
+    /// Where metrics are served for Prometheus.
+    pub prometheus: Option<crate::prometheus::Listen>,
+    /// The beginning of the SHA-256 of the files that it was read from, in hexadecimal; empty where there were none.
+    pub hash: String,
     /// At least one.
     pub flows: Vec<FlowPlan>,
     /// What is allowed but perhaps not meant; worth one line each in the log.
@@ -145,6 +149,7 @@ pub fn set_aside(flows: &[FlowPlan]) -> u64 {
 pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool, report: &mut Report) -> Plan {
     let session = access::prove(&written, world_readable, report);
     let metrics = metrics::prove(&written, &session, &flows, report);
+    let prometheus = written.prometheus_listen.as_ref().and_then(|given| prove_listen(given, report));
     let max_memory = prove_memory(written.max_memory.as_ref(), &flows, report);
     let state_directory = prove_state_directory(&written.state_directory, report);
     let flows = flows.into_iter().map(|flow| prove_spool(flow, &state_directory, &session, &written, report)).collect();
@@ -154,6 +159,8 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
         max_memory,
         shutdown_timeout: Duration::from_millis(written.shutdown_timeout_millis),
         metrics,
+        prometheus,
+        hash: String::new(),
         flows,
         warnings: Report::default(),
     }
@@ -181,6 +188,15 @@ fn prove_spool(
         }
     }
     flow
+}
+
+fn prove_listen(given: &Placed<String>, report: &mut Report) -> Option<crate::prometheus::Listen> {
+    crate::prometheus::Listen::parse(&given.value)
+        .map_err(|bad| {
+            let message = format!("`{}` is {}, {}", given.at.path, quoted(&given.value), bad.reason());
+            report.add(Kind::BadEndpoint, &given.at, message, bad.help());
+        })
+        .ok()
 }
 
 fn prove_state_directory(given: &Placed<String>, report: &mut Report) -> PathBuf {
