@@ -44,7 +44,7 @@ impl BadListen {
     pub const fn help(self) -> &'static str {
         match self {
             Self::Exposed => {
-                "whoever reaches it sees the names of flows and streams without a password: write \"127.0.0.1:9464\", \
+                "everybody who reaches it sees the names of flows and streams without a password: write \"127.0.0.1:9464\", \
                  \"[::1]:9464\" or the path of a socket, and let the collector run on this machine or come through a \
                  proxy that asks who it is"
             }
