@@ -128,6 +128,28 @@ fn bytes_that_are_no_text_arrive_as_they_are() {
     }
 }
 
+/// A program that writes UTF-16 gives lines that end in the middle of a character. No byte of them is lost, and the
+/// operator reads in the log, once for each file, why queries find nothing.
+#[test]
+fn a_file_in_utf_16_is_sent_as_it_is_and_one_line_says_so() {
+    for (little, mark) in [(true, [0xff, 0xfe]), (false, [0xfe, 0xff])] {
+        let host = host().flow("bad.log", STREAM, json!({}));
+        let bytes = |unit: u16| if little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+        let text: Vec<u8> = "first line\nsecond line\n".encode_utf16().flat_map(bytes).collect();
+        append(&host.log("bad.log"), &[&mark[..], &text, b"\n"].concat());
+        let agent = host.run();
+        let line = agent.wait_for("the file is UTF-16");
+        assert_eq!((&line["level"], line["flow"].is_string()), (&json!("WARN"), true), "{line}");
+        assert!(line["file"].as_str().unwrap().ends_with("bad.log"), "{line}");
+        arrives_as(&host, &[&mark[..], &text, b"\n"].concat());
+        append(&host.log("bad.log"), &text);
+        append(&host.log("bad.log"), b"\n");
+        arrives_as(&host, &[&mark[..], &text, b"\n", &text, b"\n"].concat());
+        assert_eq!(agent.logged("the file is UTF-16").len(), 1);
+        ends_well(&host, agent);
+    }
+}
+
 /// What was never written is skipped and counted; NUL bytes that were written are shipped as they are, see above.
 #[test]
 fn a_hole_as_a_crash_leaves_it_is_skipped_and_passed() {

@@ -310,11 +310,15 @@ impl Stream {
                 let origin = Origin::new(origin.number());
                 let flow = &mut self.flows[usize::from(flow.0)];
                 flow.books.read.add(count);
+                let wide = start.0 == 0 && matches!(buffer.get(first..first + 2), Some([0xff, 0xfe] | [0xfe, 0xff]));
                 let bytes = world.pool.wrap(buffer, first);
                 let chunk = Chunk { origin, start: Position(start.0), bytes, read_at: world.now };
                 flow.outbox.push_back(Arrival::Read(chunk));
                 if let Some(followed) = self.origins.get_mut(&origin) {
                     followed.handed_over = start.0 + count;
+                    if wide {
+                        self.words.wide(&flow.name, &followed.info.path);
+                    }
                 }
             }
             ToDo::End { flow, origin } => {

@@ -46,6 +46,16 @@ impl Words {
         }
     }
 
+    /// A file that is read from its beginning starts with the byte order mark of UTF-16.
+    #[expect(clippy::unused_self, reason = "all words come from here")]
+    pub(super) fn wide(&self, flow: &str, path: &Path) {
+        tracing::warn!(
+            flow, file = %shown(path),
+            "the file is UTF-16: its bytes are sent as they are, cut at each byte of a line feed, and neither options nor \
+             queries will understand them; have the program write UTF-8"
+        );
+    }
+
     /// Says it; `flow` gives the name of a flow.
     pub(super) fn say<'a>(&mut self, notice: &Notice, now: Instant, flow: impl Fn(FlowId) -> &'a str) {
         match notice {
