@@ -5,6 +5,8 @@
 
 /// Athena.
 pub mod athena;
+/// Signed calls.
+pub mod aws;
 /// The external `duckdb` program.
 pub mod duckdb;
 /// Objects below the folder of the lake.

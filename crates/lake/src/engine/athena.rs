@@ -1,34 +1,23 @@
 //! Athena: a query started, waited for, its rows read, and what it cost.
 //! Promises bounded waiting, that a query which nobody waits for any more is stopped, and the service's own words where
 //! it refuses.
-//! Leaves credentials, TLS and signing to the SDK's crates.
+//! Leaves credentials, TLS and signing to `aws`.
 
 use super::Format;
+use super::aws::Aws;
 use super::rows::{self, Rows};
 use crate::Exit;
 use crate::config::Lake;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4::SigningParams;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
-use aws_smithy_runtime_api::client::identity::Identity;
-use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A query is waited for so long; Athena's own limit is 30 minutes.
 const PATIENCE: Duration = Duration::from_secs(31 * 60);
-/// One call.
-const CALL: Duration = Duration::from_secs(30);
 /// The first look whether it is done, and how far looks get apart.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// Rows beyond this are for files, not for a terminal.
 const MOST_ROWS: usize = 1_000_000;
-const LARGEST_ANSWER: usize = 64 << 20;
 /// US dollars for a TB scanned, in most regions, and the least that is charged for.
 const PRICE: f64 = 5.0;
 const LEAST_CHARGED: u64 = 10_000_000;
@@ -42,11 +31,8 @@ pub struct Answer {
     pub cost: String,
 }
 
-struct Client {
-    uri: http::Uri,
-    region: String,
-    credentials: aws_credential_types::provider::SharedCredentialsProvider,
-    connector: SharedHttpConnector,
+struct Client<'a> {
+    aws: &'a Aws,
 }
 
 /// Runs a query that passed the lint.
@@ -57,60 +43,54 @@ pub fn query(lake: &Lake, query: &str, format: Format) -> Result<Answer, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
-        let client = Client::connect(lake).await?;
-        let id = client.start(lake, query).await?;
-        let ended = tokio::select! {
-            ended = tokio::time::timeout(PATIENCE, client.wait(&id)) => match ended {
-                Ok(ended) => ended,
-                Err(_) => Err(Exit::Failed("the query did not end within 31 minutes".to_owned())),
-            },
-            _ = tokio::signal::ctrl_c() => Err(Exit::Failed("interrupted; the query was stopped".to_owned())),
-        };
-        let execution = match ended {
-            Ok(execution) => execution,
-            Err(exit) => {
-                // It goes on and costs otherwise; when stopping fails too, the first reason is the one to tell.
-                drop(client.call("StopQueryExecution", &json!({"QueryExecutionId": id})).await);
-                return Err(exit);
-            }
-        };
-        let rows = client.results(&id).await?;
-        Ok(Answer { rows: rows::write(&rows, format), cost: cost(&execution) })
+        let aws = Aws::connect(lake.athena.region.as_deref()).await?;
+        let (rows, cost) = ask(&aws, lake, query, None, PATIENCE).await?;
+        Ok(Answer { rows: rows::write(&rows, format), cost })
     })
 }
 
-impl Client {
-    async fn connect(lake: &Lake) -> Result<Self, Exit> {
-        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
-        if let Some(region) = &lake.athena.region {
-            loader = loader.region(aws_config::Region::new(region.clone()));
+/// The rows of a query, and what it cost. Of two questions with the same token Athena runs one.
+///
+/// # Errors
+/// When nobody answers, Athena refuses, or the query takes longer than `patience`.
+pub async fn ask(
+    aws: &Aws,
+    lake: &Lake,
+    query: &str,
+    token: Option<&str>,
+    patience: Duration,
+) -> Result<(Rows, String), Exit> {
+    let client = Client { aws };
+    let id = client.start(lake, query, token).await?;
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(patience, client.wait(&id)) => match ended {
+            Ok(ended) => ended,
+            Err(_) => Err(Exit::Failed(format!("the query did not end within {} s", patience.as_secs()))),
+        },
+        _ = tokio::signal::ctrl_c() => Err(Exit::Failed("interrupted; the query was stopped".to_owned())),
+    };
+    let execution = match ended {
+        Ok(execution) => execution,
+        Err(exit) => {
+            // It goes on and costs otherwise; when stopping fails too, the first reason is the one to tell.
+            drop(client.call("StopQueryExecution", &json!({"QueryExecutionId": id})).await);
+            return Err(exit);
         }
-        let config = loader.load().await;
-        let region = config
-            .region()
-            .map(ToString::to_string)
-            .ok_or_else(|| "no region is known: set AWS_REGION, or `athena.region` in lake.json".to_owned())?;
-        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let address =
-            std::env::var("AWS_ENDPOINT_URL_ATHENA").ok().or_else(|| config.endpoint_url().map(str::to_owned));
-        let address = address.unwrap_or_else(|| format!("https://athena.{region}.{suffix}/"));
-        let uri: http::Uri = address.parse().map_err(|error| format!("`{address}` is no address: {error}"))?;
-        let credentials = config.credentials_provider().ok_or_else(|| "there are no AWS credentials".to_owned())?;
-        let builder = Connector::builder();
-        let connector = if uri.scheme_str() == Some("http") {
-            SharedHttpConnector::new(builder.build_http())
-        } else {
-            SharedHttpConnector::new(builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build())
-        };
-        Ok(Self { uri, region, credentials, connector })
-    }
+    };
+    let rows = client.results(&id).await?;
+    Ok((rows, cost(&execution)))
+}
 
+impl Client<'_> {
     /// The query's id.
-    async fn start(&self, lake: &Lake, query: &str) -> Result<String, Exit> {
+    async fn start(&self, lake: &Lake, query: &str, token: Option<&str>) -> Result<String, Exit> {
         let mut request = json!({
             "QueryString": query,
             "QueryExecutionContext": {"Database": lake.athena.database.as_ref().unwrap_or(&lake.name)},
         });
+        if let Some(token) = token {
+            request["ClientRequestToken"] = token.into();
+        }
         if let Some(workgroup) = &lake.athena.workgroup {
             request["WorkGroup"] = workgroup.clone().into();
         } else if let Some(bucket) = &lake.athena.bucket {
@@ -174,51 +154,7 @@ impl Client {
     }
 
     async fn call(&self, operation: &str, request: &Value) -> Result<Value, Exit> {
-        let called = tokio::time::timeout(CALL, self.exchange(operation, request.to_string())).await;
-        called.unwrap_or_else(|_| Err(Exit::Failed(format!("{} did not answer within {} s", self.uri, CALL.as_secs()))))
-    }
-
-    async fn exchange(&self, operation: &str, body: String) -> Result<Value, Exit> {
-        let failed = |reason: &dyn std::fmt::Display| Exit::Failed(format!("cannot call Athena: {reason}"));
-        let credentials = self.credentials.provide_credentials().await;
-        let credentials = credentials.map_err(|error| {
-            failed(&format!("there are no AWS credentials ({error}); set AWS_PROFILE, or see `aws configure`"))
-        })?;
-        let identity = Identity::from(credentials);
-        let parameters = SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name("athena")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| failed(&error))?
-            .into();
-        let target = format!("AmazonAthena.{operation}");
-        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
-        let address = self.uri.to_string();
-        let to_sign = SignableRequest::new("POST", &address, headers.into_iter(), SignableBody::Bytes(body.as_bytes()));
-        let (instructions, _) =
-            sign(to_sign.map_err(|error| failed(&error))?, &parameters).map_err(|error| failed(&error))?.into_parts();
-        let mut request = http::Request::post(self.uri.clone())
-            .header(headers[0].0, headers[0].1)
-            .header(headers[1].0, headers[1].1)
-            .body(SdkBody::from(body))
-            .map_err(|error| failed(&error))?;
-        instructions.apply_to_request_http1x(&mut request);
-        let request = request.try_into().map_err(|error| failed(&format!("{error}")))?;
-        let answer = self.connector.call(request).await;
-        let mut answer = answer.map_err(|error| failed(&format!("{} does not answer: {error:?}", self.uri)))?;
-        let status = answer.status().as_u16();
-        let body = Limited::new(answer.take_body(), LARGEST_ANSWER).collect().await.map_err(|error| failed(&error))?;
-        let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
-        if status == 200 {
-            return Ok(body);
-        }
-        let code = body["__type"].as_str().and_then(|code| code.rsplit('#').next()).unwrap_or("no error code");
-        let message = body["message"].as_str().or_else(|| body["Message"].as_str()).unwrap_or("no reason given");
-        let words = datalake_base::shown::shown(&format!("{code}: {message}")).to_string();
-        Err(Exit::Failed(format!("Athena refuses {operation} (HTTP {status}): {words}")))
+        self.aws.json("athena", &format!("AmazonAthena.{operation}"), request).await
     }
 }
 
