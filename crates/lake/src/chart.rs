@@ -3,6 +3,10 @@
 //! number of points.
 //! Leaves getting points and writing the file to the caller.
 
+/// Rows as points.
+pub mod points;
+
+use datalake_base::calendar::Civil;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -44,9 +48,9 @@ fn y(values: Range, value: f64) -> f64 {
     HEIGHT - BOTTOM - values.share(value) * (HEIGHT - TOP - BOTTOM)
 }
 
-/// The picture. Values that are no numbers are left out.
+/// The picture; `unit` stands behind the numbers of the axis. Values that are no numbers are left out.
 #[must_use]
-pub fn svg(title: &str, series: &Series) -> String {
+pub fn svg(title: &str, unit: &str, series: &Series) -> String {
     let mut clean: Series = BTreeMap::new();
     for (name, points) in series {
         let mut points: Vec<(i64, f64)> = points.iter().copied().filter(|(_, value)| value.is_finite()).collect();
@@ -69,7 +73,7 @@ pub fn svg(title: &str, series: &Series) -> String {
     };
     let times = Range { from: first as f64, to: last as f64 };
     let values = value_range(all().map(|(_, value)| *value));
-    axes(&mut out, times, values);
+    axes(&mut out, times, values, unit);
     for (index, (name, points)) in clean.iter().take(MOST_SERIES).enumerate() {
         line(&mut out, name, points, COLOURS[index % COLOURS.len()], times, values);
     }
@@ -98,7 +102,12 @@ fn step(least: f64, most: f64) -> f64 {
     factor * power
 }
 
-fn axes(out: &mut String, times: Range, values: Range) {
+fn axes(out: &mut String, times: Range, values: Range, unit: &str) {
+    // Percents and degrees stand close to their number, words do not.
+    let unit = match unit.chars().next() {
+        Some(first) if first.is_alphanumeric() => format!(" {}", escaped(unit)),
+        _ => escaped(unit),
+    };
     let step = step(values.from, values.to);
     let lines = ((values.to - values.from) / step).round().clamp(1.0, 20.0) as i32;
     for number in 0..=lines {
@@ -106,35 +115,76 @@ fn axes(out: &mut String, times: Range, values: Range) {
         let place = y(values, value);
         writeln!(
             out,
-            "<path d=\"M{LEFT} {place:.1}H{:.1}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555\">{}</text>",
+            "<path d=\"M{LEFT} {place:.1}H{:.1}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555\">{}{}</text>",
             WIDTH - RIGHT,
             LEFT - 6.0,
             place + 4.0,
-            number_text(value)
+            number_text(value),
+            unit
         )
         .expect(INFALLIBLE);
     }
-    for number in 0..=4 {
-        let time = (times.from + (times.to - times.from) * f64::from(number) / 4.0) as i64;
+    for (time, text) in ticks(times.from as i64, times.to as i64) {
+        let place = x(times, time);
         writeln!(
             out,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
-            x(times, time),
+            "<path d=\"M{place:.1} {TOP}V{:.1}\" stroke=\"#eee\"/><text x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{text}</text>",
+            HEIGHT - BOTTOM,
             HEIGHT - BOTTOM + 18.0,
-            moment(time)
         )
         .expect(INFALLIBLE);
-        if times.to <= times.from {
-            break;
-        }
     }
-    writeln!(
-        out,
-        "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#777\">UTC</text>",
-        WIDTH - RIGHT + 6.0,
-        HEIGHT - BOTTOM + 18.0
-    )
-    .expect(INFALLIBLE);
+    writeln!(out, "<text x=\"{:.1}\" y=\"24\" text-anchor=\"end\" fill=\"#777\">times in UTC</text>", WIDTH - RIGHT)
+        .expect(INFALLIBLE);
+}
+
+/// Round moments of the range, for at most eight texts below the axis; a single moment where all is at one time.
+fn ticks(from: i64, to: i64) -> Vec<(i64, String)> {
+    const MINUTE: i64 = 60_000;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    const STEPS: [i64; 18] = [
+        MINUTE,
+        2 * MINUTE,
+        5 * MINUTE,
+        10 * MINUTE,
+        15 * MINUTE,
+        30 * MINUTE,
+        HOUR,
+        2 * HOUR,
+        3 * HOUR,
+        6 * HOUR,
+        12 * HOUR,
+        DAY,
+        2 * DAY,
+        7 * DAY,
+        14 * DAY,
+        30 * DAY,
+        91 * DAY,
+        365 * DAY,
+    ];
+    let span = to.saturating_sub(from);
+    let step = STEPS.into_iter().find(|step| span / step < 8).unwrap_or(span / 7);
+    let first = from.div_euclid(step).saturating_mul(step);
+    let first = if first < from { first.saturating_add(step) } else { first };
+    let mut times: Vec<i64> =
+        (0..9).map(|number| first.saturating_add(step.saturating_mul(number))).take_while(|time| *time <= to).collect();
+    times.dedup();
+    if times.is_empty() {
+        times.push(from);
+    }
+    let text = |(number, time): (usize, i64)| {
+        let whole = moment(time);
+        let text = match whole.split_once(' ') {
+            Some((day, _)) if step >= DAY && span >= 300 * DAY => format!("{} {day}", year(time)),
+            Some((day, _)) if step >= DAY => day.to_owned(),
+            // The day once, and then where a new one begins.
+            Some((_, hour)) if number > 0 && time.rem_euclid(DAY) != 0 => hour.to_owned(),
+            _ => whole,
+        };
+        (time, text)
+    };
+    times.into_iter().enumerate().map(text).collect()
 }
 
 fn number_text(value: f64) -> String {
@@ -143,17 +193,19 @@ fn number_text(value: f64) -> String {
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
+/// In UTC; of a moment beyond the calendar its end.
+fn civil(time: i64) -> Civil {
+    Civil::of(time.div_euclid(1000).clamp(-62_167_219_200, 253_402_300_799))
+}
+
 /// `03-09 07:05`.
 fn moment(time: i64) -> String {
-    let minutes = time.div_euclid(60_000);
-    let (days, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
-    // A year begins in March, so that the leap day is its last.
-    let of_era = (days + 719_468).rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * day + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    format!("{month:02}-{:02} {:02}:{:02}", day - (153 * shifted + 2) / 5 + 1, minute / 60, minute % 60)
+    let Civil { month, day, hour, minute, .. } = civil(time);
+    format!("{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
+fn year(time: i64) -> i64 {
+    civil(time).year
 }
 
 /// One series; of the points of one pixel only the least and the greatest are drawn.
@@ -267,19 +319,40 @@ mod tests {
     fn the_same_points_in_any_order_give_the_same_bytes() {
         let points: Vec<(i64, f64)> = (0..50).map(|n| (START + n * HOUR, 80.0 - n as f64)).collect();
         let turned = points.iter().rev().copied().collect();
-        let picture = svg("battery", &series("a", points));
-        assert_eq!(picture, svg("battery", &series("a", turned)));
+        let picture = svg("battery", "", &series("a", points));
+        assert_eq!(picture, svg("battery", "", &series("a", turned)));
         assert!(
-            picture.contains(">100</text>") && picture.contains("03-09 07:00") && picture.contains(">UTC<"),
+            picture.contains(">100</text>") && picture.contains("03-09 12:00") && picture.contains(">times in UTC<"),
             "{picture}"
         );
+    }
+
+    #[test]
+    fn the_axis_has_round_times_whatever_the_span_is() {
+        let texts = |from: i64, to: i64| ticks(from, to).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+        let week = texts(START, START + 168 * HOUR);
+        assert_eq!(week, ["03-10", "03-11", "03-12", "03-13", "03-14", "03-15", "03-16"]);
+        assert_eq!(texts(START + 1, START + 3 * HOUR)[..2], ["03-09 07:30", "08:00"]);
+        assert_eq!(texts(START + 14 * HOUR, START + 20 * HOUR)[2..5], ["23:00", "03-10 00:00", "01:00"]);
+        assert_eq!(texts(START, START), ["03-09 07:00"]);
+        for span in [1, 1000, HOUR / 7, 40 * HOUR, 2000 * HOUR, 90_000 * HOUR, i64::MAX / 4] {
+            let found = texts(START, START + span);
+            assert!((1..=9).contains(&found.len()), "{span}: {found:?}");
+        }
+        assert!(!ticks(i64::MIN, i64::MAX).is_empty());
+    }
+
+    #[test]
+    fn units_stand_behind_the_numbers() {
+        let points = || series("a", vec![(START, 10.0), (START + HOUR, 90.0)]);
+        assert!(svg("t", "%", &points()).contains(">20%<") && svg("t", "mV", &points()).contains(">20 mV<"));
     }
 
     #[test]
     fn a_pause_breaks_the_line_and_a_point_alone_is_seen() {
         let times = [0, 1, 2, 3, 20, 40, 41, 42];
         let points = times.map(|n| (START + n * HOUR, 50.0)).to_vec();
-        let picture = svg("t", &series("a", points));
+        let picture = svg("t", "", &series("a", points));
         let path = picture.lines().find(|line| line.contains("<title>")).unwrap();
         assert_eq!(path.matches('M').count(), 3, "{path}");
         assert!(path.contains("h0.1"), "{path}");
@@ -288,7 +361,7 @@ mod tests {
     #[test]
     fn a_million_points_are_as_large_as_the_picture() {
         let points = (0..1_000_000).map(|n| (START + n * 1000, (n % 97) as f64)).collect();
-        assert!(svg("t", &series("a", points)).len() < 40_000);
+        assert!(svg("t", "", &series("a", points)).len() < 40_000);
     }
 
     #[test]
@@ -298,18 +371,18 @@ mod tests {
         for number in 0..30 {
             many.insert(format!("z{number:02}"), vec![(START, f64::from(number) * 10.0), (START + HOUR, f64::NAN)]);
         }
-        let picture = svg(evil, &many);
+        let picture = svg(evil, evil, &many);
         assert!(!picture.contains("<script") && !picture.contains('\u{1b}') && !picture.contains("NaN"), "{picture}");
         assert!(picture.contains("+11 more"), "{picture}");
     }
 
     #[test]
     fn nothing_one_point_and_any_numbers_are_pictures_too() {
-        assert!(svg("t", &Series::new()).contains("no data yet"));
+        assert!(svg("t", "", &Series::new()).contains("no data yet"));
         for value in [0.0, -5.0, 1e300, -1e300, 1e-300, 0.5, 100.5] {
-            let picture = svg("t", &series("a", vec![(START, value), (START + HOUR, value * 0.5)]));
+            let picture = svg("t", "", &series("a", vec![(START, value), (START + HOUR, value * 0.5)]));
             assert!(!picture.contains("NaN") && !picture.contains("inf"), "{value}: {picture}");
-            let alone = svg("t", &series("a", vec![(i64::MIN / 2, value)]));
+            let alone = svg("t", "", &series("a", vec![(i64::MIN / 2, value)]));
             assert!(alone.ends_with("</svg>\n") && !alone.contains("NaN"), "{value}: {alone}");
         }
     }

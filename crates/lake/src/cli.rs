@@ -11,6 +11,8 @@ mod check;
 mod init;
 /// `datalake query`.
 mod query;
+/// `datalake react`.
+mod react;
 /// `datalake schema`.
 mod schema;
 /// `datalake status`.
@@ -39,7 +41,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write lake.json, a schema and two queries to begin with.
+    /// Write a lake to begin with: lake.json, a schema, queries and reactions on new objects.
     Init {
         /// Where.
         #[arg(default_value = ".")]
@@ -53,7 +55,9 @@ enum Command {
     Check(check::Check),
     /// Run one query on the folder of the lake, or in Athena.
     Query(query::Query),
-    /// Show what lies in the lake, table by table.
+    /// Do what the reactions of lake.json say, on each new object.
+    React(react::React),
+    /// Show what lies in the lake, table by table, and which reactions wait for what.
     Status,
     /// Print the lake on AWS as one CloudFormation template.
     Template(template::Template),
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Chart(command) => config::load(&arguments.lake).and_then(|lake| chart::run(&command, &lake)),
         Command::Check(command) => config::load(&arguments.lake).and_then(|lake| check::run(&command, &lake)),
         Command::Query(command) => config::load(&arguments.lake).and_then(|lake| query::run(&command, &lake)),
+        Command::React(command) => config::load(&arguments.lake).and_then(|lake| react::run(&command, &lake)),
         Command::Status => config::load(&arguments.lake).and_then(|lake| status::run(&lake)),
         Command::Template(command) => config::load(&arguments.lake).and_then(|lake| template::run(&command, &lake)),
         Command::Validate(command) => config::load(&arguments.lake).and_then(|lake| validate::run(&command, &lake)),

@@ -4,18 +4,25 @@
 
 /// One object of the file, key by key.
 mod object;
+/// `reactions`.
+mod reactions;
 
 use crate::Exit;
 use datalake_report::json::{self, Node, Value};
 use datalake_report::report::{At, Kind, Report, quoted};
 use object::Object;
+pub use reactions::{Action, Picture, Program, Reaction};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A file larger than this is no configuration.
 const LARGEST_FILE: u64 = 1 << 20;
+/// Pictures.
+pub const CHARTS: &str = "charts/";
+/// What programs wrote that is no table.
+pub const REPORTS: &str = "reports/";
 /// Prefixes that belong to the lake itself.
-const RESERVED: [&str; 3] = ["athena-results/", "errors/", "charts/"];
+const RESERVED: [&str; 4] = ["athena-results/", "errors/", CHARTS, REPORTS];
 /// The partition of every table: the hour.
 pub const PARTITION: &str = "dt";
 
@@ -87,6 +94,8 @@ pub struct Lake {
     pub tables: BTreeMap<String, Table>,
     /// On AWS.
     pub athena: Athena,
+    /// What is done when a table gets a new object.
+    pub reactions: Vec<Reaction>,
     /// What was noticed; no errors as long as this is returned.
     pub report: Report,
 }
@@ -134,7 +143,7 @@ pub fn from_text(name: &str, text: &str, home: &Path, mut report: Report) -> Res
     }
 }
 
-const KEYS: [&str; 8] = ["name", "agent", "protos", "folder", "plan", "firstHour", "tables", "athena"];
+const KEYS: [&str; 9] = ["name", "agent", "protos", "folder", "plan", "firstHour", "tables", "athena", "reactions"];
 const TABLE_KEYS: [&str; 5] = ["message", "stream", "prefix", "timestampDigits", "serde"];
 const ATHENA_KEYS: [&str; 4] = ["bucket", "region", "workgroup", "database"];
 
@@ -147,7 +156,7 @@ fn whole(root: &Value, home: &Path, report: &mut Report) -> Option<Lake> {
     let protos = object.texts("protos", "such as [\"schema\"]", report);
     let first_hour = object.text("firstHour", report);
     if let Some((hour, at)) = &first_hour
-        && !is_hour(hour)
+        && datalake_react::Hour::parse(hour).is_err()
     {
         let message = format!("`{}` is {}, which is no hour", at.path, quoted(hour));
         report.add(Kind::BadNumber, at, message, "write it as in the object names: \"2026-03-01-00\"");
@@ -160,6 +169,7 @@ fn whole(root: &Value, home: &Path, report: &mut Report) -> Option<Lake> {
     let (root, plan) = (path("folder", "lake", report), path("plan", "lake.plan.json", report));
     let agent = object.text("agent", report).map(|(path, at)| (home.join(path), at));
     let athena = athena(&object, report);
+    let reactions = reactions::read(&object, home, &tables, report);
     Some(Lake {
         name: name?.0,
         home: home.to_owned(),
@@ -170,6 +180,7 @@ fn whole(root: &Value, home: &Path, report: &mut Report) -> Option<Lake> {
         first_hour: first_hour.map_or_else(|| "2026-01-01-00".to_owned(), |(hour, _)| hour),
         tables,
         athena,
+        reactions,
         report: Report::default(),
     })
 }
@@ -283,16 +294,6 @@ fn identifier(name: &str, at: &At, report: &mut Report) {
         let help = "use lower-case letters, digits and `_`, and begin with a letter";
         report.add(Kind::BadName, at, message, help);
     }
-}
-
-fn is_hour(text: &str) -> bool {
-    let shape = text.len() == 13
-        && text.bytes().enumerate().all(|(place, byte)| match place {
-            4 | 7 | 10 => byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    let part = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u32>().ok()).unwrap_or(99);
-    shape && (1..=12).contains(&part(5, 7)) && (1..=31).contains(&part(8, 10)) && part(11, 13) < 24
 }
 
 #[cfg(test)]

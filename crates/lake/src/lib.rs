@@ -10,6 +10,8 @@ pub mod cli;
 pub mod config;
 /// What runs queries.
 pub mod engine;
+/// Rules on new objects.
+pub mod react;
 /// `.proto` files, columns, tables.
 pub mod schema;
 /// Queries looked through.

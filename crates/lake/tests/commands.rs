@@ -156,17 +156,22 @@ fn a_new_lake_checks_out_and_answers_with_no_rows() {
     let again = run(&["init"]);
     assert!(!again.status.success() && words(&again).contains("is there already"), "{}", words(&again));
     assert!(run(&["schema", "compile"]).status.success());
-    assert!(words(&run(&["status"])).contains("deviceping  0"), "{}", words(&run(&["status"])));
+    assert!(words(&run(&["status"])).contains("deviceping     0"), "{}", words(&run(&["status"])));
     let Some(duckdb) = tool("duckdb") else { return };
     let duckdb = duckdb.display().to_string();
     let checked = run(&["check", "--duckdb", &duckdb]);
     assert!(
-        checked.status.success() && words(&checked).contains("1 tables and 2 queries are good"),
+        checked.status.success() && words(&checked).contains("2 tables and 4 queries and 3 reactions are good"),
         "{}",
         words(&checked)
     );
-    let output = run(&["query", "--file", "sql/battery.sql", "--format", "csv", "--duckdb", &duckdb]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "device_id,battery_level,sent_at\n", "{}", words(&output));
+    let output = run(&["query", "--file", "sql/devicebattery.sql", "--format", "csv", "--duckdb", &duckdb]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "device_id,sent_at,battery_level,charging\n",
+        "{}",
+        words(&output)
+    );
 }
 
 #[test]

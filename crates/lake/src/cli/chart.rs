@@ -4,14 +4,14 @@
 
 use super::{print, say};
 use crate::Exit;
-use crate::chart::{self, Series};
+use crate::chart;
 use crate::config::Lake;
-use crate::engine::Format;
 use crate::engine::duckdb::DuckDb;
+use crate::engine::{Format, objects};
 use crate::schema::protos;
 use crate::sql::lint;
 use clap::Args;
-use serde_json::Value;
+use datalake_react::{Hour, hour};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -30,6 +30,9 @@ pub(super) struct Chart {
     /// What stands above the picture; else the name of the query.
     #[arg(long)]
     title: Option<String>,
+    /// What the numbers are, such as `%`.
+    #[arg(long)]
+    unit: Option<String>,
     /// The file to write; else the standard output.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
@@ -44,36 +47,19 @@ pub(super) fn run(command: &Chart, lake: &Lake) -> Result<(), Exit> {
     let query = lint::check(&path.display().to_string(), &text).map_err(Exit::Faults)?;
     let schema = protos::compile(lake)?;
     let duckdb = DuckDb::find(command.duckdb.as_deref())?;
-    // The time as milliseconds, whichever form it has.
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let (time, value) = (quoted(&command.time), quoted(&command.value));
-    let name = command.series.as_ref().map_or("''".to_owned(), |series| quoted(series));
-    let wrapped = format!(
-        "SELECT CAST({name} AS VARCHAR) AS series, epoch_ms(CAST(CASE WHEN length(CAST({time} AS VARCHAR)) = 13 THEN \
-         substr(CAST({time} AS VARCHAR), 1, 10) || ' ' || substr(CAST({time} AS VARCHAR), 12, 2) || ':00:00' ELSE \
-         CAST({time} AS VARCHAR) END AS TIMESTAMPTZ)) AS at_ms, CAST({value} AS DOUBLE) AS value FROM (\n{query}\n) \
-         WHERE {time} IS NOT NULL AND {value} IS NOT NULL"
-    );
-    let rows = duckdb.query(lake, &schema, &wrapped, Format::Jsonl)?;
-    let mut series = Series::new();
-    for line in String::from_utf8_lossy(&rows).lines() {
-        let row: Value = serde_json::from_str(line).map_err(|error| format!("DuckDB's answer is no JSON: {error}"))?;
-        if let (Some(at), Some(value)) = (row["at_ms"].as_i64(), row["value"].as_f64()) {
-            let name = row["series"].as_str().unwrap_or_default().to_owned();
-            series.entry(name).or_default().push((at, value));
-        }
-    }
+    let newest = objects::list_all(lake)?.iter().filter_map(|object| Hour::parse(&object.partition).ok()).max();
+    let query = hour::bind(query, newest.unwrap_or_else(|| Hour::of_millis(0))).map_err(|error| error.to_string())?;
+    let rows = duckdb.query(lake, &schema, &query, Format::Jsonl)?;
+    let series = chart::points::read(&rows, &command.time, &command.value, command.series.as_deref())?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let picture = chart::svg(command.title.as_ref().unwrap_or(&stem), &series);
+    let picture =
+        chart::svg(command.title.as_ref().unwrap_or(&stem), command.unit.as_deref().unwrap_or_default(), &series);
     let Some(to) = &command.to else { return print(picture.as_bytes()) };
     if std::fs::read(to).is_ok_and(|old| old == picture.as_bytes()) {
         say(&format!("{} is up to date", to.display()));
         return Ok(());
     }
-    if let Some(folder) = to.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    }
-    super::schema::write_whole(to, picture.as_bytes())?;
+    objects::write_plain(to, picture.as_bytes())?;
     say(&format!("wrote {} series to {}", series.len(), to.display()));
     Ok(())
 }

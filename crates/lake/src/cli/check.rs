@@ -4,15 +4,16 @@
 
 use super::say;
 use crate::Exit;
-use crate::config::Lake;
+use crate::config::{Action, Lake, Reaction};
 use crate::engine::duckdb::DuckDb;
 use crate::schema::{Schema, protos};
 use crate::sql::lint;
 use clap::Args;
+use datalake_react::{Hour, hour};
 use datalake_report::json::{self, Node, Value};
 use datalake_report::report::{At, Kind, Report};
 use datalake_schema::Plan;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -40,33 +41,83 @@ pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
             None
         }
     };
-    let mut failed = Vec::new();
-    for path in &queries {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => {
-                failed.push(format!("cannot read {}: {error}", path.display()));
-                continue;
-            }
-        };
-        match lint::check(&path.display().to_string(), &text) {
-            Err(report) => failed.push(report.to_string()),
-            Ok(query) => {
-                if let Some(Err(error)) = duckdb.as_ref().map(|duckdb| duckdb.bind(lake, &schema, query)) {
-                    failed.push(format!("{}: {error}", path.display()));
-                }
-            }
-        }
+    let judge = Judge { lake, schema: &schema, duckdb: duckdb.as_ref() };
+    let mut failed: Vec<String> = queries.iter().filter_map(|path| judge.query(path).err()).collect();
+    if command.queries.is_empty() {
+        failed.extend(lake.reactions.iter().filter_map(|reaction| judge.reaction(reaction, &queries).err()));
     }
     for words in &failed {
         say(words);
     }
     match report.errors() + failed.len() {
         0 => {
-            say(&format!("{} tables and {} queries are good", lake.tables.len(), queries.len()));
+            let mut good = format!("{} tables and {} queries", lake.tables.len(), queries.len());
+            if !lake.reactions.is_empty() {
+                good = format!("{good} and {} reactions", lake.reactions.len());
+            }
+            say(&format!("{good} are good"));
             Ok(())
         }
         faults => Err(Exit::Failed(format!("{faults} to put right"))),
+    }
+}
+
+/// What queries are looked through with.
+struct Judge<'a> {
+    lake: &'a Lake,
+    schema: &'a Schema,
+    duckdb: Option<&'a DuckDb>,
+}
+
+impl Judge<'_> {
+    /// The columns of a query, where there is somebody to ask for them.
+    fn query(&self, path: &Path) -> Result<Vec<String>, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let query = lint::check(&path.display().to_string(), &text).map_err(|report| report.to_string())?;
+        let hour = Hour::parse(&self.lake.first_hour).map_err(|error| error.to_string())?;
+        let query = hour::bind(query, hour).map_err(|error| format!("{}: {error}", path.display()))?;
+        let Some(duckdb) = self.duckdb else { return Ok(Vec::new()) };
+        let columns = duckdb.bind(self.lake, self.schema, &query);
+        let columns = columns.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(columns.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Whether a reaction's query can be asked, and gives what is done with the answer.
+    fn reaction(&self, reaction: &Reaction, known: &[PathBuf]) -> Result<(), String> {
+        let of = |words: String| format!("the reaction `{}`: {words}", reaction.name);
+        let columns = match self.query(&reaction.query) {
+            Ok(columns) => columns,
+            // Said already.
+            Err(_) if known.contains(&reaction.query) => return Ok(()),
+            Err(words) => return Err(of(words)),
+        };
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+        let list = || columns.join(", ");
+        match &reaction.action {
+            Action::Into(table) => {
+                let plan = &self.schema.plan;
+                let Some(table) = plan.tables.get(table) else { return Ok(()) };
+                let message = plan.message_of(table);
+                let none = |column: &&String| !message.fields.iter().any(|field| field.name == **column);
+                match columns.iter().find(none) {
+                    None => Ok(()),
+                    Some(column) => {
+                        Err(of(format!("`{}` has no column `{column}`; the query gives {}", message.name, list())))
+                    }
+                }
+            }
+            Action::Chart(picture) => {
+                let wanted = [Some(&picture.time), Some(&picture.value), picture.series.as_ref()];
+                match wanted.into_iter().flatten().find(|name| !has(name)) {
+                    None => Ok(()),
+                    Some(name) => Err(of(format!("the query gives no column `{name}`, but {}", list()))),
+                }
+            }
+            Action::Run(_) => Ok(()),
+        }
     }
 }
 

@@ -10,8 +10,10 @@ use crate::engine::{Format, athena};
 use crate::schema::protos;
 use crate::sql::lint;
 use clap::{Args, ValueEnum};
+use datalake_react::{Hour, hour};
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 #[derive(Debug, Args)]
 pub(super) struct Query {
@@ -27,9 +29,24 @@ pub(super) struct Query {
     /// How rows are printed.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// The hour that stands for `{dt}`; else the one that it is now.
+    #[arg(long, value_name = "HOUR")]
+    hour: Option<String>,
     /// The `duckdb` program; else the one on PATH.
     #[arg(long, value_name = "FILE")]
     duckdb: Option<PathBuf>,
+}
+
+/// The query with hours in place of `{dt}`.
+fn bound(given: Option<&str>, query: &str) -> Result<String, Exit> {
+    let hour = match given {
+        Some(text) => Hour::parse(text).map_err(|error| error.to_string())?,
+        None => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Hour::of_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+        }
+    };
+    Ok(hour::bind(query, hour).map_err(|error| error.to_string())?)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,6 +60,7 @@ enum Engine {
 pub(super) fn run(command: &Query, lake: &Lake) -> Result<(), Exit> {
     let (name, text) = text(command)?;
     let query = lint::check(&name, &text).map_err(Exit::Faults)?;
+    let query = &bound(command.hour.as_deref(), query)?;
     if command.engine == Engine::Athena {
         let answer = athena::query(lake, query, command.format)?;
         print(&answer.rows)?;

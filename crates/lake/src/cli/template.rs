@@ -9,6 +9,7 @@ use crate::schema::protos;
 use crate::sql::lint;
 use crate::template::{self, Without};
 use clap::{Args, ValueEnum};
+use datalake_react::hour;
 
 #[derive(Debug, Args)]
 pub(super) struct Template {
@@ -32,6 +33,10 @@ pub(super) fn run(command: &Template, lake: &Lake) -> Result<(), Exit> {
         let text =
             std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let query = lint::check(&path.display().to_string(), &text).map_err(Exit::Faults)?;
+        // Athena has nothing that stands for the hour of an object.
+        if hour::has_placeholders(query) {
+            continue;
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         queries.push((name, query.to_owned()));
     }

@@ -40,6 +40,91 @@ fn every_fault_of_a_file_is_told_at_once_with_its_place() {
     }
 }
 
+/// A lake with the tables a, b and c, and these reactions.
+fn reacting(reactions: &str) -> String {
+    let tables = r#""a": {"message": "m"}, "b": {"message": "m"}, "c": {"message": "m"}"#;
+    format!(r#"{{"name": "farm", "protos": ["s"], "tables": {{{tables}}}, "reactions": {reactions}}}"#)
+}
+
+#[test]
+fn reactions_are_read_with_what_they_do() {
+    let text = reacting(
+        r#"[{"name": "x", "on": "a", "query": "x.sql", "into": "b", "from": "2026-03-01-00"},
+            {"name": "y", "on": "b", "chart": {"query": "y.sql", "value": "v", "to": "charts/y.svg"}},
+            {"name": "z", "on": "b", "query": "z.sql", "run": ["python3", "z.py"], "to": "reports/z/", "timeoutSeconds": 5}]"#,
+    );
+    let lake = from_text("lake.json", &text, Path::new("/h"), Report::default()).unwrap();
+    assert_eq!(lake.reactions.iter().map(Reaction::writes).collect::<Vec<_>>(), [Some("b"), None, None]);
+    assert_eq!(lake.reactions[0].query, Path::new("/h/x.sql"));
+    let Action::Run(program) = &lake.reactions[2].action else { panic!("a program") };
+    assert_eq!((program.command.len(), program.timeout.as_secs()), (2, 5));
+}
+
+#[test]
+fn faults_of_reactions_are_said_with_what_would_do() {
+    for (reactions, words) in [
+        (r#"{}"#, "`reactions` is an object"),
+        (r#"[{"name": "x", "on": "q", "query": "x", "into": "b"}]"#, "`reactions[0].on` is \"q\", which is no table"),
+        (r#"[{"name": "x", "on": "a", "query": "x", "into": "q"}]"#, "`reactions[0].into` is \"q\", which is no table"),
+        (r#"[{"name": "x", "on": "a", "query": "x"}]"#, "`reactions[0]` does nothing"),
+        (r#"[{"name": "x", "on": "a", "into": "b"}]"#, "`reactions[0]` has no `query`"),
+        (r#"[{"name": "X Y", "on": "a", "query": "x", "into": "b"}]"#, "`reactions[0].name` is no name"),
+        (r#"[{"name": "x", "on": "a", "query": "x", "into": "b", "from": "monday"}]"#, "`monday` is no hour"),
+        (r#"[{"name": "x", "on": "a", "query": "x", "into": "b", "to": "reports/"}]"#, "there is no `run`"),
+        (r#"[{"name": "x", "on": "a", "query": "x", "run": []}]"#, "`reactions[0].run` is an empty list"),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "run": ["p"], "to": "raw/x/"}]"#,
+            "`reactions[0].to` is \"raw/x/\"",
+        ),
+        (r#"[{"name": "x", "on": "a", "query": "x", "run": ["p"], "to": "reports/../x/"}]"#, "`reactions[0].to` is"),
+        (r#"[{"name": "x", "on": "a", "query": "x", "run": ["p"], "to": "reports/x/", "into": "b"}]"#, "beside `into`"),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "run": ["p"], "timeoutSeconds": 0}]"#,
+            "`reactions[0].timeoutSeconds` is 0",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "chart": {"query": "x", "value": "v", "to": "x.svg"}}]"#,
+            "`reactions[0].chart.to` is \"x.svg\"",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "chart": {"query": "x", "to": "charts/x.svg"}}]"#,
+            "`reactions[0].chart` has no `value`",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "into": "b", "chart": {"query": "x", "value": "v", "to": "charts/x.svg"}}]"#,
+            "does more than one thing",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "into": "b"}, {"name": "x", "on": "a", "query": "x", "into": "c"}]"#,
+            "there is another reaction `x`",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "chart": {"query": "x", "value": "v", "to": "charts/x.svg"}},
+                {"name": "y", "on": "a", "chart": {"query": "x", "value": "v", "to": "charts/x.svg"}}]"#,
+            "another reaction draws charts/x.svg too",
+        ),
+    ] {
+        let told = faults(&reacting(reactions));
+        assert!(told.contains(words), "{words:?} is missing for {reactions} in:\n{told}");
+    }
+}
+
+#[test]
+fn reactions_that_lead_in_a_circle_are_refused_however_long_it_is() {
+    let one = |name: &str, on: &str, into: &str| {
+        format!(r#"{{"name": "{name}", "on": "{on}", "query": "q.sql", "into": "{into}"}}"#)
+    };
+    let run = r#"{"name": "r", "on": "c", "query": "q.sql", "run": ["p"], "into": "a"}"#;
+    for (reactions, words) in [
+        (format!("[{}]", one("x", "a", "a")), "in a circle: a -> a"),
+        (format!("[{}, {}]", one("x", "a", "b"), one("y", "b", "a")), "in a circle: a -> b -> a"),
+        (format!("[{}, {}, {run}]", one("x", "a", "b"), one("y", "b", "c")), "in a circle: a -> b -> c -> a"),
+    ] {
+        let told = faults(&reacting(&reactions));
+        assert!(told.contains(words), "{words:?} is missing in:\n{told}");
+    }
+}
+
 #[test]
 fn what_is_no_object_at_all_is_told_too() {
     for text in ["", "[]", "{\"tables\": []}", "{\"tables\": {}}", "{"] {

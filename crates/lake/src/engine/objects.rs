@@ -3,6 +3,7 @@
 //! Leaves what is in them to the engine.
 
 use crate::Exit;
+use crate::config::Lake;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -33,23 +34,53 @@ pub struct Object {
 /// When a folder that is there cannot be listed.
 pub fn list(root: &Path, prefix: &str) -> Result<Vec<Object>, Exit> {
     let mut objects = Vec::new();
-    for (folder, name) in entries(&root.join(prefix))? {
-        let Some(partition) = name.strip_prefix("dt=") else { continue };
-        for (path, name) in entries(&folder)? {
-            let Ok(metadata) = path.metadata() else { continue };
-            if name.starts_with('.') || !name.ends_with(".gz") || !metadata.is_file() {
-                continue;
-            }
-            let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-            objects.push(Object {
-                path: path.strip_prefix(root).unwrap_or(&path).to_owned(),
-                partition: partition.to_owned(),
-                size: metadata.len(),
-                written_ms: written.map_or(0, |written| u64::try_from(written.as_millis()).unwrap_or(u64::MAX)),
-            });
-        }
+    for (folder, partition) in partitions(root, prefix)? {
+        objects.extend(list_partition(root, &folder, &partition)?);
     }
     objects.sort_by(|left, right| left.path.cmp(&right.path));
+    Ok(objects)
+}
+
+/// The objects of all tables.
+///
+/// # Errors
+/// When a folder that is there cannot be listed.
+pub fn list_all(lake: &Lake) -> Result<Vec<Object>, Exit> {
+    let mut all = Vec::new();
+    for table in lake.tables.values() {
+        all.extend(list(&lake.root, &table.prefix)?);
+    }
+    Ok(all)
+}
+
+/// The folders of a table's partitions, and what these are called.
+///
+/// # Errors
+/// When a folder that is there cannot be listed.
+pub fn partitions(root: &Path, prefix: &str) -> Result<BTreeMap<PathBuf, String>, Exit> {
+    let partition = |(folder, name): (PathBuf, String)| Some((folder, name.strip_prefix("dt=")?.to_owned()));
+    Ok(entries(&root.join(prefix))?.into_iter().filter_map(partition).collect())
+}
+
+/// The objects of one partition, by path.
+///
+/// # Errors
+/// When a folder that is there cannot be listed.
+pub fn list_partition(root: &Path, folder: &Path, partition: &str) -> Result<Vec<Object>, Exit> {
+    let mut objects = Vec::new();
+    for (path, name) in entries(folder)? {
+        let Ok(metadata) = path.metadata() else { continue };
+        if name.starts_with('.') || !name.ends_with(".gz") || !metadata.is_file() {
+            continue;
+        }
+        let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        objects.push(Object {
+            path: path.strip_prefix(root).unwrap_or(&path).to_owned(),
+            partition: partition.to_owned(),
+            size: metadata.len(),
+            written_ms: written.map_or(0, |written| u64::try_from(written.as_millis()).unwrap_or(u64::MAX)),
+        });
+    }
     Ok(objects)
 }
 
@@ -118,10 +149,23 @@ fn whole(path: &Path) -> Result<(), String> {
 /// When it cannot be written.
 pub fn write(path: &Path, lines: &[u8]) -> Result<(), Exit> {
     let cannot = |error: std::io::Error| Exit::Failed(format!("cannot write {}: {error}", path.display()));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let packed = packed.write_all(lines).and_then(|()| packed.finish()).map_err(cannot)?;
+    write_plain(path, &packed)
+}
+
+/// Writes a file whole or not at all, and the folders that it lies in.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<(), Exit> {
+    let cannot = |error: std::io::Error| Exit::Failed(format!("cannot write {}: {error}", path.display()));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.new"));
-    let file = File::create(&beside).map_err(cannot)?;
-    let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::default());
-    packed.write_all(lines).and_then(|()| packed.finish()).and_then(|file| file.sync_all()).map_err(cannot)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(cannot)?;
+    }
+    let mut file = File::create(&beside).map_err(cannot)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(cannot)?;
     std::fs::rename(&beside, path).map_err(cannot)
 }

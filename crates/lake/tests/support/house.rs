@@ -3,7 +3,8 @@
 
 use datalake::config::{self, Lake};
 use datalake::schema::{Schema, protos};
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -18,6 +19,36 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
         println!("SKIPPED: there is no `{name}`; crates/lake/tests/support/tools.sh installs it");
     }
     found
+}
+
+/// DuckDB without the script of its package around it, which takes longer to start than a query.
+pub(crate) fn duckdb() -> Option<PathBuf> {
+    let script = tool("duckdb")?;
+    let lib = script.parent()?.parent()?.join("lib");
+    let packages = std::fs::read_dir(lib).into_iter().flatten().flatten();
+    let bare = packages.map(|python| python.path().join("site-packages/duckdb_cli/duckdb")).find(|path| path.is_file());
+    Some(bare.unwrap_or(script))
+}
+
+/// All files below a folder with their bytes.
+pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(tree(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// The lines of a packed object.
+pub(crate) fn unpacked(packed: &[u8]) -> String {
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(packed).read_to_string(&mut text).unwrap();
+    text
 }
 
 /// A folder with lake.json and a schema.
@@ -54,6 +85,13 @@ impl House {
         packed.write_all(lines).unwrap();
         packed.finish().unwrap();
         path
+    }
+
+    /// Puts a file beside lake.json.
+    pub(crate) fn file(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     /// Runs `datalake`.
