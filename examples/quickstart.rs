@@ -53,7 +53,8 @@ usage: cargo run --example quickstart -- [FILES… | --mqtt | --lake]
           none: sample logs that grow and are rotated for 20 s
   --mqtt  simulated devices that report over MQTT for 20 s, through the mosquitto of this machine
           or, where there is none, a small broker in this program
-  --lake  the same with a schema from a .proto file, and SQL on what arrived
+  --lake  the same with a schema from a .proto file, SQL on what arrived, and reactions on it:
+          the current battery of all devices, a chart of the week, a step in Python
 
 Objects go to quickstart-data/lake, positions to quickstart-data/state. Ctrl-C stops at any time;
 running it again goes on where it stopped.
@@ -118,7 +119,7 @@ fn how_long() -> Duration {
 
 /// Receives what simulated devices publish, and ends after a while.
 fn receive_messages(with_sql: bool) -> Outcome<()> {
-    let data = Data::prepare(if with_sql { lake::TABLE } else { "deviceping" })?;
+    let data = Data::prepare(if with_sql { lake::TABLE } else { "messages" })?;
     let sql = if with_sql { Some(lake::Sql::prepare(&data.root)?) } else { None };
     let devices = Devices::start(&data.root.join("broker"))?;
     say(format_args!("devices publish to devices/…/ping; their messages go to {DATA}/lake; Ctrl-C stops"));
@@ -238,7 +239,7 @@ impl Data {
         say("try next");
         say(format_args!("  {this} -- /var/log/*.log   logs of this machine"));
         say(format_args!("  {this} -- --mqtt           messages of simulated devices"));
-        say(format_args!("  {this} -- --lake           the same with a schema, and SQL on what arrived"));
+        say(format_args!("  {this} -- --lake           the same with a schema, SQL and reactions on what arrived"));
         say("  the same command again: it resumes, and sends only what is new");
         say("  the real thing: agent.json.example has every key, docs/configuration.md explains them;");
         say("  `datalake-agent check --config agent.json` says what the agent would do, `run` does it");

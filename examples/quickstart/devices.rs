@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 const DEVICES: u8 = 5;
 /// Each so often.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Their clocks run fast: so much later is each message than the one before, from a week ago on. In 20 s a week goes by.
+const STEP_MS: u64 = 10 * 60_000;
+const DAY_MS: u64 = 24 * 3_600_000;
 /// How long a broker may take to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -142,12 +145,26 @@ fn report(port: u16, go: &AtomicBool, stop: &AtomicBool, published: &AtomicU64) 
     // CONNECT of MQTT 3.1.1: a clean session, no keep-alive, a client id of eight characters.
     stream.write_all(b"\x10\x14\x00\x04MQTT\x04\x02\x00\x00\x00\x08devices1")?;
     stream.read_exact(&mut [0; 4])?;
-    let mut batteries = [100.0_f64; DEVICES as usize];
+    let mut batteries = [(100.0_f64, false); DEVICES as usize];
+    let begin = datalake_agent::telemetry::clock::now_ms() - 7 * DAY_MS;
+    let mut passed = 0;
     while !stop.load(Ordering::Relaxed) {
-        for (device, battery) in batteries.iter_mut().enumerate() {
-            *battery = (*battery - fastrand::f64() * 0.1).max(0.0);
+        passed += STEP_MS;
+        for (device, (battery, charging)) in batteries.iter_mut().enumerate() {
+            let drained = fastrand::f64() * 0.06 * (device + 1) as f64;
+            *battery = (*battery + if *charging { 2.0 } else { -drained }).clamp(0.0, 100.0);
+            *charging = if *charging { *battery < 95.0 } else { *battery < 8.0 };
+            // One device is out of reach for a day, and one breaks.
+            let days = passed as f64 / DAY_MS as f64;
+            if device == 1 && (2.0..3.0).contains(&days) || device == 4 && days > 3.5 {
+                continue;
+            }
+            let mut sent_at = Vec::new();
+            datalake_base::calendar::write_millis(begin + passed, &mut sent_at);
+            let sent_at = String::from_utf8_lossy(&sent_at);
             let topic = format!("devices/sensor-{device}/ping");
-            let payload = format!("{{ \"battery\": {battery:.1}, \"charging\": {} }}", *battery < 5.0);
+            let payload =
+                format!("{{ \"sent_at\": \"{sent_at}\", \"battery_level\": {battery:.1}, \"charging\": {charging} }}");
             let mut body = vec![0, u8::try_from(topic.len()).unwrap_or(0)];
             body.extend_from_slice(topic.as_bytes());
             body.extend_from_slice(&[0, 1]);

@@ -1,4 +1,4 @@
-//! The lake behind the quick start: a schema, its plan for the agent, and SQL on what arrived.
+//! The lake behind the quick start: a schema, its plan for the agent, SQL on what arrived, and reactions on it.
 //! Promises that everything but the answers works without DuckDB, and to say the one command that brings it.
 //! Leaves the work to `datalake`, which is built when it is not there yet: the quick start itself stays without it.
 
@@ -9,37 +9,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The stream and the table.
-pub(crate) const TABLE: &str = "ping";
+pub(crate) const TABLE: &str = "deviceping";
 
-const LAKE: &str = r#"{
-  "name": "quickstart",
-  "protos": ["schema"],
-  "folder": "lake",
-  "tables": {"ping": {"message": "farm.v1.DevicePing", "stream": "ping", "prefix": "raw/v0/ping/"}}
-}
-"#;
-const PROTO: &str = r#"syntax = "proto3";
-package farm.v1;
-
-// One sign of life of a device.
-message DevicePing {
-  // Out of the topic.
-  string device_id = 1;
-  // In percent.
-  double battery = 2;
-  bool charging = 3;
-}
-"#;
-const QUERIES: [(&str, &str); 2] = [
-    (
-        "battery.sql",
-        "SELECT device_id, count(*) AS pings, min(battery) AS lowest, max(battery) AS highest\nFROM ping\n\
-         WHERE device_id IS NOT NULL\nGROUP BY device_id\nORDER BY device_id\n",
-    ),
-    (
-        "hours.sql",
-        "SELECT dt, count(*) AS pings, count(DISTINCT device_id) AS devices\nFROM ping\nGROUP BY dt\nORDER BY dt\n",
-    ),
+/// What `datalake init` writes: the example of docs/lake.md.
+const FILES: [(&str, &str); 6] = [
+    ("lake.json", include_str!("../../crates/lake/farm/lake.json")),
+    ("schema/farm.proto", include_str!("../../crates/lake/farm/schema/farm.proto")),
+    ("sql/devicebattery.sql", include_str!("../../crates/lake/farm/sql/devicebattery.sql")),
+    ("sql/week.sql", include_str!("../../crates/lake/farm/sql/week.sql")),
+    ("sql/low.sql", include_str!("../../crates/lake/farm/sql/low.sql")),
+    ("steps/low.py", include_str!("../../crates/lake/farm/steps/low.py")),
+];
+const QUERIES: [&str; 2] = [
+    "SELECT device_id, count(*) AS pings, min(battery_level) AS lowest, max(battery_level) AS highest\nFROM deviceping\n\
+     WHERE device_id IS NOT NULL\nGROUP BY device_id\nORDER BY device_id",
+    "SELECT dt, count(*) AS pings, count(DISTINCT device_id) AS devices\nFROM deviceping\nGROUP BY dt\nORDER BY dt",
 ];
 
 /// The program, and where the lake's files are.
@@ -51,12 +35,10 @@ pub(crate) struct Sql {
 impl Sql {
     /// Writes the lake's files below the folder, and compiles the plan.
     pub(crate) fn prepare(home: &Path) -> Outcome<Self> {
-        std::fs::create_dir_all(home.join("schema"))?;
-        std::fs::create_dir_all(home.join("sql"))?;
-        std::fs::write(home.join("lake.json"), LAKE)?;
-        std::fs::write(home.join("schema/farm.proto"), PROTO)?;
-        for (name, query) in QUERIES {
-            std::fs::write(home.join("sql").join(name), query)?;
+        for (name, text) in FILES {
+            let path = home.join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(home))?;
+            std::fs::write(path, text)?;
         }
         let sql = Self { program: program()?, home: home.to_owned() };
         let (success, words) = sql.run(&["schema", "compile"])?;
@@ -76,20 +58,24 @@ impl Sql {
 
     /// Asks the queries and shows the answers.
     pub(crate) fn show(&self) -> Outcome<()> {
-        let (_, words) = self.run(&["status"])?;
-        say("");
-        say(words.trim_end());
-        for (name, query) in QUERIES {
-            let path = format!("sql/{name}");
-            let (success, words) = self.run(&["query", "--file", &path])?;
+        let mut answers = true;
+        for query in QUERIES {
+            let (success, words) = self.run(&["query", query])?;
             say("");
             if !success {
                 say(words.trim_end());
+                answers = false;
                 break;
             }
-            say(query.trim_end());
+            say(query);
             say(words.trim_end());
         }
+        if answers {
+            self.react()?;
+        }
+        let (_, words) = self.run(&["status"])?;
+        say("");
+        say(words.trim_end());
         say("");
         say("try your own");
         say(format_args!(
@@ -97,6 +83,23 @@ impl Sql {
             self.home.display(),
             self.program.display()
         ));
+        Ok(())
+    }
+
+    /// The reactions on what arrived: the current battery of all devices, the chart of the week, a step in Python.
+    fn react(&self) -> Outcome<()> {
+        say("");
+        say("reactions on the new objects, as lake.json has them (`datalake react` waits for more)");
+        let (_, words) = self.run(&["react", "--once"])?;
+        say(words.trim_end());
+        let query = "SELECT device_id, max(sent_at) AS sent_at, max_by(battery_level, sent_at) AS battery_level\n\
+             FROM devicebattery\nGROUP BY device_id\nORDER BY device_id";
+        let (_, words) = self.run(&["query", query])?;
+        say("");
+        say(query);
+        say(words.trim_end());
+        say("");
+        say(format_args!("the chart of the week: {}", self.home.join("lake/charts/battery.svg").display()));
         Ok(())
     }
 
