@@ -15,6 +15,8 @@ mod query;
 mod react;
 /// `datalake schema`.
 mod schema;
+/// `datalake serve`.
+mod serve;
 /// `datalake status`.
 mod status;
 /// `datalake template`.
@@ -57,6 +59,8 @@ enum Command {
     Query(query::Query),
     /// Do what the reactions of lake.json say, on each new object.
     React(react::React),
+    /// Show tables, reactions, reports and charts on a page on this machine.
+    Serve(serve::Serve),
     /// Show what lies in the lake, table by table, and which reactions wait for what.
     Status,
     /// Print the lake on AWS as one CloudFormation template.
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => config::load(&arguments.lake).and_then(|lake| check::run(&command, &lake)),
         Command::Query(command) => config::load(&arguments.lake).and_then(|lake| query::run(&command, &lake)),
         Command::React(command) => config::load(&arguments.lake).and_then(|lake| react::run(&command, &lake)),
+        Command::Serve(command) => config::load(&arguments.lake).and_then(|lake| serve::run(&command, &lake)),
         Command::Status => config::load(&arguments.lake).and_then(|lake| status::run(&lake)),
         Command::Template(command) => config::load(&arguments.lake).and_then(|lake| template::run(&command, &lake)),
         Command::Validate(command) => config::load(&arguments.lake).and_then(|lake| validate::run(&command, &lake)),

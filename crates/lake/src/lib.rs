@@ -14,6 +14,8 @@ pub mod engine;
 pub mod react;
 /// `.proto` files, columns, tables.
 pub mod schema;
+/// A page about the lake, on loopback.
+pub mod serve;
 /// Queries looked through.
 pub mod sql;
 /// The lake on AWS.
