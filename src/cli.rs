@@ -35,18 +35,16 @@ pub mod quarantine;
 /// What options could not work on, processed once more.
 pub mod reprocess;
 
-use crate::deliver::session::SessionError;
-use crate::deliver::session::Settings;
 use crate::exit::Exit;
 use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
-use arguments::{Arguments, Command, QuarantineAct};
+use arguments::{Arguments, Command};
 use clap::Parser;
 use datalake_base::shown::{shown, steers};
 use output::Output;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -82,11 +80,12 @@ fn dispatch() -> Exit {
             json: asked.json,
             watch: asked.watch,
         }),
-        Command::Preview { flow, records, file } => {
-            let request = preview::Request { flow: flow.as_deref(), file: file.as_deref(), records };
+        Command::Preview { flow, records, expect, file } => {
+            let (flow, file, expect) = (flow.as_deref(), file.as_deref(), expect.as_deref());
+            let request = preview::Request { flow, file, records, expect };
             show(&config, request)
         }
-        Command::Quarantine { act } => quarantine(&config, act),
+        Command::Quarantine { act } => quarantine::run(&config, act),
         Command::Migrate(asked) => moved(asked, config),
         Command::Completions { shell } => printed(|out| manual::completions(shell, out)),
         Command::Man => printed(manual::man),
@@ -167,21 +166,6 @@ fn run(config: &Path, format: LogFormat, level: Option<&str>, once: bool) -> Exi
     exit
 }
 
-/// What is sent again, and as whom: all at once, or stream by stream where flows have regions or roles of their own.
-fn replays(plan: &config::Plan, only: Option<String>) -> Vec<(Settings, Option<String>)> {
-    if plan.flows.iter().all(|flow| plan.session_of(flow) == plan.session) {
-        return vec![(plan.session.clone(), only)];
-    }
-    let mut replays: Vec<(Settings, Option<String>)> = Vec::new();
-    for flow in plan.flows.iter().filter(|flow| only.as_ref().is_none_or(|only| *only == flow.batch.stream)) {
-        let stream = Some(flow.batch.stream.clone());
-        if !replays.iter().any(|(_, known)| *known == stream) {
-            replays.push((plan.session_of(flow), stream));
-        }
-    }
-    replays
-}
-
 fn moved(arguments: arguments::Migrate, config: PathBuf) -> Exit {
     let act = migrate::Act {
         write: arguments.write,
@@ -198,65 +182,6 @@ fn moved(arguments: arguments::Migrate, config: PathBuf) -> Exit {
     let mut out = Output::stdout().lasting();
     let exit = migrate::migrate(&request, act, &mut out);
     out.finish(exit)
-}
-
-fn quarantine(config: &Path, act: QuarantineAct) -> Exit {
-    let plan = match config::load(config) {
-        Ok(plan) => plan,
-        Err(report) => {
-            complain(&report.to_string());
-            return Exit::Configuration;
-        }
-    };
-    match act {
-        QuarantineAct::List { stream } => {
-            let mut out = Output::stdout();
-            let listed = quarantine::list(&plan.state_directory, stream.as_deref(), &mut out).map(|_waiting| ());
-            out.finish(ended(listed))
-        }
-        QuarantineAct::Replay { stream, raw } => {
-            let mut out = Output::stdout().lasting();
-            let exit = replay(&plan, stream, raw, &mut out);
-            out.finish(exit)
-        }
-    }
-}
-
-/// Sends what waits again, as the plan says.
-fn replay(plan: &config::Plan, stream: Option<String>, raw: bool, out: &mut (dyn Write + Send)) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return ended(Err(quarantine::CommandError::Io(error))),
-    };
-    let mut reprocess = match runtime.block_on(reprocess::Reprocess::prepared(&plan.flows, raw)) {
-        Ok(reprocess) => reprocess,
-        Err(error) => {
-            complain(&format!("datalake-agent: {error}; or replay with --raw\n"));
-            return Exit::Configuration;
-        }
-    };
-    ended(runtime.block_on(async {
-        let failed = |error: SessionError| io::Error::other(error.to_string());
-        for (settings, stream) in replays(plan, stream) {
-            let firehose = app::firehose(&settings).await.map_err(failed)?;
-            let kinesis = app::kinesis(&settings).await.map_err(failed)?;
-            let services = (&firehose, &kinesis);
-            quarantine::replay(&plan.state_directory, stream.as_deref(), &mut reprocess, services, out).await?;
-        }
-        Ok(())
-    }))
-}
-
-/// The exit code of a command about the quarantine. A reader who hung up has seen enough.
-fn ended(done: Result<(), quarantine::CommandError>) -> Exit {
-    match done {
-        Ok(()) => Exit::Success,
-        Err(quarantine::CommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-        Err(error) => {
-            complain(&format!("datalake-agent: {error}\n"));
-            Exit::InputOutput
-        }
-    }
 }
 
 #[cfg(test)]

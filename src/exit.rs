@@ -24,7 +24,8 @@ pub enum Exit {
     /// The last checkpoint could not be written: after the next start some records are sent again. Or a command could not
     /// read its input or write its output.
     InputOutput,
-    /// `run --once`: not everything was accepted; the log says what was not, and another run goes on there.
+    /// `run --once`: not everything was accepted; the log says what was not, and another run goes on there. Or records stay in
+    /// the quarantine after a replay, or would not be sent.
     NotDelivered,
     /// The configuration is wrong.
     Configuration,

@@ -148,9 +148,11 @@ fn a_device_that_takes_nothing_is_an_error_and_a_reader_who_hangs_up_is_none() {
     let config = host.configure();
     let config = config.to_str().unwrap();
     let log = host.log("a.log");
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 8] = [
         &["check", "--config", config],
         &["quarantine", "list", "--config", config],
+        &["quarantine", "summary", "--config", config],
+        &["quarantine", "drop", "--config", config],
         &["quarantine", "replay", "--config", config],
         &["preview", "--config", config, "--records", "10000", log.to_str().unwrap()],
         &["--help"],
@@ -362,6 +364,38 @@ fn no_command_prints_a_raw_control_whatever_a_file_is_called() {
         vec![OsStr::new("check"), OsStr::new("--config"), OsStr::new(config)],
         vec![OsStr::new("check"), OsStr::new("--config"), hostile],
         vec![OsStr::new("quarantine"), OsStr::new("list"), OsStr::new("--config"), OsStr::new(config)],
+        vec![
+            OsStr::new("quarantine"),
+            OsStr::new("list"),
+            OsStr::new("--json"),
+            OsStr::new("--config"),
+            OsStr::new(config),
+        ],
+        vec![OsStr::new("quarantine"), OsStr::new("summary"), OsStr::new("--config"), OsStr::new(config)],
+        vec![
+            OsStr::new("quarantine"),
+            OsStr::new("export"),
+            OsStr::new("--json"),
+            OsStr::new("--config"),
+            OsStr::new(config),
+        ],
+        vec![OsStr::new("quarantine"), OsStr::new("export"), OsStr::new("--config"), OsStr::new(config), hostile],
+        vec![
+            OsStr::new("quarantine"),
+            OsStr::new("drop"),
+            OsStr::new("--config"),
+            OsStr::new(config),
+            OsStr::new("--code"),
+            typed,
+        ],
+        vec![
+            OsStr::new("preview"),
+            OsStr::new("--config"),
+            OsStr::new(config),
+            hostile,
+            OsStr::new("--expect"),
+            hostile,
+        ],
         vec![OsStr::new("quarantine"), OsStr::new("replay"), OsStr::new("--config"), OsStr::new(config)],
         vec![
             OsStr::new("preview"),

@@ -59,11 +59,17 @@ fn command(host: &Host, arguments: &[&str], input: &str) -> Output {
 }
 
 fn quarantine(host: &Host, more: &[&str]) -> String {
+    let (code, said) = quarantine_ends(host, more);
+    assert_eq!(code, Some(0), "{more:?}: {said}");
+    said
+}
+
+/// The exit code, and what was said on standard output.
+fn quarantine_ends(host: &Host, more: &[&str]) -> (Option<i32>, String) {
     let config = host.configure();
     let arguments = [&["quarantine"], &more[..1], &["--config", config.to_str().unwrap()], &more[1..]].concat();
     let output = command(host, &arguments, "");
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stdout)
+    (output.status.code(), text(&output.stdout))
 }
 
 #[track_caller]
@@ -122,7 +128,17 @@ fn a_replay_takes_records_through_the_options_of_now() {
     until("the record is kept", || quarantine(&host, &["list"]).contains("a.log"));
     until("the other arrives", || !host.payload(STREAM).is_empty());
     stop(agent);
-    assert!(quarantine(&host, &["replay"]).starts_with("/"), "it fails as long as nothing is mended");
+    // It fails as long as nothing is corrected, and a script must see that.
+    let (code, said) = quarantine_ends(&host, &["replay"]);
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("fails again: ") && said.contains("0 delivered, 1 refused again"), "{said}");
+    let (code, said) = quarantine_ends(&host, &["replay", "--json"]);
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (code, &lines[0]["event"], &lines[1]["refused"]),
+        (Some(75), &json!("fails again"), &json!(1)),
+        "{said}"
+    );
     let mended = json!([
         {"optionName": "LOGTOJSON", "logFormat": "SYSLOG", "matchPattern": "(\\w+)[ ,](\\w+)", "customFieldNames": ["first", "second"]},
         {"optionName": "ADDPROVENANCE", "prefix": ""},
@@ -149,6 +165,31 @@ fn a_replay_can_send_what_does_not_fit_as_it_is() {
     stop(agent);
     assert!(quarantine(&host, &["replay", "--raw"]).contains("1 delivered"));
     assert_eq!(text(&host.payload(STREAM)), "no, words\n");
+}
+
+#[test]
+fn what_waits_can_be_summed_up_exported_and_dropped() {
+    let host = host(json!({}));
+    append(&host.log("a.log"), "no, words\n--\n");
+    let agent = host.run();
+    until("the records are kept", || quarantine(&host, &["list"]).lines().count() == 3);
+    stop(agent);
+    let sums = quarantine(&host, &["summary"]);
+    assert!(sums.contains("\n2\t2\t13\t") && sums.contains("processing: step 2: the line does not match"), "{sums}");
+    assert_eq!(quarantine(&host, &["export", "--code", "processing"]), "no, words\n--\n");
+    let file = host.root().join("exported.log");
+    let name = file.to_str().unwrap();
+    assert_eq!(quarantine(&host, &["export", name]), "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "no, words\n--\n");
+    assert_eq!(quarantine_ends(&host, &["export", name]).0, Some(74), "nothing is written over");
+    assert!(quarantine(&host, &["drop", "--code", "processing"]).contains("would drop 2 records"));
+    assert_eq!(quarantine(&host, &["drop", "--code", "other", "--yes"]).split(" (").next(), Some("dropped 0 records"));
+    assert_eq!(quarantine(&host, &["list", "--json"]).lines().count(), 2);
+    assert!(
+        quarantine(&host, &["drop", "--code", "processing", "--yes"]).starts_with("dropped 2 records (2 lines, 13")
+    );
+    assert_eq!(quarantine(&host, &["list"]), "no records wait in quarantine\n");
+    assert_eq!(host.lake.stats().calls, 0);
 }
 
 #[test]
@@ -340,7 +381,7 @@ fn a_preview_shows_what_would_be_sent_and_sends_nothing() {
         [&["preview", "--config", config, file][..], &["preview", "--config", config, "--flow", STREAM, file]]
     {
         let output = command(&host, arguments, "");
-        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), expected), "{arguments:?}");
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(75), expected), "{arguments:?}");
     }
     let piped = command(&host, &["preview", "--config", config, "--flow", STREAM, "--records", "1"], "a b\nc d\n");
     assert!(text(&piped.stdout).starts_with("record 1, offset 0, 4 bytes\n  < a b\n"), "{}", text(&piped.stdout));
@@ -358,6 +399,26 @@ fn a_preview_shows_what_would_be_sent_and_sends_nothing() {
         let output = command(&host, arguments, "");
         let said = text(&output.stderr);
         assert!(output.status.code() == Some(code) && said.contains(words), "{arguments:?}: {} {said}", output.status);
+    }
+    assert_eq!(command(&host, &["preview", "--config", config, "--flow", STREAM], "a b\nc d\n").status.code(), Some(0));
+    // In a CI: what was printed once, or the lines that are to be sent.
+    let (golden, lines) = (host.root().join("golden.txt"), host.root().join("lines.jsonl"));
+    std::fs::write(&lines, "{\"first\":\"a\",\"second\":\"b\"}\n").unwrap();
+    std::fs::write(&golden, expected).unwrap();
+    for wanted in [&golden, &lines] {
+        let arguments = ["preview", "--config", config, file, "--expect", wanted.to_str().unwrap()];
+        let output = command(&host, &arguments, "");
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+        assert!(said.starts_with("3 records, as "), "{said}");
+        std::fs::write(wanted, std::fs::read_to_string(wanted).unwrap().replace("\"b\"", "\"other\"")).unwrap();
+        let output = command(&host, &arguments, "");
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        assert!(
+            said.contains("differs:\n  - ") && said.contains("\"other\"}\n  + ") && said.contains("\"b\"}"),
+            "{said}"
+        );
     }
     assert_eq!(host.lake.stats().calls, 0);
     assert!(std::fs::read_dir(host.state()).unwrap().next().is_none(), "nothing was touched");

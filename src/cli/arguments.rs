@@ -2,6 +2,7 @@
 //! Promises that every option is described where it is, with examples, exit codes, files and the environment.
 //! Leaves doing it to the commands.
 
+use super::quarantine::Selection;
 use crate::telemetry::LogFormat;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ Examples:
   datalake-agent run                           run in the foreground; systemd starts it in the same way
   datalake-agent status                        is it delivering, how far behind is it, what is there to do?
   datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
-  datalake-agent quarantine list               what did the service refuse, and why?";
+  datalake-agent quarantine summary            what did the service refuse, and why?";
 
 const AFTER_LONG_HELP: &str = "\
 Examples:
@@ -38,18 +39,18 @@ Examples:
   datalake-agent run                           run in the foreground; systemd starts it in the same way
   datalake-agent status                        is it delivering, how far behind is it, what is there to do?
   datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
-  datalake-agent quarantine list               what did the service refuse, and why?
+  datalake-agent quarantine summary            what did the service refuse, and why?
 
 Exit codes:
    0  done, or stopped as asked
    1  status: a flow needs the operator
    3  status: no agent runs
   64  the command line is wrong
-  65  what was compared differs (migrate --shadow)
+  65  what was compared differs (migrate --shadow, preview --expect)
   70  a bug in the agent; systemd starts it again
   73  the state folder cannot be made or used, or another agent holds it
   74  positions could not be saved at the stop, or a command could not read its input or write its output
-  75  not everything was accepted (run --once); the log says what was not
+  75  not everything was accepted (run --once, quarantine replay), or would be sent (preview)
   78  the configuration is wrong
 
 Files:
@@ -128,19 +129,26 @@ Examples:
     #[command(after_help = "\
 Examples:
   datalake-agent preview --flow app /var/log/app/today.log
-  tail -n 5 /var/log/app/today.log | datalake-agent preview --flow app")]
+  tail -n 5 /var/log/app/today.log | datalake-agent preview --flow app
+  datalake-agent preview --flow app samples.log > expected.txt    and then, whenever options change:
+  datalake-agent preview --flow app samples.log --expect expected.txt
+
+Ends with 75 when a record would not be sent, with 65 when --expect finds a difference.")]
     Preview {
         /// The flow whose options are applied; needed where the file does not tell.
         #[arg(long, value_name = "NAME")]
         flow: Option<String>,
-        /// The maximum number of records to show.
-        #[arg(long, value_name = "COUNT", default_value_t = 100)]
-        records: u64,
+        /// The maximum number of records to show; 100, or all with --expect.
+        #[arg(long, value_name = "COUNT")]
+        records: Option<u64>,
+        /// Compares instead of showing: with what this command printed before, or with the lines that are to be sent.
+        #[arg(long, value_name = "FILE")]
+        expect: Option<PathBuf>,
         /// The lines; standard input where it is left out or `-`.
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Shows or sends again what the service refused for good, and what no option could work on.
+    /// Shows, exports, drops or sends again what the service refused for good, and what no option could work on.
     Quarantine {
         #[command(subcommand)]
         act: QuarantineAct,
@@ -231,19 +239,62 @@ pub(super) struct Migrate {
 /// What to do with quarantined records.
 #[derive(Debug, Subcommand)]
 pub(super) enum QuarantineAct {
-    /// Lists the records that wait.
+    /// Lists the records that wait, one a line.
     List {
-        /// Only those for this stream.
-        #[arg(long, value_name = "NAME")]
-        stream: Option<String>,
+        #[command(flatten)]
+        selection: Selection,
+        /// Prints one JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
-    /// Sends the records that wait again and removes those that are accepted.
+    /// Sums up the records that wait by stream, flow and reason.
+    Summary {
+        #[command(flatten)]
+        selection: Selection,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copies the records that wait into a file or to standard output, byte for byte; they stay.
+    #[command(after_help = "\
+Examples:
+  datalake-agent quarantine export --code processing bad-lines.log
+  datalake-agent quarantine export --code processing | datalake-agent preview --flow app
+  datalake-agent quarantine export --json | jq -r .data | base64 -d")]
+    Export {
+        #[command(flatten)]
+        selection: Selection,
+        /// Writes one JSON object a line, with origin, reason, and the data in base64.
+        #[arg(long)]
+        json: bool,
+        /// A file that does not exist yet; standard output where it is left out.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Removes records that wait, for good; says only what it would remove, unless --yes is given.
+    #[command(after_help = "\
+Examples:
+  datalake-agent quarantine drop --stream logs --code InvalidArgumentException
+  datalake-agent quarantine drop --stream logs --code InvalidArgumentException --yes")]
+    Drop {
+        #[command(flatten)]
+        selection: Selection,
+        /// Removes damaged lines too, which are no records any more.
+        #[arg(long)]
+        damaged: bool,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Sends the records that wait again and removes those that are accepted; ends with 75 when some are left.
     Replay {
-        /// Only those for this stream.
-        #[arg(long, value_name = "NAME")]
-        stream: Option<String>,
+        #[command(flatten)]
+        selection: Selection,
         /// Sends records that an option could not work on as they came in, instead of processing them once more.
         #[arg(long)]
         raw: bool,
+        /// Prints one JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
 }

@@ -9,6 +9,7 @@ mod machine;
 /// The service as systemd runs it.
 mod service;
 
+use super::output::json_text;
 use crate::app;
 use crate::config::report::{Fault, Severity};
 use crate::config::{self, Plan, Report};
@@ -134,20 +135,7 @@ fn as_json(report: &Report, plan: Option<(&Plan, &Findings)>, refused: Option<&s
             plan.flows.iter().zip(&findings.flows).map(|(flow, found)| describe::flow_json(flow, found)).collect();
     }
     object["faults"] = Value::Array(faults);
-    // Every mark that could steer a terminal as an escape; the values are the same.
-    let mut text = String::new();
-    for character in format!("{object:#}\n").chars() {
-        match character {
-            '\n' => text.push('\n'),
-            steering if datalake_base::shown::steers(steering) => {
-                for unit in steering.encode_utf16(&mut [0; 2]) {
-                    write!(text, "\\u{unit:04x}").ok();
-                }
-            }
-            other => text.push(other),
-        }
-    }
-    text
+    json_text(&object)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 /// The command.
 mod command;
+/// What is expected of a preview.
+mod expect;
 
 pub use command::{Request, run};
 
@@ -52,6 +54,14 @@ pub struct Summary {
     pub filtered_bytes: u64,
 }
 
+impl Summary {
+    /// Whether every record would be sent.
+    #[must_use]
+    pub const fn is_all_sent(&self) -> bool {
+        self.dropped == 0 && self.quarantined == 0
+    }
+}
+
 /// Why there is no preview.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
@@ -63,6 +73,14 @@ pub enum PreviewError {
     Io(#[from] io::Error),
 }
 
+/// Where a preview goes.
+pub struct Sinks<'a> {
+    /// Records beside what becomes of them.
+    pub shown: &'a mut dyn Write,
+    /// The bytes that would be sent, as they are.
+    pub sent: &'a mut dyn Write,
+}
+
 /// Shows the first `limit` records of `input`: a line `<` for what comes in, `>` for what would be sent, `!` for why
 /// something is not.
 ///
@@ -71,7 +89,7 @@ pub enum PreviewError {
 pub fn preview(
     subject: Subject<'_>,
     input: &mut dyn Read,
-    out: &mut dyn Write,
+    sinks: Sinks<'_>,
     limit: u64,
 ) -> Result<Summary, PreviewError> {
     let processor = Processor::new(subject.process, subject.surroundings)?;
@@ -79,7 +97,8 @@ pub fn preview(
     let mut show = Show {
         subject,
         processor,
-        out,
+        out: sinks.shown,
+        sent_to: sinks.sent,
         sent: Vec::new(),
         shown: 0,
         read: Position::START,
@@ -128,6 +147,7 @@ struct Show<'a> {
     subject: Subject<'a>,
     processor: Processor,
     out: &'a mut dyn Write,
+    sent_to: &'a mut dyn Write,
     sent: Vec<u8>,
     shown: u64,
     origin: OriginInfo,
@@ -150,12 +170,12 @@ impl Show<'_> {
         match verdict {
             Verdict::Kept => {
                 self.summary.sent += 1;
-                text(self.out, '>', &self.sent)
+                self.would_be_sent()
             }
             Verdict::KeptRaw(reason) => {
                 self.summary.raw += 1;
                 self.reason("sent as it is", reason)?;
-                text(self.out, '>', &self.sent)
+                self.would_be_sent()
             }
             Verdict::Dropped(reason) => {
                 self.summary.dropped += 1;
@@ -166,6 +186,11 @@ impl Show<'_> {
                 self.reason("quarantined", reason)
             }
         }
+    }
+
+    fn would_be_sent(&mut self) -> io::Result<()> {
+        self.sent_to.write_all(&self.sent)?;
+        text(self.out, '>', &self.sent)
     }
 
     fn reason(&mut self, outcome: &str, reason: Reason) -> io::Result<()> {
@@ -238,7 +263,8 @@ mod tests {
             now_ms: 0,
         };
         let mut out = Vec::new();
-        let summary = preview(subject, &mut &input[..], &mut out, limit).unwrap();
+        let sinks = Sinks { shown: &mut out, sent: &mut io::sink() };
+        let summary = preview(subject, &mut &input[..], sinks, limit).unwrap();
         (String::from_utf8(out).unwrap(), summary)
     }
 
@@ -314,7 +340,8 @@ record 4, offset 73, 24 bytes
             now_ms: 0,
         };
         let mut out = Vec::new();
-        preview(subject, &mut &b"1234567abc\n"[..], &mut out, 9).unwrap();
+        let sinks = Sinks { shown: &mut out, sent: &mut io::sink() };
+        preview(subject, &mut &b"1234567abc\n"[..], sinks, 9).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("  < 1234567~ (no line end)\n  > X~ (no line end)\n"), "{text}");
         assert!(text.contains("  < abc\n  > X\n"), "{text}");

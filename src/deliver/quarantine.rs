@@ -31,7 +31,7 @@ const FOLDER: &str = "quarantine";
 pub enum QuarantineError {
     /// The files of the stream have reached their bound.
     #[error(
-        "{} holds {held} bytes and takes at most {most}: look at it with `datalake-agent quarantine list`, then replay or remove files",
+        "{} holds {held} bytes and takes at most {most}: look at it with `datalake-agent quarantine summary`, then `quarantine replay` or `quarantine drop`",
         shown(.folder)
     )]
     Full {
@@ -43,7 +43,7 @@ pub enum QuarantineError {
         most: u64,
     },
     /// The disk refuses.
-    #[error("{} cannot be written: {source}; free space or mend the file system", shown(.path))]
+    #[error("{} cannot be written: {source}; free space or repair the file system", shown(.path))]
     Disk {
         /// The file or folder.
         path: PathBuf,
@@ -69,7 +69,7 @@ impl Quarantine {
     #[must_use]
     pub fn new(state_directory: &Path, stream: &str, flow: &str) -> Self {
         Self {
-            folder: state_directory.join(FOLDER).join(folder_name(stream)),
+            folder: folder(state_directory, stream),
             stream: stream.to_owned(),
             flow: flow.to_owned(),
             largest_file: LARGEST_FILE.as_u64(),
@@ -172,6 +172,12 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// The folder of the records for a stream.
+#[must_use]
+pub fn folder(state_directory: &Path, stream: &str) -> PathBuf {
+    state_directory.join(FOLDER).join(folder_name(stream))
+}
+
 /// Stream names are file names, but for those that begin with a dot and what a service emulator may allow.
 fn folder_name(stream: &str) -> String {
     let mut name: String = stream
@@ -221,19 +227,24 @@ pub fn open(path: &Path) -> Result<Option<QuarantineFile>, QuarantineError> {
     let failed = |source| QuarantineError::Disk { path: path.to_owned(), source };
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
     match file.try_lock() {
+        // Another process replaced it between the two calls, and what is in the new one is not seen here.
+        Ok(()) if file.metadata().map_err(failed)?.nlink() == 0 => Ok(None),
         Ok(()) => Ok(Some(QuarantineFile::new(path.to_owned(), file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
-/// Opens a file for reading alone, whoever else uses it.
+/// Opens a file for reading alone, also while others use it; `None` where it is gone.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn look(path: &Path) -> Result<QuarantineFile, QuarantineError> {
-    let file = File::open(path).map_err(|source| QuarantineError::Disk { path: path.to_owned(), source })?;
-    Ok(QuarantineFile::new(path.to_owned(), file))
+pub fn look(path: &Path) -> Result<Option<QuarantineFile>, QuarantineError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(QuarantineFile::new(path.to_owned(), file))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(QuarantineError::Disk { path: path.to_owned(), source }),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! Promises to touch nothing but the files it reads, and to call nobody.
 //! Leaves framing, processing and showing to the parent.
 
-use super::{PreviewError, Subject, preview};
+use super::expect::{Comparison, Kind};
+use super::{PreviewError, Sinks, Subject, Summary, preview};
 use crate::app;
 use crate::config::{FlowPlan, Plan};
 use crate::exit::Exit;
@@ -22,9 +23,16 @@ pub struct Request<'a> {
     pub flow: Option<&'a str>,
     /// The input; standard input where it is left out.
     pub file: Option<&'a Path>,
-    /// So many records are shown.
-    pub records: u64,
+    /// The maximum number of records.
+    pub records: Option<u64>,
+    /// What is expected; then nothing is shown but the first difference.
+    pub expect: Option<&'a Path>,
 }
+
+/// The maximum number of records to show where none is given.
+const RECORDS: u64 = 100;
+/// No expected text is larger.
+const LARGEST_EXPECTED: u64 = 256 << 20;
 
 /// Why the request cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +65,8 @@ impl Refusal {
 #[must_use]
 pub fn run(plan: &Plan, request: Request<'_>, out: &mut dyn Write, complaints: &mut dyn Write) -> Exit {
     match show(plan, request, out) {
-        Ok(()) => Exit::Success,
-        // Whoever reads has seen enough: `| head`.
+        Ok(exit) => exit,
+        // The reader has seen enough: `| head`.
         Err(Refusal::Preview { source: PreviewError::Io(error), .. }) if error.kind() == io::ErrorKind::BrokenPipe => {
             Exit::Success
         }
@@ -69,7 +77,38 @@ pub fn run(plan: &Plan, request: Request<'_>, out: &mut dyn Write, complaints: &
     }
 }
 
-fn show(plan: &Plan, request: Request<'_>, out: &mut dyn Write) -> Result<(), Refusal> {
+fn show(plan: &Plan, request: Request<'_>, out: &mut dyn Write) -> Result<Exit, Refusal> {
+    let Some(path) = request.expect else {
+        let sinks = Sinks { shown: out, sent: &mut io::sink() };
+        let summary = shown_to(plan, request, request.records.unwrap_or(RECORDS), sinks)?;
+        return Ok(if summary.is_all_sent() { Exit::Success } else { Exit::NotDelivered });
+    };
+    let (expected, _) = crate::regular::read(path, LARGEST_EXPECTED)
+        .map_err(|source| Refusal::Unreadable { path: path.to_owned(), source })?;
+    let (kind, mut comparison) = (Kind::of(&expected), Comparison::with(expected));
+    let summary = match kind {
+        Kind::Preview => {
+            let sinks = Sinks { shown: &mut comparison, sent: &mut io::sink() };
+            shown_to(plan, request, request.records.unwrap_or(RECORDS), sinks)?
+        }
+        Kind::Sent => {
+            let sinks = Sinks { shown: &mut io::sink(), sent: &mut comparison };
+            shown_to(plan, request, request.records.unwrap_or(u64::MAX), sinks)?
+        }
+    };
+    let Some(difference) = comparison.end() else {
+        let Summary { sent, raw, dropped, quarantined, .. } = summary;
+        let records = sent + raw + dropped + quarantined;
+        writeln!(out, "{records} records, as {} expects", shown(path)).and_then(|()| out.flush()).ok();
+        return Ok(Exit::Success);
+    };
+    writeln!(out, "line {} of {} differs:", difference.line, shown(path)).ok();
+    difference.show(out).and_then(|()| out.flush()).ok();
+    Ok(Exit::Differs)
+}
+
+/// Sends the preview of the input where it is to go.
+fn shown_to(plan: &Plan, request: Request<'_>, records: u64, sinks: Sinks<'_>) -> Result<Summary, Refusal> {
     let path = request.file.filter(|path| *path != Path::new("-"));
     let path = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let flow = choose(plan, request.flow, path.as_deref())?;
@@ -93,9 +132,7 @@ fn show(plan: &Plan, request: Request<'_>, out: &mut dyn Write) -> Result<(), Re
         file: key,
         now_ms: clock::now_ms(),
     };
-    preview(subject, &mut input, out, request.records)
-        .map(|_summary| ())
-        .map_err(|source| Refusal::Preview { flow: flow.name.clone(), source })
+    preview(subject, &mut input, sinks, records).map_err(|source| Refusal::Preview { flow: flow.name.clone(), source })
 }
 
 /// The flow of that name; else the only one that reads this file, else the only one there is.

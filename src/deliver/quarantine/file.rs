@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -188,19 +188,34 @@ impl QuarantineFile {
     /// # Errors
     /// When the disk refuses; the file is then as it was.
     pub fn compact(self) -> io::Result<usize> {
+        self.retain(|state| matches!(state, LineState::Waiting(_) | LineState::Damaged(_)))
+    }
+
+    /// Rewrites the file with the lines that are kept alone, or removes it when there are none. Answers how many stay.
+    ///
+    /// # Errors
+    /// When the disk refuses; the file is then as it was.
+    pub fn retain(self, mut keep: impl FnMut(&LineState) -> bool) -> io::Result<usize> {
         let temporary = self.path.with_extension("compacting");
-        let mut writer = BufWriter::new(
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?,
-        );
+        // The folder belongs to the agent, and this may be root: what the agent could have put there is not followed.
+        let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).custom_flags(flags);
+        let mut writer = BufWriter::new(options.open(&temporary)?);
         let mut stay = 0;
         for line in self.lines()? {
             let line = line?;
-            if matches!(line.state, LineState::Waiting(_) | LineState::Damaged(_)) {
+            if keep(&line.state) {
                 copy_line(&mut BufReader::new(self.from(line.offset)?), &mut writer)?;
                 stay += 1;
             }
         }
         writer.flush()?;
+        // The file stays the agent's, also when root runs the command.
+        let (own, made) = (self.file.metadata()?, writer.get_ref().metadata()?);
+        if (own.uid(), own.gid()) != (made.uid(), made.gid()) {
+            std::os::unix::fs::fchown(writer.get_ref(), Some(own.uid()), Some(own.gid()))?;
+        }
         writer.get_ref().sync_all()?;
         if stay == 0 {
             fs::remove_file(&temporary)?;

@@ -32,7 +32,7 @@ fn quarantine(state: &Path) -> Quarantine {
 
 fn all_lines(state: &Path) -> Vec<Line> {
     let files = files(state).unwrap();
-    files.iter().flat_map(|path| look(path).unwrap().lines().unwrap()).map(Result::unwrap).collect()
+    files.iter().flat_map(|path| look(path).unwrap().unwrap().lines().unwrap()).map(Result::unwrap).collect()
 }
 
 fn waiting(state: &Path) -> Vec<Entry> {
@@ -112,7 +112,7 @@ fn a_full_quarantine_refuses_and_takes_again_when_there_is_room() {
         }
     };
     assert!(matches!(error, QuarantineError::Full { .. }), "{error}");
-    assert!(error.to_string().contains("quarantine list"), "{error}");
+    assert!(error.to_string().contains("quarantine drop"), "{error}");
     assert_eq!(waiting(state.path()).len(), kept);
     fs::remove_file(&files(state.path()).unwrap()[0]).unwrap();
     quarantine.keep(&[given_up(b"x")], NOON).unwrap();
@@ -229,7 +229,7 @@ fn several_records_are_kept_together_each_a_line_of_its_own() {
     quarantine.keep(&records, 0).unwrap();
     let files = files(state.path()).unwrap();
     assert_eq!(files.len(), 1);
-    let lines: Vec<Line> = look(&files[0]).unwrap().lines().unwrap().map(Result::unwrap).collect();
+    let lines: Vec<Line> = look(&files[0]).unwrap().unwrap().lines().unwrap().map(Result::unwrap).collect();
     assert_eq!(lines.len(), 3);
     assert!(
         lines.iter().all(|line| matches!(&line.state, LineState::Waiting(entry) if entry.unprocessed)),
