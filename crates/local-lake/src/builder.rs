@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Lake;
+use crate::describe::Descriptions;
 use crate::faults::{FaultPlan, Faults};
 use crate::limits::{self, CountedBytes};
 use crate::objects::{Objects, PassThrough, Settings};
@@ -43,6 +44,7 @@ pub struct Builder {
     host_names: Vec<String>,
     credentials: Option<Credentials>,
     streams: Option<BTreeSet<String>>,
+    descriptions: Descriptions,
     counted: CountedBytes,
     shards: shards::Settings,
     count_lines: bool,
@@ -66,6 +68,7 @@ impl Default for Builder {
             host_names: Vec::new(),
             credentials: None,
             streams: None,
+            descriptions: Descriptions::default(),
             counted: CountedBytes::Raw,
             shards: shards::Settings::default(),
             count_lines: false,
@@ -120,6 +123,20 @@ impl Builder {
     #[must_use]
     pub fn certificate_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.certificate_file = Some(file.into());
+        self
+    }
+
+    /// Members of what `DescribeDeliveryStream` says that replace the usual ones, such as `{"DeliveryStreamStatus": "CREATING"}`.
+    #[must_use]
+    pub fn describes_delivery_streams_with(mut self, members: serde_json::Value) -> Self {
+        self.descriptions.delivery_stream = members;
+        self
+    }
+
+    /// The channels that every stream of Kinesis has, each as `DescribeChannel` says it; none by default.
+    #[must_use]
+    pub fn channels(mut self, channels: impl IntoIterator<Item = serde_json::Value>) -> Self {
+        self.descriptions.channels = channels.into_iter().collect();
         self
     }
 
@@ -262,6 +279,7 @@ impl Builder {
             counted: self.counted,
             shards: Shards::new(self.shards),
             streams: self.streams,
+            descriptions: self.descriptions,
             scan_only: self.mode == Mode::Count && !self.count_lines,
             ids: RecordIds::new(&mut fastrand::Rng::with_seed(seed)),
             store: Mutex::new(store),

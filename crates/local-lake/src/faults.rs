@@ -231,13 +231,13 @@ impl Faults {
         }
     }
 
-    /// What happens to every `DescribeStreamSummary`, until `None` takes it back; only a refusal of the whole call can.
+    /// What happens to every question about streams, until `None` takes it back; only a refusal of the whole call can.
     /// Nothing else here happens to it.
     pub fn describing(&self, fault: Option<Fault>) {
         self.lock().describing = fault;
     }
 
-    /// The fault of the next `DescribeStreamSummary`.
+    /// The fault of the next question about streams.
     pub(crate) fn of_description(&self) -> Option<Fault> {
         self.lock().describing.clone()
     }

@@ -1,15 +1,11 @@
-//! What only Kinesis Data Streams has: its limits, its answers, the description of a stream.
+//! What only Kinesis Data Streams has: its limits and its answers.
 //! Promises the wording of the service.
 //! Leaves keys to `key`, which shard a key means to `shards`, and what both services share to `protocol` and `limits`.
-
-use serde::Deserialize;
-use serde_json::json;
 
 use crate::figures::KINESIS;
 use crate::key::Place;
 use crate::limits::check_count;
 use crate::service::{RecordFailure, Refusal, Service};
-use crate::shards::Shards;
 
 /// Most bytes of a call of a stream that takes records of more than 1 MiB, keys included.
 const LARGE_CALL_BYTES: usize = 10 << 20;
@@ -60,41 +56,6 @@ pub(crate) fn answer(places: &[Place], failures: &[Option<RecordFailure>]) -> St
     }
     body.push_str("]}");
     body
-}
-
-#[derive(Deserialize)]
-struct Question {
-    #[serde(rename = "StreamName")]
-    stream: String,
-}
-
-/// The stream that a call of `DescribeStreamSummary` asks about.
-///
-/// # Errors
-/// `SerializationException` when it names none.
-pub(crate) fn asked_about(body: &[u8]) -> Result<String, Refusal> {
-    let question: Question = serde_json::from_slice(body).map_err(|error| Refusal::serialization(error.to_string()))?;
-    Ok(question.stream)
-}
-
-/// The body of a 200 to `DescribeStreamSummary`.
-pub(crate) fn description(stream: &str, shards: &Shards) -> String {
-    let settings = shards.settings();
-    json!({"StreamDescriptionSummary": {
-        "StreamName": stream,
-        "StreamARN": format!("arn:aws:kinesis:us-east-1:123456789012:stream/{stream}"),
-        "StreamStatus": "ACTIVE",
-        "StreamModeDetails": {"StreamMode": if settings.distributes_itself { "ON_DEMAND" } else { "PROVISIONED" }},
-        "RetentionPeriodHours": 24,
-        "StreamCreationTimestamp": 0.0,
-        "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
-        "EncryptionType": "NONE",
-        "OpenShardCount": settings.count,
-        "ConsumerCount": 0,
-        "MaxRecordSizeInKiB": settings.largest_record >> 10,
-        "RecordDistributionStrategy": if settings.distributes_itself { "AUTO" } else { "USER_PARTITION_KEY" },
-    }})
-    .to_string()
 }
 
 #[cfg(test)]

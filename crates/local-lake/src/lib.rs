@@ -20,6 +20,8 @@
 mod builder;
 /// Counting a put without understanding it.
 mod count;
+/// What streams are like.
+mod describe;
 /// What goes wrong on purpose.
 mod faults;
 /// How much the services take, and how they bill.

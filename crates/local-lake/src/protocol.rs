@@ -29,8 +29,14 @@ pub(crate) enum Operation {
     PutRecord,
     /// Many records of Kinesis.
     PutRecords,
+    /// What a delivery stream is like.
+    DescribeDeliveryStream,
     /// What a stream of Kinesis is like.
     DescribeStreamSummary,
+    /// The channels that deliver it.
+    ListChannels,
+    /// What one of them is like.
+    DescribeChannel,
 }
 
 impl Operation {
@@ -44,7 +50,10 @@ impl Operation {
         match named {
             Some((Service::Firehose, "PutRecordBatch")) => Ok(Self::PutRecordBatch),
             Some((Service::Firehose, "PutRecord")) => Ok(Self::PutRecord),
+            Some((Service::Firehose, "DescribeDeliveryStream")) => Ok(Self::DescribeDeliveryStream),
             Some((Service::Kinesis, "PutRecords")) => Ok(Self::PutRecords),
+            Some((Service::Kinesis, "ListChannels")) => Ok(Self::ListChannels),
+            Some((Service::Kinesis, "DescribeChannel")) => Ok(Self::DescribeChannel),
             Some((Service::Kinesis, "DescribeStreamSummary")) => Ok(Self::DescribeStreamSummary),
             _ => Err(Refusal::new(400, "UnknownOperationException", "")),
         }
@@ -53,9 +62,16 @@ impl Operation {
     /// The service it is of.
     pub(crate) const fn service(self) -> Service {
         match self {
-            Self::PutRecordBatch | Self::PutRecord => Service::Firehose,
-            Self::PutRecords | Self::DescribeStreamSummary => Service::Kinesis,
+            Self::PutRecordBatch | Self::PutRecord | Self::DescribeDeliveryStream => Service::Firehose,
+            Self::PutRecords | Self::DescribeStreamSummary | Self::ListChannels | Self::DescribeChannel => {
+                Service::Kinesis
+            }
         }
+    }
+
+    /// Whether it is a question, and not a put.
+    pub(crate) const fn is_question(self) -> bool {
+        !matches!(self, Self::PutRecordBatch | Self::PutRecord | Self::PutRecords)
     }
 }
 
@@ -120,7 +136,7 @@ pub(crate) fn parse(operation: Operation, body: &[u8], mut payload: Vec<u8>) -> 
         (Operation::PutRecordBatch | Operation::PutRecords, Some(records), _) => records,
         (Operation::PutRecord, _, Some(record)) => vec![record],
         (Operation::PutRecordBatch | Operation::PutRecords, None, _) => return Err(Refusal::missing("records")),
-        (Operation::PutRecord | Operation::DescribeStreamSummary, ..) => return Err(Refusal::missing("record")),
+        (..) => return Err(Refusal::missing("record")),
     };
     payload.clear();
     payload.reserve(records.iter().map(|record| record.data.len() / 4 * 3).sum());

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::describe::Descriptions;
 use crate::faults::Faults;
 use crate::limits::CountedBytes;
 use crate::protocol::RecordIds;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) shards: Shards,
     /// The streams that exist; `None` makes every stream exist.
     pub(crate) streams: Option<BTreeSet<String>>,
+    /// What streams are like beyond the usual.
+    pub(crate) descriptions: Descriptions,
     /// Bodies are scanned as they pass, never held.
     pub(crate) scan_only: bool,
     pub(crate) ids: RecordIds,

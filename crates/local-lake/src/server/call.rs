@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use jiff::Timestamp;
 
 use crate::count::Scanner;
+use crate::describe;
 use crate::faults::{self, Decision, Fault};
 use crate::kinesis;
 use crate::limits;
@@ -89,26 +90,33 @@ pub(super) async fn call(
     drop(tally);
     Answered::Stored(match operation {
         Operation::PutRecordBatch => shared.ids.batch_answer(decision.call, &failures),
-        Operation::PutRecords | Operation::DescribeStreamSummary => kinesis::answer(&put.places, &failures),
         Operation::PutRecord => shared.ids.single_answer(decision.call),
+        _ => kinesis::answer(&put.places, &failures),
     })
 }
 
-/// What a stream of Kinesis is like; no fault but one of its own happens to this call.
-pub(super) async fn describe(shared: &Shared, head: &Parts, body: Incoming) -> Result<String, Refusal> {
+/// What a stream is like; no fault but one of its own happens to this call.
+pub(super) async fn describe(
+    shared: &Shared,
+    head: &Parts,
+    body: Incoming,
+    operation: Operation,
+) -> Result<String, Refusal> {
+    let service = operation.service();
     let read = read(body, false).await.map_err(|_| Refusal::serialization("the body cannot be read"))?;
-    shared.signatures.check_head(&head.headers, Timestamp::now().as_second(), Service::Kinesis)?;
+    shared.signatures.check_head(&head.headers, Timestamp::now().as_second(), service)?;
     shared.signatures.check_body(head, &read.body)?;
-    let stream = kinesis::asked_about(&read.body)?;
-    limits::check_stream_name(&stream, Service::Kinesis)?;
-    let refused = shared.faults.of_description().and_then(|fault| fault.refusal(&stream, Service::Kinesis));
+    let name = describe::asked_about(&read.body)?;
+    limits::check_stream_name(&name, service)?;
+    let refused = shared.faults.of_description().and_then(|fault| fault.refusal(&name, service));
     if let Some(refusal) = refused {
         return Err(refusal);
     }
-    if shared.streams.as_ref().is_some_and(|streams| !streams.contains(&stream)) {
-        return Err(faults::not_found(&stream, Service::Kinesis));
+    let is_channel = operation == Operation::DescribeChannel;
+    if !is_channel && shared.streams.as_ref().is_some_and(|streams| !streams.contains(&name)) {
+        return Err(faults::not_found(&name, service));
     }
-    Ok(kinesis::description(&stream, &shared.shards))
+    Ok(describe::answer(operation, &name, &shared.descriptions, &shared.shards))
 }
 
 /// The connection ends with a reset.

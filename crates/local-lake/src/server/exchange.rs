@@ -38,8 +38,8 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>, connecti
             return Some(refuse(shared, &refusal));
         }
     };
-    if operation == Operation::DescribeStreamSummary {
-        return Some(match call::describe(shared, &head, body).await {
+    if operation.is_question() {
+        return Some(match call::describe(shared, &head, body, operation).await {
             Ok(description) => respond(StatusCode::OK, CONTENT_TYPE, None, description),
             Err(refusal) => refuse(shared, &refusal),
         });
