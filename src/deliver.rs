@@ -24,6 +24,8 @@ pub mod kinesis;
 mod outcomes;
 /// The proxy on the way.
 mod proxy;
+/// Forms, signed and sent.
+mod query;
 /// Which region a call is for.
 mod region;
 /// Files of records that were given up on purpose.
