@@ -11,6 +11,9 @@ mod bug;
 /// Says whether a configuration can run.
 pub mod check;
 
+/// What flows and files will cost.
+pub mod estimate;
+
 /// Moves a host of the Kinesis Agent over.
 pub mod migrate;
 
@@ -25,6 +28,9 @@ mod reach;
 
 /// How flows and files stand.
 pub mod status;
+
+/// What AWS must allow.
+pub mod policy;
 
 /// Shows what would be sent of an input, and why the rest would not.
 pub mod preview;
@@ -83,7 +89,17 @@ fn dispatch() -> Exit {
         Command::Preview { flow, records, expect, file } => {
             let (flow, file, expect) = (flow.as_deref(), file.as_deref(), expect.as_deref());
             let request = preview::Request { flow, file, records, expect };
-            show(&config, request)
+            with_plan(&config, |plan, out, complaints| preview::run(plan, request, out, complaints))
+        }
+        Command::Estimate(asked) => {
+            let request =
+                estimate::Request { of: asked.of, watch: asked.minutes, hosts: asked.hosts, json: asked.json };
+            complaining(|out, complaints| estimate::run(&config, &request, out, complaints))
+        }
+        Command::IamPolicy { role, account, doctor } => {
+            let request = policy::Request { role, account, doctor };
+            let variable = |name: &str| std::env::var(name).ok();
+            with_plan(&config, |plan, out, complaints| policy::run(plan, &request, variable, out, complaints))
         }
         Command::Quarantine { act } => quarantine::run(&config, act),
         Command::Migrate(asked) => moved(asked, config),
@@ -133,14 +149,18 @@ fn complain(text: &str) {
     let _exit = out.finish(Exit::Success);
 }
 
-fn show(config: &Path, request: preview::Request<'_>) -> Exit {
+/// Prints, and complains beside it.
+fn complaining(act: impl FnOnce(&mut dyn Write, &mut dyn Write) -> Exit) -> Exit {
+    let (mut out, mut complaints) = (Output::stdout(), Output::stderr());
+    let exit = act(&mut out, &mut complaints);
+    let _said = complaints.finish(exit);
+    out.finish(exit)
+}
+
+/// The same for a command that needs a configuration that can run.
+fn with_plan(config: &Path, act: impl FnOnce(&config::Plan, &mut dyn Write, &mut dyn Write) -> Exit) -> Exit {
     match config::load(config) {
-        Ok(plan) => {
-            let (mut out, mut complaints) = (Output::stdout(), Output::stderr());
-            let exit = preview::run(&plan, request, &mut out, &mut complaints);
-            let _said = complaints.finish(exit);
-            out.finish(exit)
-        }
+        Ok(plan) => complaining(|out, complaints| act(&plan, out, complaints)),
         Err(report) => {
             complain(&report.to_string());
             Exit::Configuration

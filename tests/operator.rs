@@ -148,12 +148,14 @@ fn a_device_that_takes_nothing_is_an_error_and_a_reader_who_hangs_up_is_none() {
     let config = host.configure();
     let config = config.to_str().unwrap();
     let log = host.log("a.log");
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 10] = [
         &["check", "--config", config],
         &["quarantine", "list", "--config", config],
         &["quarantine", "summary", "--config", config],
         &["quarantine", "drop", "--config", config],
         &["quarantine", "replay", "--config", config],
+        &["estimate", "--config", config],
+        &["iam-policy", "--config", config],
         &["preview", "--config", config, "--records", "10000", log.to_str().unwrap()],
         &["--help"],
         &["--version"],
@@ -397,6 +399,11 @@ fn no_command_prints_a_raw_control_whatever_a_file_is_called() {
             hostile,
         ],
         vec![OsStr::new("quarantine"), OsStr::new("replay"), OsStr::new("--config"), OsStr::new(config)],
+        vec![OsStr::new("estimate"), OsStr::new("--config"), OsStr::new(config)],
+        vec![OsStr::new("estimate"), OsStr::new("--config"), OsStr::new(config), hostile],
+        vec![OsStr::new("estimate"), OsStr::new("--json"), OsStr::new("--config"), OsStr::new(config), hostile],
+        vec![OsStr::new("estimate"), OsStr::new("--config"), OsStr::new(config), typed],
+        vec![OsStr::new("iam-policy"), OsStr::new("--config"), OsStr::new(config), OsStr::new("--role"), typed],
         vec![
             OsStr::new("preview"),
             OsStr::new("--config"),
@@ -464,6 +471,33 @@ fn the_command_line_helps_those_who_mistype_and_those_who_ask() {
     assert_eq!(missing.status.code(), Some(78), "the usual place is empty here");
     assert!(text(&output(&host, &["man"]).stdout).contains(".TH"));
     assert!(text(&output(&host, &["completions", "bash"]).stdout).contains("datalake-agent"));
+}
+
+#[test]
+fn an_estimate_can_measure_what_is_written_while_it_watches() {
+    let host = Host::new().flow("*.log", STREAM, json!({}));
+    append(&host.log("a.log"), &"before\n".repeat(1000));
+    let config = host.configure();
+    let arguments = ["estimate", "--config", config.to_str().unwrap(), "--json", "--minutes", "0.05", STREAM];
+    let mut command = host.program();
+    let mut watching = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    // Nobody knows when it begins to watch: lines come until it has ended.
+    let mut written = 0;
+    while watching.try_wait().unwrap().is_none() {
+        append(&host.log(if written % 2 == 0 { "a.log" } else { "new.log" }), &format!("line {written}\n"));
+        written += 1;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let ended = watching.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let value: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let found = &value["estimates"][0];
+    let records = found["records"].as_u64().unwrap();
+    assert!((1..=written).contains(&records), "{written} {found}");
+    assert_eq!((&found["rateBy"], &found["flow"]), (&json!("measured"), &json!(STREAM)));
+    let usd = |way: usize| found["ways"][way]["monthlyUsd"].as_f64().unwrap();
+    assert!(usd(0) > usd(1) && usd(1) > 0.0, "{found}");
+    assert_eq!(host.lake.stats().calls, 0);
 }
 
 #[test]

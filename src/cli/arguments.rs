@@ -6,6 +6,7 @@ use super::quarantine::Selection;
 use crate::telemetry::LogFormat;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the configuration lies unless something else is said.
 pub(super) const CONFIGURATION: &str = "/etc/datalake/agent.json";
@@ -153,6 +154,32 @@ Ends with 75 when a record would not be sent, with 65 when --expect finds a diff
         #[command(subcommand)]
         act: QuarantineAct,
     },
+    /// Says what flows or files cost a month: each line a record, packed, compressed; sends nothing.
+    #[command(after_help = "\
+Examples:
+  datalake-agent estimate                          all flows, by the size and age of their files
+  datalake-agent estimate --minutes 10 app         one flow, by what is written in ten minutes
+  datalake-agent estimate --hosts 200 app
+  datalake-agent estimate /var/log/app/today.log   a file, with or without a configuration
+
+Ends with 74 when there was no line to estimate from.")]
+    Estimate(Estimate),
+    /// Prints the least IAM policy that the configuration needs.
+    #[command(after_help = "\
+Examples:
+  datalake-agent iam-policy --account 111122223333 > policy.json
+  aws iam put-role-policy --role-name log-hosts --policy-name agent --policy-document file://policy.json")]
+    IamPolicy {
+        /// The policy of a role that flows assume, instead of that of the agent's own credentials.
+        #[arg(long, value_name = "ARN")]
+        role: Option<String>,
+        /// The account of the streams; any account, where it is left out and no role names it.
+        #[arg(long, value_name = "ID", value_parser = account)]
+        account: Option<String>,
+        /// Allows the questions about streams too, which the agent itself does not ask.
+        #[arg(long)]
+        doctor: bool,
+    },
     /// Moves a host of the Kinesis Agent over: configuration and saved positions. Writes nothing without --write.
     #[command(after_help = "\
 Examples:
@@ -205,6 +232,35 @@ pub(super) struct Status {
     /// Shows it every two seconds, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+/// What an estimate is made of.
+#[derive(Debug, clap::Args)]
+pub(super) struct Estimate {
+    /// Names of flows, or files; all flows, where it is left out.
+    #[arg(value_name = "FLOW|FILE")]
+    pub(super) of: Vec<PathBuf>,
+    /// Watches what is written for this long, instead of going by the age of the files.
+    #[arg(long, value_name = "N", value_parser = minutes)]
+    pub(super) minutes: Option<Duration>,
+    /// The number of hosts that write as much as this one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) hosts: u32,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A number of minutes, whole or not, up to a day.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().map(|minutes| minutes * 60.0).ok().filter(|it| (0.1..=86_400.0).contains(it));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "write a number of minutes, such as 10, up to 1440".to_owned())
+}
+
+/// The number of an AWS account.
+fn account(text: &str) -> Result<String, String> {
+    let good = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if good { Ok(text.to_owned()) } else { Err("an AWS account is a number of 12 digits".to_owned()) }
 }
 
 /// How a host moves over.

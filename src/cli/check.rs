@@ -9,7 +9,7 @@ mod machine;
 /// The service as systemd runs it.
 mod service;
 
-use super::output::json_text;
+use super::output::json_lines;
 use crate::app;
 use crate::config::report::{Fault, Severity};
 use crate::config::{self, Plan, Report};
@@ -135,7 +135,7 @@ fn as_json(report: &Report, plan: Option<(&Plan, &Findings)>, refused: Option<&s
             plan.flows.iter().zip(&findings.flows).map(|(flow, found)| describe::flow_json(flow, found)).collect();
     }
     object["faults"] = Value::Array(faults);
-    json_text(&object)
+    json_lines(&object, true)
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 //! nothing is one. Leaves the words to the commands.
 
 use crate::exit::Exit;
-use datalake_base::shown::{shown, steers};
+use datalake_base::shown::shown;
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 /// What is kept before it is written.
@@ -43,31 +42,6 @@ impl Output<io::Stderr> {
         let colour = wants_colour(stderr.is_terminal(), |name| std::env::var_os(name));
         Self { colour, ..Self::new(stderr) }
     }
-}
-
-/// A value as one line of JSON, with every mark that could steer a terminal as an escape; a program reads the same value.
-pub(super) fn json_line(value: &serde_json::Value) -> String {
-    escaped(&value.to_string())
-}
-
-/// The same over several lines, for people too.
-pub(super) fn json_text(value: &serde_json::Value) -> String {
-    format!("{value:#}").split('\n').fold(String::new(), |text, line| text + &escaped(line) + "\n")
-}
-
-/// JSON without a newline, made safe to print: what steers can only stand in its strings.
-fn escaped(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        if !steers(character) {
-            text.push(character);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            write!(text, "\\u{unit:04x}").ok();
-        }
-    }
-    text
 }
 
 /// Colours are for terminals that know some, and for people who do not forbid them.

@@ -13,6 +13,7 @@ use crate::local::Question;
 use crate::status::rotation::{Loss, Rotated};
 use crate::status::{FileStatus, FlowStatus, State, Status, stopped};
 use crate::telemetry::clock;
+use datalake_base::prices::FIREHOSE_INGESTION;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -20,8 +21,6 @@ use std::time::Duration;
 
 /// Between two pictures of `--watch`.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Firehose, Direct PUT, the first 500 TB of a month in us-east-1, in dollars a GB of 10^9 bytes (November 2026).
-const DOLLARS_A_GB: f64 = 0.029;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -149,7 +148,7 @@ impl Fill {
         Some(Self {
             record: sent.payload as f64 / sent.records as f64,
             call_percent: 100.0 * sent.payload as f64 / sent.calls as f64 / sent.call_bytes.max(1) as f64,
-            dollars_a_gb: (flow.service == "Firehose").then_some(billed * DOLLARS_A_GB),
+            dollars_a_gb: (flow.service == "Firehose").then_some(billed * FIREHOSE_INGESTION[0].usd_per_gib),
         })
     }
 }

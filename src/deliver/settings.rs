@@ -43,6 +43,13 @@ impl Settings {
         self
     }
 
+    /// The region of calls to this service as far as the configuration says it, in a key or in an endpoint's name.
+    #[must_use]
+    pub fn configured_region(&self, target: Target) -> Option<String> {
+        let of_endpoint = || target.endpoint(self).and_then(region_of_endpoint).map(str::to_owned);
+        self.region_for(target).cloned().or_else(of_endpoint)
+    }
+
     pub(super) fn region_for(&self, target: Target) -> Option<&String> {
         let own = if target == Target::Kinesis { self.kinesis_region.as_ref() } else { None };
         own.or(self.region.as_ref())

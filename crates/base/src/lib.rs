@@ -10,6 +10,8 @@ pub mod json;
 pub mod calendar;
 /// Which known word was probably meant.
 pub mod nearest;
+/// What AWS asks for.
+pub mod prices;
 /// The vocabulary every stage speaks: origin, position, chunk, watermark.
 pub mod record;
 /// Text from outside, safe to print.

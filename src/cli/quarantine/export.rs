@@ -5,7 +5,7 @@
 use super::CommandError;
 use super::list::described;
 use super::selection::{Found, Selection};
-use crate::cli::output::json_line;
+use crate::cli::output::json_lines;
 use crate::deliver::quarantine::{self, LineState};
 use datalake_base::shown::shown;
 use serde_json::json;
@@ -53,7 +53,7 @@ pub fn export(
         }
         let mut value = described(path, line.number, entry);
         value["data"] = json!(entry.data);
-        writeln!(out, "{}", json_line(&value))
+        write!(out, "{}", json_lines(&value, false))
     })?;
     out.flush()?;
     Ok(exported)

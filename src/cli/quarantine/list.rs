@@ -4,7 +4,7 @@
 
 use super::CommandError;
 use super::selection::{Found, Selection};
-use crate::cli::output::json_line;
+use crate::cli::output::json_lines;
 use crate::cli::reprocess::path as path_of;
 use crate::deliver::quarantine::{Entry, EntryOrigin};
 use datalake_base::shown::shown;
@@ -35,13 +35,13 @@ pub fn list(
             }
             waiting += 1;
             match json {
-                true => writeln!(out, "{}", json_line(&described(path, line.number, entry))),
+                true => write!(out, "{}", json_lines(&described(path, line.number, entry), false)),
                 false => writeln!(out, "{}", row(path, line.number, entry)),
             }
         }
         Found::Damaged(reason) if json => {
             let value = json!({"file": path.to_string_lossy(), "record": line.number, "damaged": reason});
-            writeln!(out, "{}", json_line(&value))
+            write!(out, "{}", json_lines(&value, false))
         }
         Found::Damaged(reason) => {
             writeln!(out, "{}\t{}\tdamaged: {}", shown(path), line.number, shown(reason))
@@ -152,7 +152,7 @@ pub fn summary(
     sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.records));
     if json {
         let reasons: Vec<Value> = sums.iter().map(|(key, sum)| summed(key, sum)).collect();
-        writeln!(out, "{}", json_line(&json!({"records": total, "damaged": damaged, "reasons": reasons})))?;
+        write!(out, "{}", json_lines(&json!({"records": total, "damaged": damaged, "reasons": reasons}), false))?;
         return Ok(total);
     }
     if total == 0 && damaged == 0 {

@@ -3,7 +3,7 @@
 //! what is refused again stays. Leaves processing to `reprocess`, and the files' form to the quarantine.
 
 use super::{CommandError, Selection};
-use crate::cli::output::json_line;
+use crate::cli::output::json_lines;
 use crate::cli::reprocess::{Prepared, Reprocess};
 use crate::deliver::quarantine::{self, Entry, LineState, QuarantineFile};
 use crate::deliver::session::Target;
@@ -62,7 +62,7 @@ impl Log<'_> {
     fn say(&mut self, file: &Path, record: Option<usize>, event: &str, reason: &str) -> io::Result<()> {
         if self.json {
             let value = json!({"event": event, "file": file.to_string_lossy(), "record": record, "reason": reason});
-            return writeln!(self.out, "{}", json_line(&value));
+            return write!(self.out, "{}", json_lines(&value, false));
         }
         let place = record.map(|number| format!(", record {number}")).unwrap_or_default();
         writeln!(self.out, "{}{place}: {event}: {}", shown(file), shown(reason))
@@ -80,7 +80,7 @@ pub fn conclude(replayed: Replayed, json: bool, out: &mut dyn Write) -> io::Resu
             "event": "end", "delivered": delivered, "refused": refused, "dropped": dropped, "damaged": damaged,
             "filesInUse": in_use, "complete": replayed.is_complete(),
         });
-        return writeln!(out, "{}", json_line(&value));
+        return write!(out, "{}", json_lines(&value, false));
     }
     writeln!(
         out,

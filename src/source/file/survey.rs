@@ -1,12 +1,15 @@
-//! What a flow's patterns match on disk now, for people: nothing is opened, followed or remembered.
+//! What a flow's patterns match on disk now, for people: nothing is followed or remembered, and opened only on demand.
 //! Promises an end, however many files there are, and to say why nothing matches.
 //! Leaves judging it to the commands.
 
-use super::OwnFiles;
 use super::access::{self, Obstacle, User};
 use super::discover::{Folders, Pattern};
+use super::walk::{Trouble, Walker};
+use super::{OwnFiles, Settings};
 use datalake_base::record::FileKey;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +35,8 @@ pub struct Survey {
     pub closed: Vec<Obstacle>,
     /// Whether there were more entries than are looked at.
     pub cut: bool,
+    /// Folders that are watched for it.
+    pub folders: usize,
     /// Patterns that match nothing, and why.
     pub misses: Vec<(Pattern, Miss)>,
 }
@@ -56,6 +61,7 @@ pub fn survey(include: &[Pattern], exclude: &[Pattern], own: &OwnFiles, user: &U
         let closed = survey.closed.len();
         let mut folders = Folders::default();
         pattern.collect_folders(&mut folders);
+        survey.folders += folders.leaves.union(&folders.branches).count();
         let mut hits = 0;
         for folder in &folders.leaves {
             hits += survey.look(folder, pattern, exclude, own, user, &mut seen);
@@ -122,6 +128,40 @@ impl Survey {
             self.closed.push(obstacle);
         }
     }
+}
+
+/// The paths that match, without the agent's own files, as a flow would list them; no more than are looked at.
+#[must_use]
+pub fn paths(settings: &Settings) -> Vec<PathBuf> {
+    let mut found = BTreeSet::new();
+    for pattern in &settings.include {
+        let mut folders = Folders::default();
+        pattern.collect_folders(&mut folders);
+        let entries = folders.leaves.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let matching = paths.filter(|path| {
+            pattern.matches(path)
+                && !settings.exclude.iter().any(|pattern| pattern.matches(path))
+                && path.metadata().is_ok_and(|metadata| metadata.is_file())
+                && !settings.own.hold_path(path)
+        });
+        found.extend(matching.take(MOST_ENTRIES.saturating_sub(found.len())));
+    }
+    found.into_iter().collect()
+}
+
+/// Opens a file as a flow would: the links on its way are judged, and nothing but a regular file is opened.
+///
+/// # Errors
+/// When it cannot be opened, or a flow would refuse to.
+pub fn open(settings: &Settings, path: &Path) -> io::Result<File> {
+    let walker = Walker { follow: settings.follow_links, own: settings.own.clone() };
+    walker.open(path).map(|(file, _)| file).map_err(|trouble| match trouble {
+        Trouble::Denied(error) => error,
+        Trouble::Refused(refusal) => io::Error::other(refusal.to_string()),
+        Trouble::Other => io::Error::other("it is no regular file"),
+        Trouble::Elsewhere => io::ErrorKind::NotFound.into(),
+    })
 }
 
 fn born(metadata: &std::fs::Metadata) -> u64 {
