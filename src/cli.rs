@@ -23,8 +23,17 @@ mod manual;
 /// What a command prints.
 mod output;
 
+/// Why a file is read or not.
+pub mod explain;
+
+/// What is saved of each file.
+pub mod positions;
+
 /// How a command gets at the agent.
 mod reach;
+
+/// Whether a file was accepted as a whole.
+pub mod shipped;
 
 /// How flows and files stand.
 pub mod status;
@@ -45,7 +54,7 @@ use crate::exit::Exit;
 use crate::migrate::Request;
 use crate::telemetry::{self, LogFormat};
 use crate::{app, config};
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, PositionsAct};
 use clap::Parser;
 use datalake_base::shown::{shown, steers};
 use output::Output;
@@ -86,6 +95,21 @@ fn dispatch() -> Exit {
             json: asked.json,
             watch: asked.watch,
         }),
+        Command::Shipped(asked) => shipped::shipped(&shipped::Request {
+            config: &config,
+            files: &asked.files,
+            all: asked.all,
+            flow: asked.flow.as_deref(),
+            wait: Duration::from_secs(asked.wait.into()),
+            whole_lines: asked.whole_lines,
+        }),
+        Command::Explain { file } => explain::explain(&config, &file),
+        Command::Positions { act } => match act {
+            PositionsAct::List { json } => positions::list(&config, json),
+            PositionsAct::Reset { files, flow, yes } => {
+                positions::reset(&config, &positions::Reset { files: &files, flow: flow.as_deref(), yes })
+            }
+        },
         Command::Preview { flow, records, expect, file } => {
             let (flow, file, expect) = (flow.as_deref(), file.as_deref(), expect.as_deref());
             let request = preview::Request { flow, file, records, expect };

@@ -38,9 +38,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// The configuration, written once: another command may be reading it.
+fn config(host: &Host) -> PathBuf {
+    let path = host.root().join("etc/agent.json");
+    if path.exists() { path } else { host.configure() }
+}
+
 /// A command of the agent, with the configuration of the host.
 fn run(host: &Host, arguments: &[&OsStr]) -> Output {
-    host.program().args(arguments).arg("--config").arg(host.configure()).output().unwrap()
+    host.program().args(arguments).arg("--config").arg(config(host)).output().unwrap()
 }
 
 fn words<'a>(arguments: &[&'a str]) -> Vec<&'a OsStr> {

@@ -44,7 +44,8 @@ Examples:
 
 Exit codes:
    0  done, or stopped as asked
-   1  status: a flow needs the operator
+   1  status: a flow needs the operator; shipped: not yet
+   2  shipped, explain, positions reset: the agent does not know this file
    3  status: no agent runs
   64  the command line is wrong
   65  what was compared differs (migrate --shadow, preview --expect)
@@ -126,6 +127,41 @@ Examples:
   datalake-agent status --files --flow app
   datalake-agent status --json | jq '.flows[] | {name, state, behindBytes}'")]
     Status(Status),
+    /// Says whether everything that files hold was accepted, so that they may be rotated or deleted.
+    ///
+    /// The bytes of each file are compared with those that were sent: a rotated file, a copy and an archive count as the
+    /// file that was read. Records that the service refuses for good, and that are kept in the quarantine, count as accepted,
+    /// as do those that the options drop.
+    #[command(after_help = "\
+Exit codes:
+   0  every byte that the files had at the call was accepted
+   1  not yet
+   2  the agent does not read one of the files, or it is not there
+  74  the agent cannot be asked, or a file cannot be read
+
+Examples:
+  datalake-agent shipped /var/log/app/app.log.1 && rm /var/log/app/app.log.1
+  datalake-agent shipped --wait 60 /var/log/app/*.log
+  datalake-agent shipped --all --wait 20 --whole-lines      before a node goes away")]
+    Shipped(Shipped),
+    /// Says why a file is read or not, how far, and what became of it.
+    #[command(after_help = "\
+Exit codes:
+   0  a flow reads it
+   2  none does
+
+Example:
+  datalake-agent explain /var/log/app/app.log")]
+    Explain {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Shows what is saved of each file, or forgets it.
+    Positions {
+        #[command(subcommand)]
+        act: PositionsAct,
+    },
     /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
     #[command(after_help = "\
 Examples:
@@ -261,6 +297,58 @@ fn minutes(text: &str) -> Result<Duration, String> {
 fn account(text: &str) -> Result<String, String> {
     let good = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     if good { Ok(text.to_owned()) } else { Err("an AWS account is a number of 12 digits".to_owned()) }
+}
+
+/// Which files, and how long "not yet" is no answer.
+#[derive(Debug, clap::Args)]
+pub(super) struct Shipped {
+    /// The files.
+    #[arg(value_name = "FILE", required_unless_present = "all", conflicts_with = "all")]
+    pub(super) files: Vec<PathBuf>,
+    /// Every file that the agent follows.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Only for this flow.
+    #[arg(long, value_name = "NAME")]
+    pub(super) flow: Option<String>,
+    /// Waits for this time until all is accepted.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(super) wait: u32,
+    /// A last line without its end does not count; without this it is "not yet".
+    #[arg(long)]
+    pub(super) whole_lines: bool,
+}
+
+/// What to do with saved positions.
+#[derive(Debug, Subcommand)]
+pub(super) enum PositionsAct {
+    /// Lists them.
+    List {
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forgets them, so that the files are read again from their beginning. Says what that means; changes nothing without
+    /// --yes, for which the agent must be stopped.
+    #[command(after_help = "\
+Exit codes:
+   0  done, or said
+   2  nothing is saved of these files
+  73  an agent runs: stop it first
+
+Example:
+  systemctl stop datalake-agent && datalake-agent positions reset /var/log/app/app.log --yes")]
+    Reset {
+        /// Those of these files.
+        #[arg(value_name = "FILE", required_unless_present = "flow")]
+        files: Vec<PathBuf>,
+        /// All of this flow, or only those of its files that are named.
+        #[arg(long, value_name = "NAME")]
+        flow: Option<String>,
+        /// Does it.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// How a host moves over.

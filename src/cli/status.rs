@@ -14,6 +14,7 @@ use crate::status::rotation::{Loss, Rotated};
 use crate::status::{FileStatus, FlowStatus, State, Status, stopped};
 use crate::telemetry::clock;
 use datalake_base::prices::FIREHOSE_INGESTION;
+use datalake_base::shown::shown;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -53,7 +54,7 @@ pub fn status(request: &Request<'_>) -> Exit {
         Err(failed) => return complain(&failed),
     };
     if let Some(flow) = request.flow.filter(|flow| plan.flows.iter().all(|known| known.name != **flow)) {
-        return complain(&Failed::new(Exit::Usage, format_args!("there is no flow `{flow}`")));
+        return complain(&Failed::new(Exit::Usage, format_args!("there is no flow `{}`", shown(flow))));
     }
     loop {
         let picture = match look(&plan, request) {

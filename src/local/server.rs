@@ -40,7 +40,7 @@ pub trait Respond: Send + Sync + 'static {
     /// Writes the answer, line by line.
     ///
     /// # Errors
-    /// When the client is gone or does not take what it asked for; nobody need be told.
+    /// When the client is gone or does not take what it asked for; it needs no line in the log.
     fn respond(&self, ask: Ask, to: Lines) -> impl Future<Output = io::Result<()>> + Send;
 }
 

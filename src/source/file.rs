@@ -8,8 +8,12 @@ pub mod access;
 pub mod discover;
 /// Positions that another agent has saved.
 pub mod import;
+/// A file as a command sees it.
+pub mod specimen;
 /// What patterns match now.
 pub mod survey;
+/// Whether a file would be opened.
+pub mod way;
 
 /// What is asked of the tailer.
 pub mod inquiry;

@@ -1,0 +1,308 @@
+//! `shipped`, `explain` and `positions` against the real agent: rotated, packed and copied files, stopped agents.
+//! Promises that "shipped" is never said of a byte that did not arrive. Leaves `status` and the socket to `live`.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
+#![expect(clippy::allow_attributes, reason = "the helpers are shared by suites that need different ones")]
+
+#[allow(dead_code, reason = "each suite uses a part")]
+#[path = "support/host.rs"]
+mod host;
+
+use datalake_base::shown::steers;
+use host::{Host, until};
+use local_lake::FaultPlan;
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+const STREAM: &str = "logs";
+/// A name that forged lines, cleared the screen and reversed what followed.
+const HOSTILE: &[u8] = b"a\n2026 ERROR forged\x1b[2J\x07\xc2\x9b31m\xe2\x80\xae\xe2\x80\xa8\x7f\xff.log";
+
+fn append(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+fn lines(name: &str, count: usize) -> String {
+    (0..count).map(|number| format!("line {number} of {name}\n")).collect()
+}
+
+/// The configuration, written once: another command may be reading it.
+fn config(host: &Host) -> PathBuf {
+    let path = host.root().join("etc/agent.json");
+    if path.exists() { path } else { host.configure() }
+}
+
+/// A command of the agent, with the configuration of the host.
+fn run(host: &Host, arguments: &[&OsStr]) -> Output {
+    host.program().args(arguments).arg("--config").arg(config(host)).output().unwrap()
+}
+
+/// The exit code, and all that was printed.
+fn ran(host: &Host, arguments: &[&str]) -> (i32, String) {
+    let arguments: Vec<&OsStr> = arguments.iter().map(|word| OsStr::new(*word)).collect();
+    let output = run(host, &arguments);
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+fn shipped(host: &Host, file: &Path, more: &[&str]) -> (i32, String) {
+    ran(host, &[&["shipped", file.to_str().unwrap()], more].concat())
+}
+
+#[track_caller]
+fn is_safe(what: &str, output: &Output) {
+    for printed in [&output.stdout, &output.stderr] {
+        let printed = std::str::from_utf8(printed).unwrap_or_else(|error| panic!("{what}: {error}: {output:?}"));
+        let raw: Vec<char> = printed.chars().filter(|c| steers(*c) && *c != '\n' && *c != '\t').collect();
+        assert!(raw.is_empty(), "{what} prints {raw:?} raw: {printed}");
+        assert!(!printed.lines().any(|line| line.starts_with("2026 ERROR forged")), "{what} lets a name forge a line");
+    }
+    assert!(!(output.stdout.is_empty() && output.stderr.is_empty()), "{what} says nothing");
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+/// The service takes nothing.
+fn refuse(host: &Host) {
+    host.lake.faults().set(FaultPlan { unavailable: 1.0, ..FaultPlan::default() }).unwrap();
+}
+
+#[test]
+fn a_file_is_shipped_when_its_last_byte_was_accepted_and_not_a_moment_before() {
+    let host = Host::new().flow("*.log", STREAM, json!({}));
+    refuse(&host);
+    let log = host.log("a.log");
+    append(&log, &lines("a", 50));
+    let size = log.metadata().unwrap().len() as usize;
+    assert_eq!(shipped(&host, &log, &[]).0, 1, "no agent was ever there");
+    let mut agent = host.run();
+    let (code, said) = shipped(&host, &log, &["--wait", "1"]);
+    assert_eq!((code, said.contains("not yet")), (1, true), "{said}");
+    host.lake.faults().set(FaultPlan::default()).unwrap();
+    let (code, said) = shipped(&host, &log, &["--wait", "60"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(host.payload(STREAM).len(), size, "it was said before it was true");
+    assert_eq!(ran(&host, &["shipped", "--all"]).0, 0);
+    append(&log, "begun");
+    let (code, said) = shipped(&host, &log, &[]);
+    assert_eq!(code, 1, "a line without its end was never sent: {said}");
+    assert_eq!(shipped(&host, &log, &["--whole-lines"]).0, 0);
+    until("the begun line is read", || ran(&host, &["shipped", "--all"]).0 == 1);
+    assert_eq!(ran(&host, &["shipped", "--all", "--whole-lines", "--wait", "20"]).0, 0);
+    assert_eq!(agent.stop(), 0);
+    assert_eq!((shipped(&host, &log, &[]).0, shipped(&host, &log, &["--whole-lines"]).0), (1, 0), "stopped");
+    append(&log, " and ended\n");
+    assert_eq!(shipped(&host, &log, &["--whole-lines"]).0, 1);
+}
+
+#[test]
+fn rotated_packed_and_copied_files_count_as_what_was_read_running_and_stopped() {
+    let host = Host::new().flow("app.log", STREAM, json!({}));
+    let log = host.log("app.log");
+    let first = lines("the first", 200);
+    append(&log, &first);
+    let mut agent = host.run();
+    host.arrived(STREAM, first.len());
+    std::fs::rename(&log, host.log("app.log.1")).unwrap();
+    let second = lines("the second", 200);
+    append(&log, &second);
+    host.arrived(STREAM, first.len() + second.len());
+    std::fs::write(host.log("app.log.2.gz"), gzip(first.as_bytes())).unwrap();
+    let elsewhere = host.root().join("backup");
+    append(&elsewhere, &first);
+    let archive = host.root().join("backup.gz");
+    std::fs::write(&archive, gzip(first.as_bytes())).unwrap();
+    let longer = host.root().join("longer");
+    append(&longer, &(first.clone() + "one more line that nobody read\n"));
+    let stranger = host.root().join("stranger");
+    append(&stranger, &lines("something else", 200));
+    let check = |when: &str| {
+        for (path, wanted) in [
+            (&log, 0),
+            (&host.log("app.log.1"), 0),
+            (&host.log("app.log.2.gz"), 0),
+            (&elsewhere, 0),
+            (&archive, 0),
+            (&longer, 1),
+            (&stranger, 2),
+            (&host.log("nowhere"), 2),
+        ] {
+            let (code, said) = shipped(&host, path, &["--wait", "5"]);
+            assert_eq!(code, wanted, "{when}: {} {said}", path.display());
+        }
+    };
+    check("running");
+    assert_eq!(agent.stop(), 0);
+    check("stopped");
+    let both = [log.to_str().unwrap(), stranger.to_str().unwrap()];
+    let (code, said) = ran(&host, &["shipped", both[0], both[1]]);
+    assert_eq!((code, said.lines().count()), (2, 2), "the worst of them counts: {said}");
+}
+
+/// What lies at the position of a file that was written anew was never read.
+#[test]
+fn a_file_that_was_rewritten_is_not_shipped_for_what_it_held_before() {
+    let host = Host::new().flow("*.log", STREAM, json!({}));
+    let log = host.log("a.log");
+    let first = lines("the first", 100);
+    append(&log, &first);
+    let mut agent = host.run();
+    host.arrived(STREAM, first.len());
+    assert_eq!(shipped(&host, &log, &["--wait", "20"]).0, 0);
+    assert_eq!(agent.stop(), 0);
+    std::fs::write(&log, lines("THE FIRST", 100)).unwrap();
+    let (code, said) = shipped(&host, &log, &[]);
+    assert_eq!(code, 1, "same name, same inode, same size, other lines: {said}");
+    std::fs::write(&log, "").unwrap();
+    assert_eq!(shipped(&host, &log, &[]).0, 0, "nothing is in it");
+}
+
+#[test]
+fn a_file_that_two_streams_read_is_shipped_when_both_have_it() {
+    let host = Host::new().flow("*.log", "one", json!({})).flow("*.log", "two", json!({"maxBufferAgeMillis": 900_000}));
+    let log = host.log("a.log");
+    append(&log, &lines("a", 30));
+    let mut agent = host.run();
+    host.arrived("one", log.metadata().unwrap().len() as usize);
+    let (code, said) = shipped(&host, &log, &[]);
+    assert_eq!((code, said.contains("flow two")), (1, true), "{said}");
+    assert_eq!(shipped(&host, &log, &["--flow", "one", "--wait", "20"]).0, 0);
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(shipped(&host, &log, &[]).0, 0, "the stop delivered it");
+}
+
+#[test]
+fn explain_says_which_pattern_which_rule_and_which_right_decides() {
+    let host = Host::new();
+    let exclude = format!("{}/debug*", host.logs().display());
+    let host = host.flow("*.log", STREAM, json!({"name": "app", "exclude": exclude}));
+    let log = host.log("a.log");
+    append(&log, &lines("a", 30));
+    append(&host.log("debug.log"), "line\n");
+    append(&host.log("a.txt"), "line\n");
+    std::fs::write(host.log("old.log"), b"PK\x03\x04 a zip is no log").unwrap();
+    symlink(&log, host.root().join("link.txt")).unwrap();
+    let mut agent = host.run();
+    until("read", || shipped(&host, &log, &[]).0 == 0);
+    std::fs::rename(&log, host.log("a.log.1")).unwrap();
+    append(&log, &lines("another", 30));
+    until("read again", || shipped(&host, &log, &[]).0 == 0);
+    for running in [true, false] {
+        let explain = |name: &str| ran(&host, &["explain", host.log(name).to_str().unwrap()]);
+        for (name, wanted, words) in [
+            ("a.log", 0, &["flow app: pattern ", "matches it", "read by flow app: position ", "0 B in flight"][..]),
+            ("a.log.1", 0, &["it may be a rotation of ", "position ", "it began as ", "a.log.1"]),
+            ("debug.log", 2, &["debug* takes it out"]),
+            ("a.txt", 2, &["no pattern matches it", "nothing of it is known"]),
+            ("old.log", 0, &["never read (zip"]),
+            ("missing.log", 2, &["it cannot be seen", "there is nothing now"]),
+        ] {
+            let (code, said) = explain(name);
+            for words in words {
+                assert!(said.contains(words), "running: {running}: `{words}` is missing in {said}");
+            }
+            assert!(code == wanted || name == "old.log", "running: {running}: {name} ends with {code}: {said}");
+        }
+        let (_, said) = ran(&host, &["explain", host.root().join("link.txt").to_str().unwrap()]);
+        assert!(said.contains("a link to "), "{said}");
+        if running {
+            assert_eq!(agent.stop(), 0);
+        }
+    }
+}
+
+#[test]
+fn positions_are_listed_and_reset_only_on_a_plain_yes_while_no_agent_runs() {
+    let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
+    let (one, two) = (host.log("one.log"), host.log("two.log"));
+    append(&one, &lines("one", 30));
+    append(&two, &lines("two", 30));
+    let both = (one.metadata().unwrap().len() + two.metadata().unwrap().len()) as usize;
+    let mut agent = host.run();
+    host.arrived(STREAM, both);
+    until("settled", || ran(&host, &["shipped", "--all"]).0 == 0);
+    let one_path = one.to_str().unwrap();
+    let (code, said) = ran(&host, &["positions", "reset", one_path, "--yes"]);
+    assert_eq!((code, said.contains("another agent")), (73, true), "{said}");
+    assert_eq!(agent.stop(), 0);
+    let (code, said) = ran(&host, &["positions", "list"]);
+    assert_eq!((code, said.lines().count()), (0, 3), "{said}");
+    let (_, said) = ran(&host, &["positions", "list", "--json"]);
+    let listed: Value = serde_json::from_str(&said).unwrap();
+    let size = one.metadata().unwrap().len();
+    let rows = listed["positions"].as_array().unwrap();
+    assert!(
+        rows.iter().any(|row| row["file"] == one_path && row["position"] == size && row["flow"] == "app"),
+        "{said}"
+    );
+
+    let (code, said) = ran(&host, &["positions", "reset", one_path]);
+    assert_eq!((code, said.contains("nothing was changed")), (0, true), "{said}");
+    assert_eq!(ran(&host, &["positions", "reset"]).0, 64, "which ones must be said");
+    assert_eq!(ran(&host, &["positions", "reset", "/nowhere", "--yes"]).0, 2);
+    let (code, said) = ran(&host, &["positions", "reset", one_path, "--yes"]);
+    assert_eq!((code, said.contains("are sent again")), (0, true), "{said}");
+    let mut agent = host.run();
+    let arrived = host.arrived(STREAM, both + size as usize);
+    assert_eq!(agent.stop(), 0);
+    let text = String::from_utf8(arrived).unwrap();
+    assert_eq!(text.matches("line 7 of one\n").count(), 2, "what was reset comes again");
+    assert_eq!(text.matches("line 7 of two\n").count(), 1, "and nothing else does");
+}
+
+#[test]
+fn no_command_about_files_prints_a_raw_control_whatever_they_are_called() {
+    let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
+    let hostile = host.logs().join(OsStr::from_bytes(HOSTILE));
+    append(&hostile, "line \u{1b}[2J\u{202e}\n");
+    let mut agent = host.run();
+    host.arrived(STREAM, 10);
+    let word = |text: &'static str| OsStr::new(text);
+    for running in [true, false] {
+        for arguments in [
+            vec![word("shipped"), hostile.as_os_str()],
+            vec![word("shipped"), OsStr::from_bytes(HOSTILE)],
+            vec![word("shipped"), word("--flow"), OsStr::from_bytes(HOSTILE), hostile.as_os_str()],
+            vec![word("explain"), hostile.as_os_str()],
+            vec![word("explain"), OsStr::from_bytes(HOSTILE)],
+            vec![word("positions"), word("list")],
+            vec![word("positions"), word("list"), word("--json")],
+            vec![word("positions"), word("reset"), hostile.as_os_str()],
+            vec![word("status"), word("--flow"), word("x\n2026 ERROR forged\u{1b}[2J")],
+        ] {
+            is_safe(&format!("{arguments:?}, running: {running}"), &run(&host, &arguments));
+        }
+        if running {
+            assert_eq!(agent.stop(), 0);
+        }
+    }
+}
+
+/// One stream had all of it, and the other had never seen it.
+#[test]
+fn a_file_that_one_of_its_streams_has_never_seen_is_not_shipped() {
+    let host = Host::new().flow("*.log", "one", json!({}));
+    let log = host.log("a.log");
+    append(&log, &lines("a", 30));
+    let mut agent = host.run();
+    assert_eq!(shipped(&host, &log, &["--wait", "60"]).0, 0);
+    assert_eq!(agent.stop(), 0);
+    let host = host.flow("*.log", "two", json!({}));
+    host.configure();
+    assert_eq!(shipped(&host, &log, &[]).0, 1);
+    let mut agent = host.run();
+    assert_eq!(shipped(&host, &log, &["--wait", "60"]).0, 0);
+    assert_eq!(host.payload("two"), host.payload("one"));
+    assert_eq!(agent.stop(), 0);
+}
