@@ -12,6 +12,7 @@ use crate::flow::{Ended, Flow, Standing};
 use crate::machine::Sources;
 use crate::source::file::{self, Outlet, Tailer};
 use crate::source::mqtt::Counters;
+use crate::tap::Tap;
 use crate::telemetry::{
     FlowLook, Health, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words,
     status_words,
@@ -204,6 +205,7 @@ pub struct Look {
     books: Arc<Accounting>,
     standing: Standing,
     messages: Option<Arc<Counters>>,
+    tap: Tap,
 }
 
 impl Look {
@@ -265,8 +267,15 @@ impl Running {
         for ((flow, Outlet { arrivals, watermarks, books }), destination) in parts.into_iter().zip(destinations) {
             let standing = Standing::default();
             let messages = receivers.counters(&flow.name);
-            let (name, stream) = (flow.name.clone(), flow.batch.stream.clone());
-            looks.push(Look { name, stream, books: books.clone(), standing: standing.clone(), messages });
+            let (name, stream, tap) = (flow.name.clone(), flow.batch.stream.clone(), Tap::default());
+            looks.push(Look {
+                name,
+                stream,
+                books: books.clone(),
+                standing: standing.clone(),
+                messages,
+                tap: tap.clone(),
+            });
             flows.spawn(
                 Flow {
                     name: flow.name.clone(),
@@ -279,6 +288,7 @@ impl Running {
                     wake: tailer.waker(),
                     books,
                     standing,
+                    tap,
                     instance: instance.clone(),
                     stop: stopped.clone(),
                 }

@@ -35,6 +35,9 @@ mod reach;
 /// Whether a file was accepted as a whole.
 pub mod shipped;
 
+/// What a flow sends now.
+pub mod tap;
+
 /// How flows and files stand.
 pub mod status;
 
@@ -110,6 +113,7 @@ fn dispatch() -> Exit {
                 positions::reset(&config, &positions::Reset { files: &files, flow: flow.as_deref(), yes })
             }
         },
+        Command::Tap { flow, records } => tap::tap(&config, &flow, records),
         Command::Preview { flow, records, expect, file } => {
             let (flow, file, expect) = (flow.as_deref(), file.as_deref(), expect.as_deref());
             let request = preview::Request { flow, file, records, expect };

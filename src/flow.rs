@@ -4,6 +4,7 @@
 //! Leaves every decision to the core.
 
 use crate::deliver::{Answer, Call, GivenUp, Service};
+use crate::tap::Tap;
 use crate::telemetry::clock;
 use datalake_base::accounting::{Accounting, Stage};
 use datalake_base::record::{Arrival, Watermarks};
@@ -43,6 +44,8 @@ pub struct Flow<S> {
     pub books: Arc<Accounting>,
     /// Why it holds, in words, for others to look at.
     pub standing: Standing,
+    /// Where those who watch see what it sends.
+    pub tap: Tap,
     /// What the machine says about itself, for the options that add it.
     pub instance: watch::Receiver<Option<Arc<Instance>>>,
     /// Becomes true when the flow is to stop.
@@ -205,6 +208,7 @@ impl<S: Service> Flow<S> {
     }
 
     fn send(&self, tasks: &mut JoinSet<Done>, id: BatchId, call: Call) {
+        self.tap.show(&call.body, call.records);
         let service = self.service.clone();
         tasks.spawn(async move { Done::Answered(id, service.put(call).await) });
     }

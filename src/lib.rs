@@ -22,6 +22,8 @@ pub mod checkpoint;
 pub mod telemetry;
 /// What CloudWatch is told about the books: numbers of each period, under the Kinesis Agent's names.
 pub mod metrics;
+/// What a flow sends, for somebody who watches.
+pub mod tap;
 /// The local socket: how commands ask the running agent.
 pub mod local;
 /// How flows and files stand, as the agent tells and the commands show.

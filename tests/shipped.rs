@@ -1,4 +1,4 @@
-//! `shipped`, `explain` and `positions` against the real agent: rotated, packed and copied files, stopped agents.
+//! `shipped`, `explain`, `positions` and `tap` against the real agent: rotated, packed and copied files, stopped agents.
 //! Promises that "shipped" is never said of a byte that did not arrive. Leaves `status` and the socket to `live`.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
@@ -14,11 +14,11 @@ use local_lake::FaultPlan;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 const STREAM: &str = "logs";
 /// A name that forged lines, cleared the screen and reversed what followed.
@@ -262,6 +262,60 @@ fn positions_are_listed_and_reset_only_on_a_plain_yes_while_no_agent_runs() {
 }
 
 #[test]
+fn a_tap_shows_what_is_sent_and_ends_with_its_count_and_with_the_agent() {
+    let host = Host::new().flow("*.log", STREAM, json!({"name": "app", "compression": "gzip"}));
+    let log = host.log("a.log");
+    let tap = |more: &[&str]| {
+        let mut command = host.program();
+        command.args(["tap", "app"]).args(more).arg("--config").arg(config(&host)).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    assert_eq!(ran(&host, &["tap", "app"]).0, 3, "no agent runs");
+    let mut agent = host.run();
+    assert_eq!(ran(&host, &["tap", "nobody"]).0, 64);
+    let mut counted = tap(&["--records", "1"]);
+    let mut endless = tap(&[]);
+    let mut seen = BufReader::new(endless.stdout.take().unwrap());
+    // Both watch as soon as one line is seen by each; until then lines are sent that nobody sees.
+    let mut number = 0;
+    until("the counted tap ends", || {
+        append(&log, &format!("line {number}\u{1b}[2J\n"));
+        number += 1;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        counted.try_wait().unwrap().is_some()
+    });
+    let counted = counted.wait_with_output().unwrap();
+    assert_eq!(counted.status.code(), Some(0));
+    is_safe("tap --records 1", &counted);
+    assert!(String::from_utf8(counted.stdout).unwrap().starts_with("line "), "the record is unpacked");
+    let mut line = String::new();
+    seen.read_line(&mut line).unwrap();
+    assert!(line.starts_with("line ") && line.ends_with("\\x1b[2J\n"), "{line}");
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(endless.wait().unwrap().code(), Some(0), "it ends with the agent");
+}
+
+/// A watcher that does not read must not hold up the flow that it watches.
+#[test]
+fn a_tap_that_nobody_reads_slows_nothing() {
+    let host = Host::new().flow("*.log", STREAM, json!({"name": "app", "maxBufferSizeRecords": 1}));
+    let mut agent = host.run();
+    let mut watcher = host.program();
+    let mut watcher =
+        watcher.args(["tap", "app", "--config"]).arg(config(&host)).stdout(Stdio::piped()).spawn().unwrap();
+    let mut expected = 0;
+    for _ in 0..40 {
+        let text = "x".repeat(60_000) + "\n";
+        append(&host.log("a.log"), &text);
+        expected += text.len();
+    }
+    host.arrived(STREAM, expected);
+    assert_eq!(agent.stop(), 0);
+    watcher.kill().unwrap();
+    watcher.wait().unwrap();
+}
+
+#[test]
 fn no_command_about_files_prints_a_raw_control_whatever_they_are_called() {
     let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
     let hostile = host.logs().join(OsStr::from_bytes(HOSTILE));
@@ -279,6 +333,7 @@ fn no_command_about_files_prints_a_raw_control_whatever_they_are_called() {
             vec![word("positions"), word("list")],
             vec![word("positions"), word("list"), word("--json")],
             vec![word("positions"), word("reset"), hostile.as_os_str()],
+            vec![word("tap"), word("x\n2026 ERROR forged\u{1b}[2J")],
             vec![word("status"), word("--flow"), word("x\n2026 ERROR forged\u{1b}[2J")],
         ] {
             is_safe(&format!("{arguments:?}, running: {running}"), &run(&host, &arguments));

@@ -10,6 +10,7 @@ use crate::saved::{CheckpointUpdate, Counters};
 use crate::source::file::inquiry::Inquirer;
 use crate::status::samples::Samples;
 use crate::status::{FlowStatus, LastError, Status};
+use crate::tap::Tap;
 use crate::telemetry::clock;
 use datalake_core::batch::Form;
 use std::collections::BTreeMap;
@@ -78,6 +79,11 @@ impl Board {
     /// The tailer, once it runs.
     pub(super) fn tailer(&self) -> Option<Inquirer> {
         self.lock().tailer.clone()
+    }
+
+    /// Where a flow shows what it sends, if it runs.
+    pub(super) fn tap(&self, flow: &str) -> Option<Tap> {
+        Some(self.lock().flows.iter().find(|line| line.status.name == flow)?.look.as_ref()?.tap.clone())
     }
 
     /// Whether there is a flow of this name.

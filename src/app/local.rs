@@ -3,10 +3,11 @@
 //! Leaves connections and their bounds to the socket.
 
 use super::board::Board;
-use crate::local::{About, Ask, Known, Lines, Question, Respond, Server, places_to_listen};
+use crate::local::{About, Ask, Bytes, Call, Known, Lines, Question, Respond, Server, places_to_listen};
 use crate::source::file::inquiry::{Cursor, FileKnown, FileSeen, Inquirer};
 use crate::status::samples;
 use crate::status::{FileStatus, Oldest, Status};
+use crate::tap::Glimpse;
 use datalake_base::shown::shown;
 use datalake_tail::{FileStanding, Inspected, SavedState};
 use serde_json::json;
@@ -14,11 +15,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 /// The tailer answers within this time, or it has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Calls are shown this far apart; those between are counted.
+const CALLS_APART: Duration = Duration::from_millis(250);
 /// Counters are saved once in this many looks.
 const SAVE_EVERY: u32 = 5;
 
@@ -87,7 +91,15 @@ impl Respond for Answers {
                 let about: Vec<About> = known.into_iter().map(about).collect();
                 to.send(&about).await
             }
-            Question::Tap { .. } => to.send(&json!({"error": "this version cannot show what it sends"})).await,
+            Question::Tap { flow } => {
+                let Some(tap) = self.0.tap(&flow) else {
+                    return to.send(&json!({"error": format!("no flow `{flow}` runs")})).await;
+                };
+                let Some(calls) = tap.watch() else {
+                    return to.send(&json!({"error": "enough others watch this flow"})).await;
+                };
+                watch(calls, to).await
+            }
         }
     }
 }
@@ -121,6 +133,22 @@ impl Answers {
             from = next;
         }
         Ok(())
+    }
+}
+
+/// Shows call after call, until the client goes.
+async fn watch(mut calls: mpsc::Receiver<Glimpse>, mut to: Lines) -> io::Result<()> {
+    to.send(&Call::default()).await?;
+    loop {
+        let Glimpse { body, records, cut, missed } = tokio::select! {
+            () = to.gone() => return Ok(()),
+            call = calls.recv() => match call {
+                Some(call) => call,
+                None => return Ok(()),
+            },
+        };
+        to.send(&Call { body: Bytes(body), records, cut, missed }).await?;
+        tokio::time::sleep(CALLS_APART).await;
     }
 }
 

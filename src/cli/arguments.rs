@@ -162,6 +162,19 @@ Example:
         #[command(subcommand)]
         act: PositionsAct,
     },
+    /// Shows what a flow sends now, until Ctrl-C. Calls that come too fast are counted, not shown.
+    #[command(after_help = "\
+Examples:
+  datalake-agent tap app
+  datalake-agent tap app --records 10")]
+    Tap {
+        /// The flow.
+        #[arg(value_name = "FLOW")]
+        flow: String,
+        /// Ends after this number of records.
+        #[arg(long, value_name = "COUNT")]
+        records: Option<u64>,
+    },
     /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.
     #[command(after_help = "\
 Examples:

@@ -180,3 +180,16 @@ impl Known {
         self.places.iter().any(same)
     }
 }
+
+/// A call of a flow, for who watches. The first line of the answer has none.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Call {
+    /// Its body, up to a length.
+    pub body: Bytes,
+    /// Records in all of it.
+    pub records: usize,
+    /// Whether the body was cut.
+    pub cut: bool,
+    /// Calls before it that were not shown.
+    pub missed: u64,
+}
