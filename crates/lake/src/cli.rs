@@ -7,8 +7,12 @@
 mod chart;
 /// `datalake check`.
 mod check;
+/// `datalake errors`.
+mod errors;
 /// `datalake init`.
 mod init;
+/// `datalake package`.
+mod package;
 /// `datalake query`.
 mod query;
 /// `datalake react`.
@@ -55,6 +59,10 @@ enum Command {
     Chart(chart::Chart),
     /// Say whether lake.json, the schema, the queries and the agent's configuration fit together.
     Check(check::Check),
+    /// Show records that could not be delivered, and send them again.
+    Errors(errors::Errors),
+    /// Write the zip of the functions on AWS.
+    Package(package::Package),
     /// Run one query on the folder of the lake, or in Athena.
     Query(query::Query),
     /// Do what the reactions of lake.json say, on each new object.
@@ -97,6 +105,10 @@ pub fn main() -> ExitCode {
         Command::Schema(command) => config::load(&arguments.lake).and_then(|lake| schema::run(&command, &lake)),
         Command::Chart(command) => config::load(&arguments.lake).and_then(|lake| chart::run(&command, &lake)),
         Command::Check(command) => config::load(&arguments.lake).and_then(|lake| check::run(&command, &lake)),
+        Command::Errors(command) => config::load(&arguments.lake).and_then(|lake| errors::run(&command, &lake)),
+        Command::Package(command) => {
+            config::load(&arguments.lake).and_then(|lake| package::run(&command, &arguments.lake, &lake))
+        }
         Command::Query(command) => config::load(&arguments.lake).and_then(|lake| query::run(&command, &lake)),
         Command::React(command) => config::load(&arguments.lake).and_then(|lake| react::run(&command, &lake)),
         Command::Serve(command) => config::load(&arguments.lake).and_then(|lake| serve::run(&command, &lake)),

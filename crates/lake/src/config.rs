@@ -58,6 +58,10 @@ pub struct Table {
     pub timestamp_digits: u8,
     /// Its reader in Athena.
     pub serde: Serde,
+    /// `dataProcessingOptions` that Firehose has a function apply, if it does.
+    pub transform: Option<serde_json::Value>,
+    /// Where that stands.
+    pub transform_at: At,
 }
 
 /// Where the lake is on AWS.
@@ -144,7 +148,7 @@ pub fn from_text(name: &str, text: &str, home: &Path, mut report: Report) -> Res
 }
 
 const KEYS: [&str; 9] = ["name", "agent", "protos", "folder", "plan", "firstHour", "tables", "athena", "reactions"];
-const TABLE_KEYS: [&str; 5] = ["message", "stream", "prefix", "timestampDigits", "serde"];
+const TABLE_KEYS: [&str; 6] = ["message", "stream", "prefix", "timestampDigits", "serde", "transform"];
 const ATHENA_KEYS: [&str; 4] = ["bucket", "region", "workgroup", "database"];
 
 fn whole(root: &Value, home: &Path, report: &mut Report) -> Option<Lake> {
@@ -240,6 +244,11 @@ fn table(name: &str, object: &Object<'_>, report: &mut Report) -> Option<Table> 
         }
     });
     let stream = object.text("stream", report);
+    let transform = object.value("transform");
+    if let (Some((_, at)), None) = (&transform, &stream) {
+        let message = format!("`{}` is for what a stream brings, and the table has no `stream`", at.path);
+        report.add(Kind::Conflict, at, message, "remove it, or name the stream");
+    }
     let (message, message_at) = message?;
     Some(Table {
         name: name.to_owned(),
@@ -252,7 +261,23 @@ fn table(name: &str, object: &Object<'_>, report: &mut Report) -> Option<Table> 
         prefix_at: prefix.1,
         timestamp_digits: digits,
         serde,
+        transform_at: transform.as_ref().map_or_else(|| object.at.clone(), |(_, at)| at.clone()),
+        transform: transform.map(|(value, _)| plain(value)),
     })
+}
+
+/// A value without its places.
+fn plain(value: &Value) -> serde_json::Value {
+    match &value.node {
+        Node::Null | Node::Faulty => serde_json::Value::Null,
+        Node::Boolean(flag) => (*flag).into(),
+        Node::Number(text) => serde_json::from_str(text).unwrap_or_default(),
+        Node::Text(text) => text.clone().into(),
+        Node::List(items) => items.iter().map(plain).collect(),
+        Node::Object(members) => serde_json::Value::Object(
+            members.iter().map(|member| (member.name.clone(), plain(&member.value))).collect(),
+        ),
+    }
 }
 
 fn check_prefix(prefix: &str, at: &At, report: &mut Report) {

@@ -10,6 +10,10 @@ pub mod cli;
 pub mod config;
 /// What runs queries.
 pub mod engine;
+/// Records that a delivery stream could not deliver.
+pub mod errors;
+/// What functions on AWS are made of.
+pub mod package;
 /// Rules on new objects.
 pub mod react;
 /// `.proto` files, columns, tables.
@@ -18,6 +22,8 @@ pub mod schema;
 pub mod serve;
 /// Queries looked through.
 pub mod sql;
+/// What a function of Firehose does with records.
+pub mod transform;
 /// The lake on AWS.
 pub mod template;
 

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::Lake;
 use crate::describe::Descriptions;
 use crate::faults::{FaultPlan, Faults};
+use crate::function::Function;
 use crate::limits::{self, CountedBytes};
 use crate::objects::{Objects, PassThrough, Settings};
 use crate::prefix::Prefix;
@@ -54,6 +55,8 @@ pub struct Builder {
     time_zone: Option<String>,
     pass_through: PassThrough,
     extension: String,
+    transform: Option<Arc<Function>>,
+    notify: Option<Arc<Function>>,
 }
 
 impl Default for Builder {
@@ -78,6 +81,8 @@ impl Default for Builder {
             time_zone: None,
             pass_through: PassThrough::Detect,
             extension: ".gz".to_owned(),
+            transform: None,
+            notify: None,
         }
     }
 }
@@ -212,6 +217,21 @@ impl Builder {
         self
     }
 
+    /// Records go through this function before they are written, as Firehose's transformation has it; what fails goes below
+    /// `errors/<stream>/processing-failed/`.
+    #[must_use]
+    pub fn transform(mut self, function: Arc<Function>) -> Self {
+        self.transform = Some(function);
+        self
+    }
+
+    /// This function hears of each new object, as through a topic of SNS.
+    #[must_use]
+    pub fn notify(mut self, function: Arc<Function>) -> Self {
+        self.notify = Some(function);
+        self
+    }
+
     /// An object is closed this long after its first record; zero closes one after every call. 5 s by default.
     #[must_use]
     pub fn flush_interval(mut self, interval: Duration) -> Self {
@@ -329,6 +349,8 @@ impl Builder {
                 flush_interval: self.flush_interval,
                 pass_through: self.pass_through,
                 extension: self.extension.clone(),
+                transform: self.transform.clone(),
+                notify: self.notify.clone(),
             })?),
         })
     }

@@ -26,6 +26,8 @@ mod describe;
 mod faults;
 /// How much the services take, and how they bill.
 mod figures;
+/// A Lambda function on this machine.
+mod function;
 /// Where a record of Kinesis belongs.
 mod key;
 /// What only Kinesis Data Streams has.
@@ -52,6 +54,8 @@ mod stats;
 mod store;
 /// TLS on loopback.
 mod tls;
+/// Records through a function.
+mod transform;
 /// A TCP connection that can be reset.
 mod wire;
 
@@ -68,6 +72,7 @@ use tokio::sync::oneshot;
 pub use builder::Builder;
 pub use faults::{BadPlan, Fault, FaultPlan, Faults};
 pub use figures::{BILLING_STEP, CALL_BYTES, CALL_RECORDS, RECORD_BYTES};
+pub use function::{Function, created};
 pub use limits::{CountedBytes, RateLimit};
 pub use objects::PassThrough;
 pub use prefix::{BadPrefix, Prefix};

@@ -4,11 +4,12 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use local_lake::{CountedBytes, FaultPlan, Lake, Mode, PassThrough, RateLimit};
+use local_lake::{CountedBytes, FaultPlan, Function, Lake, Mode, PassThrough, RateLimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A Firehose and Kinesis Data Streams endpoint on loopback that writes the S3 layout to a folder.
@@ -85,6 +86,9 @@ struct ObjectOptions {
     /// Which records are gzip already and are written as they are
     #[arg(long, value_enum, default_value_t = PassThroughName::Detect)]
     pass_through: PassThroughName,
+    /// A program for AWS Lambda that every record goes through; its own settings come from the environment
+    #[arg(long, value_name = "PROGRAM")]
+    transform: Option<PathBuf>,
 }
 
 /// What goes wrong, by chance.
@@ -284,6 +288,10 @@ async fn start(options: &Options, plan: FaultPlan) -> io::Result<Lake> {
             PassThroughName::Never => PassThrough::Never,
         })
         .faults(plan);
+    if let Some(program) = &options.objects.transform {
+        let function = Function::start(Command::new(program), Duration::from_secs(60))?;
+        builder = builder.transform(Arc::new(function));
+    }
     if let Some(root) = &options.root {
         builder = builder.root(root);
     }

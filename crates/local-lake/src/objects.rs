@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::mem;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -14,7 +15,11 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use md5::{Digest, Md5};
+
+use crate::function::{self, Function};
 use crate::prefix::{self, Prefix};
+use crate::transform::{Record, Transformed, transform};
 
 /// Where an object stands until it is whole; no listing of the bucket's folders meets it.
 const UNFINISHED: &str = ".unfinished";
@@ -47,6 +52,10 @@ pub(crate) struct Settings {
     pub(crate) flush_interval: Duration,
     pub(crate) pass_through: PassThrough,
     pub(crate) extension: String,
+    /// What every record goes through before it is written.
+    pub(crate) transform: Option<Arc<Function>>,
+    /// What hears of every new object.
+    pub(crate) notify: Option<Arc<Function>>,
 }
 
 /// What was written.
@@ -84,6 +93,8 @@ struct Buffer {
 enum Content {
     Compressing(Box<GzEncoder<Vec<u8>>>),
     AsIs(Vec<u8>),
+    /// To be transformed when the buffer is closed.
+    Records(Vec<Record>),
 }
 
 /// An object ready to be written.
@@ -117,6 +128,8 @@ impl Objects {
     /// Takes one record that arrived at `now`, which is `at` on the calendar.
     pub(crate) fn append(&mut self, stream: &str, record: &[u8], at: Timestamp, now: Instant) {
         let as_is = match self.settings.pass_through {
+            // What comes out of a function is lines.
+            _ if self.settings.transform.is_some() => false,
             PassThrough::Detect => record.starts_with(&GZIP),
             PassThrough::Always => true,
             PassThrough::Never => false,
@@ -126,7 +139,9 @@ impl Objects {
             self.close(&key);
         }
         let buffer = self.open.entry(key).or_insert_with(|| Buffer {
-            content: if as_is {
+            content: if self.settings.transform.is_some() {
+                Content::Records(Vec::new())
+            } else if as_is {
                 Content::AsIs(Vec::new())
             } else {
                 Content::Compressing(Box::new(GzEncoder::new(Vec::new(), Compression::fast())))
@@ -141,6 +156,7 @@ impl Objects {
             Content::Compressing(encoder) => {
                 encoder.write_all(record).expect("a vector takes all that is written to it");
             }
+            Content::Records(records) => records.push(Record { data: record.to_vec(), at }),
         }
     }
 
@@ -177,11 +193,26 @@ impl Objects {
     /// No more records into this buffer.
     fn close(&mut self, key: &(String, bool)) {
         let Some(buffer) = self.open.remove(key) else { return };
+        let oldest = buffer.oldest.to_zoned(self.settings.zone.clone());
         let content = match buffer.content {
             Content::AsIs(content) => content,
             Content::Compressing(encoder) => encoder.finish().expect("a vector takes all that is written to it"),
+            Content::Records(records) => {
+                let Some(function) = &self.settings.transform else { return };
+                let Transformed { kept, failed } = transform(function, &key.0, &records);
+                if !failed.is_empty() {
+                    let folder = errors().evaluate(&key.0, &oldest, &mut self.random);
+                    let key = format!("{folder}{}-1-{}-{}", key.0, prefix::name_time(&oldest), uuid(&mut self.random));
+                    self.closed.push(Object { key, content: failed });
+                }
+                if kept.is_empty() {
+                    return;
+                }
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(&kept).expect("a vector takes all that is written to it");
+                encoder.finish().expect("a vector takes all that is written to it")
+            }
         };
-        let oldest = buffer.oldest.to_zoned(self.settings.zone.clone());
         let folder = self.settings.prefix.evaluate(&key.0, &oldest, &mut self.random);
         let name = prefix::name_time(&oldest);
         let key = format!("{folder}{}-1-{name}-{}{}", key.0, uuid(&mut self.random), self.settings.extension);
@@ -196,6 +227,7 @@ impl Objects {
                 Ok(()) => {
                     self.written.objects += 1;
                     self.written.bytes += object.content.len() as u64;
+                    self.notify(&object);
                 }
                 Err(error) => {
                     self.written.failures += 1;
@@ -205,6 +237,15 @@ impl Objects {
             }
         }
         first
+    }
+
+    /// Tells the function of a new object, once: what it does with it is its own affair.
+    fn notify(&self, object: &Object) {
+        if let Some(function) = &self.settings.notify {
+            let etag: String = Md5::digest(&object.content).iter().map(|byte| format!("{byte:02x}")).collect();
+            let event = function::created("local-lake", &object.key, &etag, object.content.len() as u64);
+            drop(function.invoke(event.to_string().as_bytes()));
+        }
     }
 
     /// Under another name first, so that no reader sees half an object.
@@ -218,6 +259,11 @@ impl Objects {
         fs::write(&unfinished, &object.content)?;
         fs::rename(&unfinished, &path)
     }
+}
+
+/// Where records go that a function failed.
+fn errors() -> Prefix {
+    Prefix::parse("errors/<stream>/processing-failed/dt=!{timestamp:yyyy-MM-dd-HH}/").expect("the prefix is valid")
 }
 
 /// A random identifier in the usual form (version 4).
@@ -243,6 +289,8 @@ mod tests {
             flush_interval: Duration::from_secs(5),
             pass_through: PassThrough::Detect,
             extension: ".gz".to_owned(),
+            transform: None,
+            notify: None,
         }
     }
 

@@ -3,11 +3,11 @@
 //! Leaves the rules to the modules that have them.
 
 use super::say;
-use crate::Exit;
 use crate::config::{Action, Lake, Reaction};
 use crate::engine::duckdb::DuckDb;
 use crate::schema::{Schema, protos};
 use crate::sql::lint;
+use crate::{Exit, transform};
 use clap::Args;
 use datalake_react::{Hour, hour};
 use datalake_report::json::{self, Node, Value};
@@ -41,8 +41,10 @@ pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
             None
         }
     };
+    let mut failed: Vec<String> =
+        lake.tables.values().filter_map(|table| transform::settings(lake, table).err()).collect();
     let judge = Judge { lake, schema: &schema, duckdb: duckdb.as_ref() };
-    let mut failed: Vec<String> = queries.iter().filter_map(|path| judge.query(path).err()).collect();
+    failed.extend(queries.iter().filter_map(|path| judge.query(path).err()));
     if command.queries.is_empty() {
         failed.extend(lake.reactions.iter().filter_map(|reaction| judge.reaction(reaction, &queries).err()));
     }

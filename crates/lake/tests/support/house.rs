@@ -21,6 +21,11 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A program of this workspace, which lies beside the folder of the tests.
+pub(crate) fn ours(name: &str) -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
+}
+
 /// DuckDB without the script of its package around it, which takes longer to start than a query.
 pub(crate) fn duckdb() -> Option<PathBuf> {
     let script = tool("duckdb")?;
@@ -96,7 +101,7 @@ impl House {
 
     /// Runs `datalake`.
     pub(crate) fn run(&self, arguments: &[&str], stdin: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_datalake"));
+        let mut command = Command::new(ours("datalake"));
         command.args(arguments).current_dir(self.path()).env("XDG_CACHE_HOME", self.path().join("cache"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -24,7 +24,7 @@ pub(crate) fn until(words: &str, mut ask: impl FnMut() -> String) -> String {
 /// Ends with the test.
 pub(crate) struct MiniStack {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Drop for MiniStack {
@@ -54,6 +54,33 @@ impl MiniStack {
 
     /// One request; the scope of a signature that nobody checks names the service.
     pub(crate) fn call(&self, service: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> String {
+        let answer = String::from_utf8_lossy(&self.send(service, method, path, headers, body)).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        answer
+    }
+
+    /// The body of an answer.
+    pub(crate) fn body(&self, service: &str, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let answer = self.send(service, method, path, "", body);
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let (head, mut rest) = (String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase(), &answer[end + 4..]);
+        if !head.contains("transfer-encoding: chunked") {
+            return rest.to_vec();
+        }
+        let mut whole = Vec::new();
+        loop {
+            let end = rest.windows(2).position(|window| window == b"\r\n").unwrap();
+            let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap().trim(), 16).unwrap();
+            if size == 0 {
+                return whole;
+            }
+            whole.extend_from_slice(&rest[end + 2..end + 2 + size]);
+            rest = &rest[end + 4 + size..];
+        }
+    }
+
+    /// The whole answer, whatever its status.
+    pub(crate) fn send(&self, service: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
@@ -67,8 +94,6 @@ impl MiniStack {
         stream.write_all(body).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
         answer
     }
 
@@ -79,7 +104,7 @@ impl MiniStack {
 
     /// Runs `datalake query` against it.
     pub(crate) fn query(&self, house: &House, query: &str, format: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_datalake"))
+        Command::new(crate::house::ours("datalake"))
             .args(["query", query, "--engine", "athena", "--format", format])
             .current_dir(house.path())
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port))
