@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(Operation::of(Some("Firehose_20150804.PutRecordBatch")), Ok(Operation::PutRecordBatch));
         assert_eq!(Operation::of(Some("Kinesis_20131202.PutRecords")), Ok(Operation::PutRecords));
         assert_eq!(Operation::of(Some("Kinesis_20131202.PutRecord")).unwrap_err().code, "UnknownOperationException");
-        for other in [None, Some("Firehose_20150804.DescribeDeliveryStream"), Some("PutRecord"), Some("")] {
+        for other in [None, Some("Firehose_20150804.CreateDeliveryStream"), Some("PutRecord"), Some("")] {
             assert_eq!(Operation::of(other).unwrap_err().code, "UnknownOperationException");
         }
     }
