@@ -180,6 +180,20 @@ fn a_paused_flow_is_shown_with_its_reason_and_fails_the_exit_code_until_it_goes_
     assert_eq!(agent.stop(), 0);
 }
 
+/// An operator with trouble had edited the configuration; then nothing could be asked any more.
+#[test]
+fn an_agent_that_runs_is_asked_although_its_configuration_has_become_wrong() {
+    let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
+    let mut agent = host.run();
+    std::fs::write(config(&host), format!("{{\"stateDirectory\": \"{}\",", host.state().display())).unwrap();
+    let (seen, code) = status(&host, &[]);
+    assert_eq!((seen["running"].as_bool(), seen["configurationIsWrong"].as_bool(), code), (Some(true), Some(true), 0));
+    assert!(text(&run(&host, &words(&["status"])).stdout).contains("! the configuration was changed and is wrong"));
+    assert_eq!(agent.stop(), 0);
+    let refused = run(&host, &words(&["status"]));
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+}
+
 /// A client can see paths and reasons, so only root and the agent's own user may.
 #[test]
 fn the_socket_belongs_to_the_agents_user_and_goes_when_the_agent_stops() {

@@ -44,7 +44,7 @@ fn said(plan: &Plan, file: &Path) -> Result<(String, Exit), Failed> {
     let path = std::path::absolute(file).map_err(|error| Failed::new(Exit::InputOutput, error))?;
     let mut lines = vec![shown(&path).to_string()];
     lines.push(format!("  {}", what_it_is(&path)));
-    let status: Option<Status> = match reach::ask(plan, &Question::Status)? {
+    let status: Option<Status> = match reach::ask(&plan.state_directory, &Question::Status)? {
         Some(mut answers) => answers.line().map_err(|error| reach::broken(&error))?,
         None => None,
     };

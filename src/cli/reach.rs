@@ -8,15 +8,17 @@ use crate::exit::Exit;
 use crate::local::{self, Answers, Question};
 use crate::saved::Remembered;
 use datalake_base::shown::shown;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Where the state lies unless the configuration says something else.
+const USUAL_STATE: &str = "/var/lib/datalake-agent";
 /// An agent that starts or stops is asked this often, this far apart.
 const ATTEMPTS: usize = 30;
 const APART: Duration = Duration::from_millis(100);
 
 /// Why a command cannot say anything, and how it ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failed {
     pub(super) text: String,
     pub(super) exit: Exit,
@@ -34,12 +36,12 @@ pub(super) fn plan(config: &Path) -> Result<Plan, Failed> {
     config::load(config).map_err(|report| Failed { text: report.to_string(), exit: Exit::Configuration })
 }
 
-/// Asks the agent of this plan; `None` when none runs.
-pub(super) fn ask(plan: &Plan, question: &Question) -> Result<Option<Answers>, Failed> {
+/// Asks the agent that uses this state folder; `None` when none runs.
+pub(super) fn ask(state: &Path, question: &Question) -> Result<Option<Answers>, Failed> {
     for _ in 0..ATTEMPTS {
-        match local::ask(&plan.state_directory, question) {
+        match local::ask(state, question) {
             Ok(Some(answers)) => return Ok(Some(answers)),
-            Ok(None) if checkpoint::holder(&plan.state_directory).is_none() => return Ok(None),
+            Ok(None) if checkpoint::holder(state).is_none() => return Ok(None),
             // It is starting, or stopping.
             Ok(None) => std::thread::sleep(APART),
             Err(error) => {
@@ -52,6 +54,17 @@ pub(super) fn ask(plan: &Plan, question: &Question) -> Result<Option<Answers>, F
     Err(Failed::new(Exit::InputOutput, text))
 }
 
+/// The state folder that a configuration names which is otherwise wrong: an agent that was started before it was changed
+/// runs on, and can be asked.
+pub(super) fn state_folder(config: &Path) -> PathBuf {
+    let text = std::fs::read(config).unwrap_or_default();
+    let named = memchr::memmem::rfind(&text, b"\"stateDirectory\"").and_then(|at| {
+        let value = text[at..].splitn(5, |byte| *byte == b'"').nth(3)?;
+        std::str::from_utf8(value).ok().filter(|value| value.starts_with('/'))
+    });
+    named.map_or_else(|| PathBuf::from(USUAL_STATE), PathBuf::from)
+}
+
 /// What the agent had saved when it stopped.
 pub(super) fn remembered(plan: &Plan) -> Result<Option<Remembered>, Failed> {
     checkpoint::peek(&plan.state_directory).map_err(|error| Failed::new(Exit::InputOutput, error))
@@ -60,4 +73,25 @@ pub(super) fn remembered(plan: &Plan) -> Result<Option<Remembered>, Failed> {
 /// An answer that broke off.
 pub(super) fn broken(error: &std::io::Error) -> Failed {
     Failed::new(Exit::InputOutput, format_args!("the agent's answer broke off: {}", shown(&error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_configuration_still_names_its_state_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.json");
+        for (text, expected) in [
+            ("{\"stateDirectory\" : \"/srv/state\", oops", "/srv/state"),
+            ("{\"stateDirectory\": \"relative\"}", USUAL_STATE),
+            ("{\"stateDirectory\"", USUAL_STATE),
+            ("{}", USUAL_STATE),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(state_folder(&path), Path::new(expected), "{text}");
+        }
+        assert_eq!(state_folder(Path::new("/nonexistent")), Path::new(USUAL_STATE));
+    }
 }

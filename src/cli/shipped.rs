@@ -267,7 +267,7 @@ impl Subject {
 pub(super) fn about(plan: &Plan, specimen: &Specimen) -> Result<Vec<About>, Failed> {
     let question =
         Question::File { key: specimen.key().into(), beginning: crate::local::Bytes(specimen.beginning().to_vec()) };
-    if let Some(mut answers) = reach::ask(plan, &question)? {
+    if let Some(mut answers) = reach::ask(&plan.state_directory, &question)? {
         return Ok(answers.line().map_err(|error| reach::broken(&error))?.unwrap_or_default());
     }
     let remembered = reach::remembered(plan)?.unwrap_or_default();
@@ -329,7 +329,7 @@ fn all(plan: &Plan, request: &Request<'_>, deadline: Instant, out: &mut dyn Writ
 
 fn follow(plan: &Plan, flow: Option<&str>) -> Result<Vec<FileStatus>, Failed> {
     let question = Question::Files { flow: flow.map(str::to_owned) };
-    let Some(mut answers) = reach::ask(plan, &question)? else {
+    let Some(mut answers) = reach::ask(&plan.state_directory, &question)? else {
         let remembered = reach::remembered(plan)?.unwrap_or_default();
         return Ok(stopped::files(plan, &remembered, flow));
     };

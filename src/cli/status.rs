@@ -11,7 +11,7 @@ use crate::config::Plan;
 use crate::exit::Exit;
 use crate::local::Question;
 use crate::status::rotation::{Loss, Rotated};
-use crate::status::{FileStatus, FlowStatus, State, Status, stopped};
+use crate::status::{FileStatus, FlowStatus, Oldest, State, Status, stopped};
 use crate::telemetry::clock;
 use datalake_base::prices::FIREHOSE_INGESTION;
 use datalake_base::shown::shown;
@@ -44,22 +44,21 @@ pub(super) struct Picture {
     pub(super) files: Option<Vec<FileStatus>>,
     /// Of each flow: when unread bytes are deleted.
     pub(super) losses: Vec<Loss>,
+    /// The configuration was changed since, and is wrong: the agent runs on, and would not start again.
+    pub(super) configuration_is_wrong: bool,
 }
 
 /// Shows it, once or again and again.
 #[must_use]
 pub fn status(request: &Request<'_>) -> Exit {
-    let plan = match reach::plan(request.config) {
-        Ok(plan) => plan,
-        Err(failed) => return complain(&failed),
-    };
-    if let Some(flow) = request.flow.filter(|flow| plan.flows.iter().all(|known| known.name != **flow)) {
-        return complain(&Failed::new(Exit::Usage, format_args!("there is no flow `{}`", shown(flow))));
-    }
+    let plan = reach::plan(request.config);
     loop {
         let picture = match look(&plan, request) {
             Ok(picture) => picture,
-            Err(failed) => return complain(&failed),
+            Err(failed) => {
+                super::complain(&failed.text);
+                return failed.exit;
+            }
         };
         let mut out = Output::stdout();
         if request.watch && !request.json && std::io::stdout().is_terminal() {
@@ -75,35 +74,40 @@ pub fn status(request: &Request<'_>) -> Exit {
     }
 }
 
-fn complain(failed: &Failed) -> Exit {
-    super::complain(&failed.text);
-    failed.exit
-}
-
-/// Asks the agent, or looks at what it left.
-fn look(plan: &Plan, request: &Request<'_>) -> Result<Picture, Failed> {
-    let (mut status, files) = match reach::ask(plan, &Question::Status)? {
-        Some(mut answers) => {
+/// Asks the agent, or looks at what it left. An agent that runs is asked even where its configuration has become wrong.
+fn look(plan: &Result<Plan, Failed>, request: &Request<'_>) -> Result<Picture, Failed> {
+    let state = match plan {
+        Ok(plan) => plan.state_directory.clone(),
+        Err(_) => reach::state_folder(request.config),
+    };
+    let asked = reach::ask(&state, &Question::Status);
+    let (mut status, files) = match (asked, plan) {
+        (Ok(Some(mut answers)), _) => {
             let status: Option<Status> = answers.line().map_err(|error| reach::broken(&error))?;
-            let files = if request.files { Some(running_files(plan, request.flow)?) } else { None };
+            let files = if request.files { Some(running_files(&state, request.flow)?) } else { None };
             (status.unwrap_or_default(), files)
         }
-        None => {
+        (Ok(None), Ok(plan)) => {
             let remembered = reach::remembered(plan)?;
             let files = || remembered.as_ref().map_or_else(Vec::new, |known| stopped::files(plan, known, request.flow));
             (stopped::status(plan, remembered.as_ref()), request.files.then(files))
         }
+        (_, Err(failed)) => return Err(failed.clone()),
+        (Err(failed), _) => return Err(failed),
     };
+    if let Some(flow) = request.flow.filter(|flow| status.flows.iter().all(|known| known.name != **flow)) {
+        return Err(Failed::new(Exit::Usage, format_args!("there is no flow `{}`", shown(flow))));
+    }
     status.flows.retain(|flow| request.flow.is_none_or(|only| flow.name == only));
-    let losses = status.flows.iter().map(|flow| loss(plan, flow)).collect();
-    Ok(Picture { status, files, losses })
+    let losses = status.flows.iter().map(|flow| loss(plan.as_ref().ok(), &state, flow)).collect();
+    Ok(Picture { status, files, losses, configuration_is_wrong: plan.is_err() })
 }
 
-fn running_files(plan: &Plan, flow: Option<&str>) -> Result<Vec<FileStatus>, Failed> {
+fn running_files(state: &Path, flow: Option<&str>) -> Result<Vec<FileStatus>, Failed> {
     let mut files = Vec::new();
     // It may have stopped just now.
     let question = Question::Files { flow: flow.map(str::to_owned) };
-    let Some(mut answers) = reach::ask(plan, &question)? else { return Ok(files) };
+    let Some(mut answers) = reach::ask(state, &question)? else { return Ok(files) };
     while let Some(page) = answers.line::<Vec<FileStatus>>().map_err(|error| reach::broken(&error))? {
         files.extend(page);
     }
@@ -111,10 +115,12 @@ fn running_files(plan: &Plan, flow: Option<&str>) -> Result<Vec<FileStatus>, Fai
 }
 
 /// When rotation deletes what the flow has not sent.
-fn loss(plan: &Plan, flow: &FlowStatus) -> Loss {
-    let Some(oldest) = flow.oldest.as_ref().filter(|_| flow.behind_bytes > 0) else { return Loss::Nothing };
-    let rotated_to = plan.flows.iter().find(|planned| planned.name == flow.name).map(|flow| &flow.source.rotated_to);
-    let rotated = Rotated::of(&oldest.home.0, rotated_to.map_or(&[], Vec::as_slice));
+fn loss(plan: Option<&Plan>, state: &Path, flow: &FlowStatus) -> Loss {
+    // Nobody rotates the spool of messages.
+    let waits = |oldest: &&Oldest| flow.behind_bytes > 0 && !oldest.home.0.starts_with(state);
+    let Some(oldest) = flow.oldest.as_ref().filter(waits) else { return Loss::Nothing };
+    let planned = plan.and_then(|plan| plan.flows.iter().find(|planned| planned.name == flow.name));
+    let rotated = Rotated::of(&oldest.home.0, planned.map_or(&[], |flow| flow.source.rotated_to.as_slice()));
     rotated.loss(if oldest.rotated { oldest.changed_at } else { 0 }, clock::now_ms())
 }
 
@@ -173,6 +179,7 @@ fn as_json(picture: &Picture) -> Value {
     if let Some(files) = &picture.files {
         object["files"] = serde_json::to_value(files).unwrap_or_default();
     }
+    object["configurationIsWrong"] = json!(picture.configuration_is_wrong);
     object["exitCode"] = json!(verdict(&picture.status).code());
     object
 }

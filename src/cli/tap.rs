@@ -33,7 +33,7 @@ fn show(plan: &Plan, flow: &str, most: Option<u64>, out: &mut dyn Write) -> Resu
         return Err(Failed::new(Exit::Usage, format_args!("there is no flow `{}`", shown(flow))));
     }
     let question = Question::Tap { flow: flow.to_owned() };
-    let Some(mut answers) = reach::ask(plan, &question)? else {
+    let Some(mut answers) = reach::ask(&plan.state_directory, &question)? else {
         return Err(Failed::new(Exit::NotRunning, "no agent runs, so nothing is sent"));
     };
     answers.wait_for_ever().map_err(|error| reach::broken(&error))?;

@@ -15,6 +15,10 @@ const FAR: u64 = 30 * 86_400;
 /// The whole picture.
 pub(super) fn table(picture: &Picture) -> String {
     let mut text = head(&picture.status);
+    if picture.configuration_is_wrong {
+        text.push_str("! the configuration was changed and is wrong: `datalake-agent check` says where\n");
+    }
+    text.push('\n');
     let mut rows = vec![["FLOW", "STATE", "RATE", "BEHIND", "AGE", "LIMIT", "FILES"].map(str::to_owned)];
     rows.extend(picture.status.flows.iter().map(row));
     let lines = aligned(&rows);
@@ -50,7 +54,6 @@ fn head(status: &Status) -> String {
         let unsaved = duration_in_words(unsaved);
         push(&mut text, format_args!("positions cannot be saved for {unsaved}; the log says why; delivery goes on\n"));
     }
-    text.push('\n');
     text
 }
 

@@ -1,7 +1,7 @@
 use super::table::table;
 use super::*;
 use crate::saved::Counters;
-use crate::status::{LastError, Limit, Oldest};
+use crate::status::{LastError, Limit};
 
 fn flow() -> FlowStatus {
     let mut flow = FlowStatus {
@@ -43,7 +43,7 @@ fn picture(flow: FlowStatus, loss: Loss) -> Picture {
         flows: vec![flow],
         ..Status::default()
     };
-    Picture { status, files: None, losses: vec![loss] }
+    Picture { status, files: None, losses: vec![loss], configuration_is_wrong: false }
 }
 
 #[test]
