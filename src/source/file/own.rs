@@ -2,7 +2,7 @@
 //! Promises that none of them passes for a log, by whatever name: they are known by device and inode, so links, hard links
 //! and bind mounts lead nowhere. Leaves saying so to the caller.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +36,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Known {
     at: Option<Instant>,
-    files: HashSet<Identity>,
+    /// With the name under which each was found; none for what is open.
+    files: HashMap<Identity, Option<PathBuf>>,
     folders: HashSet<Identity>,
     reported: HashSet<PathBuf>,
 }
@@ -66,7 +67,7 @@ impl OwnFiles {
     /// Whether the file of this device and inode is one of ours.
     #[must_use]
     pub fn hold(&self, device: u64, inode: u64) -> bool {
-        !self.is_empty() && self.known().files.contains(&(device, inode))
+        !self.is_empty() && self.known().hold(&self.0, (device, inode))
     }
 
     /// Whether the file or folder of this device and inode is one of ours.
@@ -75,8 +76,8 @@ impl OwnFiles {
         if self.is_empty() {
             return false;
         }
-        let known = self.known();
-        known.files.contains(&(device, inode)) || known.folders.contains(&(device, inode))
+        let mut known = self.known();
+        known.folders.contains(&(device, inode)) || known.hold(&self.0, (device, inode))
     }
 
     /// Whether the path leads to one of ours.
@@ -101,14 +102,37 @@ impl OwnFiles {
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.at.is_none_or(|at| at.elapsed() > FRESH) {
-            known.files = self.0.open.iter().copied().chain(self.0.files.iter().filter_map(identity)).collect();
-            known.folders = self.0.folders.iter().filter_map(identity).collect();
-            for folder in &self.0.folders {
-                gather(folder, DEEPEST, &mut known.files);
-            }
-            known.at = Some(Instant::now());
+            known.look(&self.0);
         }
         known
+    }
+}
+
+impl Known {
+    /// What is there now.
+    fn look(&mut self, own: &Inner) {
+        self.files = own.open.iter().map(|open| (*open, None)).collect();
+        self.files.extend(own.files.iter().filter_map(|file| Some((identity(file)?, Some(file.clone())))));
+        self.folders = own.folders.iter().filter_map(identity).collect();
+        for folder in &own.folders {
+            gather(folder, DEEPEST, &mut self.files);
+        }
+        self.at = Some(Instant::now());
+    }
+
+    /// Whether this is one of ours now: a file that was replaced a moment ago leaves its inode to the next that is made,
+    /// which may be a log.
+    fn hold(&mut self, own: &Inner, file: Identity) -> bool {
+        let still = |name: &Option<PathBuf>| name.as_ref().is_none_or(|name| identity(name) == Some(file));
+        match self.files.get(&file) {
+            None => false,
+            Some(name) if still(name) => true,
+            // Gone, or renamed.
+            Some(_) => {
+                self.look(own);
+                self.files.contains_key(&file)
+            }
+        }
     }
 }
 
@@ -117,7 +141,7 @@ fn identity(path: impl AsRef<Path>) -> Option<Identity> {
 }
 
 /// The files in the folder and below it.
-fn gather(folder: &Path, depth: usize, files: &mut HashSet<Identity>) {
+fn gather(folder: &Path, depth: usize, files: &mut HashMap<Identity, Option<PathBuf>>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if files.len() >= MOST_FILES {
             return;
@@ -125,7 +149,7 @@ fn gather(folder: &Path, depth: usize, files: &mut HashSet<Identity>) {
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() && depth > 0 => gather(&entry.path(), depth - 1, files),
             Ok(metadata) if metadata.is_file() => {
-                files.insert((metadata.dev(), metadata.ino()));
+                files.insert((metadata.dev(), metadata.ino()), Some(entry.path()));
             }
             _ => {}
         }
@@ -163,6 +187,23 @@ mod tests {
         // Made a moment ago, and not seen yet.
         std::fs::write(root.join("state/quarantine/logs/b.jsonl"), "").unwrap();
         assert!(own.hold_path(&root.join("logs/folder/b.jsonl")));
+    }
+
+    /// A log was not read for half a minute, because it had the inode of a configuration that was replaced just before.
+    #[test]
+    fn a_file_that_was_replaced_leaves_its_inode_to_a_log_and_one_that_was_renamed_does_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (state, log) = (root.path().join("state"), root.path().join("app.log"));
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join("old"), "").unwrap();
+        let own = OwnFiles::new(Vec::new(), vec![state.clone()]);
+        let (device, inode) = identity(state.join("old")).unwrap();
+        assert!(own.hold(device, inode));
+        std::fs::rename(state.join("old"), state.join("new")).unwrap();
+        assert!(own.hold(device, inode) && own.hold_any(device, inode), "it is ours under another name");
+        // The file leaves the folder with its inode, as if that had been given to another.
+        std::fs::rename(state.join("new"), &log).unwrap();
+        assert!(!own.hold(device, inode) && !own.hold_any(device, inode) && !own.hold_path(&log));
     }
 
     #[test]
