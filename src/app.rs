@@ -9,9 +9,8 @@ use crate::deliver::Destination;
 use crate::deliver::session::SessionError;
 use crate::exit::Exit;
 use crate::flow::{Ended, Flow, Standing};
-use crate::machine::Sources;
+use crate::saved::Remembered;
 use crate::source::file::{self, Outlet, Tailer};
-use crate::source::mqtt::Counters;
 use crate::tap::Tap;
 use crate::telemetry::{
     FlowLook, Health, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words,
@@ -20,14 +19,18 @@ use crate::telemetry::{
 use board::Board;
 use datalake_base::accounting::Accounting;
 use datalake_core::budget::Budget;
+use datalake_core::flow::Core;
 use datalake_process::NotReady;
 use local::Local;
+use looks::Looks;
 use receivers::Receivers;
 use signals::Signals;
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 /// What commands may see of the flows.
@@ -42,6 +45,10 @@ mod once;
 mod local;
 /// When freed memory goes back to the system.
 mod memory;
+/// What the machine says about itself.
+mod instance;
+/// What can be seen of the flows.
+mod looks;
 /// What CloudWatch is told meanwhile.
 mod metrics;
 /// The first words about each flow.
@@ -52,13 +59,17 @@ mod private;
 mod prometheus;
 /// The receiving halves of MQTT flows.
 mod receivers;
+/// Another configuration while it runs.
+mod reload;
 /// What the process is asked by signals.
 mod signals;
 
 pub use crate::deliver::connector::prove_certificates;
 pub use destinations::{firehose, kinesis};
 pub use flows::surroundings;
+pub use looks::Look;
 pub use private::keep_to_ourselves;
+pub use reload::{Outcome, Record};
 
 /// How often the state in words is made anew.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -141,6 +152,7 @@ fn start<F: Future<Output = ()>>(
         .collect();
     let (store, remembered) = Store::open(&plan.state_directory, &pairs, clock::now_ms())?;
     let keeper = Keeper::start(store)?;
+    reload::forget_earlier(&plan.state_directory);
     // One thread for the tailer and all flows: each waits most of the time, and handing bytes to another core costs more
     // than it saves. It reads, hashes and sends some 600 MiB a second, two orders of magnitude above what a delivery
     // stream takes.
@@ -152,16 +164,19 @@ fn start<F: Future<Output = ()>>(
         let Some(destinations) = destinations::wait(plan, &mut signals).await? else {
             return Ok((Exit::Success, board));
         };
-        let flows = destinations::fitted(plan, &destinations).await;
+        let flows = destinations::fitted(&plan.flows, &destinations).await;
         let regions = destinations.iter().map(|destination| destination.region().to_owned()).collect();
         let before = opening::Before::of(&remembered);
-        let running = Running::build(plan, &flows, destinations, remembered, &keeper)?;
+        let mut running = Running::build(plan, &keeper, board.clone());
+        let ready = running.ready(plan, flows.clone(), destinations)?;
+        running.begin(plan, ready, remembered)?;
+        running.beside(plan).await;
         signals.watch(running.looks.clone());
-        board.run(&flows, &running.looks, running.tailer.inquirer());
-        let until = watch(running.looks.clone());
+        let tailer = running.tailer.as_ref().map(Tailer::inquirer);
+        board.run(&running.looks.all(), tailer);
+        let until = watch(running.looks.all().to_vec());
         let opening = Opening { flows, regions, before, board: board.clone() };
-        let (patience, signals) = (plan.shutdown_timeout, &mut signals);
-        let exit = running.supervise(&keeper, patience, once, opening, signals, until).await;
+        let exit = running.supervise(&keeper, once, opening, &mut signals, until).await;
         Ok::<_, StartError>((exit, board))
     })?;
     board.save();
@@ -186,159 +201,180 @@ struct Opening {
 
 /// The parts, running.
 struct Running {
-    flows: JoinSet<Ended>,
+    /// What runs. Its flows are as the operator wrote them.
+    plan: Plan,
+    /// Each ends with its name.
+    flows: JoinSet<(Arc<str>, Ended)>,
+    /// What ends a flow that does not end in time, by its name.
+    aborts: BTreeMap<String, AbortHandle>,
+    /// The switches that stop the flows of each destination.
+    stops: BTreeMap<String, watch::Sender<bool>>,
     receivers: Receivers,
-    looks: Vec<Look>,
-    tailer: Tailer,
+    looks: Looks,
+    budget: Arc<Budget>,
+    poster: checkpoint::Poster,
+    /// Runs as soon as there is a flow.
+    tailer: Option<Tailer>,
     health: Health,
-    stop: watch::Sender<bool>,
-    telling: metrics::Telling,
-    /// What goes on beside the flows and ends with them.
-    _background: JoinSet<()>,
+    instance: instance::Learning,
+    telling: Option<metrics::Telling>,
+    serving: prometheus::Serving,
+    record: reload::Records,
+    /// When the process began, in milliseconds since 1970.
+    begun: u64,
+    /// What commands see.
+    board: Arc<Board>,
 }
 
-/// What can be seen of a flow from outside, while it runs and after.
-#[derive(Clone, Debug)]
-pub struct Look {
-    name: String,
-    stream: String,
-    books: Arc<Accounting>,
-    standing: Standing,
-    messages: Option<Arc<Counters>>,
-    tap: Tap,
-}
-
-impl Look {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What it read and what became of that.
-    #[must_use]
-    pub fn books(&self) -> &Accounting {
-        &self.books
-    }
-
-    /// Why it waits on purpose, where it does.
-    #[must_use]
-    pub fn holding(&self) -> Option<String> {
-        self.standing.reason().or_else(|| self.messages.as_ref()?.trouble())
-    }
-
-    /// What messages came, where it receives some.
-    #[must_use]
-    pub fn messages(&self) -> Option<&Counters> {
-        self.messages.as_deref()
-    }
+/// Flows whose parts are there, so that nothing about them can fail any more.
+struct Ready {
+    flows: Vec<(FlowPlan, Destination, Core)>,
+    signers: receivers::Signers,
 }
 
 impl Running {
-    fn build(
-        plan: &Plan,
-        planned: &[FlowPlan],
-        destinations: Vec<Destination>,
-        remembered: crate::saved::Remembered,
-        keeper: &Keeper,
-    ) -> Result<Self, StartError> {
-        let budget = Budget::new(plan.max_memory.as_u64(), set_aside(planned));
-        let (stop, stopped) = watch::channel(false);
-        // Spools are mended before anyone reads them.
-        let receivers = Receivers::start(plan)?;
-        let (learned, instance) = watch::channel(None);
-        let mut background = JoinSet::new();
-        if let Some(stays_true) = plan.flows.iter().filter_map(|flow| flow.process.instance()).min() {
-            let sources = Sources::from_environment(|name| std::env::var(name).ok());
-            background.spawn(sources.keep_learning(learned, stays_true));
+    fn build(plan: &Plan, keeper: &Keeper, board: Arc<Board>) -> Self {
+        Self {
+            plan: plan.clone(),
+            flows: JoinSet::new(),
+            aborts: BTreeMap::new(),
+            stops: BTreeMap::new(),
+            receivers: Receivers::default(),
+            looks: Looks::default(),
+            budget: Budget::new(plan.max_memory.as_u64(), set_aside(&plan.flows)),
+            poster: keeper.poster(),
+            tailer: None,
+            health: Health::default(),
+            instance: instance::Learning::default(),
+            telling: None,
+            serving: prometheus::Serving::default(),
+            record: reload::Records::default(),
+            begun: clock::now_ms(),
+            board,
         }
-        let (mut inputs, mut parts) = (Vec::new(), Vec::new());
-        for flow in planned {
-            let (input, outlet) = file::Input::new(&flow.name, &flow.source);
-            inputs.push(input);
-            parts.push((flow, outlet));
-        }
-        let pool = file::Input::pool(plan.flows.len());
-        let poster = keeper.poster();
+    }
+
+    /// Whatever can fail about flows of this plan. `flows` are as their streams allow them.
+    fn ready(&self, plan: &Plan, flows: Vec<FlowPlan>, destinations: Vec<Destination>) -> Result<Ready, StartError> {
+        let signers = Receivers::signers(plan, &flows)?;
+        let with_core = |(flow, destination): (FlowPlan, Destination)| {
+            let core = flows::core(&flow, &self.budget)?;
+            Ok((flow, destination, core))
+        };
+        let flows = flows.into_iter().zip(destinations).map(with_core).collect::<Result<_, StartError>>()?;
+        Ok(Ready { flows, signers })
+    }
+
+    /// Starts the first flows.
+    fn begin(&mut self, plan: &Plan, ready: Ready, remembered: Remembered) -> Result<(), StartError> {
+        let flows: Vec<FlowPlan> = ready.flows.iter().map(|(flow, ..)| flow.clone()).collect();
+        // Spools are repaired before anyone reads them.
+        self.receivers.start(plan, &flows, ready.signers);
+        let (inputs, outlets) = ends(&flows);
+        let poster = self.poster.clone();
         let save = Box::new(move |update| poster.post(update));
-        let means = file::Means { budget: Some(budget.clone()), ..file::Means::new(pool, save) };
-        let tailer = Tailer::start(inputs, remembered, means, &tokio::runtime::Handle::current())?;
-        let (mut flows, mut looks) = (JoinSet::new(), Vec::new());
-        for ((flow, Outlet { arrivals, watermarks, books }), destination) in parts.into_iter().zip(destinations) {
-            let standing = Standing::default();
-            let messages = receivers.counters(&flow.name);
-            let (name, stream, tap) = (flow.name.clone(), flow.batch.stream.clone(), Tap::default());
+        let pool = file::Input::pool(plan.flows.len());
+        let means = file::Means { budget: Some(self.budget.clone()), ..file::Means::new(pool, save) };
+        self.tailer = Some(Tailer::start(inputs, remembered, means, &tokio::runtime::Handle::current())?);
+        self.spawn(plan, ready.flows, outlets);
+        Ok(())
+    }
+
+    /// Runs flows whose files are tailed.
+    fn spawn(&mut self, plan: &Plan, flows: Vec<(FlowPlan, Destination, Core)>, outlets: Vec<Outlet>) {
+        let Some(tailer) = &self.tailer else { return };
+        let mut looks: Vec<Look> = self.looks.all().to_vec();
+        let instance = self.instance.follow(plan);
+        for ((flow, destination, core), outlet) in flows.into_iter().zip(outlets) {
+            let Outlet { arrivals, watermarks, books } = outlet;
+            let (standing, tap) = (Standing::default(), Tap::default());
+            let messages = self.receivers.counters(&flow.name);
+            let keep = flows::keep(plan, &flow);
+            let stop = self.stops.entry(flow.source.stream.clone()).or_insert_with(|| watch::channel(false).0);
+            let (stop, flow) = (stop.subscribe(), Arc::new(flow));
             looks.push(Look {
-                name,
-                stream,
+                plan: flow.clone(),
                 books: books.clone(),
                 standing: standing.clone(),
                 messages,
                 tap: tap.clone(),
             });
-            flows.spawn(
-                Flow {
-                    name: flow.name.clone(),
-                    stream: flow.batch.stream.clone(),
-                    core: flows::core(flow, &budget)?,
-                    arrivals,
-                    watermarks,
-                    service: Arc::new(destination),
-                    keep: flows::keep(plan, flow),
-                    wake: tailer.waker(),
-                    books,
-                    standing,
-                    tap,
-                    instance: instance.clone(),
-                    stop: stopped.clone(),
-                }
-                .run(),
-            );
+            let name: Arc<str> = flow.name.as_str().into();
+            let running = Flow {
+                name: flow.name.clone(),
+                stream: flow.batch.stream.clone(),
+                core,
+                arrivals,
+                watermarks,
+                service: Arc::new(destination),
+                keep,
+                wake: tailer.waker(),
+                books,
+                standing,
+                tap,
+                instance: instance.clone(),
+                stop,
+            };
+            let aborts = self.flows.spawn(async move { (name, running.run().await) });
+            self.aborts.insert(flow.name.clone(), aborts);
         }
-        let telling = metrics::Telling::start(plan, &looks);
-        let health = Health::default();
-        prometheus::start(plan, &looks, &health, &mut background);
-        Ok(Self { flows, receivers, looks, tailer, health, stop, telling, _background: background })
+        let place = |look: &Look| plan.flows.iter().position(|flow| flow.name == look.name());
+        looks.sort_by_key(place);
+        self.looks.replace(looks, &plan.hash);
     }
 
-    /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains.
+    /// What goes on beside the flows.
+    async fn beside(&mut self, plan: &Plan) {
+        if !self.telling.as_ref().is_some_and(|telling| telling.is_as(plan)) {
+            let earlier = self.telling.take();
+            let begun = earlier.is_some();
+            if let Some(earlier) = earlier {
+                earlier.finish(Instant::now() + plan.shutdown_timeout).await;
+            }
+            self.telling = Some(metrics::Telling::start(plan, &self.looks, begun));
+        }
+        self.serving.listen(plan.prometheus.as_ref(), &self.looks, &self.health, self.begun).await;
+    }
+
+    /// Waits for a signal, for `until`, or for a flow that ends by itself, then drains. Reloads meanwhile.
     async fn supervise(
         mut self,
         keeper: &Keeper,
-        patience: Duration,
         once: bool,
         opening: Opening,
         signals: &mut Signals,
         until: impl Future<Output = ()>,
     ) -> Exit {
-        let mut notifier = Notifier::new();
-        let exit = tokio::select! {
-            () = look_after(&self.looks, &self.tailer, keeper, opening, &self.health, &mut notifier) => Exit::Success,
-            () = signals.stop() => Exit::Success,
-            () = until => Exit::Success,
-            () = once::until_delivered(&self.looks, &self.tailer, patience), if once => Exit::Success,
-            died = self.flows.join_next() => {
-                tracing::error!(
-                    reason = died.and_then(Result::err).map(|died| died.to_string()),
-                    "a flow ended by itself, which is a bug; stopping, so that systemd starts the agent again"
-                );
-                Exit::Software
+        let Some(tailer) = self.tailer.clone() else { return Exit::Software };
+        let mut reloads = signals.reloads();
+        let health = self.health.clone();
+        let mut caring = pin!(look_after(self.looks.clone(), &tailer, keeper, opening, &health));
+        let mut until = pin!(until);
+        let exit = loop {
+            let looks = self.looks.all();
+            let reload = tokio::select! {
+                () = &mut caring => Err(Exit::Success),
+                () = signals.stop() => Err(Exit::Success),
+                () = &mut until => Err(Exit::Success),
+                () = once::until_delivered(&looks, &tailer, self.plan.shutdown_timeout), if once => Err(Exit::Success),
+                asked = reloads.changed(), if !once => asked.map_err(|_| Exit::Software),
+                died = self.death(&tailer) => Err(died),
+            };
+            if let Err(exit) = reload {
+                break exit;
             }
-            died = self.receivers.ended() => {
-                tracing::error!(
-                    reason = died.err().map(|died| died.to_string()),
-                    "a receiver ended by itself, which is a bug; stopping, so that systemd starts the agent again"
-                );
-                Exit::Software
-            }
-            died = self.tailer.ended() => {
-                tracing::error!(
-                    reason = died.err().map(|died| died.to_string()),
-                    "stopping, so that systemd starts the agent again; nothing is lost"
-                );
-                Exit::Software
+            let reloaded = tokio::select! {
+                () = &mut caring => Err(Exit::Success),
+                () = signals.stop() => Err(Exit::Success),
+                () = &mut until => Err(Exit::Success),
+                reloaded = self.reload(&tailer, keeper) => reloaded,
+            };
+            if let Err(exit) = reloaded {
+                break exit;
             }
         };
+        let patience = self.plan.shutdown_timeout;
+        let mut notifier = Notifier::new();
         notifier.stopping();
         self.health.stopping();
         tracing::info!(patience = ?patience, "stopping: delivering what was read");
@@ -348,19 +384,20 @@ impl Running {
             _ = tokio::time::timeout(patience.max(LEAST_FAREWELL), self.receivers.stop()) => {}
             () = signals.stop() => {}
         }
-        self.tailer.stop_reading();
-        self.stop.send(true).ok();
+        tailer.stop_reading();
+        self.stops.values().for_each(|stop| _ = stop.send(true));
         let deadline = Instant::now() + patience;
         let drained = tokio::select! {
             drained = tokio::time::timeout(patience, self.drain()) => drained.ok(),
             () = signals.stop() => None,
         };
-        let exit = match self.tailer.finish().await {
+        let exit = match tailer.finish().await {
             Ok(()) => exit,
             Err(file::Died) => Exit::Software,
         };
-        let exit = if once && exit == Exit::Success { once::verdict(&self.looks) } else { exit };
-        let sum = |gauge: fn(&Accounting) -> u64| self.looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
+        let looks = self.looks.all();
+        let exit = if once && exit == Exit::Success { once::verdict(&looks) } else { exit };
+        let sum = |gauge: fn(&Accounting) -> u64| looks.iter().map(|look| gauge(&look.books)).sum::<u64>();
         let (lines, bytes) = (sum(|books| books.lines.value()), sum(|books| books.delivered.value()));
         if drained == Some(Ended::Settled) {
             tracing::info!(lines, bytes, "stopped; everything that was read is delivered");
@@ -375,11 +412,29 @@ impl Running {
             });
             tracing::warn!(lines, bytes, left, "{message}");
         }
-        tokio::select! {
-            () = self.telling.finish(deadline) => {}
-            () = signals.stop() => {}
+        if let Some(telling) = self.telling.take() {
+            tokio::select! {
+                () = telling.finish(deadline) => {}
+                () = signals.stop() => {}
+            }
         }
         exit
+    }
+
+    /// Waits until a part ends by itself, and says so.
+    async fn death(&mut self, tailer: &Tailer) -> Exit {
+        let (what, reason) = tokio::select! {
+            died = self.flows.join_next(), if !self.flows.is_empty() => {
+                ("a flow", died.and_then(Result::err).map(|died| died.to_string()))
+            }
+            died = self.receivers.ended() => ("a receiver", died.err().map(|died| died.to_string())),
+            died = tailer.ended() => ("the tailer", died.err().map(|died| died.to_string())),
+        };
+        tracing::error!(
+            reason,
+            "{what} ended by itself, which is a bug; stopping, so that systemd starts the agent again; nothing is lost"
+        );
+        Exit::Software
     }
 
     /// Waits for all flows; paused if one of them is.
@@ -387,8 +442,8 @@ impl Running {
         let mut all = Ended::Settled;
         while let Some(ended) = self.flows.join_next().await {
             match ended {
-                Ok(Ended::Settled) => {}
-                Ok(Ended::Paused) => all = Ended::Paused,
+                Ok((_, Ended::Settled)) => {}
+                Ok((_, Ended::Paused)) => all = Ended::Paused,
                 Err(died) => tracing::error!(reason = %died, "a flow died while it was stopping"),
             }
         }
@@ -397,20 +452,19 @@ impl Running {
 }
 
 /// Writes what only time brings to light.
-fn tell(planned: &Arc<Vec<FlowPlan>>, looks: &[Look], name: &str, notice: Notice, aside: &mut JoinSet<()>) {
-    let Some((plan, look)) = planned.iter().zip(looks).find(|(plan, _)| plan.name == name) else { return };
+fn tell(looks: &[Look], name: &str, notice: Notice, aside: &mut JoinSet<()>) {
+    let Some(look) = looks.iter().find(|look| look.name() == name) else { return };
+    let plan = look.plan.clone();
     match notice {
         Notice::FirstAccepted => {
             tracing::info!(flow = name, stream = plan.batch.stream, "the service accepts records of this flow");
         }
         Notice::NoFile => {
-            let (planned, name) = (planned.clone(), name.to_owned());
             // Looks at folders, which may take its time.
             aside.spawn_blocking(move || {
-                let Some(plan) = planned.iter().find(|plan| plan.name == name) else { return };
                 tracing::warn!(
-                    flow = name,
-                    patterns = opening::why_no_file(plan),
+                    flow = plan.name,
+                    patterns = opening::why_no_file(&plan),
                     "no file of this flow was there since the start; correct `filePattern`, unless the files are still to come"
                 );
             });
@@ -430,6 +484,11 @@ fn tell(planned: &Arc<Vec<FlowPlan>>, looks: &[Look], name: &str, notice: Notice
     }
 }
 
+/// Both ends of what each flow reads.
+fn ends(flows: &[FlowPlan]) -> (Vec<file::Input>, Vec<Outlet>) {
+    flows.iter().map(|flow| file::Input::new(&flow.name, &flow.source)).unzip()
+}
+
 /// Returns once a crash can no longer make this start look like one that never was: where reading begins is decided and
 /// saved, or saving fails and the log says so. Whoever waits for us may write from then on.
 async fn until_begun(tailer: &Tailer, keeper: &Keeper) {
@@ -444,24 +503,15 @@ async fn until_begun(tailer: &Tailer, keeper: &Keeper) {
 }
 
 /// Tells systemd and the log how things are, for ever.
-async fn look_after(
-    flows: &[Look],
-    tailer: &Tailer,
-    keeper: &Keeper,
-    opening: Opening,
-    health: &Health,
-    notifier: &mut Notifier,
-) {
+async fn look_after(looks: Looks, tailer: &Tailer, keeper: &Keeper, opening: Opening, health: &Health) {
+    let mut notifier = Notifier::new();
     until_begun(tailer, keeper).await;
     notifier.ready();
     health.begun();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = flows.len(), "running");
-    let Opening { flows: planned, regions, before, board } = opening;
-    board.begin();
-    let planned = Arc::new(planned);
+    opening.board.begin();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = looks.all().len(), "running");
     let mut aside = JoinSet::new();
-    let said = planned.clone();
-    aside.spawn_blocking(move || opening::say(&said, &regions, &before));
+    aside.spawn_blocking(move || opening::say(&opening.flows, &opening.regions, &opening.before));
     let watch_every = Notifier::watchdog_interval();
     memory::give_back();
     let mut rest = memory::Rest::default();
@@ -470,14 +520,18 @@ async fn look_after(
     let (mut watched, mut stuck): (_, Vec<String>) = (Instant::now(), Vec::new());
     let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut changes = looks.changes();
     loop {
         ticks.tick().await;
+        let flows = looks.all();
+        if changes != looks.changes() {
+            changes = looks.changes();
+            // A flow that was started again counts its steps from the beginning.
+            watchdog = Watchdog::new();
+        }
         let reasons: Vec<Option<String>> = flows.iter().map(Look::holding).collect();
-        let looks: Vec<FlowLook<'_>> = flows
-            .iter()
-            .zip(&reasons)
-            .map(|(look, reason)| FlowLook { flow: &look.name, books: &look.books, holding: reason.as_deref() })
-            .collect();
+        let looks: Vec<FlowLook<'_>> =
+            flows.iter().zip(&reasons).map(|(look, reason)| look.with(reason.as_deref())).collect();
         let now = Instant::now();
         let read = flows.iter().map(|look| look.books.read.value()).sum();
         if rest.look(read, flows.iter().all(|look| look.books.idle.value() == 1)) {
@@ -489,9 +543,9 @@ async fn look_after(
         if let Some(line) = reporter.report(&looks, now.into_std()) {
             tracing::info!("{line}");
         }
-        let reads_files = |name: &str| planned.iter().any(|flow| flow.name == name && flow.mqtt.is_none());
+        let reads_files = |name: &str| flows.iter().any(|look| look.name() == name && look.plan.mqtt.is_none());
         for (name, notice) in notices.look(&looks, reads_files, now.into_std()) {
-            tell(&planned, flows, name, notice, &mut aside);
+            tell(&flows, name, notice, &mut aside);
         }
         while aside.try_join_next().is_some() {}
         if now - watched >= watch_every.unwrap_or(STUCK_EVERY) {
@@ -499,7 +553,7 @@ async fn look_after(
             stuck = watchdog.look(&looks).into_iter().map(str::to_owned).collect();
             if !stuck.is_empty() {
                 tracing::error!(flows = stuck.join(", "), "a flow stands still; systemd is not told that all is well");
-                let is_stuck = |look: &&Look| stuck.contains(&look.name);
+                let is_stuck = |look: &&Look| stuck.iter().any(|name| name == look.name());
                 signals::log_states(flows.iter().filter(is_stuck));
             } else if watch_every.is_some() {
                 notifier.watchdog();

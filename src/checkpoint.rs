@@ -27,7 +27,13 @@ pub(crate) use store::contents_of;
 pub use store::{Store, fuzz_database};
 
 use datalake_base::shown::shown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The process that holds the lock of this state folder, if one does; known only to who may open the lock.
+#[must_use]
+pub fn lock_holder(folder: &Path) -> Option<u32> {
+    lock::holder(folder)
+}
 
 /// Why the checkpoint cannot be used or written.
 #[derive(Debug, thiserror::Error)]

@@ -50,6 +50,9 @@ pub mod preview;
 /// Shows and sends again what was given up on purpose.
 pub mod quarantine;
 
+/// Asks the running agent to read its configuration again.
+pub mod reload;
+
 /// What options could not work on, processed once more.
 pub mod reprocess;
 
@@ -98,6 +101,10 @@ fn dispatch() -> Exit {
             json: asked.json,
             watch: asked.watch,
         }),
+        Command::Reload { wait } => {
+            let patience = Duration::from_secs(wait.into());
+            printed(|out| reload::reload(&config, patience, out))
+        }
         Command::Shipped(asked) => shipped::shipped(&shipped::Request {
             config: &config,
             files: &asked.files,

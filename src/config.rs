@@ -4,6 +4,8 @@
 
 /// Addresses of services.
 mod endpoint;
+/// Whether a flow is configured as before.
+mod fingerprint;
 /// Keys of the Kinesis Agent, and what became of them.
 mod foreign;
 /// What a key is.
@@ -27,6 +29,7 @@ mod written;
 
 pub(crate) use datalake_report::json;
 pub use datalake_report::report;
+pub use fingerprint::Fingerprint;
 pub use plan::{FlowPlan, Plan};
 pub use report::Report;
 
@@ -81,6 +84,7 @@ pub fn load(main: &Path) -> Result<Plan, Report> {
         report.add_to_file(kind, file, message, help);
     }
     let mut plan = finish(plan, report)?;
+    plan.file = Some(main.to_owned());
     plan.hash = hash(&files);
     let own = own::files(main, &plan, |name| std::env::var_os(name));
     for flow in &mut plan.flows {

@@ -48,6 +48,8 @@ struct Destination {
     /// Such as `DeliveryStream:logs`.
     name: String,
     books: Vec<Arc<Accounting>>,
+    /// What was counted by flows that have ended.
+    ended: Counters,
     /// As they stood when CloudWatch last took them.
     taken: Counters,
     /// Calls that CloudWatch has not taken.
@@ -58,26 +60,54 @@ impl Metrics {
     /// The numbers of these flows: the destination of each, such as `DeliveryStream:logs`, and its books. `instance`
     /// names the machine in each datum.
     #[must_use]
-    pub fn new(
-        namespace: &str,
-        instance: Option<String>,
-        flows: impl IntoIterator<Item = (String, Arc<Accounting>)>,
-    ) -> Self {
-        let mut destinations: Vec<Destination> = Vec::new();
-        for (name, books) in flows {
-            match destinations.iter_mut().find(|destination| destination.name == name) {
-                Some(known) => known.books.push(books),
-                None => {
-                    let (taken, untold) = Default::default();
-                    destinations.push(Destination { name, books: vec![books], taken, untold });
+    pub fn new(namespace: &str, instance: Option<String>, flows: Vec<(String, Arc<Accounting>)>) -> Self {
+        let mut metrics = Self { namespace: namespace.to_owned(), instance, destinations: Vec::new() };
+        metrics.follow(flows);
+        metrics
+    }
+
+    /// What was counted so far has been sent by somebody else.
+    #[must_use]
+    pub fn from_now_on(mut self) -> Self {
+        for destination in &mut self.destinations {
+            destination.taken = destination.counted();
+        }
+        self
+    }
+
+    /// These flows run now. What others counted until they ended is still sent.
+    fn follow(&mut self, flows: Vec<(String, Arc<Accounting>)>) {
+        for destination in &mut self.destinations {
+            for books in std::mem::take(&mut destination.books) {
+                if flows.iter().any(|(name, known)| *name == destination.name && Arc::ptr_eq(known, &books)) {
+                    destination.books.push(books);
+                } else {
+                    destination.untold.add(&books.answered.take());
+                    destination.ended = destination.ended.plus(Counters::of(&[books]));
                 }
             }
         }
-        Self { namespace: namespace.to_owned(), instance, destinations }
+        for (name, books) in flows {
+            let known = self.destinations.iter_mut().find(|destination| destination.name == name);
+            match known {
+                Some(known) if known.books.iter().any(|known| Arc::ptr_eq(known, &books)) => {}
+                Some(known) => known.books.push(books),
+                None => {
+                    let (taken, untold, ended) = Default::default();
+                    self.destinations.push(Destination { name, books: vec![books], ended, taken, untold });
+                }
+            }
+        }
     }
 
-    /// Sends what is new, `every` period and once more when `stop` says so; then ends.
-    pub async fn keep_sending(mut self, to: CloudWatch, every: Duration, mut stop: watch::Receiver<bool>) {
+    /// Sends what is new, `every` period and once more when `stop` says so; then ends. `flows` says which run now.
+    pub async fn keep_sending(
+        mut self,
+        to: CloudWatch,
+        every: Duration,
+        mut stop: watch::Receiver<bool>,
+        flows: impl Fn() -> Vec<(String, Arc<Accounting>)>,
+    ) {
         let mut condition = Condition::default();
         loop {
             let stopping = tokio::select! {
@@ -88,6 +118,7 @@ impl Metrics {
             if stopping && condition.is_failing() {
                 return;
             }
+            self.follow(flows());
             match self.send(&to, clock::now_ms()).await {
                 Ok(()) => {
                     if condition.succeeded() {
@@ -113,7 +144,7 @@ impl Metrics {
     async fn send(&mut self, to: &CloudWatch, now: u64) -> Result<(), NotTaken> {
         let (namespace, instance) = (&self.namespace, self.instance.as_deref());
         for destinations in self.destinations.chunks_mut(DESTINATIONS_PER_CALL) {
-            let counted: Vec<Counters> = destinations.iter().map(|each| Counters::of(&each.books)).collect();
+            let counted: Vec<Counters> = destinations.iter().map(Destination::counted).collect();
             let mut form = form::begin(namespace);
             let mut number = 0;
             for (destination, counters) in destinations.iter_mut().zip(&counted) {
@@ -133,6 +164,14 @@ impl Metrics {
                 destination.untold = Calls::default();
             }
         }
+        // Its last numbers were sent; that nothing more comes says that no flow feeds it.
+        self.destinations.retain(|destination| !destination.books.is_empty());
         Ok(())
+    }
+}
+
+impl Destination {
+    fn counted(&self) -> Counters {
+        self.ended.plus(Counters::of(&self.books))
     }
 }

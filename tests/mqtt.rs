@@ -402,6 +402,41 @@ fn several_connections_share_a_subscription_and_nothing_comes_twice() {
 }
 
 #[test]
+fn reloads_while_messages_are_published_lose_none_and_repeat_none() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    let host = host(&broker.address(), json!({}));
+    let mut agent = host.run();
+    subscribed(&agent);
+    let (stop, port) = (AtomicBool::new(false), broker.port);
+    let published = std::thread::scope(|scope| {
+        let publishing = scope.spawn(|| {
+            let (mut publisher, mut next) = (Publisher::new(port), 0);
+            while !stop.load(Ordering::Relaxed) {
+                publisher.publish(1, &messages(next..next + 20));
+                next += 20;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            next
+        });
+        for round in 0..6 {
+            let config = host.configure();
+            let mut written: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+            written["flows"][0]["mqtt"]["keepAliveSeconds"] = json!(30 + round);
+            std::fs::write(&config, written.to_string()).unwrap();
+            let done = host.program().args(["reload", "--config", config.to_str().unwrap()]).output().unwrap();
+            let said = String::from_utf8_lossy(&done.stdout).into_owned();
+            assert!(done.status.success() && said.contains("changed    messages\n"), "{said}{:?}", done.stderr);
+        }
+        stop.store(true, Ordering::Relaxed);
+        publishing.join().unwrap()
+    });
+    assert_eq!(agent.logged("subscribed").len(), 7, "each reload signs in again, in the session that goes on");
+    all_arrive_once(&host, published);
+    say(&format!("{published} messages over 6 reloads, each once"));
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
 fn changed_topics_are_subscribed_and_removed_ones_taken_back_in_a_session_that_goes_on() {
     let Some(broker) = Mosquitto::start("") else { return };
     let before = host(&broker.address(), json!({"topics": ["devices/{device_id}/ping", "old/#"]}));

@@ -15,7 +15,7 @@ use crate::telemetry::clock;
 use datalake_core::batch::Form;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// See the head of this file.
@@ -23,14 +23,14 @@ pub(super) struct Board {
     state_directory: PathBuf,
     started_at: u64,
     poster: Poster,
-    /// Of earlier lives, by flow.
-    before: BTreeMap<String, Counters>,
     shown: Mutex<Shown>,
 }
 
 #[derive(Default)]
 struct Shown {
     flows: Vec<Line>,
+    /// Of earlier lives, by flow; a reload ends the life of those that it changes.
+    before: BTreeMap<String, Counters>,
     tailer: Option<Inquirer>,
     begun: bool,
 }
@@ -56,19 +56,42 @@ impl Board {
             state_directory: state_directory.to_owned(),
             started_at: clock::now_ms(),
             poster,
-            before,
             shown: Mutex::default(),
         };
-        board.lock().flows = planned.iter().map(|flow| Line::new(flow, None)).collect();
+        let flows = planned.iter().map(|flow| Line::new(flow, None)).collect();
+        *board.lock() = Shown { flows, before, ..Shown::default() };
         board
     }
 
     /// These flows run now, and this tailer reads for them.
-    pub(super) fn run(&self, planned: &[FlowPlan], looks: &[Look], tailer: Inquirer) {
-        let look = |flow: &FlowPlan| looks.iter().find(|look| look.name() == flow.name).cloned();
+    pub(super) fn run(&self, looks: &[Look], tailer: Option<Inquirer>) {
         let mut shown = self.lock();
-        shown.flows = planned.iter().map(|flow| Line::new(flow, look(flow))).collect();
-        shown.tailer = Some(tailer);
+        shown.flows = looks.iter().map(|look| Line::new(&look.plan, Some(look.clone()))).collect();
+        shown.tailer = tailer;
+    }
+
+    /// After a reload these run; what the others counted until they ended stays.
+    pub(super) fn change(&self, looks: &[Look]) {
+        self.save();
+        let mut shown = self.lock();
+        let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+        for line in std::mem::take(&mut shown.flows) {
+            lines.insert(line.status.name.clone(), line);
+        }
+        for look in looks {
+            let runs_on = |line: &Line| line.look.as_ref().is_some_and(|known| Arc::ptr_eq(&known.books, &look.books));
+            let line = match lines.remove(look.name()) {
+                Some(line) if runs_on(&line) => line,
+                ended => {
+                    shown.end(ended, self.started_at);
+                    Line::new(&look.plan, Some(look.clone()))
+                }
+            };
+            shown.flows.push(line);
+        }
+        for (_, line) in lines {
+            shown.end(Some(line), self.started_at);
+        }
     }
 
     /// Where reading begins is decided and saved.
@@ -108,22 +131,19 @@ impl Board {
     /// Hands the counters that changed to the checkpoint.
     pub(super) fn save(&self) {
         let mut update = CheckpointUpdate::default();
-        for line in &mut self.lock().flows {
-            let Some(counters) = self.counters(line) else { continue };
+        let mut shown = self.lock();
+        let Shown { flows, before, .. } = &mut *shown;
+        for line in flows {
+            let Some(counters) = line.counters(before, self.started_at) else { continue };
             if counters != line.saved {
                 line.saved = counters;
                 update.counters.push((line.status.name.clone(), counters));
             }
         }
+        drop(shown);
         if !update.is_empty() {
             self.poster.post(update);
         }
-    }
-
-    /// Of all lives.
-    fn counters(&self, line: &Line) -> Option<Counters> {
-        let now = Counters { since: self.started_at, ..Counters::of(line.look.as_ref()?.books()) };
-        Some(self.before.get(&line.status.name).map_or(now, |before| before.plus(&now)))
     }
 
     /// How everything stands, but for the content that waits longest.
@@ -138,19 +158,19 @@ impl Board {
             state_directory: self.state_directory.clone().into(),
             started_at: Some(self.started_at),
             unsaved_millis: unsaved.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-            flows: shown.flows.iter().map(|line| self.flow(line, shown.begun)).collect(),
+            flows: shown.flows.iter().map(|line| self.flow(line, &shown)).collect(),
         }
     }
 
-    fn flow(&self, line: &Line, begun: bool) -> FlowStatus {
+    fn flow(&self, line: &Line, shown: &Shown) -> FlowStatus {
         let mut status = line.status.clone();
         let Some(look) = &line.look else {
-            status.count(&self.before.get(&status.name).copied().unwrap_or_default(), 0);
+            status.count(&shown.before.get(&status.name).copied().unwrap_or_default(), 0);
             return status;
         };
         let accounting = look.books();
         let wait = look.wait();
-        status.state = line.samples.state(begun, wait.as_ref().map(|(wait, _)| *wait));
+        status.state = line.samples.state(shown.begun, wait.as_ref().map(|(wait, _)| *wait));
         status.reason = wait.map(|(_, reason)| reason);
         status.last_error = look.standing.last().map(|(at, reason)| LastError { at, reason });
         status.files = accounting.files.value();
@@ -164,7 +184,7 @@ impl Board {
         };
         status.limit = line.samples.limit();
         // First what was settled: what is settled between the two looks is then counted as pending, and not missed.
-        let counters = self.counters(line).unwrap_or_default();
+        let counters = line.counters(&shown.before, self.started_at).unwrap_or_default();
         let own = Counters::of(accounting);
         let pending = accounting.read.value().saturating_sub(own.delivered + own.filtered + own.quarantined);
         status.count(&counters, pending);
@@ -176,7 +196,23 @@ impl Board {
     }
 }
 
+impl Shown {
+    /// The flow of this line has ended; what it counted counts as an earlier life.
+    fn end(&mut self, line: Option<Line>, started_at: u64) {
+        let Some(line) = line else { return };
+        if let Some(counters) = line.counters(&self.before, started_at) {
+            self.before.insert(line.status.name, counters);
+        }
+    }
+}
+
 impl Line {
+    /// Of all lives.
+    fn counters(&self, before: &BTreeMap<String, Counters>, started_at: u64) -> Option<Counters> {
+        let now = Counters { since: started_at, ..Counters::of(self.look.as_ref()?.books()) };
+        Some(before.get(&self.status.name).map_or(now, |before| before.plus(&now)))
+    }
+
     fn new(flow: &FlowPlan, look: Option<Look>) -> Self {
         let service = if matches!(flow.batch.form, Form::Firehose) { "Firehose" } else { "Kinesis" };
         let mut status = FlowStatus {

@@ -58,7 +58,7 @@ impl<T: Clone> Shared<T> {
 pub(super) async fn wait(plan: &Plan, signals: &mut Signals) -> Result<Option<Vec<Destination>>, SessionError> {
     let mut said = false;
     loop {
-        match connect(plan).await {
+        match connect(plan, &plan.flows).await {
             Err(error @ SessionError::RegionNotAnswered) => {
                 if !std::mem::replace(&mut said, true) {
                     tracing::error!("{error}; waiting, and asking again every {REGION_AGAIN:?}");
@@ -73,8 +73,8 @@ pub(super) async fn wait(plan: &Plan, signals: &mut Signals) -> Result<Option<Ve
     }
 }
 
-/// The destination of each flow, in the order of the plan.
-async fn connect(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
+/// The destination of each of these flows of the plan, in their order.
+pub(super) async fn connect(plan: &Plan, flows: &[FlowPlan]) -> Result<Vec<Destination>, SessionError> {
     for variable in connector::misread_proxies() {
         tracing::warn!(
             variable,
@@ -83,8 +83,8 @@ async fn connect(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
     }
     let (mut firehose, mut kinesis) =
         (Shared::new(Target::Firehose, Firehose::new), Shared::new(Target::Kinesis, Kinesis::new));
-    let mut destinations = Vec::with_capacity(plan.flows.len());
-    for flow in &plan.flows {
+    let mut destinations = Vec::with_capacity(flows.len());
+    for flow in flows {
         let settings = plan.session_of(flow);
         destinations.push(match &flow.batch.form {
             Form::Firehose => Destination::Firehose(firehose.under(settings).await?),
@@ -98,8 +98,8 @@ async fn connect(plan: &Plan) -> Result<Vec<Destination>, SessionError> {
 }
 
 /// The flows as their streams allow them, all of them asked at once.
-pub(super) async fn fitted(plan: &Plan, destinations: &[Destination]) -> Vec<FlowPlan> {
-    let flows = plan.flows.iter().zip(destinations);
+pub(super) async fn fitted(flows: &[FlowPlan], destinations: &[Destination]) -> Vec<FlowPlan> {
+    let flows = flows.iter().zip(destinations);
     futures_util::future::join_all(flows.map(|(flow, destination)| fit(flow.clone(), destination))).await
 }
 

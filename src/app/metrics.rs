@@ -2,11 +2,12 @@
 //! Promises that neither start nor stop wait for it longer than a moment, and that no flow ever does.
 //! Leaves what is told to the metrics.
 
-use super::Look;
+use super::looks::Looks;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::cloudwatch::CloudWatch;
+use crate::deliver::session;
 use crate::machine::Sources;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Settings};
 use datalake_core::batch::Form;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -20,16 +21,19 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 pub(super) struct Telling {
     task: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// What it was started with.
+    with: (Option<Settings>, session::Settings),
 }
 
 impl Telling {
-    /// Begins, where the plan says so.
-    pub(super) fn start(plan: &Plan, looks: &[Look]) -> Self {
+    /// Begins, where the plan says so. `begun`: what was counted so far was sent by one before.
+    pub(super) fn start(plan: &Plan, looks: &Looks, begun: bool) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut task = JoinSet::new();
-        if let Some(settings) = plan.metrics.clone() {
-            let (session, looks) = (plan.session.clone(), looks.to_vec());
-            let destinations: Vec<String> = plan.flows.iter().map(destination).collect();
+        let with = (plan.metrics.clone(), plan.session.clone());
+        if let (Some(settings), session) = with.clone() {
+            let looks = looks.clone();
+            let flows = move || looks.all().iter().map(|look| (destination(&look.plan), look.books.clone())).collect();
             task.spawn(async move {
                 let to = match CloudWatch::connect(&session, settings.endpoint.as_deref()).await {
                     Ok(to) => to,
@@ -39,12 +43,17 @@ impl Telling {
                     }
                 };
                 let instance = if settings.tag_instance { Some(instance().await) } else { None };
-                let books = looks.into_iter().map(|look| look.books);
-                let metrics = Metrics::new(&settings.namespace, instance, destinations.into_iter().zip(books));
-                metrics.keep_sending(to, settings.every, stopped).await;
+                let metrics = Metrics::new(&settings.namespace, instance, flows());
+                let metrics = if begun { metrics.from_now_on() } else { metrics };
+                metrics.keep_sending(to, settings.every, stopped, flows).await;
             });
         }
-        Self { task, stop }
+        Self { task, stop, with }
+    }
+
+    /// Whether another plan wants it started anew.
+    pub(super) fn is_as(&self, plan: &Plan) -> bool {
+        self.with.0 == plan.metrics && self.with.1 == plan.session
     }
 
     /// Everything is over: has the last numbers sent, and waits for that until `deadline`, or a moment.

@@ -8,67 +8,113 @@ use crate::deliver::{Fault, GivenUp, Meaning};
 use crate::source::mqtt::{Counters, Keep, LeftBehind, Receiver, RefusedPayload, Settings, Signer, left_behind};
 use datalake_base::record::{FileKey, OriginInfo, Position};
 use datalake_base::shown::shown;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 /// The receivers, running.
+#[derive(Default)]
 pub(super) struct Receivers {
-    tasks: JoinSet<()>,
-    stop: watch::Sender<bool>,
-    /// Of each flow of the plan that has one.
-    counters: Vec<(String, Arc<Counters>)>,
+    /// Each ends with the name of its flow.
+    tasks: JoinSet<String>,
+    running: Vec<Running>,
 }
 
+/// That of one flow.
+struct Running {
+    flow: String,
+    counters: Arc<Counters>,
+    stop: watch::Sender<bool>,
+}
+
+/// A receiver ended although nobody stopped it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EndedByItself;
+
+/// Who signs for each flow of a plan that receives.
+pub(super) type Signers = HashMap<String, Signer>;
+
 impl Receivers {
-    /// Opens the spools and begins to receive. A spool that cannot be opened stops its own flow alone.
+    /// Who signs for these flows.
     ///
     /// # Errors
     /// When credentials cannot be asked for.
-    pub(super) fn start(plan: &Plan) -> Result<Self, StartError> {
+    pub(super) fn signers(plan: &Plan, flows: &[FlowPlan]) -> Result<Signers, StartError> {
+        let receiving = flows.iter().filter_map(|flow| Some((flow, flow.mqtt.as_ref()?)));
+        receiving.map(|(flow, settings)| Ok((flow.name.clone(), signer(plan, flow, settings)?))).collect()
+    }
+
+    /// Opens the spools of these flows of the plan and begins to receive. A spool that cannot be opened stops its own flow
+    /// alone.
+    pub(super) fn start(&mut self, plan: &Plan, flows: &[FlowPlan], mut signers: Signers) {
         let receiving: Vec<(&str, &Settings)> =
             plan.flows.iter().filter_map(|flow| Some((flow.name.as_str(), flow.mqtt.as_ref()?))).collect();
         tell(&left_behind(&plan.state_directory, &receiving));
-        let (stop, stopped) = watch::channel(false);
-        let (mut tasks, mut counters) = (JoinSet::new(), Vec::new());
-        for flow in &plan.flows {
+        for flow in flows {
             let (Some(settings), Some(settled)) = (&flow.mqtt, &flow.source.owned) else { continue };
+            let Some(signer) = signers.remove(&flow.name) else { continue };
             let receiver = Receiver::open(
                 flow.name.clone(),
                 settings.clone(),
                 &plan.state_directory,
                 settled.clone(),
-                signer(plan, flow, settings)?,
+                signer,
                 keep(plan, flow),
             );
-            counters.push((flow.name.clone(), receiver.counters()));
-            tasks.spawn(receiver.run(stopped.clone()));
+            let (flow, counters) = (flow.name.clone(), receiver.counters());
+            let (stop, stopped) = watch::channel(false);
+            let name = flow.clone();
+            self.tasks.spawn(async move {
+                receiver.run(stopped).await;
+                name
+            });
+            self.running.push(Running { flow, counters, stop });
         }
-        Ok(Self { tasks, stop, counters })
     }
 
     /// Whether no flow receives.
     pub(super) fn is_empty(&self) -> bool {
-        self.counters.is_empty()
+        self.running.is_empty()
     }
 
     /// What can be seen of the receiver of this flow, where it has one.
     pub(super) fn counters(&self, flow: &str) -> Option<Arc<Counters>> {
-        self.counters.iter().find(|(name, _)| name == flow).map(|(_, counters)| counters.clone())
+        self.running.iter().find(|running| running.flow == flow).map(|running| running.counters.clone())
     }
 
     /// Waits until one ends by itself; for ever where there is none.
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
         match self.tasks.join_next().await {
-            Some(ended) => ended,
+            Some(ended) => ended.map(drop),
             None => std::future::pending().await,
         }
     }
 
+    /// Those of these flows receive no more; what they received is synced and acknowledged. That takes as long as their disk
+    /// does: nobody else may open a spool that is still being written to.
+    ///
+    /// # Errors
+    /// When one of them died, or another one ended by itself.
+    pub(super) async fn stop_those_of(&mut self, flows: &BTreeSet<String>) -> Result<(), EndedByItself> {
+        let mut going = BTreeSet::new();
+        for running in self.running.extract_if(.., |running| flows.contains(&running.flow)) {
+            running.stop.send(true).ok();
+            going.insert(running.flow);
+        }
+        while !going.is_empty() {
+            match self.tasks.join_next().await {
+                Some(Ok(name)) if going.remove(&name) => {}
+                _ => return Err(EndedByItself),
+            }
+        }
+        Ok(())
+    }
+
     /// Receives no more; what was received is synced and acknowledged, then the brokers are left.
     pub(super) async fn stop(&mut self) {
-        self.stop.send(true).ok();
+        self.running.iter().for_each(|running| _ = running.stop.send(true));
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(died) = ended {
                 tracing::error!(reason = %died, "a receiver died while it was stopping");

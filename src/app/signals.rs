@@ -2,7 +2,7 @@
 //! Promises that a request to stop is heard and obeyed whatever stands still, that no other signal ends the process without
 //! a word, and that before an abort the states of the flows are in the log. Leaves the drain to the parent.
 
-use super::Look;
+use super::looks::{Look, Looks};
 use crate::exit::Exit;
 use crate::telemetry;
 use std::io::{self, IsTerminal};
@@ -53,8 +53,10 @@ enum Phase {
 pub(super) struct Signals {
     /// How often a stop was asked for.
     requests: watch::Receiver<u32>,
+    /// How often a reload was asked for.
+    reloads: watch::Receiver<u32>,
     phase: watch::Sender<Phase>,
-    looks: Arc<OnceLock<Vec<Look>>>,
+    looks: Arc<OnceLock<Looks>>,
 }
 
 impl Signals {
@@ -66,18 +68,19 @@ impl Signals {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let signals = install(&runtime)?;
         let (request, requests) = watch::channel(0);
+        let (reload, reloads) = watch::channel(0);
         let (phase, phases) = watch::channel(Phase::Running);
         let looks = Arc::new(OnceLock::new());
-        let ears = Ears { signals, request, phases, looks: looks.clone(), on_terminal: is_on_terminal() };
+        let ears = Ears { signals, request, reload, phases, looks: looks.clone(), on_terminal: is_on_terminal() };
         // The subscriber of the caller: a thread of its own would only see the global one.
         let log = tracing::dispatcher::get_default(Clone::clone);
         let listen = move || tracing::dispatcher::with_default(&log, || runtime.block_on(ears.listen()));
         std::thread::Builder::new().name("signals".into()).stack_size(STACK).spawn(listen)?;
-        Ok(Self { requests, phase, looks })
+        Ok(Self { requests, reloads, phase, looks })
     }
 
     /// The flows whose states are logged before an abort.
-    pub(super) fn watch(&self, looks: Vec<Look>) {
+    pub(super) fn watch(&self, looks: Looks) {
         self.looks.set(looks).ok();
     }
 
@@ -87,6 +90,11 @@ impl Signals {
         if self.requests.changed().await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// Requests to reload the configuration; several that came while nobody waited are one.
+    pub(super) fn reloads(&self) -> watch::Receiver<u32> {
+        self.reloads.clone()
     }
 
     /// The drain has begun and may take so long; not long after, the process ends wherever it stands.
@@ -117,8 +125,9 @@ fn is_on_terminal() -> bool {
 struct Ears {
     signals: Vec<(String, i32, Signal)>,
     request: watch::Sender<u32>,
+    reload: watch::Sender<u32>,
     phases: watch::Receiver<Phase>,
-    looks: Arc<OnceLock<Vec<Look>>>,
+    looks: Arc<OnceLock<Looks>>,
     on_terminal: bool,
 }
 
@@ -150,18 +159,20 @@ impl Ears {
         if STOP.into_iter().any(is) || (is(HANG_UP) && self.on_terminal && !is_on_terminal()) {
             self.request.send_modify(|requests| *requests += 1);
         } else if is(HANG_UP) {
-            tracing::warn!(
-                signal = name,
-                "this version cannot reload its configuration while it runs; restart the agent to apply changes: \
-                 positions are exact, so nothing is lost or sent twice"
-            );
+            self.reload.send_modify(|requests| *requests += 1);
         } else if is(ABORT) {
             tracing::error!(signal = name, "aborting; the states of the flows follow");
-            log_states(self.looks.get().into_iter().flatten());
+            self.log_states();
             telemetry::flush();
             std::process::abort();
         } else {
             tracing::info!(signal = name, "this signal has no meaning here; SIGTERM stops the agent");
+        }
+    }
+
+    fn log_states(&self) {
+        if let Some(looks) = self.looks.get() {
+            log_states(looks.all().iter());
         }
     }
 
@@ -171,7 +182,7 @@ impl Ears {
             "the stop does not end, because something stands still; ending here, after the next start some records are \
              sent again, nothing is lost"
         );
-        log_states(self.looks.get().into_iter().flatten());
+        self.log_states();
         telemetry::flush();
         std::process::exit(Exit::InputOutput.code().into());
     }

@@ -5,10 +5,11 @@
 
 use super::pace::Pace;
 use super::{Error, Store, pending::Pending};
-use crate::saved::CheckpointUpdate;
+use crate::saved::{CheckpointUpdate, Remembered};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Time between two attempts to write while writing fails.
 const RETRY: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     pending: Pending,
+    /// Who wants to know what is saved.
+    asked: Vec<oneshot::Sender<Result<Remembered, Error>>>,
     stopping: bool,
     health: Health,
 }
@@ -118,6 +121,17 @@ impl Keeper {
         self.poster.clone()
     }
 
+    /// What is saved, with what still waits to be.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn remembered(&self) -> Result<Remembered, Error> {
+        let (sender, answer) = oneshot::channel();
+        self.poster.lock().asked.push(sender);
+        self.poster.shared.changed.notify_one();
+        answer.await.unwrap_or(Err(Error::Died))
+    }
+
     /// Writes what still waits, closes the database and frees the folder. Ends within a few seconds.
     ///
     /// # Errors
@@ -142,6 +156,15 @@ fn keep(poster: &Poster, mut store: Store) -> Result<(), Error> {
             Woken::Sync => {
                 // A disk that cannot be synced fails the next write too, which is reported; no need to hurry.
                 unsynced = store.sync().err().map(|_| Instant::now());
+                continue;
+            }
+            Woken::Read(asked) => {
+                for sender in asked {
+                    let saved = store.remembered();
+                    let saved = saved.map(|saved| poster.lock().pending.over(saved));
+                    // Who asked may have stopped waiting.
+                    sender.send(saved).ok();
+                }
                 continue;
             }
             Woken::Write(taken, stopping) => (taken, stopping),
@@ -187,6 +210,8 @@ enum Woken {
     Write(Pending, bool),
     /// What was written is to be on the disk.
     Sync,
+    /// These want to know what is saved.
+    Read(Vec<oneshot::Sender<Result<Remembered, Error>>>),
     /// We are stopping and nothing is left.
     End,
 }
@@ -195,6 +220,9 @@ enum Woken {
 fn wait(poster: &Poster, pace: &mut Pace, retry: Option<Instant>, sync: Option<Instant>) -> Woken {
     let mut state = poster.lock();
     loop {
+        if !state.asked.is_empty() {
+            return Woken::Read(std::mem::take(&mut state.asked));
+        }
         let now = Instant::now();
         pace.delivered(std::mem::take(&mut state.pending.settled_bytes));
         let due = (!state.pending.is_empty()).then(|| {

@@ -6,6 +6,7 @@ use super::{Error, private};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The name of the locked file. It stays when the agent stops; only the lock on it counts.
@@ -48,6 +49,28 @@ impl Lock {
             _ => Ok(Self { _file: file }),
         }
     }
+}
+
+/// The process that holds the lock of the folder, as it wrote itself into the file: it lives, and is the owner's.
+pub(super) fn holder(folder: &Path) -> Option<u32> {
+    let path = folder.join(FILE_NAME);
+    let file = File::open(&path).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {}
+        // Nobody holds it, or nobody can tell.
+        _ => return None,
+    }
+    let owner: u32 = file.metadata().ok()?.uid();
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    let pid: u32 = text.trim().parse().ok()?;
+    // Others can send signals to their own processes only. What the owner of the file wrote must not lead root elsewhere.
+    if !rustix::process::geteuid().is_root() {
+        return Some(pid);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let user = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?;
+    (user.parse() == Ok(owner)).then_some(pid)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! Promises that its size is bounded by the number of contents, however long the disk refuses.
 //! Leaves writing to the store and pace to the keeper.
 
-use crate::saved::{CheckpointUpdate, Counters};
-use datalake_tail::{ContentId, Row};
+use crate::saved::{CheckpointUpdate, Counters, Remembered, SavedContent};
+use datalake_tail::{ContentId, FolderRow, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +46,23 @@ impl Pending {
         self.started.extend(update.started);
         self.counters.extend(update.counters);
         self.settled_bytes = self.settled_bytes.saturating_add(update.settled_bytes);
+    }
+
+    /// What was read from the database, with what waits to be written to it.
+    pub(super) fn over(&self, mut saved: Remembered) -> Remembered {
+        saved.contents.retain(|saved| !self.rows.contains_key(&(saved.stream.clone(), saved.row.id)));
+        for ((stream, _), row) in &self.rows {
+            let Some(row) = row.clone() else { continue };
+            saved.contents.push(SavedContent { stream: stream.clone(), row, saved_at: 0 });
+        }
+        saved.folders.retain(|(stream, row)| !self.folders.contains_key(&(stream.clone(), row.path.clone())));
+        for ((stream, path), held) in &self.folders {
+            let Some(held) = held.clone() else { continue };
+            saved.folders.push((stream.clone(), FolderRow { path: path.clone(), held }));
+        }
+        let known: BTreeSet<(String, String)> = saved.started.iter().cloned().collect();
+        saved.started.extend(self.started.difference(&known).cloned());
+        saved
     }
 
     /// Takes back what could not be written; what was posted since then is newer and stays.
@@ -91,6 +108,27 @@ mod tests {
         newer.take_back(older);
         assert_eq!(positions(&newer), [Some(20), None, Some(10)]);
         assert_eq!(newer.folders.values().collect::<Vec<_>>(), [&None]);
+    }
+
+    /// A reload reads positions back while the disk refuses to take the newest.
+    #[test]
+    fn what_waits_to_be_written_counts_when_positions_are_read_back() {
+        let mut saved = Pending::default();
+        saved.merge(update(&[("s", 1, Some(1)), ("s", 2, Some(2)), ("t", 1, Some(3))]));
+        saved.merge(CheckpointUpdate { started: vec![("s".into(), "/a".into())], ..Default::default() });
+        let saved = saved.over(Remembered::default());
+        let mut waiting = Pending::default();
+        waiting.merge(update(&[("s", 1, Some(10)), ("s", 2, None), ("s", 3, Some(30))]));
+        waiting.merge(CheckpointUpdate {
+            started: vec![("s".into(), "/a".into()), ("s".into(), "/b".into())],
+            ..Default::default()
+        });
+        let now = waiting.over(saved);
+        let mut rows: Vec<(String, u64, u64)> =
+            now.contents.iter().map(|saved| (saved.stream.to_string(), saved.row.id.0, saved.row.position)).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, [("s".to_owned(), 1, 10), ("s".to_owned(), 3, 30), ("t".to_owned(), 1, 3)]);
+        assert_eq!(now.started, [("s".to_owned(), "/a".to_owned()), ("s".to_owned(), "/b".to_owned())]);
     }
 
     #[test]

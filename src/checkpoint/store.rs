@@ -149,6 +149,22 @@ impl Store {
         self.save(update)
     }
 
+    /// What is in the database.
+    ///
+    /// # Errors
+    /// When it cannot be read, or what it holds is damaged.
+    pub(super) fn remembered(&self) -> Result<Remembered, Error> {
+        let refused = |source| Error::Database { path: self.path.clone(), action: "read", source };
+        if identity(&self.path) != Some(self.file) {
+            return Err(Error::Replaced { path: self.path.clone() });
+        }
+        everything(&self.connection, FORMAT).map_err(|unreadable| match unreadable {
+            Unreadable::Sqlite(source) => refused(source),
+            // Damaged under the running agent; a restart moves it aside and says so.
+            Unreadable::Structure(_) | Unreadable::Checksum { .. } => Error::Replaced { path: self.path.clone() },
+        })
+    }
+
     /// As [`Store::save`], for merged updates; on the disk when this returns only if it is to be `durable`, else with
     /// the kernel, where a crash of this process does not reach it. Returns how many bytes were written.
     pub(super) fn write(&mut self, pending: &Pending, durable: bool) -> Result<u64, Error> {
@@ -284,6 +300,11 @@ fn read(connection: &Connection, path: &Path) -> Result<Option<(i64, Remembered)
     if verdict != "ok" {
         return Err(Unreadable::Structure(verdict).into());
     }
+    Ok(Some((format, everything(connection, format)?)))
+}
+
+/// All rows.
+fn everything(connection: &Connection, format: i64) -> Result<Remembered, Unreadable> {
     let started = rows::read_started(connection)?;
     let (contents, folders) = match format {
         1 => (contents_of(format1::read_positions(connection)?), Vec::new()),
@@ -291,7 +312,7 @@ fn read(connection: &Connection, path: &Path) -> Result<Option<(i64, Remembered)
     };
     // They are for people; without them the positions are as good.
     let counters = rows::read_counters(connection).unwrap_or_default();
-    Ok(Some((format, Remembered { contents, folders, started, counters })))
+    Ok(Remembered { contents, folders, started, counters })
 }
 
 /// Whether SQLite complains about the content of the file, and not about the circumstances.

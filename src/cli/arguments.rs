@@ -52,7 +52,7 @@ Exit codes:
   70  a bug in the agent; systemd starts it again
   73  the state folder cannot be made or used, or another agent holds it
   74  positions could not be saved at the stop, or a command could not read its input or write its output
-  75  not everything was accepted (run --once, quarantine replay), or would be sent (preview)
+  75  not everything was accepted (run --once, quarantine replay), or would be sent (preview); or nothing was reloaded
   78  the configuration is wrong
 
 Files:
@@ -127,6 +127,19 @@ Examples:
   datalake-agent status --files --flow app
   datalake-agent status --json | jq '.flows[] | {name, state, behindBytes}'")]
     Status(Status),
+    /// Has the running agent read its configuration again, waits, and says what became of it.
+    #[command(after_help = "\
+All of the new configuration is applied, or nothing: 78 when it is wrong, 75 when it needs a restart, when no agent runs or
+when there is no outcome in time.
+
+Examples:
+  datalake-agent check && datalake-agent reload
+  systemctl reload datalake-agent")]
+    Reload {
+        /// Maximum time to wait for the outcome, in seconds; the reload goes on without us.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        wait: u32,
+    },
     /// Says whether everything that files hold was accepted, so that they may be rotated or deleted.
     ///
     /// The bytes of each file are compared with those that were sent: a rotated file, a copy and an archive count as the

@@ -40,6 +40,8 @@ pub struct Plan {
     pub metrics: Option<crate::metrics::Settings>,
     /// Where metrics are served for Prometheus.
     pub prometheus: Option<crate::prometheus::Listen>,
+    /// The main file that it was read from.
+    pub file: Option<PathBuf>,
     /// The beginning of the SHA-256 of the files that it was read from, in hexadecimal; empty where there were none.
     pub hash: String,
     /// At least one.
@@ -53,6 +55,8 @@ pub struct Plan {
 pub struct FlowPlan {
     /// Unique, for the log: the delivery stream, with a number where several flows feed it.
     pub name: String,
+    /// What was written of it.
+    pub fingerprint: crate::config::Fingerprint,
     /// What is read.
     pub source: source::file::Settings,
     /// What is received, where the source is a spool of messages.
@@ -160,6 +164,7 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
         shutdown_timeout: Duration::from_millis(written.shutdown_timeout_millis),
         metrics,
         prometheus,
+        file: None,
         hash: String::new(),
         flows,
         warnings: Report::default(),

@@ -39,6 +39,16 @@ impl Counters {
     }
 }
 
+impl Counters {
+    /// The sum of both.
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self {
+            quarantined_records: self.quarantined_records + other.quarantined_records,
+            destroyed: self.destroyed + other.destroyed,
+        }
+    }
+}
+
 /// How far a destination is behind, and whether something cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lag {

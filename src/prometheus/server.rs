@@ -241,13 +241,14 @@ mod tests {
             "/metrics" => Answer::text(200, "all is well\n".repeat(1000)),
             _ => Answer::text(404, "no\n"),
         });
-        let server = tokio::spawn(async move { talk(theirs, &respond).await });
+        let mut server = JoinSet::new();
+        server.spawn(async move { talk(theirs, &respond).await.ok() });
         let (mut reading, mut writing) = tokio::io::split(&mut ours);
         let mut answer = Vec::new();
         let (_sent, read) = tokio::join!(writing.write_all(question), reading.read_to_end(&mut answer));
         read.unwrap();
         drop(ours);
-        server.await.unwrap().ok();
+        server.join_next().await.unwrap().unwrap();
         String::from_utf8(answer).unwrap()
     }
 
@@ -276,12 +277,13 @@ mod tests {
             let respond: Respond = Arc::new(|_| Answer::text(200, "x".repeat(10_000)));
             let free = Arc::new(Semaphore::new(1));
             let permit = free.clone().try_acquire_owned().unwrap();
-            let talking = tokio::spawn(in_time(theirs, respond, permit));
+            let mut talking = JoinSet::new();
+            talking.spawn(in_time(theirs, respond, permit));
             ours.write_all(question).await.unwrap();
             let begun = tokio::time::Instant::now();
             let _freed = free.acquire().await.unwrap();
             assert_eq!(begun.elapsed(), PATIENCE);
-            talking.await.unwrap();
+            talking.join_next().await.unwrap().unwrap();
         }
     }
 

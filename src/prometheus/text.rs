@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub begun: u64,
     /// A hash of the configuration that runs.
     pub configuration: String,
+    /// Whether the newest reload was refused.
+    pub reload_failed: bool,
     /// For how long positions cannot be saved, in seconds; 0 while they can.
     pub unsaved_seconds: f64,
 }
@@ -238,6 +240,8 @@ impl Snapshot {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit")]
         let begun = self.begun as f64 / 1000.0;
         gauge(encoder, "start_time", "When the process began, since 1970.", seconds, begun)?;
+        let what = "1 when the newest reload was refused, so that the configuration before it runs.";
+        gauge(encoder, "reload_failed", what, None, f64::from(u8::from(self.reload_failed)))?;
         let what = "For how long positions cannot be saved; 0 while they can.";
         gauge(encoder, "positions_unsaved", what, seconds, self.unsaved_seconds)?;
         #[expect(clippy::cast_precision_loss, reason = "few")]
@@ -353,6 +357,7 @@ mod tests {
             now: 10_000,
             begun: 1_500,
             configuration: "0123abcd".to_owned(),
+            reload_failed: false,
             unsaved_seconds: 0.0,
         }
     }

@@ -38,14 +38,14 @@ use datalake_base::accounting::Accounting;
 use datalake_base::record::{Arrival, ChunkPool, SettledFiles, Watermarks};
 use datalake_core::budget::Budget;
 use datalake_tail::names;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Notify, mpsc, watch as signal};
+use tokio::sync::{Notify, mpsc, oneshot, watch as signal};
 
 /// Which files a flow reads, and from where.
 #[derive(Clone, Debug, Default)]
@@ -144,7 +144,11 @@ impl Input {
     /// Chunks enough for so many flows: each holds one while another waits for it; one more is being filled.
     #[must_use]
     pub fn pool(flows: usize) -> ChunkPool {
-        ChunkPool::new(flows * (CHUNKS_WAITING + 1) + 1)
+        ChunkPool::new(Self::buffers(flows))
+    }
+
+    const fn buffers(flows: usize) -> usize {
+        flows * (CHUNKS_WAITING + 1) + 1
     }
 }
 
@@ -169,10 +173,12 @@ impl Means {
     }
 }
 
-/// The running tailer of all flows. It ends when [`Tailer::finish`] is called.
-#[derive(Debug)]
+/// The running tailer of all flows. It ends when [`Tailer::finish`] is called. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Tailer {
     orders: Arc<Orders>,
+    /// It has a thread of its own, so filesystems of the network hold up nobody.
+    has_thread: bool,
     /// Its sender goes when the tailer has ended, however that came about.
     ended: signal::Receiver<()>,
 }
@@ -182,6 +188,8 @@ pub struct Tailer {
 struct Orders {
     /// There may be something to do.
     wake: Notify,
+    /// Changes of what is tailed, oldest first.
+    changes: Mutex<Vec<Change>>,
     stop_reading: AtomicBool,
     finish: AtomicBool,
     /// Everything is to be read once, and no more.
@@ -194,6 +202,26 @@ struct Orders {
     caught_up: AtomicBool,
     /// An answer: it ended because it was asked to.
     finished: AtomicBool,
+}
+
+/// A change of what is tailed. Destinations are named as in [`Settings::stream`].
+enum Change {
+    /// Hands over nothing more for these.
+    StopReading(BTreeSet<String>),
+    /// Saves what is settled for these, forgets them, and says so.
+    Leave(BTreeSet<String>, oneshot::Sender<()>),
+    /// Tails for these too, with so many buffers for all; the files of the agent itself are these.
+    Enter(Vec<stream::Stream>, usize, OwnFiles),
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::StopReading(streams) => formatter.debug_tuple("StopReading").field(streams).finish(),
+            Self::Leave(streams, _) => formatter.debug_tuple("Leave").field(streams).finish(),
+            Self::Enter(streams, ..) => formatter.debug_tuple("Enter").field(&streams.len()).finish(),
+        }
+    }
 }
 
 /// The tailer died: an invariant broke, so its promises no longer hold.
@@ -210,11 +238,10 @@ impl Tailer {
     /// # Errors
     /// When a thread is needed and cannot be started.
     pub fn start(inputs: Vec<Input>, remembered: Remembered, means: Means, runtime: &Handle) -> std::io::Result<Self> {
-        let patterns = inputs.iter().flat_map(|input| &input.settings.include);
-        if patterns.into_iter().any(|pattern| pattern.trunks().iter().any(|trunk| watch::is_without_events(trunk))) {
+        if needs_thread(inputs.iter().map(|input| &input.settings)) {
             return Self::start_thread(inputs, remembered, means);
         }
-        let (tailer, alive) = Self::new();
+        let (tailer, alive) = Self::new(false);
         let orders = tailer.orders.clone();
         runtime.spawn(async move {
             rounds::run(inputs, remembered, means, orders.clone()).await;
@@ -229,7 +256,7 @@ impl Tailer {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start_thread(inputs: Vec<Input>, remembered: Remembered, means: Means) -> std::io::Result<Self> {
-        let (tailer, alive) = Self::new();
+        let (tailer, alive) = Self::new(true);
         let orders = tailer.orders.clone();
         let runtime = Builder::new_current_thread().enable_time().build()?;
         std::thread::Builder::new().name("tail".into()).spawn(move || {
@@ -240,9 +267,59 @@ impl Tailer {
         Ok(tailer)
     }
 
-    fn new() -> (Self, signal::Sender<()>) {
+    fn new(has_thread: bool) -> (Self, signal::Sender<()>) {
         let (alive, ended) = signal::channel(());
-        (Self { orders: Arc::default(), ended }, alive)
+        (Self { orders: Arc::default(), has_thread, ended }, alive)
+    }
+
+    /// Whether it may tail what these settings say: a filesystem of the network needs a thread, which it has from the
+    /// start or not at all.
+    #[must_use]
+    pub fn may_tail<'a>(&self, settings: impl Iterator<Item = &'a Settings>) -> bool {
+        self.has_thread || !needs_thread(settings)
+    }
+
+    /// Hands over nothing more for these destinations: closes their arrival channels. Watermarks are still taken.
+    pub fn stop_reading_for(&self, streams: BTreeSet<String>) {
+        self.change(Change::StopReading(streams));
+    }
+
+    /// Takes the last watermarks of these destinations, saves what they say, and tails for them no longer.
+    ///
+    /// # Errors
+    /// When it died.
+    pub async fn leave(&self, streams: BTreeSet<String>) -> Result<(), Died> {
+        let (left, answer) = oneshot::channel();
+        self.change(Change::Leave(streams, left));
+        tokio::select! {
+            answered = answer => answered.map_err(|_| Died),
+            ended = self.ended() => Err(ended.err().unwrap_or(Died)),
+        }
+    }
+
+    /// Tails for these flows too, as after a start: none of their destinations may be tailed now. `flows` is how many there
+    /// are in all then, and `own` are the agent's own files.
+    ///
+    /// # Errors
+    /// When it died.
+    pub async fn enter(
+        &self,
+        inputs: Vec<Input>,
+        remembered: Remembered,
+        flows: usize,
+        own: OwnFiles,
+    ) -> Result<(), Died> {
+        // There may be four hundred thousand rows.
+        let streams =
+            tokio::task::spawn_blocking(move || rounds::streams(inputs, remembered)).await.map_err(|_| Died)?;
+        self.orders.begun.store(false, Ordering::Release);
+        self.change(Change::Enter(streams, Input::buffers(flows), own));
+        Ok(())
+    }
+
+    fn change(&self, change: Change) {
+        self.orders.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+        self.orders.wake.notify_one();
     }
 
     /// Says that a flow has room again, that buffers came back, or that something was settled. Cheap.
@@ -303,4 +380,10 @@ impl Tailer {
         while self.ended.clone().changed().await.is_ok() {}
         if self.orders.finished.load(Ordering::Acquire) { Ok(()) } else { Err(Died) }
     }
+}
+
+/// Whether a pattern lies where reading may block for minutes.
+fn needs_thread<'a>(mut settings: impl Iterator<Item = &'a Settings>) -> bool {
+    let blocks = |pattern: &discover::Pattern| pattern.trunks().iter().any(|trunk| watch::is_without_events(trunk));
+    settings.any(|settings| settings.include.iter().any(blocks))
 }

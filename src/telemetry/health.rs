@@ -45,6 +45,12 @@ impl Health {
         self.lock().phase = Phase::Running;
     }
 
+    /// Whether that has happened.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.lock().phase != Phase::Starting
+    }
+
     /// The agent drains.
     pub fn stopping(&self) {
         self.lock().phase = Phase::Stopping;

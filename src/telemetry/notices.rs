@@ -53,6 +53,10 @@ impl Notices {
         now: Instant,
     ) -> Vec<(&'a str, Notice)> {
         let mut notices = Vec::new();
+        // What a reload removed may come back, and is new then.
+        if self.flows.len() > flows.len() {
+            self.flows.retain(|name, _| flows.iter().any(|look| look.flow == name));
+        }
         for look in flows {
             let said = self.flows.entry(look.flow.to_owned()).or_default();
             if look.books.lines.value() > 0 && !std::mem::replace(&mut said.accepted, true) {

@@ -30,6 +30,15 @@ impl Notifier {
         self.send(&[NotifyState::Ready]);
     }
 
+    /// A reload begins; [`Notifier::ready`] ends it, however it went.
+    pub fn reloading(&mut self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(&[NotifyState::Reloading, now]),
+            // Older managers do without the time.
+            Err(_) => self.send(&[NotifyState::Reloading]),
+        }
+    }
+
     /// No longer reading; what was read is being delivered.
     pub fn stopping(&mut self) {
         self.send(&[NotifyState::Stopping]);

@@ -153,18 +153,18 @@ impl Reporter {
         }
         let mut line = format!(
             "read {}, delivered {} ({}, {}, {})",
-            bytes_in_words(totals.read - last.read),
-            bytes_in_words(totals.delivered - last.delivered),
-            count(totals.lines - last.lines, "line"),
-            count(totals.records - last.records, "record"),
-            count(totals.calls - last.calls, "call"),
+            bytes_in_words(totals.read.saturating_sub(last.read)),
+            bytes_in_words(totals.delivered.saturating_sub(last.delivered)),
+            count(totals.lines.saturating_sub(last.lines), "line"),
+            count(totals.records.saturating_sub(last.records), "record"),
+            count(totals.calls.saturating_sub(last.calls), "call"),
         );
         if totals.retried > last.retried {
             append(&mut line, format_args!(", sent again {}", count(totals.retried - last.retried, "record")));
         }
         for (what, bytes) in [
-            ("quarantined", totals.quarantined - last.quarantined),
-            ("destroyed before it was read", totals.destroyed - last.destroyed),
+            ("quarantined", totals.quarantined.saturating_sub(last.quarantined)),
+            ("destroyed before it was read", totals.destroyed.saturating_sub(last.destroyed)),
         ] {
             if bytes > 0 {
                 append(&mut line, format_args!(", {} {what}", bytes_in_words(bytes)));

@@ -226,7 +226,8 @@ impl Drop for PooledBytes {
 
 /// A fixed number of read buffers, shared by all flows.
 ///
-/// Invariant: `lent + free <= capacity`; so the memory of reading is `capacity * chunk size` at most.
+/// Invariant: `lent + free <= capacity`, and after a resize to less as soon as what was lent is back; so the memory of
+/// reading is `capacity * chunk size` at most.
 #[derive(Clone, Debug)]
 pub struct ChunkPool {
     shelf: Arc<Mutex<Shelf>>,
@@ -244,6 +245,13 @@ impl ChunkPool {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self { shelf: Arc::new(Mutex::new(Shelf { free: Vec::new(), lent: 0, capacity })) }
+    }
+
+    /// Lends at most `capacity` buffers at a time from now on; what is lent beyond that comes back and is not lent again.
+    pub fn resize(&self, capacity: usize) {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.capacity = capacity;
+        shelf.free.truncate(capacity);
     }
 
     /// An empty buffer with whatever capacity its last use left, or `None` while all are lent.

@@ -13,8 +13,8 @@ const STEP: u64 = 512 * 1024;
 #[derive(Debug)]
 pub struct Budget {
     /// Bytes that flows may hold together above their floors.
-    shared: u64,
-    /// Invariant: `used <= shared`; the sum of all leases' shared parts.
+    shared: AtomicU64,
+    /// The sum of all leases' shared parts. Invariant: it grows only while `used <= shared`.
     used: AtomicU64,
     /// How often a lease was refused: who holds much may give up some when this moves.
     refusals: AtomicU64,
@@ -27,8 +27,20 @@ impl Budget {
     /// When the floors are more than the limit: the plan has checked that.
     #[must_use]
     pub fn new(limit: u64, floors: u64) -> Arc<Self> {
-        let shared = limit.checked_sub(floors).expect("the plan refuses a budget below the flows' floors");
+        let shared = AtomicU64::new(Self::shared(limit, floors));
         Arc::new(Self { shared, used: AtomicU64::new(0), refusals: AtomicU64::new(0) })
+    }
+
+    /// Other flows, or another limit: what is drawn beyond it now comes back as it is used up.
+    ///
+    /// # Panics
+    /// As [`Budget::new`].
+    pub fn resize(&self, limit: u64, floors: u64) {
+        self.shared.store(Self::shared(limit, floors), Ordering::Release);
+    }
+
+    fn shared(limit: u64, floors: u64) -> u64 {
+        limit.checked_sub(floors).expect("the plan refuses a budget below the flows' floors")
     }
 
     /// How often a flow was refused memory.
@@ -38,8 +50,9 @@ impl Budget {
     }
 
     fn draw(&self, bytes: u64) -> bool {
+        let shared = self.shared.load(Ordering::Acquire);
         let drawn = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-            used.checked_add(bytes).filter(|used| *used <= self.shared)
+            used.checked_add(bytes).filter(|used| *used <= shared)
         });
         if drawn.is_err() {
             self.refusals.fetch_add(1, Ordering::Relaxed);
@@ -128,6 +141,21 @@ mod tests {
         assert!(budget.refusals() >= 2);
         greedy.shrink(0);
         assert!(modest.covers(3 << 20));
+    }
+
+    #[test]
+    fn a_budget_that_shrinks_waits_for_what_is_held_and_one_that_grows_is_there_at_once() {
+        let budget = Budget::new(4 << 20, 0);
+        let mut lease = Lease::new(budget.clone(), 0);
+        assert!(lease.covers(4 << 20));
+        budget.resize(3 << 20, 1 << 20);
+        let mut other = Lease::new(budget.clone(), 0);
+        assert!(lease.covers(4 << 20), "what it holds stays");
+        assert!(!other.covers(1));
+        lease.shrink(1 << 20);
+        assert!(other.covers(1 << 20) && !other.covers((1 << 20) + 1), "2 MiB beyond the floors");
+        budget.resize(8 << 20, 0);
+        assert!(other.covers(7 << 20));
     }
 
     #[test]

@@ -115,6 +115,12 @@ impl Report {
         self.sources.len() - 1
     }
 
+    /// What the file holds from the beginning of the place on.
+    #[must_use]
+    pub fn text_from(&self, place: Place) -> &str {
+        self.sources.get(place.file).and_then(|source| source.text.get(place.start..)).unwrap_or_default()
+    }
+
     /// Never show this part of the file.
     pub fn hide(&mut self, place: Place) {
         self.sources[place.file].secrets.push((place.start, place.end));

@@ -191,6 +191,12 @@ impl Tail {
         self.remember_row(row, flow);
     }
 
+    /// No more files than this are to be open from now on; what is open stays so until its turn is over.
+    pub fn limit_open(&mut self, most: usize) {
+        self.settings.limits.open = most;
+        self.most_open = self.most_open.min(most);
+    }
+
     /// What a folder held, before [`Seen::Start`].
     pub fn remember_folder(&mut self, row: FolderRow) {
         let folder = self.places.folder(&row.path);

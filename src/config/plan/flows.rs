@@ -9,6 +9,7 @@ mod processing;
 
 use super::kinesis;
 use super::{FlowPlan, access};
+use crate::config::fingerprint::Reading;
 use crate::config::keys::{self, WrittenCompression, WrittenFlow};
 use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
 use crate::config::section::{Object, subject};
@@ -162,7 +163,8 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     let on_failure = OnFailure::from_word(written.on_failure).unwrap_or_default();
     let longest_line = framing.longest_whole_line();
     let mqtt = written.mqtt.as_ref();
-    let process = processing::prove(written, on_failure, batch.longest_line(), report);
+    let reading = Reading::of(report.text_from(written.opened.at.place));
+    let process = processing::prove(written, on_failure, batch.longest_line(), &reading, report);
     let mqtt = mqtt.map(|mqtt| mqtt::prove(mqtt, &name, on_failure, longest_line, &process, report));
     if mqtt.is_some() {
         let of_files = [
@@ -187,6 +189,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     let role = access::prove_role(written.role.as_ref(), written.external_id.as_ref(), report);
     Some(FlowPlan {
         name,
+        fingerprint: reading.fingerprint(),
         source: source::file::Settings {
             stream: format!("{service}:{}{}", stream.value, elsewhere(written, all)),
             include,

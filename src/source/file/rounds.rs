@@ -8,13 +8,13 @@ use super::identity::{self, Kind};
 use super::stream::{Flow, Stream, Work, World};
 use super::unpack::Decoders;
 use super::watch::{Hints, Inbox, Watch};
-use super::{Input, Means, Orders, Save};
+use super::{Change, Input, Means, Orders, OwnFiles, Save};
 use crate::saved::{CheckpointUpdate, Remembered};
 use datalake_tail::{Limits, Seen};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The folders of the patterns are found anew so often, whatever the events say.
@@ -49,6 +49,9 @@ const FOR_OTHERS: u64 = 40;
 
 /// However few the system allows.
 const FEWEST_OPEN: usize = 4;
+
+/// The number of the next stream.
+static STREAMS: AtomicU64 = AtomicU64::new(1);
 
 struct Rounds {
     streams: Vec<Stream>,
@@ -99,7 +102,7 @@ pub(super) async fn run(inputs: Vec<Input>, remembered: Remembered, means: Means
 }
 
 /// One stream for each destination, its flows in their order.
-fn streams(inputs: Vec<Input>, remembered: Remembered) -> Vec<Stream> {
+pub(super) fn streams(inputs: Vec<Input>, remembered: Remembered) -> Vec<Stream> {
     let mut by_name: Vec<(Arc<str>, Vec<Flow>)> = Vec::new();
     for input in inputs {
         let name: Arc<str> = input.settings.stream.as_str().into();
@@ -110,10 +113,12 @@ fn streams(inputs: Vec<Input>, remembered: Remembered) -> Vec<Stream> {
     }
     let limits = Limits { open: most_open() / by_name.len().max(1), ..Limits::default() };
     let mut streams = Vec::new();
-    for (number, (name, flows)) in by_name.into_iter().enumerate() {
+    for (name, flows) in by_name {
         let started = remembered.started.iter().filter(|(stream, _)| **stream == *name);
         let started: HashSet<String> = started.map(|(_, pattern)| pattern.clone()).collect();
-        streams.push(Stream::new(name, flows, started, limits, (number as u64 + 1) << 40));
+        // No two streams of a process ever number an origin alike.
+        let number = STREAMS.fetch_add(1, Ordering::Relaxed);
+        streams.push(Stream::new(name, flows, started, limits, number << 40));
     }
     let places: HashMap<Arc<str>, usize> =
         streams.iter().enumerate().map(|(place, stream)| (stream.name.clone(), place)).collect();
@@ -184,6 +189,7 @@ impl Rounds {
             self.world.reading = false;
             self.streams.iter_mut().for_each(Stream::stop_reading);
         }
+        self.change();
         for stream in &mut self.streams {
             stream.take_watermarks(&mut self.world);
             stream.look_for_room(&mut self.world);
@@ -201,6 +207,62 @@ impl Rounds {
             self.come_to_the_end();
         }
         Next::Wait(self.until_next())
+    }
+
+    /// Does what was asked for since the last round.
+    fn change(&mut self) {
+        let changes = std::mem::take(&mut *self.orders.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        for change in changes {
+            match change {
+                Change::StopReading(names) => {
+                    let concerned = self.streams.iter_mut().filter(|stream| names.contains(&*stream.name));
+                    concerned.for_each(Stream::stop_reading);
+                }
+                Change::Leave(names, left) => {
+                    self.leave(&names);
+                    // Who asked may have stopped waiting.
+                    left.send(()).ok();
+                }
+                Change::Enter(streams, buffers, own) => self.enter(streams, buffers, &own),
+            }
+        }
+    }
+
+    /// Saves what these destinations have settled, and forgets them.
+    fn leave(&mut self, names: &BTreeSet<String>) {
+        let now = self.world.now;
+        let streams = std::mem::take(&mut self.streams);
+        let (mut going, staying): (Vec<Stream>, Vec<Stream>) =
+            streams.into_iter().partition(|stream| names.contains(&*stream.name));
+        for stream in &mut going {
+            stream.take_watermarks(&mut self.world);
+            stream.save_all(&mut self.world);
+            stream.count();
+        }
+        // The last rows come as if time went by.
+        self.world.now = now;
+        self.streams = going;
+        self.save();
+        std::mem::take(&mut self.streams).into_iter().for_each(|stream| stream.leave(&mut self.world));
+        self.streams = staying;
+        self.folders = Some(self.world.now);
+    }
+
+    /// Tails for these destinations too.
+    fn enter(&mut self, streams: Vec<Stream>, buffers: usize, own: &OwnFiles) {
+        let first = self.streams.len();
+        self.world.pool.resize(buffers);
+        self.streams.extend(streams);
+        let most = most_open() / self.streams.len().max(1);
+        for stream in &mut self.streams {
+            stream.protect(own);
+            stream.limit_open(most);
+        }
+        self.begun = false;
+        self.find_folders();
+        for stream in &mut self.streams[first..] {
+            stream.tell(Seen::Start, &mut self.world);
+        }
     }
 
     /// Answers questions, a stream after the other, until the round's share of work is done. Returns whether there is more.

@@ -440,6 +440,22 @@ impl Stream {
         }
     }
 
+    /// Its last rows are saved, and nobody reads for it any more.
+    pub(super) fn leave(self, world: &mut World) {
+        self.jobs.into_iter().for_each(|job| job.give_up(&world.pool));
+        self.folders.values().for_each(|folder| world.watch.remove(folder));
+    }
+
+    /// No more files than this are to be open.
+    pub(super) fn limit_open(&mut self, most: usize) {
+        self.tail.limit_open(most);
+    }
+
+    /// The files of the agent itself are these from now on.
+    pub(super) fn protect(&mut self, own: &OwnFiles) {
+        self.flows.iter_mut().for_each(|flow| flow.settings.own = own.clone());
+    }
+
     /// Time went by.
     pub(super) fn take_time(&mut self, world: &mut World) {
         self.words.time(world.now);

@@ -3,6 +3,7 @@
 //! Leaves what the options mean to the processing.
 
 use super::shortened;
+use crate::config::fingerprint::Reading;
 use crate::config::json::{Node, Value};
 use crate::config::keys::{self, WrittenFlow};
 use crate::config::report::{At, Kind, Placed, Report, printable, quoted};
@@ -17,6 +18,7 @@ pub(super) fn prove(
     written: &WrittenFlow,
     on_failure: OnFailure,
     longest_record: usize,
+    reading: &Reading,
     report: &mut Report,
 ) -> Settings {
     let on_failure_at = written.key_at(&keys::ON_FAILURE);
@@ -28,6 +30,8 @@ pub(super) fn prove(
         return Settings::default();
     };
     let Some(value) = plain(&options.value, &options.at, report) else { return Settings::default() };
+    let reading = reading.clone();
+    let read = move |path: &str| read(path, &reading);
     let settings = Settings::parse_reading(&value, on_failure, &read).unwrap_or_else(|errors| {
         for error in errors {
             tell(Kind::BadOption, &error, options, on_failure_at, report);
@@ -44,12 +48,14 @@ pub(super) fn prove(
 }
 
 /// A file that an option names.
-fn read(path: &str) -> Result<Vec<u8>, String> {
+fn read(path: &str, reading: &Reading) -> Result<Vec<u8>, String> {
     if !path.starts_with('/') {
         return Err("this is not an absolute path".to_owned());
     }
     let most = datalake_process::LARGEST_PLAN as u64;
-    regular::read(Path::new(path), most).map(|(bytes, _)| bytes).map_err(|error| error.to_string())
+    let (bytes, _) = regular::read(Path::new(path), most).map_err(|error| error.to_string())?;
+    reading.file(&bytes);
+    Ok(bytes)
 }
 
 /// Adds a fault at the place that the error's pointer leads to, or as near to it as there is something.
