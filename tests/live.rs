@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 const STREAM: &str = "logs";
@@ -238,6 +238,47 @@ fn a_unit_with_a_runtime_folder_has_its_socket_there_and_is_found_by_its_state_f
     // The same socket is not that of an agent with another state folder.
     let other = json!({"state": "/elsewhere", "ask": "status"}).to_string() + "\n";
     assert_eq!(asked(&runtime.join("agent.sock"), other.as_bytes()), "");
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn a_status_that_is_watched_comes_again_and_ends_with_its_reader() {
+    let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
+    let mut agent = host.run();
+    let mut command = host.program();
+    command.args(["status", "--watch", "--json", "--config"]).arg(config(&host)).stdout(Stdio::piped());
+    let mut watching = command.spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let picture: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(picture["flows"][0]["name"], "app");
+    }
+    drop(lines);
+    let mut status = None;
+    until("its end", || {
+        status = watching.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert_eq!(agent.stop(), 0);
+}
+
+/// Before there are credentials and a region, nothing could be asked.
+#[test]
+fn an_agent_that_still_waits_for_its_region_says_that_it_is_starting() {
+    let mut host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
+    // Nobody answers there, and nobody refuses either.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    host.environment.push(("AWS_EC2_METADATA_DISABLED".to_owned(), "false".to_owned()));
+    host.environment.push(("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), endpoint));
+    let host = host.without_top("region").without_top("firehose.endpoint").without_top("kinesis.endpoint");
+    let mut agent = host.start();
+    agent.wait_for("asking again every");
+    let (seen, code) = status(&host, &[]);
+    assert_eq!((&seen["flows"][0]["state"], code), (&json!("starting"), 0), "{seen}");
+    let table = text(&run(&host, &words(&["status"])).stdout);
+    assert!(table.contains("not read yet: credentials, region"), "{table}");
     assert_eq!(agent.stop(), 0);
 }
 

@@ -150,6 +150,51 @@ fn rotated_packed_and_copied_files_count_as_what_was_read_running_and_stopped() 
     assert_eq!((code, said.lines().count()), (2, 2), "the worst of them counts: {said}");
 }
 
+/// `copytruncate` leaves a copy that no pattern matches; other packers than gzip leave other archives.
+#[test]
+fn copies_of_copytruncate_and_archives_of_every_kind_count_as_what_was_read() {
+    let host = Host::new().flow("app.log", STREAM, json!({}));
+    let log = host.log("app.log");
+    let first = lines("the first", 200);
+    append(&log, &first);
+    let mut agent = host.run();
+    host.arrived(STREAM, first.len());
+    std::fs::copy(&log, host.log("app.log.1")).unwrap();
+    File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+    let second = lines("the second", 100);
+    append(&log, &second);
+    host.arrived(STREAM, first.len() + second.len());
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(first.as_bytes()).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(first.as_bytes()).unwrap();
+    let archives = [
+        ("app.log.2.zst", zstd::encode_all(first.as_bytes(), 1).unwrap()),
+        ("app.log.2.bz2", bzip2.finish().unwrap()),
+        ("app.log.2.xz", xz.finish().unwrap()),
+    ];
+    for (name, packed) in &archives {
+        std::fs::write(host.root().join(name), packed).unwrap();
+        std::fs::write(host.root().join(format!("cut-{name}")), &packed[..packed.len() - 9]).unwrap();
+    }
+    for running in [true, false] {
+        for path in [log.clone(), host.log("app.log.1")] {
+            let (code, said) = shipped(&host, &path, &["--wait", "20"]);
+            assert_eq!(code, 0, "running: {running}: {said}");
+        }
+        for (name, _) in &archives {
+            let (code, said) = shipped(&host, &host.root().join(name), &[]);
+            assert_eq!(code, 0, "running: {running}: {said}");
+            let (code, said) = shipped(&host, &host.root().join(format!("cut-{name}")), &[]);
+            assert_ne!(code, 0, "running: {running}: a damaged archive is no proof: {said}");
+        }
+        if running {
+            assert_eq!(agent.stop(), 0);
+        }
+    }
+    assert_eq!(host.payload(STREAM).len(), first.len() + second.len(), "nothing was sent twice");
+}
+
 /// What lies at the position of a file that was written anew was never read.
 #[test]
 fn a_file_that_was_rewritten_is_not_shipped_for_what_it_held_before() {

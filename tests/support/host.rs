@@ -103,6 +103,12 @@ impl Host {
         self
     }
 
+    /// Without a key of the configuration.
+    pub(crate) fn without_top(mut self, key: &str) -> Self {
+        self.top.remove(key);
+        self
+    }
+
     /// A flow that reads from the beginning and sends almost at once; `more` adds keys or replaces these.
     pub(crate) fn flow(mut self, pattern: &str, stream: &str, more: Value) -> Self {
         self.flows.push(self.flow_json(pattern, stream, more));

@@ -158,3 +158,72 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::{SavedPlace, SavedState};
+    use crate::{FlowSettings, Limits, Settings};
+
+    fn tail(contents: u64) -> Tail {
+        let flows = vec![FlowSettings::default(), FlowSettings::default()];
+        let mut tail = Tail::new(Settings { flows, limits: Limits::default(), first_origin: 1 });
+        for id in 1..=contents {
+            let place = SavedPlace {
+                path: format!("/logs/{id}.log").into(),
+                key: FileKey { device: 1, inode: id, born: 7 },
+                size: 100,
+                ..SavedPlace::default()
+            };
+            let row = Row {
+                id: ContentId(id),
+                home: place.path.clone(),
+                // Every third waits for something.
+                position: if id % 3 == 0 { 40 } else { 100 },
+                known: 100,
+                state: SavedState::Followed,
+                places: vec![place],
+                ..Row::default()
+            };
+            tail.remember(row, Some(FlowId((id % 2) as u16)));
+        }
+        tail
+    }
+
+    #[test]
+    fn pages_hold_every_content_once_and_none_is_longer_than_was_asked_for() {
+        let tail = tail(1_000);
+        let (mut seen, mut from) = (Vec::new(), Some(0));
+        while let Some(number) = from {
+            let (page, next) = tail.inspect(number, 64);
+            assert!(page.len() <= 64);
+            seen.extend(page.into_iter().map(|content| content.id.0));
+            from = next;
+        }
+        assert_eq!(seen, (1..=1_000).collect::<Vec<_>>());
+        assert_eq!(tail.inspect(5_000, 64), (Vec::new(), None), "a page behind the end");
+    }
+
+    #[test]
+    fn the_oldest_that_waits_is_found_for_each_flow_in_whatever_portions() {
+        let tail = tail(1_000);
+        for portion in [1, 7, 10_000] {
+            let (mut oldest, mut from) = (vec![None; 2], Some(0));
+            while let Some(number) = from {
+                from = tail.oldest_unsettled(number, portion, &mut oldest);
+            }
+            let ids: Vec<u64> = oldest.iter().flatten().map(|(id, _)| *id).collect();
+            assert_eq!(ids, [6, 3], "in portions of {portion}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_identity_and_a_stranger_is_not() {
+        let tail = tail(3);
+        let about = tail.about(FileKey { device: 1, inode: 2, born: 7 }, b"");
+        assert_eq!(about.standing, Some(FileStanding::Holds));
+        assert_eq!(about.contents.iter().map(|content| content.row.id.0).collect::<Vec<_>>(), [2]);
+        let about = tail.about(FileKey { device: 1, inode: 99, born: 7 }, b"");
+        assert_eq!((about.standing, about.contents.len()), (None, 0));
+    }
+}
