@@ -13,7 +13,7 @@ use crate::saved::Remembered;
 use crate::source::file::{self, Outlet, Tailer};
 use crate::tap::Tap;
 use crate::telemetry::{
-    FlowLook, Health, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words,
+    FlowLook, Health, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words, ids,
     status_words,
 };
 use board::Board;
@@ -410,7 +410,7 @@ impl Running {
                 let settled = books.delivered.value() + books.filtered.value() + books.quarantined.value();
                 books.read.value().saturating_sub(settled)
             });
-            tracing::warn!(lines, bytes, left, "{message}");
+            tracing::warn!(message_id = ids::STOPPED_EARLY, lines, bytes, left, "{message}");
         }
         if let Some(telling) = self.telling.take() {
             tokio::select! {
@@ -431,6 +431,7 @@ impl Running {
             died = tailer.ended() => ("the tailer", died.err().map(|died| died.to_string())),
         };
         tracing::error!(
+            message_id = ids::PART_DIED,
             reason,
             "{what} ended by itself, which is a bug; stopping, so that systemd starts the agent again; nothing is lost"
         );
@@ -463,6 +464,7 @@ fn tell(looks: &[Look], name: &str, notice: Notice, aside: &mut JoinSet<()>) {
             // Looks at folders, which may take its time.
             aside.spawn_blocking(move || {
                 tracing::warn!(
+                    message_id = ids::NO_FILE,
                     flow = plan.name,
                     patterns = opening::why_no_file(&plan),
                     "no file of this flow was there since the start; correct `filePattern`, unless the files are still to come"
@@ -473,6 +475,7 @@ fn tell(looks: &[Look], name: &str, notice: Notice, aside: &mut JoinSet<()>) {
             let reason = look.holding();
             let behind = bytes_in_words(look.books.unsettled.value());
             tracing::warn!(
+                message_id = ids::FLOW_STILL_PAUSED,
                 flow = name,
                 stream = plan.batch.stream,
                 paused = duration_in_words(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
@@ -509,7 +512,12 @@ async fn look_after(looks: Looks, tailer: &Tailer, keeper: &Keeper, opening: Ope
     notifier.ready();
     health.begun();
     opening.board.begin();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), flows = looks.all().len(), "running");
+    tracing::info!(
+        message_id = ids::STARTED,
+        version = env!("CARGO_PKG_VERSION"),
+        flows = looks.all().len(),
+        "running"
+    );
     let mut aside = JoinSet::new();
     aside.spawn_blocking(move || opening::say(&opening.flows, &opening.regions, &opening.before));
     let watch_every = Notifier::watchdog_interval();
@@ -552,7 +560,11 @@ async fn look_after(looks: Looks, tailer: &Tailer, keeper: &Keeper, opening: Ope
             watched = now;
             stuck = watchdog.look(&looks).into_iter().map(str::to_owned).collect();
             if !stuck.is_empty() {
-                tracing::error!(flows = stuck.join(", "), "a flow stands still; systemd is not told that all is well");
+                tracing::error!(
+                    message_id = ids::PART_STANDS_STILL,
+                    flows = stuck.join(", "),
+                    "a flow stands still; systemd is not told that all is well"
+                );
                 let is_stuck = |look: &&Look| stuck.iter().any(|name| name == look.name());
                 signals::log_states(flows.iter().filter(is_stuck));
             } else if watch_every.is_some() {

@@ -5,7 +5,7 @@
 
 use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::tap::Tap;
-use crate::telemetry::clock;
+use crate::telemetry::{clock, ids};
 use datalake_base::accounting::{Accounting, Stage};
 use datalake_base::record::{Arrival, Watermarks};
 use datalake_base::shown::shown;
@@ -218,8 +218,11 @@ impl<S: Service> Flow<S> {
         let (flow, stream) = (self.name.as_str(), self.stream.as_str());
         match notice {
             Notice::Changed(condition) => match &condition {
-                Condition::Flowing => tracing::info!(flow, stream, "the stream accepts records again"),
+                Condition::Flowing => {
+                    tracing::info!(message_id = ids::FLOW_RECOVERED, flow, stream, "the stream accepts records again")
+                }
                 Condition::Throttled { reason } => tracing::warn!(
+                    message_id = ids::STREAM_THROTTLED,
                     flow,
                     stream,
                     reason,
@@ -227,9 +230,16 @@ impl<S: Service> Flow<S> {
                          quota if this stays"
                 ),
                 Condition::Failing { reason } => {
-                    tracing::warn!(flow, stream, reason, "calls fail and are tried again; nothing is lost");
+                    tracing::warn!(
+                        message_id = ids::CALLS_FAIL,
+                        flow,
+                        stream,
+                        reason,
+                        "calls fail and are tried again; nothing is lost"
+                    );
                 }
                 Condition::Paused { reason } => tracing::error!(
+                    message_id = ids::FLOW_PAUSED,
                     flow,
                     stream,
                     reason,
@@ -237,6 +247,7 @@ impl<S: Service> Flow<S> {
                 ),
             },
             Notice::Quarantined { reason, records, lines, bytes } => tracing::warn!(
+                message_id = ids::RECORDS_QUARANTINED,
                 flow,
                 stream,
                 reason,
@@ -246,6 +257,7 @@ impl<S: Service> Flow<S> {
                 "the service rejects records for good; they are kept: see `datalake-agent quarantine list`"
             ),
             Notice::Unprocessed { reason, quarantined, raw, dropped } => tracing::warn!(
+                message_id = ids::RECORDS_UNPROCESSED,
                 flow,
                 stream,
                 reason,
@@ -266,6 +278,7 @@ impl<S: Service> Flow<S> {
             ),
             Notice::QuarantineFailed { reason } => {
                 tracing::error!(
+                    message_id = ids::QUARANTINE_FAILS,
                     flow,
                     stream,
                     reason,
@@ -276,6 +289,7 @@ impl<S: Service> Flow<S> {
                 reasons.quarantine = Some(reason);
             }
             Notice::Behind { stage, share, bytes, destroyed: 0 } => tracing::warn!(
+                message_id = ids::FLOW_BEHIND,
                 flow,
                 stream,
                 limit = stage.name(),
@@ -285,6 +299,7 @@ impl<S: Service> Flow<S> {
                 stage.remedy()
             ),
             Notice::Behind { stage, share, bytes, destroyed } => tracing::error!(
+                message_id = ids::BYTES_DESTROYED,
                 flow,
                 stream,
                 limit = stage.name(),

@@ -12,7 +12,7 @@ mod form;
 use self::condition::Condition;
 use self::data::{Counters, Lag};
 use crate::deliver::cloudwatch::{CloudWatch, NotTaken};
-use crate::telemetry::clock;
+use crate::telemetry::{clock, ids};
 use datalake_base::accounting::{Accounting, Calls};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +128,7 @@ impl Metrics {
                 Err(refusal) => {
                     if condition.failed(&refusal.code) {
                         tracing::warn!(
+                            message_id = ids::CLOUDWATCH_REFUSES,
                             reason = %refusal,
                             "metrics cannot be sent to CloudWatch; delivery goes on, and they are tried again now and then"
                         );

@@ -6,6 +6,8 @@
 pub mod clock;
 /// One event, taken apart, and its forms.
 mod entry;
+/// Which lines an operator acts on.
+pub mod ids;
 /// Whether the agent is well, in a word.
 mod health;
 /// Lines for the journal, with a field of their own for each field of an event.

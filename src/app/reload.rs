@@ -20,7 +20,7 @@ use crate::config::{self, FlowPlan, Plan, Report};
 use crate::exit::Exit;
 use crate::saved::Remembered;
 use crate::source::file::Tailer;
-use crate::telemetry::Notifier;
+use crate::telemetry::{Notifier, ids};
 use change::Change;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
@@ -124,7 +124,7 @@ impl Running {
         until_begun(tailer, keeper).await;
         // Looks at folders, and nobody waits for it.
         let _lines = tokio::task::spawn_blocking(move || opening::say(&flows, &regions, &before));
-        tracing::info!(flows = self.plan.flows.len(), "the new configuration is applied");
+        tracing::info!(message_id = ids::RELOADED, flows = self.plan.flows.len(), "the new configuration is applied");
         Ok(change)
     }
 
@@ -215,6 +215,7 @@ impl Running {
 /// Says that a part died.
 fn died(what: &str) -> Failed {
     tracing::error!(
+        message_id = ids::PART_DIED,
         "{what} ended by itself during a reload, which is a bug; stopping, so that systemd starts the agent again; nothing \
          is lost"
     );
@@ -227,7 +228,7 @@ fn say_refused(refused: &Refused) -> Outcome {
     match refused {
         Refused::Faults(report) => {
             for fault in report.faults().iter().take(FAULTS_LOGGED) {
-                tracing::error!(reason = report.one_line(fault), "{goes_on}");
+                tracing::error!(message_id = ids::RELOAD_REFUSED, reason = report.one_line(fault), "{goes_on}");
             }
             let more = report.faults().len().saturating_sub(FAULTS_LOGGED);
             if more > 0 {
@@ -237,11 +238,11 @@ fn say_refused(refused: &Refused) -> Outcome {
         }
         Refused::NeedsRestart(keys) => {
             let reason = format!("{}: restart the agent to apply it", keys.join("; "));
-            tracing::error!(reason, "{goes_on}");
+            tracing::error!(message_id = ids::RELOAD_REFUSED, reason, "{goes_on}");
             Outcome::refused(reason, Exit::NotDelivered)
         }
         Refused::CannotRun(reason) => {
-            tracing::error!(reason, "{goes_on}");
+            tracing::error!(message_id = ids::RELOAD_REFUSED, reason, "{goes_on}");
             Outcome::refused(reason.clone(), Exit::Configuration)
         }
     }

@@ -6,6 +6,7 @@
 use super::pace::Pace;
 use super::{Error, Store, pending::Pending};
 use crate::saved::{CheckpointUpdate, Remembered};
+use crate::telemetry::ids;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -260,7 +261,7 @@ fn note(poster: &Poster, taken: Pending, result: &Result<u64, Error>) {
             state.health.last_success = Some(now);
             state.health.unsaved_since = (!state.pending.is_empty()).then_some(now);
             if state.health.failing.take().is_some() {
-                tracing::info!("positions are saved again");
+                tracing::info!(message_id = ids::POSITIONS_SAVED, "positions are saved again");
             }
         }
         Err(error) => {
@@ -268,6 +269,7 @@ fn note(poster: &Poster, taken: Pending, result: &Result<u64, Error>) {
             let reason = error.to_string();
             if state.health.failing.as_ref() != Some(&reason) {
                 tracing::error!(
+                    message_id = ids::POSITIONS_NOT_SAVED,
                     reason,
                     "cannot save positions; delivery goes on and saving is tried every second, but a restart before \
                      it works again would send again whatever was delivered since; make room or repair the disk that \

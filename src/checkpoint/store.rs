@@ -7,7 +7,7 @@ use super::pending::Pending;
 use super::rows::{self, Unreadable};
 use super::{Error, format1, private, rows::FORMAT};
 use crate::saved::{CheckpointUpdate, Remembered, SavedContent, SavedPosition};
-use crate::telemetry::clock;
+use crate::telemetry::{clock, ids};
 use datalake_base::shown::shown;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 use std::collections::HashMap;
@@ -80,6 +80,7 @@ impl Store {
             Found::Old(connection, remembered) => rewrite(connection, &path, remembered)?,
             Found::Empty(connection) if marker.exists() => {
                 tracing::error!(
+                    message_id = ids::POSITIONS_LOST,
                     file = %shown(&path),
                     "the saved positions are gone although this state folder was used before; all matching files are \
                      read again from their beginning, so expect duplicates; to start afresh on purpose, remove {} \
@@ -91,6 +92,7 @@ impl Store {
             Found::Damaged(reason) => {
                 let aside = move_aside(&path, now)?;
                 tracing::error!(
+                    message_id = ids::POSITIONS_LOST,
                     file = %shown(&path), reason, kept = %shown(&aside),
                     "the saved positions are damaged; all matching files are read again from their beginning, so \
                      expect duplicates; check the disk that holds the state folder"

@@ -2,7 +2,7 @@
 //! Promises one line, in the log where there is one, and that saying it never waits for a reader.
 //! Leaves what follows to the caller that catches the panic.
 
-use crate::telemetry;
+use crate::telemetry::{self, ids};
 use datalake_base::shown::shown;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
@@ -17,6 +17,7 @@ pub(super) fn report(info: &PanicHookInfo<'_>) {
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     if telemetry::is_set_up() {
         tracing::error!(
+            message_id = ids::BUG,
             reason,
             place,
             thread,

@@ -2,6 +2,7 @@
 //! Promises at most one fetch at a time, that no call waits for one while the old keys are good, that a failed refresh keeps
 //! them, and that a late refusal of old keys leaves newer ones alone. Leaves where credentials come from to the SDK's chain.
 
+use crate::telemetry::ids;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -206,6 +207,7 @@ impl Held {
                     keys.refresh_at = keys.expiry.map_or(soonest, |expiry| soonest.min(expiry));
                     if self.told.is_none() {
                         tracing::warn!(
+                            message_id = ids::CREDENTIALS_NOT_REFRESHED,
                             reason = error.reason,
                             "credentials cannot be refreshed; the old ones are used until they expire"
                         );

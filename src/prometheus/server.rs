@@ -3,6 +3,7 @@
 //! once and tried again. Leaves what is answered to the caller.
 
 use super::Listen;
+use crate::telemetry::ids;
 use datalake_base::shown::shown;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -61,6 +62,7 @@ pub async fn serve(listen: Listen, respond: Respond) {
             Err(error) if !said => {
                 said = true;
                 tracing::warn!(
+                    message_id = ids::METRICS_NOT_SERVED,
                     address = %listen,
                     reason = %error,
                     "metrics for Prometheus cannot be served; delivery goes on, and the address is tried again every \

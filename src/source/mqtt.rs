@@ -22,7 +22,7 @@ pub use datalake_mqtt::topics::{Topic, TopicError};
 pub use presign::Signer;
 pub use spool::SpoolError;
 
-use crate::telemetry::clock;
+use crate::telemetry::{clock, ids};
 use datalake_base::record::SettledFiles;
 use datalake_mqtt::acks::Acks;
 use datalake_mqtt::group::Group;
@@ -166,6 +166,7 @@ impl Receiver {
         }
         match trouble {
             Some(reason) => tracing::error!(
+                message_id = ids::SPOOL_FAILS,
                 flow,
                 reason,
                 "the spool cannot be opened, so this flow receives nothing; fix the cause, it retries by itself. Messages \
@@ -317,6 +318,7 @@ impl Receiver {
         let flow = self.flow.as_str();
         match trouble {
             Some(reason) => tracing::warn!(
+                message_id = ids::SPOOL_FAILS,
                 flow,
                 reason,
                 "messages cannot be spooled; nothing is acknowledged meanwhile, and the broker keeps the rest"

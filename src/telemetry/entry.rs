@@ -11,6 +11,8 @@ use tracing::{Event, Level};
 
 /// A value is cut here, so that every line fits into one datagram of the journal.
 pub(super) const LONGEST_VALUE: usize = 16 * 1024;
+/// The field that holds the id of a line.
+const ID: &str = "message_id";
 /// Keys of a JSON line that are not fields of the event.
 const RESERVED: [&str; 4] = ["timestamp", "level", "message", "target"];
 
@@ -31,13 +33,15 @@ pub(super) struct Entry {
     pub(super) level: Level,
     pub(super) target: &'static str,
     pub(super) message: String,
+    /// Of those of `ids`, where the line has one.
+    pub(super) id: Option<String>,
     pub(super) fields: Vec<(&'static str, Value)>,
 }
 
 impl Entry {
     /// Without fields.
     pub(super) fn new(at: u64, level: Level, target: &'static str, message: &str) -> Self {
-        Self { at, level, target, message: message.to_owned(), fields: Vec::new() }
+        Self { at, level, target, message: message.to_owned(), id: None, fields: Vec::new() }
     }
 
     /// Takes an event apart.
@@ -95,6 +99,9 @@ impl Entry {
         member("timestamp", &Value::Text(self.timestamp()));
         member("level", &Value::Text(self.level.to_string()));
         member("message", &Value::Text(self.message.clone()));
+        if let Some(id) = &self.id {
+            member(ID, &Value::Text(id.clone()));
+        }
         for (name, value) in &self.fields {
             match RESERVED.contains(name) {
                 true => member(&format!("{name}_"), value),
@@ -114,6 +121,7 @@ impl Entry {
     fn take(&mut self, field: &Field, value: Value) {
         match field.name() {
             "message" => self.message = value.into_string(),
+            ID => self.id = Some(value.into_string()),
             name => self.fields.push((name, value)),
         }
     }

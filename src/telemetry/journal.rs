@@ -80,6 +80,9 @@ fn datagram(entry: &Entry, words: &str) -> Vec<u8> {
     put(&mut datagram, "SYSLOG_IDENTIFIER", IDENTIFIER);
     put(&mut datagram, "TARGET", entry.target);
     put(&mut datagram, "MESSAGE", words);
+    if let Some(id) = &entry.id {
+        put(&mut datagram, "MESSAGE_ID", id);
+    }
     for (name, value) in &entry.fields {
         // `journalctl -o cat` and `--output-fields` print values as they are.
         put(&mut datagram, &field_name(name), &shown(value.as_str()).to_string());
@@ -155,6 +158,16 @@ mod tests {
         assert_eq!((fields["LOST_BYTES"].as_str(), fields["PRIORITY"].as_str()), ("7", "4"));
         assert_eq!(fields["SYSLOG_IDENTIFIER"], "datalake-agent");
         assert_eq!(fields["TARGET"], "datalake_agent::test");
+    }
+
+    #[test]
+    fn a_line_with_an_id_can_be_searched_by_it_and_does_not_repeat_it() {
+        let mut line = entry(Level::ERROR, "flow paused", &[("flow", "orders")]);
+        assert!(!journaled(&line).contains_key("MESSAGE_ID"));
+        line.id = Some(super::super::ids::FLOW_PAUSED.to_owned());
+        let fields = journaled(&line);
+        assert_eq!(fields["MESSAGE_ID"], super::super::ids::FLOW_PAUSED);
+        assert_eq!(fields["MESSAGE"], "flow paused flow=orders");
     }
 
     #[test]

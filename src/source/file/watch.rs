@@ -3,6 +3,7 @@
 //! Leaves finding out what changed, and looking where there are no events, to others.
 
 use super::identity;
+use crate::telemetry::ids;
 use datalake_base::record::FileKey;
 use notify::event::EventKind;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -220,6 +221,7 @@ impl Watch {
             if !self.warned {
                 self.warned = true;
                 tracing::warn!(
+                    message_id = ids::NO_EVENTS,
                     folder = %path.display(),
                     reason = %error,
                     "no file events here; looking every second instead. Raise fs.inotify.max_user_watches and \

@@ -2,6 +2,7 @@
 //! Promises that a line names cause and cure. Leaves when to say something to the tail core.
 
 use super::access;
+use crate::telemetry::ids;
 use datalake_base::shown::shown;
 use datalake_tail::{Again, ArchiveFault, Failure, FlowId, Loss, Notice};
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ impl Words {
         }
         self.refusals.insert(path.to_owned(), reason.to_owned());
         tracing::warn!(
+            message_id = ids::FILE_REFUSED,
             file = %shown(path), reason,
             "the file is not read; its position is kept, and it is read from there as soon as it may be"
         );
@@ -60,10 +62,12 @@ impl Words {
     pub(super) fn say<'a>(&mut self, notice: &Notice, now: Instant, flow: impl Fn(FlowId) -> &'a str) {
         match notice {
             Notice::ReadAgain { flow: id, path, bytes, reason } => tracing::warn!(
+                message_id = ids::FILE_READ_AGAIN,
                 flow = flow(*id), file = %shown(path), bytes, reason = again(reason),
                 "the file is read from its beginning; lines may arrive a second time"
             ),
             Notice::Destroyed { flow: id, path, bytes, reason } => tracing::warn!(
+                message_id = ids::BYTES_DESTROYED,
                 flow = flow(*id), file = %shown(path), bytes, reason = loss(*reason),
                 "bytes were destroyed before they could be read; keep rotated files longer, rotate by rename, or name \
                  the folder that rotation moves files to in `rotatedTo`"
@@ -78,6 +82,7 @@ impl Words {
             ),
             Notice::ArchiveSkipped { flow: id, path, bytes, fault } => {
                 tracing::warn!(
+                    message_id = ids::ARCHIVE_SKIPPED,
                     flow = flow(*id), file = %shown(path), bytes, reason = of_archive(fault),
                     "the archive is not read any further; what it still holds is not sent"
                 );
@@ -85,6 +90,7 @@ impl Words {
             Notice::Unreadable { flow: id, path, failure } => {
                 let reason = of_failure(failure, path);
                 tracing::warn!(
+                    message_id = ids::FILE_UNREADABLE,
                     flow = flow(*id), file = %shown(path), reason,
                     "the file cannot be read; its position is kept, and it is read from there as soon as it can be"
                 );
@@ -103,6 +109,7 @@ impl Words {
             Notice::NoResource => {
                 if self.shortage.replace(None).is_none() {
                     tracing::warn!(
+                        message_id = ids::NO_DESCRIPTORS,
                         "no file or folder can be opened; nothing is lost, but raise LimitNOFILE of the service or \
                          fs.file-max"
                     );

@@ -8,6 +8,7 @@ mod conversation;
 use super::Commit;
 use super::presign::{Signer, encoded};
 use super::transport::{Transport, TransportError, secret};
+use crate::telemetry::ids;
 use bytes::BytesMut;
 use conversation::{Conversation, Ended};
 use datalake_base::shown::shown;
@@ -245,6 +246,7 @@ impl Session {
         let reason = error.to_string();
         if self.counters.stands(self.number.into(), false, Some(&reason)) {
             tracing::warn!(
+                message_id = ids::BROKER_AWAY,
                 flow, connection, broker = %self.settings.broker, topic = error.topic(), reason,
                 "no connection to the broker; trying again, and what was not acknowledged comes again"
             );

@@ -3,6 +3,7 @@
 //! Leaves deciding how it stands to `subscriptions`.
 
 use super::{Conversation, GOOD_AFTER};
+use crate::telemetry::ids;
 use datalake_mqtt::memory::Memory;
 use datalake_mqtt::subscriptions::Verdict;
 use datalake_mqtt::words;
@@ -28,6 +29,7 @@ impl Conversation<'_> {
                     "the broker grants a lower quality of service than asked for; with 0, messages may be lost on the way"
                 ),
                 Verdict::Refused(code) => tracing::error!(
+                    message_id = ids::SUBSCRIPTION_REFUSED,
                     flow,
                     topic,
                     reason = words::not_subscribed(*code),
