@@ -104,6 +104,14 @@ pub struct Lake {
     pub report: Report,
 }
 
+impl Lake {
+    /// What the template calls the stack's workgroup, and begins the names of what is global with.
+    #[must_use]
+    pub fn workgroup(&self) -> String {
+        self.name.replace('_', "-")
+    }
+}
+
 /// Reads the file.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let started =
         config::load(&root.join("lake.json")).map_err(|exit| exit.to_string()).and_then(|lake| match role.as_str() {
             "transform" => start_transform(&lake).map(Role::Transform),
-            "react" => react(lake).map(|(runtime, react)| Role::React(runtime, Box::new(react))),
+            "react" => react(in_the_stack(lake)).map(|(runtime, react)| Role::React(runtime, Box::new(react))),
             other => Err(format!("DATALAKE_ROLE is `{other}`; write transform or react")),
         });
     let ended = match started {
@@ -65,6 +65,16 @@ fn start_transform(lake: &Lake) -> Result<Transform, String> {
     };
     let processor = Processor::new(&settings, &surroundings).map_err(|error| error.to_string())?;
     Ok(Transform::new(processor))
+}
+
+/// The stack says where its lake is; lake.json need not.
+fn in_the_stack(mut lake: Lake) -> Lake {
+    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    lake.athena.bucket = given("DATALAKE_BUCKET").or(lake.athena.bucket);
+    lake.athena.workgroup = given("DATALAKE_WORKGROUP").or(lake.athena.workgroup);
+    // The function is where its stack is.
+    lake.athena.region = given("AWS_REGION").or(lake.athena.region);
+    lake
 }
 
 fn react(lake: Lake) -> Result<(tokio::runtime::Runtime, React), String> {

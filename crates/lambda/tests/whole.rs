@@ -262,27 +262,33 @@ fn a_new_object_in_the_bucket_makes_its_result_once_however_often_the_event_come
     assert!(function.invoke(gone.as_bytes()).unwrap_err().contains("`yesterday` is no hour"));
 }
 
-#[test]
-fn the_zip_runs_in_a_lambda_service() {
-    let Some(stack) = MiniStack::start() else { return };
-    let house = lake();
+/// The zip as `datalake package` makes it, of the program without what it holds for a debugger.
+fn packaged(house: &House) -> Option<Vec<u8>> {
     let bootstrap = house.path().join("bootstrap");
     let stripped = Command::new("strip").args(["-o"]).arg(&bootstrap).arg(env!("CARGO_BIN_EXE_bootstrap")).status();
     if !stripped.is_ok_and(|status| status.success()) {
         println!(
             "SKIPPED: there is no `strip`, and the program is too large for a call with what it holds for a debugger"
         );
-        return;
+        return None;
     }
     if !ours("datalake").is_file() {
         println!("SKIPPED: {} is not built; `cargo test --workspace` builds it", ours("datalake").display());
-        return;
+        return None;
     }
     let package = ["package", "--bootstrap", "bootstrap", "--to", "lake.zip"];
     let told = words(&house.run(&package, ""));
     let zip = std::fs::read(house.path().join("lake.zip")).unwrap_or_else(|error| panic!("{error}: {told}"));
     house.run(&package, "");
     assert!(std::fs::read(house.path().join("lake.zip")).unwrap() == zip, "the same files make the same zip");
+    Some(zip)
+}
+
+#[test]
+fn the_zip_runs_in_a_lambda_service() {
+    let Some(stack) = MiniStack::start() else { return };
+    let house = lake();
+    let Some(zip) = packaged(&house) else { return };
     let create = json!({
         "FunctionName": "transform", "Runtime": "provided.al2023", "Handler": "bootstrap", "Role": "arn:aws:iam::000000000000:role/r",
         "Timeout": 30, "Code": {"ZipFile": STANDARD.encode_to_string(&zip)},
@@ -314,4 +320,83 @@ fn the_zip_runs_in_a_lambda_service() {
         return;
     }
     assert_eq!(results(&answer)[0], ("Ok".to_owned(), "{\"device_id\":\"a\",\"level\":0}\n".to_owned()), "{shown}");
+}
+
+/// A call of CloudFormation; the answer.
+fn cloudformation(stack: &MiniStack, pairs: &[(&str, &str)]) -> String {
+    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let form = pairs.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect::<Vec<_>>().join("&");
+    let headers = "content-type: application/x-www-form-urlencoded\r\n";
+    let answer = stack.send("cloudformation", "POST", "/", headers, form.as_bytes());
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn status_becomes(stack: &MiniStack, wanted: &str) {
+    let pairs = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", "t")];
+    let told = ministack::until(wanted, || cloudformation(stack, &pairs));
+    assert!(told.contains(wanted), "{wanted}: {told}");
+}
+
+#[test]
+fn the_stack_is_created_transforms_and_reacts_and_is_updated_and_deleted() {
+    let Some(stack) = MiniStack::start() else { return };
+    let house = lake();
+    let Some(zip) = packaged(&house) else { return };
+    stack.call("s3", "PUT", "/code", "", b"");
+    stack.call("s3", "PUT", "/code/lake.zip", "", &zip);
+    let output = house.run(&["template", "--without", "named-queries"], "");
+    let mut template: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", words(&output)));
+    // In AWS the function finds the services by itself.
+    let endpoint = format!("http://127.0.0.1:{}", stack.port);
+    template["Resources"]["React"]["Properties"]["Environment"]["Variables"]["AWS_ENDPOINT_URL"] = endpoint.into();
+    let text = template.to_string();
+    let parameters =
+        [("Parameters.member.1.ParameterKey", "CodeBucket"), ("Parameters.member.1.ParameterValue", "code")];
+    let change = |action: &str, text: &str| {
+        let own = [("Action", action), ("Version", "2010-05-15"), ("StackName", "t"), ("TemplateBody", text)];
+        let told = cloudformation(&stack, &[&own[..], &parameters[..]].concat());
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    };
+    change("CreateStack", &text);
+    status_becomes(&stack, "CREATE_COMPLETE");
+
+    // Firehose hands records to the function, and writes what it makes of them.
+    let put = json!({"DeliveryStreamName": "ping", "Record": {"Data": STANDARD.encode_to_string("{\"deviceId\":\"a\",\"level\":\"5\"}\n")}});
+    let headers = "x-amz-target: Firehose_20150804.PutRecord\r\ncontent-type: application/x-amz-json-1.1\r\n";
+    stack.call("firehose", "POST", "/", headers, put.to_string().as_bytes());
+    let bucket = "/t-000000000000-us-east-1";
+    let listed = |prefix: &str| stack.call("s3", "GET", &format!("{bucket}?list-type=2&prefix={prefix}"), "", b"");
+    let told = ministack::until("<Key>", || listed("raw/"));
+    let key = told.split("<Key>").nth(1).unwrap_or_else(|| panic!("{told}")).split("</Key>").next().unwrap().to_owned();
+    let object = stack.body("s3", "GET", &format!("{bucket}/{}", key.replace('=', "%3D")), b"");
+    assert_eq!(String::from_utf8_lossy(&object), "{\"device_id\":\"a\",\"level\":5}\n", "{key}");
+
+    // S3 tells the topic, the topic the other function. (This Firehose does not compress, so its objects are no rows.)
+    let path = house.object("raw/v0/ping/", "2026-03-09-07", "a.gz", b"{\"device_id\":\"b\",\"level\":7}\n");
+    let packed = std::fs::read(path).unwrap();
+    stack.call(
+        "s3",
+        "PUT",
+        &format!("{bucket}/raw/v0/ping/dt%3D2026-03-09-07/a.gz"),
+        "content-encoding: gzip\r\n",
+        &packed,
+    );
+    let told = ministack::until("<Key>", || listed("processed/"));
+    assert!(told.contains("processed/v0/battery/dt=2026-03-09-07/battery-"), "{told}");
+    let told = ministack::until("<Key>", || listed("charts/"));
+    assert!(told.contains("charts/week.svg"), "{told}");
+
+    // The same again is an update of nothing, another lifecycle one of the bucket; what was delivered stays.
+    let other = text.replace("\"TransitionInDays\":30", "\"TransitionInDays\":60");
+    assert_ne!(text, other);
+    change("UpdateStack", &other);
+    status_becomes(&stack, "UPDATE_COMPLETE");
+    assert!(listed("processed/").contains("<Key>"));
+    cloudformation(&stack, &[("Action", "DeleteStack"), ("Version", "2010-05-15"), ("StackName", "t")]);
+    let gone =
+        || cloudformation(&stack, &[("Action", "DescribeStackEvents"), ("Version", "2010-05-15"), ("StackName", "t")]);
+    let told = ministack::until("DELETE_COMPLETE", gone);
+    assert!(told.contains("DELETE_COMPLETE") || told.contains("does not exist"), "{told}");
+    assert!(listed("processed/").contains("<Key>"), "the bucket outlives its stack");
 }

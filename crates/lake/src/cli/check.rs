@@ -7,6 +7,7 @@ use crate::config::{Action, Lake, Reaction};
 use crate::engine::duckdb::DuckDb;
 use crate::schema::{Schema, protos};
 use crate::sql::lint;
+use crate::template::faults;
 use crate::{Exit, transform};
 use clap::Args;
 use datalake_react::{Hour, hour};
@@ -20,6 +21,9 @@ pub(super) struct Check {
     /// The `duckdb` program; else the one on PATH.
     #[arg(long, value_name = "FILE")]
     duckdb: Option<PathBuf>,
+    /// A CloudFormation template that is looked through for what no linter sees.
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
     /// Queries that are checked too; else all *.sql files in the folder `sql` beside lake.json.
     queries: Vec<PathBuf>,
 }
@@ -43,6 +47,9 @@ pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
     };
     let mut failed: Vec<String> =
         lake.tables.values().filter_map(|table| transform::settings(lake, table).err()).collect();
+    if let Some(path) = &command.template {
+        failed.extend(template_faults(path));
+    }
     let judge = Judge { lake, schema: &schema, duckdb: duckdb.as_ref() };
     failed.extend(queries.iter().filter_map(|path| judge.query(path).err()));
     if command.queries.is_empty() {
@@ -61,6 +68,16 @@ pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
             Ok(())
         }
         faults => Err(Exit::Failed(format!("{faults} to put right"))),
+    }
+}
+
+/// What is wrong with a template, whoever wrote it.
+fn template_faults(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let template = text.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("it is no JSON: {error}")));
+    match template {
+        Ok(template) => faults::of(&template).into_iter().map(|fault| format!("{}: {fault}", path.display())).collect(),
+        Err(error) => vec![format!("cannot read {}: {error}", path.display())],
     }
 }
 

@@ -3,11 +3,11 @@
 //! Leaves deploying to the AWS CLI.
 
 use super::print;
-use crate::Exit;
 use crate::config::Lake;
 use crate::schema::protos;
 use crate::sql::lint;
-use crate::template::{self, Without};
+use crate::template::{self, Options, faults};
+use crate::{Exit, transform};
 use clap::{Args, ValueEnum};
 use datalake_react::hour;
 
@@ -16,6 +16,21 @@ pub(super) struct Template {
     /// Leave these out.
     #[arg(long, value_enum, value_name = "PART")]
     without: Vec<Part>,
+    /// Put a stream of Kinesis before each delivery stream.
+    #[arg(long)]
+    kinesis: bool,
+    /// Encrypt with a key of the lake's own.
+    #[arg(long)]
+    kms: bool,
+    /// Run the functions on arm64.
+    #[arg(long)]
+    arm64: bool,
+    /// Have Firehose convert the objects of this table to Parquet.
+    #[arg(long, value_name = "TABLE")]
+    parquet: Vec<String>,
+    /// Make rows of this table out of messages of AWS IoT.
+    #[arg(long, value_name = "TABLE=TOPIC FILTER")]
+    iot: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,11 +55,27 @@ pub(super) fn run(command: &Template, lake: &Lake) -> Result<(), Exit> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         queries.push((name, query.to_owned()));
     }
-    let without = Without {
-        named_queries: command.without.contains(&Part::NamedQueries),
-        alarms: command.without.contains(&Part::Alarms),
+    for table in lake.tables.values() {
+        transform::settings(lake, table)?;
+    }
+    let iot = command.iot.iter().map(|text| {
+        let (table, filter) = text.split_once('=').unwrap_or((text, ""));
+        (table.to_owned(), filter.to_owned())
+    });
+    let options = Options {
+        without_named_queries: command.without.contains(&Part::NamedQueries),
+        without_alarms: command.without.contains(&Part::Alarms),
+        kinesis: command.kinesis,
+        kms: command.kms,
+        arm64: command.arm64,
+        parquet: command.parquet.clone(),
+        iot: iot.collect(),
     };
-    let template = template::template(lake, &schema, &queries, without);
+    let template = template::template(lake, &schema, &queries, &options)?;
+    let found = faults::of(&template);
+    if !found.is_empty() {
+        return Err(Exit::Failed(found.join("\n")));
+    }
     let text = serde_json::to_string_pretty(&template).map_err(|error| error.to_string())?;
     print((text + "\n").as_bytes())
 }

@@ -91,11 +91,14 @@ impl Client<'_> {
         if let Some(token) = token {
             request["ClientRequestToken"] = token.into();
         }
-        if let Some(workgroup) = &lake.athena.workgroup {
-            request["WorkGroup"] = workgroup.clone().into();
-        } else if let Some(bucket) = &lake.athena.bucket {
+        match (&lake.athena.workgroup, &lake.athena.bucket) {
+            (Some(workgroup), _) => request["WorkGroup"] = workgroup.clone().into(),
             // Never below a table's location: results would become rows.
-            request["ResultConfiguration"] = json!({"OutputLocation": format!("s3://{bucket}/athena-results/")});
+            (None, Some(bucket)) => {
+                request["ResultConfiguration"] = json!({"OutputLocation": format!("s3://{bucket}/athena-results/")});
+            }
+            // That of `datalake template`, which knows where results go; the primary one does not.
+            (None, None) => request["WorkGroup"] = lake.workgroup().into(),
         }
         let answer = self.call("StartQueryExecution", &request).await?;
         let id = answer["QueryExecutionId"].as_str().map(str::to_owned);
