@@ -406,3 +406,64 @@ fn a_file_that_one_of_its_streams_has_never_seen_is_not_shipped() {
     assert_eq!(host.payload("two"), host.payload("one"));
     assert_eq!(agent.stop(), 0);
 }
+
+/// What a deletion job does: it asks, and deletes on 0. Whatever rotation, refusals and kills do meanwhile, every line must
+/// have arrived that is no longer anywhere.
+#[test]
+fn who_deletes_what_is_shipped_loses_nothing_whatever_happens_meanwhile() {
+    let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let host = Host::new().flow("app.log", STREAM, json!({}));
+    let faults =
+        FaultPlan { seed, throttle: 0.2, reset: 0.1, answer_lost: 0.1, internal_failure: 0.1, ..FaultPlan::default() };
+    host.lake.faults().set(faults).unwrap();
+    let log = host.log("app.log");
+    let (mut agent, mut written, mut rotated) = (host.run(), String::new(), Vec::<PathBuf>::new());
+    let mut deleted = 0;
+    for round in 0..40 {
+        let text = lines(&format!("round {round}"), random.usize(20..400));
+        append(&log, &text);
+        written.push_str(&text);
+        match random.u8(..5) {
+            0 | 1 => {
+                rotated.push(host.log(&format!("app.log.{round}")));
+                std::fs::rename(&log, rotated.last().unwrap()).unwrap();
+            }
+            2 => {
+                // As `compress` does, some time after the rotation.
+                if let Some(plain) = rotated.iter_mut().find(|path| path.extension().is_some_and(|it| it != "gz")) {
+                    let packed = PathBuf::from(format!("{}.gz", plain.display()));
+                    std::fs::write(&packed, gzip(&std::fs::read(&plain).unwrap())).unwrap();
+                    std::fs::remove_file(&plain).unwrap();
+                    *plain = packed;
+                }
+            }
+            3 => {
+                agent.kill();
+                agent = host.run();
+            }
+            _ => {}
+        }
+        rotated.retain(|path| {
+            let (code, said) = shipped(&host, path, &[]);
+            assert!(code == 0 || code == 1, "seed {seed}: ends with {code}: {said}");
+            if code == 0 {
+                std::fs::remove_file(path).unwrap();
+                deleted += 1;
+            }
+            code != 0
+        });
+    }
+    for path in rotated.iter().chain([&log]).filter(|path| path.exists()) {
+        let (code, said) = shipped(&host, path, &["--wait", "90"]);
+        assert_eq!(code, 0, "seed {seed}: {said}");
+        std::fs::remove_file(path).unwrap();
+    }
+    let arrived = String::from_utf8(host.payload(STREAM)).unwrap();
+    let arrived: std::collections::BTreeSet<&str> = arrived.lines().collect();
+    let lost: Vec<&str> = written.lines().filter(|line| !arrived.contains(line)).collect();
+    assert!(lost.is_empty(), "seed {seed}: {} lines were called shipped and never arrived: {:?}", lost.len(), lost[0]);
+    assert!(deleted > 0, "seed {seed}: nothing was deleted meanwhile, so nothing was tried");
+    assert_eq!(agent.stop(), 0);
+}
