@@ -11,6 +11,9 @@ mod bug;
 /// Says whether a configuration can run.
 pub mod check;
 
+/// Asks the outside too.
+pub mod doctor;
+
 /// What flows and files will cost.
 pub mod estimate;
 
@@ -121,6 +124,12 @@ fn dispatch() -> Exit {
             }
         },
         Command::Tap { flow, records } => tap::tap(&config, &flow, records),
+        Command::Doctor(asked) => {
+            let config = asked.file.unwrap_or(config);
+            check::enter_environment_of_service(&config);
+            let request = doctor::Request { config: &config, deny_warnings: asked.deny_warnings, json: asked.json };
+            printed(|out| doctor::doctor(request, out))
+        }
         Command::Preview { flow, records, expect, file } => {
             let (flow, file, expect) = (flow.as_deref(), file.as_deref(), expect.as_deref());
             let request = preview::Request { flow, file, records, expect };

@@ -22,6 +22,8 @@ mod identity;
 pub mod kinesis;
 /// What an answer of success says about each record.
 mod outcomes;
+/// Questions that send no record.
+pub mod probe;
 /// The proxy on the way.
 mod proxy;
 /// Forms, signed and sent.

@@ -17,6 +17,8 @@ pub enum Exit {
     Usage,
     /// What was compared differs.
     Differs,
+    /// `doctor`: something that the agent needs does not work.
+    Unavailable,
     /// A bug of ours; systemd starts the agent again.
     Software,
     /// The state folder cannot be made or used, or another agent holds it.
@@ -42,6 +44,7 @@ impl Exit {
             Self::NotRunning => 3,
             Self::Usage => 64,
             Self::Differs => 65,
+            Self::Unavailable => 69,
             Self::Software => 70,
             Self::CannotCreate => 73,
             Self::InputOutput => 74,

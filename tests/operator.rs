@@ -146,7 +146,7 @@ fn a_device_that_takes_nothing_is_an_error_and_a_reader_who_hangs_up_is_none() {
     let config = host.configure();
     let config = config.to_str().unwrap();
     let log = host.log("a.log");
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 11] = [
         &["check", "--config", config],
         &["quarantine", "list", "--config", config],
         &["quarantine", "summary", "--config", config],
@@ -154,6 +154,7 @@ fn a_device_that_takes_nothing_is_an_error_and_a_reader_who_hangs_up_is_none() {
         &["quarantine", "replay", "--config", config],
         &["estimate", "--config", config],
         &["iam-policy", "--config", config],
+        &["doctor", "--config", config],
         &["preview", "--config", config, "--records", "10000", log.to_str().unwrap()],
         &["--help"],
         &["--version"],
@@ -401,6 +402,8 @@ fn no_command_prints_a_raw_control_whatever_a_file_is_called() {
         vec![OsStr::new("estimate"), OsStr::new("--config"), OsStr::new(config), hostile],
         vec![OsStr::new("estimate"), OsStr::new("--json"), OsStr::new("--config"), OsStr::new(config), hostile],
         vec![OsStr::new("estimate"), OsStr::new("--config"), OsStr::new(config), typed],
+        vec![OsStr::new("doctor"), OsStr::new("--config"), OsStr::new(config)],
+        vec![OsStr::new("doctor"), OsStr::new("--config"), hostile],
         vec![OsStr::new("iam-policy"), OsStr::new("--config"), OsStr::new(config), OsStr::new("--role"), typed],
         vec![
             OsStr::new("preview"),

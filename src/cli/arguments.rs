@@ -29,6 +29,7 @@ const LONG_VERSION: &str = concat!(
 const AFTER_HELP: &str = "\
 Examples:
   datalake-agent check                         is the configuration right, and which files does it match?
+  datalake-agent doctor                        and does all that it needs work: DNS, TLS, credentials, streams?
   datalake-agent run                           run in the foreground; systemd starts it in the same way
   datalake-agent status                        is it delivering, how far behind is it, what is there to do?
   datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
@@ -37,6 +38,7 @@ Examples:
 const AFTER_LONG_HELP: &str = "\
 Examples:
   datalake-agent check                         is the configuration right, and which files does it match?
+  datalake-agent doctor                        and does all that it needs work: DNS, TLS, credentials, streams?
   datalake-agent run                           run in the foreground; systemd starts it in the same way
   datalake-agent status                        is it delivering, how far behind is it, what is there to do?
   datalake-agent preview /var/log/app/a.log    what would be sent of these lines?
@@ -49,6 +51,7 @@ Exit codes:
    3  status: no agent runs
   64  the command line is wrong
   65  what was compared differs (migrate --shadow, preview --expect)
+  69  something that the agent needs does not work (doctor)
   70  a bug in the agent; systemd starts it again
   73  the state folder cannot be made or used, or another agent holds it
   74  positions could not be saved at the stop, or a command could not read its input or write its output
@@ -114,6 +117,14 @@ Examples:
   datalake-agent check new.json --deny-warnings && mv new.json /etc/datalake/agent.json
   datalake-agent check --json | jq '.flows[].files'")]
     Check(Check),
+    /// Checks, and asks the outside: DNS, TLS, proxy, clock, credentials, streams; sends no record.
+    #[command(after_help = "\
+Examples:
+  datalake-agent doctor
+  datalake-agent doctor --json | jq '.probes[] | select(.outcome != \"ok\")'
+
+Ends with 69 when something that the agent needs does not work.")]
+    Doctor(Check),
     /// Says how flows and files stand: from the running agent, or from what a stopped one saved.
     #[command(after_help = "\
 Exit codes:
@@ -238,7 +249,7 @@ Examples:
         /// The account of the streams; any account, where it is left out and no role names it.
         #[arg(long, value_name = "ID", value_parser = account)]
         account: Option<String>,
-        /// Allows the questions about streams too, which the agent itself does not ask.
+        /// Allows what `doctor` asks too.
         #[arg(long)]
         doctor: bool,
     },
@@ -271,7 +282,7 @@ pub(super) struct Check {
     /// The configuration, in place of --config.
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
-    /// Ends with 78 on warnings too.
+    /// Fails on warnings too.
     #[arg(long)]
     pub(super) deny_warnings: bool,
     /// Prints one JSON object.

@@ -5,7 +5,7 @@
 /// What the agent would do, flow by flow.
 mod describe;
 /// What the machine adds: files, rights, the state folder.
-mod machine;
+pub(super) mod machine;
 /// The service as systemd runs it.
 mod service;
 
@@ -57,7 +57,7 @@ pub fn enter_environment_of_service(config: &Path) {
 }
 
 /// The installed service, if it is started with this configuration.
-fn of_config(config: &Path) -> Option<Service> {
+pub(super) fn of_config(config: &Path) -> Option<Service> {
     let service = Service::installed(Path::new("/"))?;
     let same = config == service.config || config.canonicalize().ok()? == service.config.canonicalize().ok()?;
     same.then_some(service)

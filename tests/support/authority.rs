@@ -130,6 +130,12 @@ impl Authority {
                     let value = body.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
                     unescaped(value.unwrap_or_default())
                 };
+                if field("Action") == "GetCallerIdentity" && !state.denies {
+                    let text = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+                                <Arn>arn:aws:sts::111122223333:assumed-role/logs/host</Arn><UserId>A:host</UserId>\
+                                <Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+                    return (200, "text/xml", text.to_owned());
+                }
                 state.roles.push((field("RoleArn"), caller));
                 if state.denies || field("ExternalId") != EXTERNAL_ID || field("Action") != "AssumeRole" {
                     let text = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\

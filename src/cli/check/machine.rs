@@ -21,33 +21,35 @@ const MOST_NAMED: usize = 3;
 
 /// Something that keeps the agent from doing what was meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
+pub(in crate::cli) struct Finding {
     /// Stable, for text searches.
-    pub(super) code: &'static str,
-    pub(super) message: String,
-    pub(super) help: String,
+    pub(in crate::cli) code: &'static str,
+    pub(in crate::cli) message: String,
+    pub(in crate::cli) help: String,
 }
 
 /// All that was found.
 #[derive(Debug)]
-pub(super) struct Findings {
-    pub(super) all: Vec<Finding>,
+pub(in crate::cli) struct Findings {
+    pub(in crate::cli) all: Vec<Finding>,
     /// For each flow of the plan, what its patterns match.
-    pub(super) flows: Vec<Survey>,
+    pub(in crate::cli) flows: Vec<Survey>,
     /// As whom it was looked at.
-    pub(super) user: String,
+    pub(in crate::cli) user: String,
+    /// The number of that user.
+    pub(in crate::cli) uid: u32,
     /// Where the environment of the service comes from, and the names in it.
-    pub(super) environment: Option<String>,
+    pub(in crate::cli) environment: Option<String>,
     /// The state folder in words.
-    pub(super) state: String,
+    pub(in crate::cli) state: String,
     /// Where credentials come from.
-    pub(super) credentials: String,
+    pub(in crate::cli) credentials: String,
     /// Where the region comes from.
-    pub(super) region: String,
+    pub(in crate::cli) region: String,
 }
 
 /// Looks, as the user of the service if there is one, else as the user of this process.
-pub(super) fn look(plan: &Plan, service: Option<&Service>) -> Findings {
+pub(in crate::cli) fn look(plan: &Plan, service: Option<&Service>) -> Findings {
     let service_user = service.and_then(|service| Some((service, service.user.clone()?)));
     let (user, name, whose) = match &service_user {
         Some((service, user)) => (user.clone(), service.name.clone(), "the installed service"),
@@ -76,7 +78,7 @@ pub(super) fn look(plan: &Plan, service: Option<&Service>) -> Findings {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let credentials = credentials(plan, variable);
     let region = region(plan, variable);
-    Findings { all, flows, user: format!("{name} ({whose})"), environment, state, credentials, region }
+    Findings { all, flows, user: format!("{name} ({whose})"), uid: user.uid, environment, state, credentials, region }
 }
 
 fn judge(flow: &FlowPlan, found: &Survey, user: &str, all: &mut Vec<Finding>) {

@@ -21,7 +21,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// The installed service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Service {
+pub(in crate::cli) struct Service {
     /// The name of its user.
     pub(super) name: String,
     /// Its user and groups.
