@@ -513,6 +513,27 @@ fn a_file_that_was_rewritten_with_the_same_length_while_nobody_looked_is_read_an
     }
 }
 
+/// Two changes within a tick of the clock have the same stamp: only stamps that stood still are believed.
+#[test]
+fn a_file_that_was_rewritten_in_the_tick_of_its_last_change_is_read_anew() {
+    for looks in [1, 2] {
+        let mut world = World::new(only_live);
+        world.fs.create(LIVE, &text('x', 0..50));
+        world.start();
+        world.run_for(500);
+        if looks == 2 {
+            world.step(crate::Seen::EventsLost);
+            world.run_for(300);
+        }
+        world.stop();
+        world.fs.overwrite_within_the_tick(LIVE, &text('y', 0..50));
+        world.start();
+        world.run_for(20_000);
+        world.expect('x', 0..50);
+        world.expect('y', 0..50);
+    }
+}
+
 /// A slow tool makes the copy elsewhere and brings it late.
 #[test]
 fn content_is_sought_for_a_while_before_it_counts_as_destroyed() {
