@@ -4,7 +4,7 @@
 
 use crate::model::World;
 use crate::worlds::{LIVE, PATTERNS, ROTATIONS, all, line, only_live, rotate, text};
-use crate::{FileKey, Fingerprint, Notice, Row, SavedState};
+use crate::{Again, FileKey, Fingerprint, Notice, Row, SavedState};
 use std::path::Path;
 
 fn linked(path: &Path) -> bool {
@@ -182,6 +182,9 @@ fn a_log_that_is_replaced_by_a_longer_copy_of_itself_goes_on_where_it_was() {
         world.fs.create(LIVE, &shorter);
         world.run_for(15_000);
         assert!((0..400).all(|number| world.count(line('x', number).as_bytes()) <= 2));
+        assert!((0..150).all(|number| world.count(line('x', number).as_bytes()) == 1), "equal up to 8 KiB");
+        let upto = |notice: &Notice| matches!(notice, Notice::ReadAgain { reason: Again::EqualUpTo { .. }, .. });
+        assert_eq!(world.notices.iter().filter(|notice| upto(notice)).count(), 1, "{:?}", world.notices);
     }
 }
 
@@ -511,6 +514,22 @@ fn a_file_that_was_rewritten_with_the_same_length_while_nobody_looked_is_read_an
         world.expect('x', 0..50);
         world.expect('y', 0..50);
     }
+}
+
+/// Two files that came at once and begin alike, for longer than any header: one was taken for a copy of the other before
+/// either had been read.
+#[test]
+fn new_files_that_begin_alike_and_go_on_differently_are_both_read() {
+    let mut world = World::new(all);
+    world.start();
+    world.faults.no_room = 100;
+    world.fs.create("/l/a.log-one", &[text('x', 0..30), text('y', 0..30)].concat());
+    world.fs.create("/l/a.log-two", &[text('x', 0..30), text('z', 0..30)].concat());
+    world.run_for(2_000);
+    world.faults.no_room = 0;
+    world.run_for(20_000);
+    world.expect('y', 0..30);
+    world.expect('z', 0..30);
 }
 
 /// Two changes within a tick of the clock have the same stamp: only stamps that stood still are believed.
