@@ -135,6 +135,8 @@ pub struct Tail {
     /// `None` before the start; then how far the files of rows were looked through that no listing showed.
     started: Option<u32>,
     started_at: Moment,
+    /// How many rows are to be saved before the start is over.
+    rows_first: Option<usize>,
     begun: bool,
     now: Moment,
 }
@@ -179,6 +181,7 @@ impl Tail {
             gone: VecDeque::new(),
             started: None,
             started_at: Moment::default(),
+            rows_first: None,
             begun: false,
             now: Moment::default(),
             settings,

@@ -42,6 +42,7 @@ impl Tail {
         self.saved_at = self.now;
         for _ in 0..AT_A_TIME {
             let Some(number) = self.dirty.pop_front() else { break };
+            self.rows_first = self.rows_first.map(|first| first.saturating_sub(1));
             let Some(content) = self.contents.get_mut(number) else { continue };
             content.dirty = false;
             if let Some(content) = self.contents.get(number) {
@@ -70,17 +71,12 @@ impl Tail {
         {
             return;
         }
-        self.begun = true;
-        // All rows of before go first, however many.
-        let dirty: Vec<u32> = self.dirty.drain(..).collect();
-        for number in dirty {
-            if let Some(content) = self.contents.get_mut(number) {
-                content.dirty = false;
-            }
-            if let Some(content) = self.contents.get(number) {
-                todo.push(ToDo::Save(Box::new(self.row(content))));
-            }
+        // All rows of before go first, a part of them in each step.
+        let first = *self.rows_first.get_or_insert(self.dirty.len());
+        if first > 0 {
+            return self.at(0, Due::Work);
         }
+        self.begun = true;
         todo.push(ToDo::Begun);
         self.forget_families();
     }
