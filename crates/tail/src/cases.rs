@@ -596,3 +596,26 @@ fn what_nothing_holds_any_more_is_counted_once() {
     world.expect('y', 0..50);
     assert_eq!((world.destroyed(), world.notices.len()), (text('x', 50..80).len() as u64, 1), "{:?}", world.notices);
 }
+
+/// One huge file went on while a thousand small ones were asked what they hold, opened one by one, and closed again.
+#[test]
+fn a_thousand_files_have_their_first_turn_while_a_huge_one_has_a_few() {
+    for open in [512, 8] {
+        let mut world = World::new(all);
+        world.limits.open = open;
+        world.fs.create(LIVE, &text('h', 0..40_000));
+        for number in 0..1_000 {
+            world.fs.create(&format!("/l/a.log-x{number:04}"), format!("small {number}\n").as_bytes());
+        }
+        world.start();
+        world.run_for(5_000);
+        let small = |line: &Vec<u8>| line.starts_with(b"small");
+        let last = world.lines.iter().rposition(small).unwrap_or(0);
+        let (before, after) = world.lines.split_at(last + 1);
+        assert_eq!(before.iter().filter(|line| small(line)).count(), 1_000);
+        assert_eq!(world.lines.len(), 41_000);
+        // Reads of 4 KiB: some for each of the steps that the small ones take, not one for each small file.
+        let reads = (before.len() - 1_000) * text('h', 0..1).len() / (4 << 10);
+        assert!(reads < 100 && after.len() > 10_000, "{open} open files: {reads} reads of the huge file went first");
+    }
+}

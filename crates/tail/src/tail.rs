@@ -53,6 +53,8 @@ struct Flow {
     /// Contents that wait to be opened.
     closed: VecDeque<u32>,
     reading: Option<Ticket>,
+    /// In how many steps files that had a turn have waited for others since one of them was read.
+    waited: u32,
     blocked: bool,
     gone: bool,
     gauge: Gauge,
@@ -126,6 +128,8 @@ pub struct Tail {
     heirs: BTreeMap<u32, (FlowId, Option<Home>)>,
     /// The last content of each family of names, for the order of reading.
     families: BTreeMap<u64, u32>,
+    /// From which family on they are looked through for those that matter no more.
+    families_from: u64,
     dirty: VecDeque<u32>,
     dirty_folders: BTreeSet<u32>,
     forgotten: Vec<u64>,
@@ -137,6 +141,8 @@ pub struct Tail {
     started_at: Moment,
     /// How many rows are to be saved before the start is over.
     rows_first: Option<usize>,
+    /// Some files are followed from their end: where that is must be known before the start is over.
+    skips: bool,
     begun: bool,
     now: Moment,
 }
@@ -174,6 +180,7 @@ impl Tail {
             seeks: BTreeMap::new(),
             heirs: BTreeMap::new(),
             families: BTreeMap::new(),
+            families_from: 0,
             dirty: VecDeque::new(),
             dirty_folders: BTreeSet::new(),
             forgotten: Vec::new(),
@@ -182,6 +189,7 @@ impl Tail {
             started: None,
             started_at: Moment::default(),
             rows_first: None,
+            skips: false,
             begun: false,
             now: Moment::default(),
             settings,
@@ -226,6 +234,7 @@ impl Tail {
             self.open_waiting(FlowId(flow as u16), todo);
         }
         self.save_rows(todo);
+        self.forget_families();
         if self.enqueued {
             self.at(0, Due::Work);
         }

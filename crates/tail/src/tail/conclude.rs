@@ -22,6 +22,10 @@ pub(super) const JUST: u64 = 60_000;
 /// Seconds after a file was taken for a stranger until everything that it may have replaced was checked.
 pub(super) const JUDGED: u32 = 150;
 
+/// More families of names than this are not kept without a reason; a few are looked through in each step.
+const MOST_FAMILIES: usize = 1_024;
+const FAMILIES_AT_A_TIME: usize = 32;
+
 impl Tail {
     /// Nothing that is known lies in this file.
     pub(super) fn conclude(&mut self, mut question: Box<Question>, todo: &mut Vec<ToDo>) {
@@ -210,9 +214,6 @@ impl Tail {
         {
             content.after = before;
         }
-        if self.families.len() > 1_024 && self.begun {
-            self.forget_families();
-        }
         if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
             flow.gauge.files += 1;
         }
@@ -221,12 +222,27 @@ impl Tail {
         self.enqueue(content);
     }
 
-    /// Only what is still to be read matters for the order of reading.
+    /// Only what is still to be read matters for the order of reading: a part of the others is forgotten in each step.
     pub(super) fn forget_families(&mut self) {
-        let contents = &self.contents;
-        self.families.retain(|_, number| {
-            contents.get(*number).is_some_and(|content| content.unread() > 0 || content.state == State::Sought)
-        });
+        if !self.begun || self.families.len() <= MOST_FAMILIES {
+            return;
+        }
+        let part: Vec<(u64, u32)> = self
+            .families
+            .range(self.families_from..)
+            .take(FAMILIES_AT_A_TIME)
+            .map(|(family, last)| (*family, *last))
+            .collect();
+        self.families_from = match part.last() {
+            Some((family, _)) if part.len() == FAMILIES_AT_A_TIME => family.saturating_add(1),
+            _ => 0,
+        };
+        let matters = |content: &Content| content.unread() > 0 || content.state == State::Sought;
+        for (family, last) in part {
+            if !self.contents.get(last).is_some_and(matters) {
+                self.families.remove(&family);
+            }
+        }
     }
 
     /// It was there when its pattern was first started: it is followed from the end of its last line.

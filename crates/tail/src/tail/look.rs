@@ -317,6 +317,7 @@ impl Tail {
             file.key = status.key;
             file.last_folder = number;
             file.skip |= entry.skip && !self.begun;
+            self.skips |= file.skip;
         }
         if is_new {
             self.came(number_of_file, number, live, kin);

@@ -65,10 +65,7 @@ impl Tail {
     pub(super) fn begin(&mut self, todo: &mut Vec<ToDo>) {
         let asked = self.jobs.values().any(|job| matches!(job, super::Job::Identify(_)));
         let listing = self.watched_folders().any(|folder| self.is_first(folder));
-        if asked
-            || listing
-            || self.unproven.iter().any(|(_, file)| self.places.files.get(*file).is_some_and(|f| f.skip))
-        {
+        if asked || listing || (self.skips && !self.unproven.is_empty()) {
             return;
         }
         // All rows of before go first, a part of them in each step.
@@ -78,7 +75,6 @@ impl Tail {
         }
         self.begun = true;
         todo.push(ToDo::Begun);
-        self.forget_families();
     }
 
     pub(super) fn row(&self, content: &Content) -> Row {

@@ -23,6 +23,9 @@ const ORPHAN_POLL: u64 = 1_000;
 /// How many files of a flow are opened in one step.
 const OPENS_AT_A_TIME: usize = 16;
 
+/// No more steps than this does a file that had a turn wait for others to have their first.
+const MOST_STEPS_BEHIND: u32 = 256;
+
 /// No read asks for less: the whole beginning is compared at once.
 const LEAST_READ: u32 = 2 * WINDOW as u32;
 
@@ -78,6 +81,7 @@ impl Tail {
     pub(super) fn pump(&mut self, flow: FlowId, todo: &mut Vec<ToDo>) {
         let busy = |tail: &Self| tail.flow(Some(flow)).is_none_or(|flow| flow.blocked || flow.reading.is_some());
         let waiting = self.flow(Some(flow)).map_or(0, |flow| flow.ready.len());
+        let mut others_first = None;
         for _ in 0..waiting.min(AT_A_TIME) {
             if busy(self) || self.starved {
                 return;
@@ -101,10 +105,28 @@ impl Tail {
                 self.checks.push_back(number);
             } else if self.contents.get(number).is_some_and(|content| content.slot == NONE) {
                 self.enqueue(number);
+            } else if self.contents.get(number).is_some_and(|content| content.served)
+                && *others_first.get_or_insert_with(|| self.first_turns_come(flow))
+            {
+                self.wait_in_line(number);
             } else {
                 self.read(number, flow, todo);
             }
         }
+    }
+
+    /// Whether files of the flow are on their way to their first turn: those that had one wait for them, for a number of
+    /// steps. So one huge file is not read on while a thousand small ones are asked what they hold, and opened.
+    fn first_turns_come(&mut self, flow: FlowId) -> bool {
+        let comes = |job: &Job| match job {
+            Job::Open { content, .. } => self.contents.get(*content).is_some_and(|content| content.flow == Some(flow)),
+            Job::Identify(question) => question.packing.is_none() && self.flow_of_file(question.file) == Some(flow),
+            _ => false,
+        };
+        let come = self.jobs.values().any(comes);
+        let Some(line) = self.flows.get_mut(usize::from(flow.0)) else { return false };
+        line.waited = if come && line.waited < MOST_STEPS_BEHIND { line.waited + 1 } else { 0 };
+        line.waited > 0
     }
 
     /// Puts it back in line: it has to wait for something else.
