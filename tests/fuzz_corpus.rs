@@ -73,6 +73,11 @@ fn framing_keeps_its_promises_for_any_bytes_in_any_chunks() {
 }
 
 #[test]
+fn an_archive_of_any_bytes_is_unpacked_alike_wherever_it_is_cut() {
+    run("archive", &corpus(&["fuzz/corpus/archive"]), 3_000, datalake_archive::fuzz::archive);
+}
+
+#[test]
 fn a_configuration_of_any_bytes_is_a_plan_or_a_report() {
     let inputs = corpus(&["fuzz/corpus/configuration", "tests/corpus/config", "tests/corpus/config/good"]);
     run("configuration", &inputs, 1_000, datalake_agent::config::fuzz);

@@ -288,22 +288,23 @@ fn opening(format: Format, bytes: &[u8]) -> Opening {
     }
 }
 
-/// How large a window the frame asks for: RFC 8878, section 3.1.1.1.
+/// How large a window the frame asks for: RFC 8878, section 3.1.1.1. The whole header is collected before the decoder
+/// gets any of it: given a header in two pieces, libzstd takes the second for the beginning of the frame, and where that
+/// looks like a whole frame of its own, for instance one to skip, it ends the one that has just begun.
 fn zstd_frame(bytes: &[u8]) -> Opening {
     debug_assert!(bytes.len() <= LONGEST_HEADER, "a header is short");
     let Some(descriptor) = bytes.get(4) else { return Opening::Unclear };
     let single_segment = descriptor & 0x20 != 0;
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let length = [usize::from(single_segment), 2, 4, 8][usize::from(descriptor >> 6)];
+    let start = 5 + usize::from(!single_segment) + dictionary;
+    let Some(field) = bytes.get(start..start + length) else { return Opening::Unclear };
     let window = if single_segment {
-        let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
-        let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-        let start = 5 + dictionary;
-        let Some(field) = bytes.get(start..start + length) else { return Opening::Unclear };
         let size = field.iter().rev().fold(0_u64, |size, byte| size << 8 | u64::from(*byte));
         if length == 2 { size + 256 } else { size }
     } else {
-        let Some(window) = bytes.get(5) else { return Opening::Unclear };
-        let base = 1_u64 << (10 + (window >> 3));
-        base + base / 8 * u64::from(window & 7)
+        let base = 1_u64 << (10 + (bytes[5] >> 3));
+        base + base / 8 * u64::from(bytes[5] & 7)
     };
     Opening::Member { needs: window.saturating_add(ZSTD_BESIDES) }
 }

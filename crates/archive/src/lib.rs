@@ -4,6 +4,8 @@
 //! Leaves reading files, and what unpacked bytes mean, to the caller.
 
 mod decoder;
+/// A door for fuzzers.
+pub mod fuzz;
 mod kind;
 mod member;
 

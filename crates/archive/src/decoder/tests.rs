@@ -269,3 +269,51 @@ fn a_damaged_archive_says_where_and_what_is_no_archive_says_so() {
         assert!(matches!(failure, Some(Failure::Damaged { at: 0, .. })), "{format:?}: {failure:?}");
     }
 }
+
+/// libzstd got the header of a frame in two pieces, took the second for a frame to skip, and the archive that broke off
+/// there for one that was whole: whether it was, depended on how it was cut.
+#[test]
+fn a_frame_is_not_over_because_its_header_goes_on_like_a_frame_to_skip() {
+    let archive = b"\x28\xb5\x2f\xfd\x20\x04\x21\0\0ab\xff5\x28\xb5\x2f\xfd\x40\x6d\x50\x2a\x4d\x18\x03\0\0\0xyz";
+    for most_in in 1..=archive.len() {
+        for room in [1, 4, 100, 64 << 10] {
+            let decoder = Decoder::new(Format::Zstd, Limits::default());
+            let found = unpack(decoder, archive, most_in, room).unwrap();
+            assert_eq!((&found.content[..], found.whole), (&b"ab\xff5"[..], false), "{most_in} a step, room {room}");
+        }
+    }
+}
+
+/// What archives are made of: members, what stands between and behind them, and parts of both.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let member = (0_usize..4, 0_usize..30, any::<bool>()).prop_map(|(which, count, sized)| {
+        let content = lines(count);
+        if FORMATS[which] == Format::Zstd && sized {
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.set_pledged_src_size(Some(content.len() as u64)).unwrap();
+            encoder.write_all(&content).unwrap();
+            return encoder.finish().unwrap();
+        }
+        packed(FORMATS[which], &content)
+    });
+    let skipped = (0_u8..16, 0_u8..9).prop_map(|(which, length)| {
+        [&[0x50 + which, 0x2a, 0x4d, 0x18, length, 0, 0, 0][..], &vec![b'x'; usize::from(length)]].concat()
+    });
+    let header = any::<[u8; 14]>().prop_map(|bytes| [&b"\x28\xb5\x2f\xfd"[..], &bytes].concat());
+    let piece = prop_oneof![4 => member, 3 => skipped, 2 => header, 1 => proptest::collection::vec(any::<u8>(), 0..20)];
+    proptest::collection::vec((piece, 0_usize..200), 1..5).prop_map(|pieces| {
+        // Some of them break off.
+        let cut = |(mut piece, at): (Vec<u8>, usize)| {
+            piece.truncate(if at < 40 { at } else { usize::MAX });
+            piece
+        };
+        pieces.into_iter().flat_map(cut).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_cut_of_the_input_gives_the_same_answer(archive in pieces(), cut in any::<u8>()) {
+        crate::fuzz::archive(&[&[cut][..], &archive].concat());
+    }
+}
