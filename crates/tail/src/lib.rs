@@ -1,6 +1,10 @@
 //! The tail core: what is known of followed files, proof by content, and whose turn it is.
 //! Promises that content decides: names, identities, sizes, times and events are hints about where content may be.
 //! Leaves all IO to the shell: it does what [`Tail::step`] asks for, and tells what it has seen.
+//!
+//! Equal bytes prove sameness where they could not have been written twice: at least 256 of them that do not repeat what
+//! stands in the 8 KiB before, with two lines that do not begin with `#`; with eight such lines, or 64 KiB, while the other
+//! content still has a place. With less, what is found is new content: in doubt it is sent, and said ([`Again`]).
 
 /// Names that rotation makes.
 pub mod names;

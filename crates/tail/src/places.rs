@@ -138,6 +138,8 @@ pub(crate) struct File {
     pub(crate) packing: Option<Packing>,
     /// A row named it, and it was not seen since.
     pub(crate) remembered: bool,
+    /// The same, also after it was missed in every listing of the start.
+    pub(crate) unseen: bool,
     /// Equal stamps mean that it was not touched.
     pub(crate) quiet: bool,
     /// It is in the line of those that are asked what they hold.
@@ -260,7 +262,7 @@ impl Places {
         let found = self.by_key.find(hash_of_key(key), exactly);
         let renumbered = |number: &u32| {
             self.files.get(*number).is_some_and(|file| {
-                file.remembered && key.born != 0 && file.key.inode == key.inode && file.key.born == key.born
+                file.unseen && key.born != 0 && file.key.inode == key.inode && file.key.born == key.born
             })
         };
         found.or_else(|| self.by_key.find(hash_of_key(key), renumbered)).copied()
@@ -277,6 +279,7 @@ impl Places {
             last_folder: NONE,
             packing: None,
             remembered: false,
+            unseen: false,
             quiet: false,
             queued: false,
             refused: false,

@@ -4,6 +4,7 @@
 
 mod compare;
 mod conclude;
+mod heirs;
 mod identify;
 mod inspect;
 mod kin;
@@ -14,7 +15,7 @@ mod turns;
 
 pub use inspect::{ContentAbout, FileAbout, FileStanding, Inspected};
 
-use crate::content::{Content, Contents, Home, State};
+use crate::content::{Content, Contents, State};
 use crate::places::{NONE, Places};
 use crate::row::{FolderRow, Row};
 use crate::seen::{Failure, FlowId, Moment, Seen, Slot, Ticket};
@@ -32,6 +33,12 @@ const POLL: u64 = 1_000;
 /// After a failure that has nothing to do with the file, and after one that has.
 const AGAIN: u64 = 1_000;
 const REFUSED_AGAIN: u64 = 30_000;
+
+/// A file that is read to its end and quiet for this many milliseconds is closed.
+const CLOSE_AFTER: u64 = 5_000;
+
+/// An open file that has changed hands is looked at after so long.
+const SOON_AFTER: u64 = 250;
 
 /// Without a refusal for so long, the system has enough to give.
 const PLENTY: u64 = 30_000;
@@ -123,9 +130,8 @@ pub struct Tail {
     /// A content was put in line since the flows had their turns.
     enqueued: bool,
     seeks: BTreeMap<u32, seek::Seek>,
-    /// Files that held a content and hold something else under a name that nothing matches: what comes there is that
-    /// flow's, as if it had come under this name.
-    heirs: BTreeMap<u32, (FlowId, Option<Home>)>,
+    /// Files that held a content and hold something else: what comes there is that flow's, whatever their names.
+    heirs: heirs::Heirs,
     /// The last content of each family of names, for the order of reading.
     families: BTreeMap<u64, u32>,
     /// From which family on they are looked through for those that matter no more.
@@ -178,7 +184,7 @@ impl Tail {
             most_open: settings.limits.open,
             enqueued: false,
             seeks: BTreeMap::new(),
-            heirs: BTreeMap::new(),
+            heirs: heirs::Heirs::default(),
             families: BTreeMap::new(),
             families_from: 0,
             dirty: VecDeque::new(),
@@ -233,6 +239,7 @@ impl Tail {
         for flow in 0..self.flows.len() {
             self.open_waiting(FlowId(flow as u16), todo);
         }
+        self.close_released(todo);
         self.save_rows(todo);
         self.forget_families();
         if self.enqueued {
@@ -391,7 +398,7 @@ impl Tail {
                 Due::Work | Due::Rows => {}
                 Due::Folder(folder) => self.list_if_due(folder, todo),
                 Due::Content(content) => self.time_passed(content, todo),
-                Due::File(file) => self.ask_again(file),
+                Due::File(file) => self.ask_again(file, todo),
                 Due::Flow(flow) => {
                     if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
                         flow.blocked = false;
@@ -487,15 +494,37 @@ impl Tail {
 
     /// Closes what is open of the content.
     fn close(&mut self, number: u32, todo: &mut Vec<ToDo>) {
-        let Some(content) = self.contents.get_mut(number) else { return };
-        let slot = std::mem::replace(&mut content.slot, NONE);
+        let slot = self.take_slot(number);
         if slot == NONE {
             return;
         }
-        let file = content.file;
+        self.close_slot(slot, todo);
+        if let Some(file) = self.contents.get(number).map(|content| content.file) {
+            self.forget_file_if_bare(file);
+        }
+    }
+
+    fn close_slot(&mut self, slot: u32, todo: &mut Vec<ToDo>) {
         todo.push(ToDo::Close { slot: Slot(slot) });
         self.free_slot(slot);
-        // What was asked about it is void.
+    }
+
+    /// The file is open for this content now.
+    fn give_slot(&mut self, number: u32, slot: u32) {
+        let Some(content) = self.contents.get_mut(number).filter(|_| slot != NONE) else { return };
+        (content.slot, content.served) = (slot, false);
+        self.opened.push_back(number);
+        self.enqueue(number);
+        self.time_content(number, SOON_AFTER);
+    }
+
+    /// Its file is no longer open for this content. What was asked about it is void.
+    fn take_slot(&mut self, number: u32) -> u32 {
+        let Some(content) = self.contents.get_mut(number) else { return NONE };
+        let slot = std::mem::replace(&mut content.slot, NONE);
+        if slot == NONE {
+            return NONE;
+        }
         let about = |job: &Job| match job {
             Job::Read { content, .. } | Job::Check(content) => *content == number,
             _ => false,
@@ -513,6 +542,6 @@ impl Tail {
                 _ => {}
             }
         }
-        self.forget_file_if_bare(file);
+        slot
     }
 }

@@ -78,9 +78,13 @@ impl Tail {
         let verdict = content.proof.against(content.read, &sample);
         match verdict {
             Verdict::Same(weight) if placeless && weight >= Weight::Fair => {
-                if content.slot != NONE && content.unread() > 0 {
+                if content.slot != NONE && (content.unread() > 0 || !content.polled) {
                     // It is open, though nameless: what is there is read first.
-                    return self.put_off(&question, AGAIN);
+                    if let Some(content) = self.contents.get_mut(number) {
+                        content.poll = true;
+                    }
+                    self.enqueue(number);
+                    return self.put_off(&question, AGAIN / 10);
                 }
                 let longer = question.size.is_some_and(|size| size > content.read);
                 if content.slot != NONE && !longer {
@@ -254,6 +258,7 @@ impl Tail {
         let Some(file) = self.places.files.get_mut(question.file) else { return };
         file.standing = Standing::Holds(number);
         file.attempts = 0;
+        self.heirs.end(question.file);
         if let Some(content) = self.contents.get_mut(number) {
             content.copies.push(question.file);
         }
@@ -266,6 +271,7 @@ impl Tail {
         entry.standing = Standing::Holds(number);
         entry.attempts = 0;
         let (packing, size) = (entry.packing, entry.size);
+        self.heirs.end(file);
         let Some(content) = self.contents.get_mut(number) else { return };
         if content.slot != NONE {
             self.close(number, todo);

@@ -31,8 +31,8 @@ impl Tail {
     pub(super) fn conclude(&mut self, mut question: Box<Question>, todo: &mut Vec<ToDo>) {
         let number = question.file;
         let live = self.is_live(number);
-        let heir = self.heirs.get(&number).cloned();
-        let flow = self.flow_of_file(number).or(heir.as_ref().map(|heir| heir.0));
+        let heir = self.heirs.get(number).map(|heir| heir.flow);
+        let flow = self.flow_of_file(number).or(heir);
         let beginning = stretch_of(&question.beginning, &(0..WINDOW)).unwrap_or_default().to_vec();
         let sought = self.small_sought(number, &beginning);
         let Some(file) = self.places.files.get_mut(number) else { return self.drop_question(&question) };
@@ -101,7 +101,6 @@ impl Tail {
         let like = like.or_else(|| Some(Proof::of_beginning(&beginning)));
         let skip = self.places.files.get(number).is_some_and(|file| file.skip) && !self.begun;
         self.new_content(number, flow, start, like);
-        self.take_home(number);
         if let Some(content) = self.contents.get_mut(question.covers).filter(|content| content.state == State::Sought) {
             content.known = content.read;
         }
@@ -114,17 +113,6 @@ impl Tail {
         } else if question.doubt > 0 {
             let reason = Again::EqualInDoubt;
             todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: question.doubt, reason }));
-        }
-    }
-
-    /// A content under a name that nothing matches is remembered under that of the one which it replaced.
-    fn take_home(&mut self, number: u32) {
-        let Some((_, home)) = self.heirs.remove(&number) else { return };
-        if let Some(Standing::Holds(content)) = self.places.files.get(number).map(|file| file.standing)
-            && let Some(content) = self.contents.get_mut(content)
-            && let Some(home) = home
-        {
-            content.home = Some(Box::new(home));
         }
     }
 
@@ -195,7 +183,8 @@ impl Tail {
 
     /// A content that was not known begins in this file.
     pub(super) fn new_content(&mut self, number: u32, flow: FlowId, start: u64, proof: Option<Proof>) {
-        let family = self.family_of(number);
+        // What has no name follows nothing.
+        let family = self.places.has_name(number).then(|| self.family_of(number));
         let base = if self.is_live(number) { None } else { self.base_of(number) };
         let Some(file) = self.places.files.get_mut(number) else { return };
         let mut content = Content::new(self.next_content, Some(flow), self.now);
@@ -209,7 +198,8 @@ impl Tail {
         let content = self.contents.all.insert(content);
         file.standing = Standing::Holds(content);
         self.contents.index(content, [None; 2]);
-        if let Some(before) = self.families.insert(family, content)
+        if let Some(family) = family
+            && let Some(before) = self.families.insert(family, content)
             && let Some(content) = self.contents.get_mut(content)
         {
             content.after = before;
@@ -217,6 +207,7 @@ impl Tail {
         if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
             flow.gauge.files += 1;
         }
+        self.inherit(content, number);
         self.mark_dirty(content);
         self.recount(content);
         self.enqueue(content);

@@ -3,7 +3,7 @@
 //! Leaves what files hold to `identify` and `turns`.
 
 use super::{AGAIN, AT_A_TIME, Due, Job, POLL, REFUSED_AGAIN, SWEEP, Tail};
-use crate::content::State;
+use crate::content::{Home, State};
 use crate::names;
 use crate::places::{NONE, Standing, Target, seconds};
 use crate::row::held;
@@ -291,9 +291,9 @@ impl Tail {
             Some(known) => {
                 let before = self.places.names.get(known).map_or(NONE, |name| name.file);
                 if before != number_of_file {
-                    self.leave(known, number_of_file);
+                    let home = self.leave(known);
                     self.places.redirect(known, number_of_file);
-                    self.without_name(before, todo);
+                    self.without_name(before, home, todo);
                     // One name moved: others may have.
                     if !listed {
                         self.list_in_turn(number, false);
@@ -324,6 +324,9 @@ impl Tail {
         } else {
             if nameless {
                 self.found_again(number_of_file);
+                if self.heirs.get(number_of_file).is_some() {
+                    self.prove(number_of_file);
+                }
             }
             self.touched(number_of_file, &status, live, todo);
         }
@@ -469,6 +472,7 @@ impl Tail {
         let resized = file.size != status.size;
         let shrunk = status.size < file.size;
         let was_remembered = std::mem::take(&mut file.remembered);
+        file.unseen = false;
         let was_quiet = file.quiet;
         if same {
             if !file.quiet && now >= file.changed_at + STILL {
@@ -528,6 +532,7 @@ impl Tail {
             // A copy that changes may be on its way to be something else. To an archive a new name is no change.
             if resized || (!same && packing.is_none()) {
                 content.copies.take_out(file);
+                self.copy_changes(number, file);
                 self.prove(file);
             }
             return;
@@ -569,38 +574,45 @@ impl Tail {
     /// The name is gone.
     pub(super) fn vanished(&mut self, name: u32, todo: &mut Vec<ToDo>) {
         let Some(file) = self.places.names.get(name).map(|name| name.file) else { return };
-        self.leave(name, NONE);
+        let home = self.leave(name);
         self.places.remove_name(name);
-        self.without_name(file, todo);
+        self.without_name(file, home, todo);
     }
 
-    /// The name no longer leads to its file: what it held keeps in mind where it was.
-    fn leave(&mut self, name: u32, next: u32) {
-        let Some(entry) = self.places.names.get(name) else { return };
-        let Some(file) = self.places.files.get(entry.file) else { return };
-        let Standing::Holds(content) = file.standing else { return };
-        let _ = next;
+    /// The name no longer leads to its file: what it held keeps in mind where it was. Returns the name when a pattern
+    /// matched it.
+    fn leave(&mut self, name: u32) -> Option<Home> {
+        let entry = self.places.names.get(name)?;
+        let Standing::Holds(content) = self.places.files.get(entry.file)?.standing else { return None };
         let (folder, matched, text) = (entry.folder, entry.is_matched, entry.text.clone());
-        let Some(content) = self.contents.get_mut(content) else { return };
+        let content = self.contents.get_mut(content)?;
         if !content.traces.contains(&folder) && content.traces.len() < 8 {
             content.traces.push(folder);
         }
         if matched && content.home.is_none() {
-            content.home = Some(Box::new((folder, text)));
+            content.home = Some(Box::new((folder, text.clone())));
         }
+        matched.then_some((folder, text))
     }
 
     /// A file may have lost its last name.
-    fn without_name(&mut self, file: u32, todo: &mut Vec<ToDo>) {
+    fn without_name(&mut self, file: u32, home: Option<Home>, todo: &mut Vec<ToDo>) {
         if self.places.has_name(file) {
             return;
         }
-        let Some(entry) = self.places.files.get_mut(file) else { return };
-        match entry.standing {
-            Standing::Holds(number) => self.lost_name(number, file, todo),
+        let Some(standing) = self.places.files.get(file).map(|file| file.standing) else { return };
+        match standing {
+            Standing::Holds(number) => {
+                if let Some(home) = home {
+                    self.copy_lost_name(number, file, home);
+                }
+                self.lost_name(number, file, todo);
+            }
+            Standing::Unproven if self.heir_lost_name(file) => {}
             Standing::Ignored | Standing::Unproven | Standing::Skipped => {
+                let Some(entry) = self.places.files.get(file) else { return };
                 let (identity, folder) = (held(entry.key), entry.last_folder);
-                self.heirs.remove(&file);
+                self.heirs.end(file);
                 self.places.remove_file(file);
                 if let Some(folder) = self.places.folders.get_mut(folder)
                     && folder.held.remove(&identity)

@@ -191,7 +191,7 @@ impl Tail {
         let old = seconds(self.now);
         if let Some(entry) = self.places.files.get_mut(file) {
             entry.standing = Standing::Holds(number);
-            entry.remembered = true;
+            (entry.remembered, entry.unseen) = (true, true);
             entry.quiet = saved.quiet;
             entry.packing = packing_of_number(saved.packing);
             entry.changed_at = old;

@@ -326,7 +326,7 @@ impl Tail {
 
     /// A file without a name is kept only for the content that it holds.
     pub(super) fn forget_file_if_bare(&mut self, file: u32) {
-        if self.places.files.get(file).is_none() || self.places.has_name(file) {
+        if self.places.files.get(file).is_none() || self.places.has_name(file) || self.is_waited_for(file) {
             return;
         }
         if let Some(Standing::Holds(content)) = self.places.files.get(file).map(|file| file.standing)
@@ -334,7 +334,7 @@ impl Tail {
         {
             return;
         }
-        self.heirs.remove(&file);
+        self.heirs.end(file);
         self.places.remove_file(file);
     }
 

@@ -2,16 +2,14 @@
 //! Promises that bytes handed over follow those that were handed over before, whatever was done to the file meanwhile.
 //! Leaves whether a file holds a content to `Proof`.
 
-use super::{AGAIN, AT_A_TIME, BLOCKED, Due, Job, SAVES_APART, Tail};
+use super::heirs::Heir;
+use super::{AGAIN, AT_A_TIME, BLOCKED, CLOSE_AFTER, Due, Job, SAVES_APART, Tail};
 use crate::content::{Content, NEVER, NO_JUMP, State};
 use crate::places::{NONE, Standing};
 use crate::proof::{Verdict, WINDOW, Weight, stretch_of};
 use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
 use crate::todo::{Again, Loss, Notice, ToDo};
 use datalake_base::record::{Origin, Position};
-
-/// A file that is read to its end and quiet for this many milliseconds is closed.
-const CLOSE_AFTER: u64 = 5_000;
 
 /// A file without a name that is open, at its end, and quiet for so long gets no further byte: deleted, and moved away.
 const DELETED_ENDS: u64 = 10_000;
@@ -24,7 +22,7 @@ const ORPHAN_POLL: u64 = 1_000;
 const OPENS_AT_A_TIME: usize = 16;
 
 /// No more steps than this does a file that had a turn wait for others to have their first.
-const MOST_STEPS_BEHIND: u32 = 256;
+const MOST_STEPS_BEHIND: u32 = 512;
 
 /// No read asks for less: the whole beginning is compared at once.
 const LEAST_READ: u32 = 2 * WINDOW as u32;
@@ -210,6 +208,9 @@ impl Tail {
     /// Closes the file that was opened first and has nothing to read, or else one that had its turn, waits for another,
     /// or is another flow's; not one without a name.
     pub(super) fn close_another(&mut self, flow: Option<FlowId>, todo: &mut Vec<ToDo>) -> bool {
+        if self.close_heir(todo) {
+            return true;
+        }
         let mut busy = None;
         for _ in 0..self.opened.len() {
             let Some(number) = self.opened.pop_front() else { break };
@@ -425,6 +426,8 @@ impl Tail {
     fn go_on_cut(&mut self, number: u32, to: u64) {
         let Some(content) = self.contents.get_mut(number) else { return };
         let (file, flow) = (std::mem::replace(&mut content.file, NONE), content.flow);
+        let slot = self.take_slot(number);
+        let Some(content) = self.contents.get_mut(number) else { return };
         content.state = State::Finished;
         content.known = content.read;
         let mut proof = content.proof.upto(to);
@@ -439,6 +442,7 @@ impl Tail {
             && let Some(content) = self.contents.get_mut(shorter)
         {
             content.confirmed = false;
+            self.give_slot(shorter, slot);
             self.enqueue(shorter);
         }
     }
@@ -554,20 +558,26 @@ impl Tail {
         let unread_cut = content.read == 0 && size < content.known && content.known > 0;
         match verdict {
             Verdict::Same(_) if !unread_cut => self.still_holds(number, sample, todo),
-            Verdict::Prefix { diverged: false, .. } if size < content.read && !content.copies.is_empty() => {
+            Verdict::Prefix { diverged: false, .. }
+                if size < content.read && !content.copies.is_empty() && self.places.has_name(file) =>
+            {
                 // This place was cut; the content lies elsewhere, too.
                 self.other_content(number, file, todo);
             }
-            Verdict::Prefix { diverged: false, .. } if !self.places.has_name(file) => self.end_orphan(number, todo),
             Verdict::Prefix { diverged: false, weight: Weight::Strong, .. } if size < content.read => {
                 let unread = content.unread();
                 self.destroyed(number, unread, Loss::EndCut, todo);
-                self.close(number, todo);
+                if self.places.has_name(file) {
+                    self.close(number, todo);
+                }
                 self.jump(number, size, todo);
             }
             Verdict::Need(_) => self.time_content(number, AGAIN),
             Verdict::Prefix { diverged: false, .. } if size < content.read && size > 0 => {
-                if let (Some(flow), Some(path)) = (content.flow, self.places.path_of(file)) {
+                if let Some(content) = self.contents.get(number)
+                    && let Some(flow) = content.flow
+                {
+                    let path = self.path_of_content(content);
                     let reason = Again::CutInDoubt;
                     todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: size, reason }));
                 }
@@ -606,7 +616,12 @@ impl Tail {
     pub(super) fn other_content(&mut self, number: u32, file: u32, todo: &mut Vec<ToDo>) {
         let names: Vec<(u32, bool, Box<[u8]>)> =
             self.places.names_of(file).map(|name| (name.folder, name.is_matched, name.text.clone())).collect();
-        self.close(number, todo);
+        // It stays open until it is known what it holds: until then it may lose its name.
+        let packed = self.places.files.get(file).is_some_and(|file| file.packing.is_some());
+        if packed || self.contents.get(number).is_some_and(|content| content.flow.is_none()) {
+            self.close(number, todo);
+        }
+        let slot = self.take_slot(number);
         let Some(content) = self.contents.get_mut(number) else { return };
         for (folder, matched, text) in names {
             if !content.traces.contains(&folder) && content.traces.len() < 8 {
@@ -620,15 +635,13 @@ impl Tail {
         content.confirmed = true;
         content.jump = NO_JUMP;
         content.known = content.read.max(content.sure.min(content.known));
-        let heir = content.flow.map(|flow| (flow, content.home.as_deref().cloned()));
+        let home = content.home.as_deref().cloned();
+        let heir = content.flow.map(|flow| Heir::new(flow, home, slot, content.read, number));
         if let Some(entry) = self.places.files.get_mut(file) {
             entry.standing = Standing::Unproven;
         }
-        match heir {
-            Some(heir) if self.flow_of_file(file).is_none() && self.places.has_name(file) => {
-                self.heirs.insert(file, heir);
-            }
-            _ => {}
+        if let Some(heir) = heir {
+            self.leave_heir(file, heir);
         }
         self.lose(number, todo);
         if self.contents.get(number).is_some_and(|content| content.state != State::Sought) {
@@ -636,7 +649,7 @@ impl Tail {
         }
         if self.places.has_name(file) {
             self.prove(file);
-        } else {
+        } else if !self.heir_lost_name(file) {
             self.forget_file_if_bare(file);
         }
     }
@@ -725,6 +738,9 @@ impl Tail {
         if !self.places.has_name(content.file) {
             if !open {
                 return;
+            }
+            if self.contents.get(number).is_some_and(|content| content.jump != NO_JUMP) {
+                return self.time_content(number, ORPHAN_POLL);
             }
             let over = match (unlinked, owned) {
                 (true, true) => 0,

@@ -1,0 +1,207 @@
+//! Files in which something else was found than what was read of them: they stay their flow's, whatever becomes of their
+//! names.
+//! Promises that a file which is truncated or rewritten, renamed to any name and written to, all within a moment, is read
+//! from its beginning; through the descriptor by which it was open, as long as there is one.
+//! Leaves finding out what such a file holds to `identify`, and reading to `turns`.
+
+use super::{CLOSE_AFTER, Due, Tail};
+use crate::content::{Content, Home, NEVER};
+use crate::places::{NONE, Standing};
+use crate::seen::{FlowId, Moment};
+use crate::todo::{Again, Notice, ToDo};
+use std::collections::{BTreeMap, VecDeque};
+
+/// So long, in milliseconds, a new name of a file is waited for: of one that is not open; and of one that is, before it is
+/// read without asking what it holds.
+const NAMELESS_FOR: u64 = 10_000;
+const NAMELESS_OPEN: u64 = 1_000;
+
+/// What comes in a file that held a content.
+#[derive(Debug)]
+pub(super) struct Heir {
+    pub(super) flow: FlowId,
+    /// The name by which a pattern matched it.
+    pub(super) home: Option<Home>,
+    /// Where it is open.
+    pub(super) slot: u32,
+    /// How much was read of what it held before.
+    pub(super) bytes: u64,
+    /// What it held before.
+    pub(super) after: u32,
+    /// It has no name, and is forgotten then.
+    until: Moment,
+}
+
+impl Heir {
+    pub(super) const fn new(flow: FlowId, home: Option<Home>, slot: u32, bytes: u64, after: u32) -> Self {
+        Self { flow, home, slot, bytes, after, until: NEVER }
+    }
+}
+
+/// All of them, by file.
+#[derive(Debug, Default)]
+pub(super) struct Heirs {
+    all: BTreeMap<u32, Heir>,
+    /// Those that are open, the oldest first; some are not any more.
+    open: VecDeque<u32>,
+    /// Slots that nobody needs any more.
+    released: Vec<u32>,
+}
+
+impl Heirs {
+    pub(super) fn get(&self, file: u32) -> Option<&Heir> {
+        self.all.get(&file)
+    }
+
+    fn insert(&mut self, file: u32, heir: Heir) {
+        if heir.slot != NONE {
+            self.open.push_back(file);
+        }
+        self.end(file);
+        self.all.insert(file, heir);
+    }
+
+    /// What is in the file is known, or nobody's: what was kept for it is let go.
+    pub(super) fn end(&mut self, file: u32) {
+        if let Some(heir) = self.all.remove(&file)
+            && heir.slot != NONE
+        {
+            self.released.push(heir.slot);
+        }
+    }
+
+    fn release(&mut self, file: u32) -> bool {
+        let Some(heir) = self.all.get_mut(&file).filter(|heir| heir.slot != NONE) else { return false };
+        self.released.push(std::mem::replace(&mut heir.slot, NONE));
+        true
+    }
+}
+
+impl Tail {
+    /// The file held the content that `heir` names, and holds something else. Its standing is `Unproven`.
+    pub(super) fn leave_heir(&mut self, file: u32, heir: Heir) {
+        if heir.slot != NONE {
+            self.at(CLOSE_AFTER, Due::File(file));
+        }
+        self.heirs.insert(file, heir);
+    }
+
+    /// A pattern matched the file of a content that lies elsewhere, too, and it has lost its name: its writer may go on
+    /// under another.
+    pub(super) fn copy_lost_name(&mut self, number: u32, file: u32, home: Home) {
+        let elsewhere = |content: &&Content| {
+            content.file != file || (content.slot == NONE && !content.opening && !content.copies.is_empty())
+        };
+        let Some(content) = self.contents.get(number).filter(elsewhere) else { return };
+        let Some(flow) = content.flow else { return };
+        let Some(entry) = self.places.files.get_mut(file).filter(|entry| entry.packing.is_none()) else { return };
+        entry.standing = Standing::Unproven;
+        let folder = entry.last_folder;
+        let heir = Heir { until: self.now.plus_ms(NAMELESS_FOR), ..Heir::new(flow, Some(home), NONE, 0, NONE) };
+        self.heirs.insert(file, heir);
+        self.at(NAMELESS_FOR, Due::File(file));
+        self.list_in_turn(folder, true);
+    }
+
+    /// A copy of a content is on its way to be something else: what comes is its flow's, if a pattern matched it.
+    pub(super) fn copy_changes(&mut self, number: u32, file: u32) {
+        let Some(flow) = self.contents.get(number).and_then(|content| content.flow) else { return };
+        let home = self.places.names_of(file).find(|name| name.is_matched).map(|name| (name.folder, name.text.clone()));
+        if home.is_some() {
+            self.heirs.insert(file, Heir::new(flow, home, NONE, 0, NONE));
+        }
+    }
+
+    /// Whether a file without a name is waited for.
+    pub(super) fn is_waited_for(&self, file: u32) -> bool {
+        self.heirs.get(file).is_some_and(|heir| heir.until != NEVER && heir.until > self.now)
+    }
+
+    /// Slots of files that are known by now are closed.
+    pub(super) fn close_released(&mut self, todo: &mut Vec<ToDo>) {
+        while let Some(slot) = self.heirs.released.pop() {
+            self.close_slot(slot, todo);
+        }
+    }
+
+    /// Closes the oldest of them, for others that want to be opened.
+    pub(super) fn close_heir(&mut self, todo: &mut Vec<ToDo>) -> bool {
+        while let Some(file) = self.heirs.open.pop_front() {
+            if self.heirs.release(file) {
+                self.close_released(todo);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A file of which it is not known yet what it holds has lost its name. `false` when it held nothing before.
+    pub(super) fn heir_lost_name(&mut self, file: u32) -> bool {
+        let now = self.now;
+        let Some(heir) = self.heirs.all.get_mut(&file) else { return false };
+        let patience = if heir.slot == NONE { NAMELESS_FOR } else { NAMELESS_OPEN };
+        heir.until = now.plus_ms(patience);
+        self.at(patience, Due::File(file));
+        if let Some(folder) = self.places.files.get(file).map(|file| file.last_folder) {
+            self.list_in_turn(folder, true);
+        }
+        true
+    }
+
+    /// The file is open and has no name by which it could be asked what it holds: it is read from its beginning.
+    fn succeed(&mut self, file: u32, todo: &mut Vec<ToDo>) {
+        let Some((flow, home, bytes, after)) =
+            self.heirs.get(file).map(|heir| (heir.flow, heir.home.clone(), heir.bytes, heir.after))
+        else {
+            return;
+        };
+        self.new_content(file, flow, 0, None);
+        let Some(Standing::Holds(number)) = self.places.files.get(file).map(|file| file.standing) else { return };
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.home = home.map(Box::new);
+        content.after = after;
+        if let Some(content) = self.contents.get(number).filter(|_| bytes > 0) {
+            let path = self.path_of_content(content);
+            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes, reason: Again::Rewritten }));
+        }
+    }
+
+    /// A content begins in the file: it is open already.
+    pub(super) fn inherit(&mut self, number: u32, file: u32) {
+        let packed = self.places.files.get(file).is_some_and(|file| file.packing.is_some());
+        let named = self.flow_of_file(file).is_some();
+        let Some(heir) = self.heirs.all.get_mut(&file) else { return };
+        let home = heir.home.take();
+        if !packed {
+            let slot = std::mem::replace(&mut heir.slot, NONE);
+            self.give_slot(number, slot);
+        }
+        self.heirs.end(file);
+        // A content under a name that nothing matches is remembered under that of the one which it replaced.
+        if let (Some(home), false) = (home, named)
+            && let Some(content) = self.contents.get_mut(number)
+        {
+            content.home = Some(Box::new(home));
+        }
+    }
+
+    /// Time went by for a file that has an heir. `true` when that was all.
+    pub(super) fn heir_waits(&mut self, file: u32, todo: &mut Vec<ToDo>) -> bool {
+        let Some(heir) = self.heirs.get(file) else { return false };
+        if self.places.has_name(file) {
+            if heir.slot != NONE {
+                let empty = self.places.files.get(file).is_some_and(|file| file.size == 0);
+                if !empty || !self.heirs.release(file) {
+                    self.at(CLOSE_AFTER, Due::File(file));
+                }
+            }
+            return false;
+        }
+        match heir {
+            Heir { until, .. } if *until > self.now => {}
+            Heir { slot: NONE, .. } => self.forget_file_if_bare(file),
+            Heir { .. } => self.succeed(file, todo),
+        }
+        true
+    }
+}
