@@ -2,9 +2,11 @@
 //! Promises to descend only where a match is possible, and never to open anything but folders.
 //! Leaves watching the folders and following the files to others.
 
+mod search;
+
 use globset::GlobBuilder;
 use regex::bytes::RegexBuilder;
-use rustix::io::Errno;
+pub(super) use search::Search;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -160,11 +162,9 @@ impl Pattern {
         self.routes.iter().map(trunk).collect()
     }
 
-    /// Adds the folders that may hold matching files now, and all that must be watched to learn of others.
-    pub(super) fn collect_folders(&self, folders: &mut Folders) {
-        for route in self.routes.iter() {
-            descend(Path::new("/"), route, 0, folders);
-        }
+    /// The folders that may hold matching files now, and all that must be watched to learn of others.
+    pub(super) fn folders(&self) -> Folders {
+        Search::of(std::iter::once(self)).run()
     }
 }
 
@@ -225,66 +225,6 @@ fn steps(route: &str, text: &str) -> Result<Vec<Step>, PatternError> {
             _ if name.contains(['*', '?', '[', '\\']) => compile(name, text).map(Step::Like),
             _ => Ok(Step::Named(name.into())),
         })
-        .collect()
-}
-
-/// Walks one route; the last step names files and is not walked.
-fn descend(folder: &Path, steps: &[Step], depth: usize, folders: &mut Folders) {
-    let Some((step, rest)) = steps.split_first() else { return };
-    if rest.is_empty() && !matches!(step, Step::Anywhere) {
-        folders.leaves.insert(folder.to_owned());
-        return;
-    }
-    match step {
-        Step::Named(name) => {
-            let next = folder.join(name);
-            if next.is_dir() {
-                descend(&next, rest, depth, folders);
-            } else {
-                folders.branches.insert(folder.to_owned());
-            }
-        }
-        Step::Like(name) => {
-            folders.branches.insert(folder.to_owned());
-            for next in subfolders(folder, true, folders) {
-                if next.file_name().is_some_and(|found| name.is_match(Path::new(found))) {
-                    descend(&next, rest, depth, folders);
-                }
-            }
-        }
-        Step::Anywhere => {
-            folders.branches.insert(folder.to_owned());
-            if rest.is_empty() {
-                folders.leaves.insert(folder.to_owned());
-            } else {
-                descend(folder, rest, depth, folders);
-            }
-            if depth < DEEPEST {
-                for next in subfolders(folder, false, folders) {
-                    descend(&next, steps, depth + 1, folders);
-                }
-            }
-        }
-    }
-}
-
-fn subfolders(folder: &Path, through_links: bool, folders: &mut Folders) -> Vec<PathBuf> {
-    // A folder that may not be read or vanished has no subfolders now; the next sweep looks again.
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            folders.incomplete |= matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE));
-            return Vec::new();
-        }
-    };
-    entries
-        .flatten()
-        .filter(|entry| match entry.file_type() {
-            Ok(kind) if kind.is_symlink() => through_links && entry.path().is_dir(),
-            Ok(kind) => kind.is_dir(),
-            Err(_) => false,
-        })
-        .map(|entry| entry.path())
         .collect()
 }
 
@@ -370,8 +310,7 @@ mod tests {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
         let leaves = |text: &str| {
-            let mut folders = Folders::default();
-            pattern(&format!("{}/{text}", root.display())).collect_folders(&mut folders);
+            let folders = pattern(&format!("{}/{text}", root.display())).folders();
             let relative = |set: BTreeSet<PathBuf>| -> Vec<String> {
                 set.iter().map(|path| path.strip_prefix(&root).unwrap().display().to_string()).collect()
             };
@@ -382,5 +321,30 @@ mod tests {
         assert_eq!(leaves("*/logs/*.log").1, text(&["", "three"]));
         assert_eq!(leaves("two/**/*.log").0, text(&["two", "two/logs", "two/logs/deep"]));
         assert_eq!(leaves("new/folder/*.log"), (text(&[]), text(&[""])));
+    }
+
+    /// All names of a folder were looked at in one go: with 400,000 files in it every other flow stood still.
+    #[test]
+    fn a_step_of_a_search_looks_at_a_few_names_however_many_there_are() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for number in 0..500 {
+            std::fs::write(root.join(format!("{number}.txt")), "").unwrap();
+        }
+        std::fs::create_dir_all(root.join("one/logs")).unwrap();
+        for text in ["*/logs/*.log", "**/*.log", "one/logs/*.log"] {
+            let pattern = pattern(&format!("{}/{text}", root.display()));
+            let mut search = Search::of(std::iter::once(&pattern));
+            let mut steps = 0;
+            let found = loop {
+                steps += 1;
+                if let Some(found) = search.step(10) {
+                    break found;
+                }
+            };
+            assert_eq!(found, pattern.folders(), "{text}");
+            assert!(found.leaves.contains(&root.join("one/logs")), "{text}");
+            assert!(if text.starts_with('*') { steps >= 50 } else { steps < 5 }, "{text}: {steps} steps");
+        }
     }
 }

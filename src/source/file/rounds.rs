@@ -3,7 +3,7 @@
 //! Leaves what is done to the streams.
 
 use super::answering;
-use super::discover::folder_of;
+use super::discover::{Search, folder_of};
 use super::identity::{self, Kind};
 use super::stream::{Flow, Stream, Work, World};
 use super::unpack::Decoders;
@@ -38,6 +38,9 @@ const COALESCE: Duration = Duration::from_millis(1);
 /// Work of one round, in bytes read or what takes as long: a few milliseconds.
 const ROUND: Work = 4 << 20;
 
+/// Names that one round looks at in a search for folders.
+const SEARCH: usize = 1_000;
+
 /// Events that one round follows.
 const HINTS: usize = 256;
 
@@ -69,6 +72,8 @@ struct Rounds {
     poll: Instant,
     /// Folders came or went: find them anew, not before this.
     folders: Option<Instant>,
+    /// That is under way: in the folders of this stream.
+    search: Option<(usize, Search)>,
     folders_cost: Duration,
     begun: bool,
 }
@@ -168,10 +173,14 @@ impl Rounds {
             sweep: now + SWEEP,
             poll: now + POLL,
             folders: None,
+            search: None,
             folders_cost: Duration::ZERO,
             begun: false,
         };
         rounds.find_folders();
+        while rounds.search.is_some() {
+            rounds.search_on(usize::MAX);
+        }
         for stream in &mut rounds.streams {
             stream.tell(Seen::Start, &mut rounds.world);
         }
@@ -200,7 +209,7 @@ impl Rounds {
         self.streams.iter().for_each(Stream::count);
         self.save();
         let busy = answering::answer_one(&self.orders, &self.streams) || busy;
-        if busy || !self.hints.is_empty() {
+        if busy || self.search.is_some() || !self.hints.is_empty() {
             return Next::Round;
         }
         if self.orders.once.load(Ordering::Acquire) {
@@ -290,12 +299,29 @@ impl Rounds {
         self.streams.iter().any(|stream| stream.is_busy() || overdue(stream))
     }
 
-    /// Finds the folders of the patterns anew.
+    /// Begins to find the folders of the patterns anew.
     fn find_folders(&mut self) {
+        self.search = self.streams.first().map(|stream| (0, stream.search()));
+        self.folders_cost = Duration::ZERO;
+    }
+
+    /// Looks at no more names than this on the way to the folders of the patterns.
+    fn search_on(&mut self, names: usize) {
+        let Some((number, search)) = &mut self.search else { return };
         let begun = Instant::now();
-        for stream in &mut self.streams {
-            stream.find_folders(&mut self.world);
+        if let Some(folders) = search.step(names) {
+            self.streams[*number].found_folders(folders, &mut self.world);
+            let next = *number + 1;
+            self.search = self.streams.get(next).map(|stream| (next, stream.search()));
+            if self.search.is_none() {
+                self.found_folders();
+            }
         }
+        self.folders_cost += begun.elapsed();
+    }
+
+    /// All streams know their folders: watches those in which more may come up.
+    fn found_folders(&mut self) {
         let branches: BTreeSet<PathBuf> =
             self.streams.iter().flat_map(|stream| &stream.patterns.branches).cloned().collect();
         // What came into a folder after it was walked and before it was watched, no event tells.
@@ -315,7 +341,6 @@ impl Rounds {
         if self.streams.iter().any(|stream| stream.patterns.incomplete) {
             self.folders.get_or_insert(self.world.now + INCOMPLETE_AGAIN);
         }
-        self.folders_cost = begun.elapsed();
     }
 
     fn follow_hints(&mut self) {
@@ -357,7 +382,8 @@ impl Rounds {
 
     fn do_what_is_due(&mut self) {
         let now = self.world.now;
-        if self.folders.is_some_and(|at| at <= now) || self.sweep <= now {
+        self.search_on(SEARCH);
+        if self.search.is_none() && (self.folders.is_some_and(|at| at <= now) || self.sweep <= now) {
             self.folders = None;
             if self.sweep <= now {
                 self.sweep = now + SWEEP;
@@ -380,7 +406,11 @@ impl Rounds {
 
     /// Everything is to be read once: when it is, its last lines are complete, and all is done when they are settled.
     fn come_to_the_end(&mut self) {
-        if self.world.reading && self.folders.is_none() && self.streams.iter().all(Stream::is_read) {
+        if self.world.reading
+            && self.folders.is_none()
+            && self.search.is_none()
+            && self.streams.iter().all(Stream::is_read)
+        {
             self.world.reading = false;
             self.streams.iter_mut().for_each(Stream::end_all);
         }

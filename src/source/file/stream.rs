@@ -2,7 +2,7 @@
 //! Promises that every question of the core is answered once, in bounded pieces, and that what it wants handed over, saved
 //! or said is done in its order. Leaves every decision to the core, and when to work to `rounds`.
 
-use super::discover::{Folders, folder_of};
+use super::discover::{Folders, Search, folder_of};
 use super::identity::{self, Kind, failure_of};
 use super::inquiry::{FileKnown, FileSeen};
 use super::listing::{Listing, Named};
@@ -780,13 +780,13 @@ impl Stream {
             .collect()
     }
 
-    /// Finds the folders of the patterns anew, and tells the core what came and went. Returns those whose changes must be
-    /// known although the core does not ask: more folders may come up in them.
-    pub(super) fn find_folders(&mut self, world: &mut World) -> BTreeSet<PathBuf> {
-        let mut folders = Folders::default();
-        for pattern in self.flows.iter().flat_map(|flow| &flow.settings.include) {
-            pattern.collect_folders(&mut folders);
-        }
+    /// A search for the folders of the patterns.
+    pub(super) fn search(&self) -> Search {
+        Search::of(self.flows.iter().flat_map(|flow| &flow.settings.include))
+    }
+
+    /// Tells the core what came and went since the last search.
+    pub(super) fn found_folders(&mut self, mut folders: Folders, world: &mut World) {
         if folders.incomplete {
             // A folder that could not be listed keeps its earlier entries if they still exist.
             let still = |folder: &&PathBuf| folder.is_dir();
@@ -802,7 +802,6 @@ impl Stream {
         for path in &gone {
             self.tell(Seen::FolderGone { path }, world);
         }
-        before.branches
     }
 
     /// Something may have happened in the folder that no event told of.

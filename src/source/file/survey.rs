@@ -59,8 +59,7 @@ pub fn survey(include: &[Pattern], exclude: &[Pattern], own: &OwnFiles, user: &U
     let mut seen = BTreeSet::new();
     for pattern in include {
         let closed = survey.closed.len();
-        let mut folders = Folders::default();
-        pattern.collect_folders(&mut folders);
+        let folders = pattern.folders();
         survey.folders += folders.leaves.union(&folders.branches).count();
         let mut hits = 0;
         for folder in &folders.leaves {
@@ -135,8 +134,7 @@ impl Survey {
 pub fn paths(settings: &Settings) -> Vec<PathBuf> {
     let mut found = BTreeSet::new();
     for pattern in &settings.include {
-        let mut folders = Folders::default();
-        pattern.collect_folders(&mut folders);
+        let folders = pattern.folders();
         let entries = folders.leaves.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
         let paths = entries.map(|entry| entry.path());
         let matching = paths.filter(|path| {
