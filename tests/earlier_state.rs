@@ -159,3 +159,37 @@ fn rows_of_the_first_format_lead_to_the_rest_whatever_became_of_the_file() {
         assert!(arrived.values().all(|times| *times == 1) && arrived.len() == whole, "{kind}: something came again");
     }
 }
+
+/// Segments that an earlier agent received and had not shipped whole; the broker is not needed for them.
+#[test]
+fn a_spool_of_the_first_format_is_shipped_from_where_it_was_settled_and_its_segments_are_deleted() {
+    let mqtt = json!({"broker": "mqtt://127.0.0.1:9", "topics": "devices/+/ping", "clientId": "agent"});
+    let flow = json!({"mqtt": mqtt, "deliveryStream": STREAM, "maxBufferAgeMillis": 50});
+    let host = Host::new().whole_flow(flow);
+    let folder = host.state().join("spool").join(STREAM);
+    std::fs::create_dir_all(&folder).unwrap();
+    let segment = |number: u64| folder.join(format!("{:020}.ndjson", 1_700_000_000_000 + number));
+    let [whole, part, unknown] = ["whole", "part", "unknown"].map(|label| lines(label, 0..300));
+    for (number, text) in [&whole, &part, &unknown].into_iter().enumerate() {
+        append(&segment(number as u64), text);
+    }
+    let settled = part.len() / 2 + 7;
+    let stream = format!("firehose:{STREAM}");
+    write(&host.state(), &stream, &segment(0), whole.len() as u64, false);
+    write(&host.state(), &stream, &segment(1), settled as u64, false);
+    start(&host.state(), &stream, &format!("{}/*.ndjson", folder.display()));
+    let expected = format!("{}{unknown}", &part[settled..]);
+    let mut agent = host.run();
+    // Which segment comes first is not promised.
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let arrived = host.arrived(STREAM, expected.len());
+    assert_eq!(sorted(&String::from_utf8_lossy(&arrived)), sorted(&expected));
+    let gone = holds_within(PATIENCE, || (0..3).all(|number| !segment(number).exists()));
+    assert!(gone, "settled segments are still there");
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(host.payload(STREAM).len(), expected.len(), "something came again");
+}

@@ -211,6 +211,15 @@ impl Stream {
         // What was found as a rotation has a home that no pattern matches.
         let name = super::discover::name_of(&row.home);
         let flow = self.flow_of(&row.home).or_else(|| self.kin_of(&row.home, name));
+        if let Some(owner) = flow.and_then(|flow| self.flows[usize::from(flow.0)].settings.owned.as_ref())
+            && let Some(place) = row.places.first().filter(|place| place.path == row.home)
+            && let Ok(status) = identity::of_path(&row.home)
+            && (status.key.inode, status.key.born) == (place.key.inode, place.key.born)
+        {
+            // The end before this start may have come between saving the position and telling the owner, who deletes what
+            // is settled; of a file that is settled to its end nothing else tells.
+            owner.post(&row.home, Position(row.position));
+        }
         self.tail.remember(row, flow);
     }
 
