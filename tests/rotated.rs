@@ -438,7 +438,7 @@ fn many_archives_are_unpacked_two_at_a_time_and_stay_within_the_memory() {
 #[test]
 fn without_a_free_descriptor_archives_and_copies_are_tried_again() {
     let host =
-        Host::new().flow("app.log*", STREAM, json!({})).through(&["sh", "-c", "ulimit -n 36; exec \"$@\"", "sh"]);
+        Host::new().flow("app.log*", STREAM, json!({})).through(&["sh", "-c", "ulimit -n 31; exec \"$@\"", "sh"]);
     let log = host.log("app.log");
     let mut all = lines("line", 0..50);
     append(&log, all.as_bytes());

@@ -619,3 +619,22 @@ fn a_thousand_files_have_their_first_turn_while_a_huge_one_has_a_few() {
         assert!(reads < 100 && after.len() > 10_000, "{open} open files: {reads} reads of the huge file went first");
     }
 }
+
+/// No descriptor was free for the oldest of some archives; the next two took both decoders and waited for it for ever.
+#[test]
+fn archives_that_wait_for_an_older_one_hold_no_decoder() {
+    for seed in 0..40 {
+        let mut world = World::new(all);
+        world.random = fastrand::Rng::with_seed(seed);
+        for number in 0..6 {
+            world.fs.create("/l/text", &text('x', number * 20..number * 20 + 20));
+            world.fs.compress("/l/text", &format!("{LIVE}.{}.gz", 9 - number));
+        }
+        world.start();
+        world.faults.failures = 40;
+        world.run_for(4_000);
+        world.faults.failures = 0;
+        world.run_for(60_000);
+        world.expect('x', 0..120);
+    }
+}

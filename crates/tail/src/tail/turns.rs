@@ -184,7 +184,8 @@ impl Tail {
         let Some(content) = self.contents.get(number) else { return true };
         let packing = self.places.files.get(content.file).and_then(|file| file.packing);
         let Some(path) = self.places.path_of(content.file) else { return true };
-        if self.starved || (packing.is_some() && self.decoders >= self.settings.limits.decoders) {
+        // A decoder is for what has its turn: held by what waits for something older, that would wait for a decoder.
+        if self.starved || (packing.is_some() && (!for_turn || self.decoders >= self.settings.limits.decoders)) {
             return false;
         }
         let flow = content.flow;
