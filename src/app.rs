@@ -357,11 +357,15 @@ impl Running {
                 () = signals.stop() => Err(Exit::Success),
                 () = &mut until => Err(Exit::Success),
                 () = once::until_delivered(&looks, &tailer, self.plan.shutdown_timeout), if once => Err(Exit::Success),
-                asked = reloads.changed(), if !once => asked.map_err(|_| Exit::Software),
+                asked = reloads.changed() => asked.map_err(|_| Exit::Software),
                 died = self.death(&tailer) => Err(died),
             };
             if let Err(exit) = reload {
                 break exit;
+            }
+            if once {
+                tracing::info!("`run --once` reads its configuration at the start only; the next run has the new one");
+                continue;
             }
             let reloaded = tokio::select! {
                 () = &mut caring => Err(Exit::Success),

@@ -34,6 +34,9 @@ pub struct Settings {
     pub tag_instance: bool,
 }
 
+/// Flows: the destination of each, and its books.
+pub type Counted = Vec<(String, Arc<Accounting>)>;
+
 /// The numbers of all flows, and what CloudWatch already has of them.
 #[derive(Debug)]
 pub struct Metrics {
@@ -60,9 +63,9 @@ impl Metrics {
     /// The numbers of these flows: the destination of each, such as `DeliveryStream:logs`, and its books. `instance`
     /// names the machine in each datum.
     #[must_use]
-    pub fn new(namespace: &str, instance: Option<String>, flows: Vec<(String, Arc<Accounting>)>) -> Self {
+    pub fn new(namespace: &str, instance: Option<String>, flows: Counted) -> Self {
         let mut metrics = Self { namespace: namespace.to_owned(), instance, destinations: Vec::new() };
-        metrics.follow(flows);
+        metrics.follow(flows, Vec::new());
         metrics
     }
 
@@ -75,8 +78,15 @@ impl Metrics {
         self
     }
 
-    /// These flows run now. What others counted until they ended is still sent.
-    fn follow(&mut self, flows: Vec<(String, Arc<Accounting>)>) {
+    /// These flows run now, and these have ended since the last call, perhaps without ever having been followed. What they
+    /// counted is still sent.
+    fn follow(&mut self, flows: Counted, ended: Counted) {
+        for (name, books) in ended {
+            let followed = |destination: &Destination| destination.books.iter().any(|known| Arc::ptr_eq(known, &books));
+            if !self.destinations.iter().any(followed) {
+                self.destination(name).books.push(books);
+            }
+        }
         for destination in &mut self.destinations {
             for books in std::mem::take(&mut destination.books) {
                 if flows.iter().any(|(name, known)| *name == destination.name && Arc::ptr_eq(known, &books)) {
@@ -88,25 +98,32 @@ impl Metrics {
             }
         }
         for (name, books) in flows {
-            let known = self.destinations.iter_mut().find(|destination| destination.name == name);
-            match known {
-                Some(known) if known.books.iter().any(|known| Arc::ptr_eq(known, &books)) => {}
-                Some(known) => known.books.push(books),
-                None => {
-                    let (taken, untold, ended) = Default::default();
-                    self.destinations.push(Destination { name, books: vec![books], ended, taken, untold });
-                }
+            let destination = self.destination(name);
+            if !destination.books.iter().any(|known| Arc::ptr_eq(known, &books)) {
+                destination.books.push(books);
             }
         }
     }
 
-    /// Sends what is new, `every` period and once more when `stop` says so; then ends. `flows` says which run now.
+    /// The destination of this name, which may be a new one.
+    fn destination(&mut self, name: String) -> &mut Destination {
+        let known = self.destinations.iter().position(|destination| destination.name == name);
+        let place = known.unwrap_or_else(|| {
+            let (books, ended, taken, untold) = Default::default();
+            self.destinations.push(Destination { name, books, ended, taken, untold });
+            self.destinations.len() - 1
+        });
+        &mut self.destinations[place]
+    }
+
+    /// Sends what is new, `every` period and once more when `stop` says so; then ends. `flows` says which run
+    /// now, and which have ended since it was last asked.
     pub async fn keep_sending(
         mut self,
         to: CloudWatch,
         every: Duration,
         mut stop: watch::Receiver<bool>,
-        flows: impl Fn() -> Vec<(String, Arc<Accounting>)>,
+        flows: impl Fn() -> (Counted, Counted),
     ) {
         let mut condition = Condition::default();
         loop {
@@ -118,7 +135,8 @@ impl Metrics {
             if stopping && condition.is_failing() {
                 return;
             }
-            self.follow(flows());
+            let (running, ended) = flows();
+            self.follow(running, ended);
             match self.send(&to, clock::now_ms()).await {
                 Ok(()) => {
                     if condition.succeeded() {

@@ -204,6 +204,35 @@ fn lines(count: usize) -> String {
 }
 
 #[test]
+fn what_flows_counted_before_a_reload_ended_them_is_sent_once() {
+    let cloudwatch = CloudWatch::start(Act::Take);
+    let host = cloudwatch.host(SOON);
+    let mut agent = host.run();
+    let config = host.root().join("etc/agent.json");
+    let mut text = String::new();
+    for round in 0..4 {
+        let more = lines(100);
+        let mut file = std::fs::File::options().create(true).append(true).open(host.log("a.log")).unwrap();
+        file.write_all(more.as_bytes()).unwrap();
+        text.push_str(&more);
+        host.arrived(STREAM, text.len());
+        let mut written: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+        written["flows"][0]["maxBufferAgeMillis"] = json!(60 + round);
+        if round == 2 {
+            // Those that send are other ones from here on.
+            written["cloudwatch.metricsBufferTimeMillis"] = json!(2 * SOON);
+        }
+        std::fs::write(&config, written.to_string()).unwrap();
+        let reload = host.program().args(["reload", "--config", config.to_str().unwrap()]).output().unwrap();
+        assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    }
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(cloudwatch.sum("RecordsSent"), host.lake.records(STREAM).len() as f64);
+    assert_eq!(cloudwatch.sum("BytesSent"), text.len() as f64);
+    assert_eq!(cloudwatch.sum("RecordsQuarantined"), 0.0);
+}
+
+#[test]
 fn at_a_stop_everything_is_told_once_more_signed_and_under_the_original_names() {
     let cloudwatch = CloudWatch::start(Act::Take);
     let host = cloudwatch.host(NEVER).top("cloudwatch.tagInstance", json!(true));

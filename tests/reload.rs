@@ -311,6 +311,64 @@ fn the_service_manager_hears_of_each_reload_and_of_its_end() {
     assert_eq!(agent.stop(), 0);
 }
 
+#[test]
+fn status_goes_on_counting_and_shows_the_flows_that_run_now() {
+    let host = Host::new();
+    let flow = |age: u64| host.flow_json("a.log", "a", json!({"maxBufferAgeMillis": age}));
+    append(&host.log("a.log"), "a1\n");
+    let mut agent = run(&host, &[flow(50)]);
+    host.arrived("a", 3);
+    reloaded(&host, &[flow(60), host.flow_json("b.log", "b", json!({}))]);
+    append(&host.log("a.log"), "a2\n");
+    host.arrived("a", 6);
+    let status = || {
+        let config = host.root().join("etc/agent.json");
+        let arguments = ["status", "--json", "--config", config.to_str().unwrap()];
+        let output = host.program().args(arguments).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default()
+    };
+    until("both lives are counted", || status()["flows"][0]["accounting"]["delivered"] == 6);
+    let names: Vec<Value> = status()["flows"].as_array().unwrap().iter().map(|flow| flow["name"].clone()).collect();
+    assert_eq!(names, ["a", "b"]);
+    reloaded(&host, &[host.flow_json("b.log", "b", json!({}))]);
+    assert_eq!(status()["flows"].as_array().unwrap().len(), 1);
+    assert_eq!(agent.stop(), 0);
+}
+
+#[test]
+fn metrics_move_to_their_new_address_and_say_what_runs_and_what_was_refused() {
+    let host = watched();
+    let a = host.flow_json("a.log", "a", json!({}));
+    let mut agent = run(&host, std::slice::from_ref(&a));
+    let (old, new) = (host.root().join("metrics.sock"), host.root().join("other.sock"));
+    until("served", || old.exists());
+    let asked = |socket: &Path| {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let number = answer.lines().find_map(|line| line.strip_prefix("datalake_agent_reload_failed "));
+        let hash = answer.lines().find(|line| line.starts_with("datalake_agent_configuration_info"));
+        (number.unwrap().to_owned(), hash.unwrap().to_owned())
+    };
+    let before = asked(&old);
+    assert_eq!(before.0, "0.0");
+    let config = host.root().join("etc/agent.json");
+    let good = std::fs::read_to_string(&config).unwrap();
+    replace(&config, "{");
+    agent.signal(Signal::HUP);
+    until("refused", || asked(&old) == ("1.0".to_owned(), before.1.clone()));
+    replace(&config, &good.replace("metrics.sock", "other.sock"));
+    let (code, said) = reload(&host);
+    assert!(code == 0 && said.contains("unchanged  1\n"), "{said}");
+    until("served elsewhere", || new.exists());
+    let after = asked(&new);
+    assert_eq!(after.0, "0.0");
+    assert_ne!(after.1, before.1, "another configuration has another hash");
+    assert!(!old.exists());
+    assert_eq!(agent.stop(), 0);
+}
+
 /// Lines in a number of files, numbered in each, written until it is dropped.
 struct Writer {
     stop: Arc<AtomicBool>,

@@ -2,13 +2,15 @@
 //! Promises that neither start nor stop wait for it longer than a moment, and that no flow ever does.
 //! Leaves what is told to the metrics.
 
-use super::looks::Looks;
+use super::looks::{Look, Looks};
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::cloudwatch::CloudWatch;
 use crate::deliver::session;
 use crate::machine::Sources;
-use crate::metrics::{Metrics, Settings};
+use crate::metrics::{Counted, Metrics, Settings};
+use datalake_base::accounting::Accounting;
 use datalake_core::batch::Form;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,10 +19,15 @@ use tokio::time::Instant;
 /// A stop gives the last numbers so long, if it has the time.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
+/// More flows than end between two looks; where nobody looks, because there is no way to CloudWatch, no more are kept.
+const MOST_ENDED: usize = 1000;
+
 /// The task, running.
 pub(super) struct Telling {
     task: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// Flows that have ended and whose last numbers were not taken yet.
+    ended: Arc<Mutex<Counted>>,
     /// What it was started with.
     with: (Option<Settings>, session::Settings),
 }
@@ -29,11 +36,11 @@ impl Telling {
     /// Begins, where the plan says so. `begun`: what was counted so far was sent by one before.
     pub(super) fn start(plan: &Plan, looks: &Looks, begun: bool) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let mut task = JoinSet::new();
+        let (mut task, ended) = (JoinSet::new(), Arc::new(Mutex::new(Counted::new())));
         let with = (plan.metrics.clone(), plan.session.clone());
         if let (Some(settings), session) = with.clone() {
-            let looks = looks.clone();
-            let flows = move || looks.all().iter().map(|look| (destination(&look.plan), look.books.clone())).collect();
+            let (looks, ended) = (looks.clone(), ended.clone());
+            let running = move || looks.all().iter().map(counted).collect::<Counted>();
             task.spawn(async move {
                 let to = match CloudWatch::connect(&session, settings.endpoint.as_deref()).await {
                     Ok(to) => to,
@@ -43,12 +50,21 @@ impl Telling {
                     }
                 };
                 let instance = if settings.tag_instance { Some(instance().await) } else { None };
-                let metrics = Metrics::new(&settings.namespace, instance, flows());
+                let metrics = Metrics::new(&settings.namespace, instance, running());
                 let metrics = if begun { metrics.from_now_on() } else { metrics };
+                let flows = || (running(), std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner)));
                 metrics.keep_sending(to, settings.every, stopped, flows).await;
             });
         }
-        Self { task, stop, with }
+        Self { task, stop, ended, with }
+    }
+
+    /// This flow has ended, and its numbers are the last.
+    pub(super) fn ended(&self, look: &Look) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.task.is_empty() && ended.len() < MOST_ENDED {
+            ended.push(counted(look));
+        }
     }
 
     /// Whether another plan wants it started anew.
@@ -66,6 +82,10 @@ impl Telling {
             Err(_) => tracing::debug!("the last metrics are left out: CloudWatch takes its time"),
         }
     }
+}
+
+fn counted(look: &Look) -> (String, Arc<Accounting>) {
+    (destination(&look.plan), look.books.clone())
 }
 
 /// The stream, as the Kinesis Agent calls it here.

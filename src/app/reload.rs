@@ -13,7 +13,7 @@ mod record;
 pub use record::{Outcome, Record};
 pub(super) use record::{Records, forget_earlier};
 
-use super::{BEGUN_EVERY, Running, StartError, destinations, ends, opening, until_begun};
+use super::{BEGUN_EVERY, Look, Running, StartError, destinations, ends, opening, until_begun};
 use crate::checkpoint::Keeper;
 use crate::config::plan::set_aside;
 use crate::config::{self, FlowPlan, Plan, Report};
@@ -162,8 +162,12 @@ impl Running {
         }
         self.drained(change.stop.clone()).await?;
         tailer.leave(change.streams.clone()).await.map_err(|_| died("the tailer"))?;
-        let staying = self.looks.all().iter().filter(|look| !change.stop.contains(look.name())).cloned().collect();
+        let (ended, staying): (Vec<Look>, Vec<Look>) =
+            self.looks.all().iter().cloned().partition(|look| change.stop.contains(look.name()));
         self.looks.replace(staying, &self.plan.hash);
+        if let Some(telling) = &self.telling {
+            ended.iter().for_each(|look| telling.ended(look));
+        }
         let mut saved = keeper.remembered().await.map_err(|error| {
             tracing::error!(
                 reason = %error,
