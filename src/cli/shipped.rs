@@ -217,13 +217,13 @@ impl Subject {
         let here = |known: &Known| known.lies_in(self.specimen.key());
         let questions: Vec<_> =
             contents.iter().map(|(known, proof)| (proof.clone(), known.settled, here(known))).collect();
-        let held = match self.specimen.compare(&questions) {
+        // An archive is not unpacked for nothing.
+        let held = if questions.is_empty() { Ok(Vec::new()) } else { self.specimen.compare(&questions) };
+        let held = match held {
             Ok(held) => held,
-            Err(Failure::Archive(ArchiveFault::NotWhole)) => {
-                return Ok(Some(Verdict::NotYet("the archive is not whole".to_owned())));
-            }
+            Err(Failure::Archive(fault)) => return Ok(Some(of_archive(fault))),
             Err(failure) => {
-                let why = format!("{}: cannot be read or unpacked: {failure:?}", shown(&self.path));
+                let why = format!("{}: {}", shown(&self.path), in_words(failure));
                 return Err(Failed::new(Exit::InputOutput, why));
             }
         };
@@ -260,6 +260,35 @@ impl Subject {
             }
             Holds::Other => return None,
         })
+    }
+}
+
+/// An archive that cannot be unpacked here is not read by the agent either.
+fn of_archive(fault: ArchiveFault) -> Verdict {
+    let unknown = |why: String| Verdict::Unknown(format!("the archive is not read: {why}"));
+    match fault {
+        ArchiveFault::NotWhole => Verdict::NotYet("the archive is not whole".to_owned()),
+        ArchiveFault::Corrupt => unknown("it is damaged".to_owned()),
+        ArchiveFault::Unsupported => unknown("it is of a kind that is not read, or there is no text in it".to_owned()),
+        ArchiveFault::Memory { needs } => {
+            unknown(format!("it needs {} of memory: raise `maxArchiveMemoryBytes`", bytes_in_words(needs)))
+        }
+        ArchiveFault::NoOutput { input } => {
+            unknown(format!("nothing comes out of its first {}", bytes_in_words(input)))
+        }
+        ArchiveFault::TooLong { output } => {
+            let output = bytes_in_words(output);
+            unknown(format!("it unpacks to more than {output}: raise `maxArchiveOutputBytes`"))
+        }
+    }
+}
+
+fn in_words(failure: Failure) -> &'static str {
+    match failure {
+        Failure::NoResource => "no descriptor or memory is left to read it",
+        Failure::Missing => "it is gone",
+        Failure::Denied => "it may not be read",
+        _ => "it cannot be read",
     }
 }
 
