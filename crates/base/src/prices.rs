@@ -7,8 +7,13 @@ pub const AS_OF: &str = "2026-11-21";
 /// The region that they hold for; others cost up to twice as much.
 pub const REGION: &str = "us-east-1";
 /// Where they are published.
-pub const SOURCES: [&str; 2] =
-    ["https://aws.amazon.com/firehose/pricing/", "https://aws.amazon.com/kinesis/data-streams/pricing/"];
+pub const SOURCES: [&str; 5] = [
+    "https://aws.amazon.com/firehose/pricing/",
+    "https://aws.amazon.com/kinesis/data-streams/pricing/",
+    "https://aws.amazon.com/s3/pricing/",
+    "https://aws.amazon.com/athena/pricing/",
+    "https://aws.amazon.com/lambda/pricing/",
+];
 /// What AWS bills as a GB: 2^30 bytes.
 pub const GIB: f64 = (1_u64 << 30) as f64;
 /// Hours of a month, as AWS's own calculator counts them.
@@ -35,6 +40,27 @@ pub const FIREHOSE_CONVERSION_USD_PER_GIB: f64 = 0.018;
 pub const KINESIS_INGESTION: [Tier; 1] = [Tier { up_to_gib: None, usd_per_gib: 0.08 }];
 /// Kinesis Data Streams, on-demand standard: each stream, whatever it takes in.
 pub const KINESIS_STREAM_USD_PER_HOUR: f64 = 0.04;
+
+/// S3 Standard, the first 50 TB: a GiB for a month.
+pub const S3_STANDARD_USD_PER_GIB: f64 = 0.023;
+/// S3 Standard-IA: a GiB for a month.
+pub const S3_INFREQUENT_USD_PER_GIB: f64 = 0.0125;
+/// S3 Standard: 1,000 requests that write.
+pub const S3_PUT_USD_PER_1000: f64 = 0.005;
+/// S3 Standard: 1,000 requests that read.
+pub const S3_GET_USD_PER_1000: f64 = 0.0004;
+/// S3: 1,000 objects moved to Standard-IA by the lifecycle.
+pub const S3_TRANSITION_USD_PER_1000: f64 = 0.01;
+/// Athena: a TB of 10^12 bytes scanned.
+pub const ATHENA_USD_PER_TB: f64 = 5.0;
+/// Athena: the least that a query is charged for, in bytes.
+pub const ATHENA_LEAST_BYTES: u64 = 10_000_000;
+/// Lambda on x86: a GB of memory for a second.
+pub const LAMBDA_USD_PER_GB_SECOND: f64 = 0.000_016_666_7;
+/// Lambda: a million requests.
+pub const LAMBDA_USD_PER_MILLION: f64 = 0.20;
+/// CloudWatch: an alarm for a month.
+pub const ALARM_USD: f64 = 0.10;
 
 /// What a month costs, in US dollars, in which this number of bytes is billed.
 #[must_use]

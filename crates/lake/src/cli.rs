@@ -7,6 +7,8 @@
 mod chart;
 /// `datalake check`.
 mod check;
+/// `datalake cost`.
+mod cost;
 /// `datalake errors`.
 mod errors;
 /// `datalake init`.
@@ -59,6 +61,8 @@ enum Command {
     Chart(chart::Chart),
     /// Say whether lake.json, the schema, the queries and the agent's configuration fit together.
     Check(check::Check),
+    /// Say what a lake costs in a month.
+    Cost(cost::Cost),
     /// Show records that could not be delivered, and send them again.
     Errors(errors::Errors),
     /// Write the zip of the functions on AWS.
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Schema(command) => config::load(&arguments.lake).and_then(|lake| schema::run(&command, &lake)),
         Command::Chart(command) => config::load(&arguments.lake).and_then(|lake| chart::run(&command, &lake)),
         Command::Check(command) => config::load(&arguments.lake).and_then(|lake| check::run(&command, &lake)),
+        Command::Cost(command) => cost::run(&command),
         Command::Errors(command) => config::load(&arguments.lake).and_then(|lake| errors::run(&command, &lake)),
         Command::Package(command) => {
             config::load(&arguments.lake).and_then(|lake| package::run(&command, &arguments.lake, &lake))

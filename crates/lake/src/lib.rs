@@ -8,6 +8,8 @@ pub mod chart;
 pub mod cli;
 /// `lake.json`.
 pub mod config;
+/// What a lake costs.
+pub mod cost;
 /// What runs queries.
 pub mod engine;
 /// Records that a delivery stream could not deliver.

@@ -175,6 +175,26 @@ fn a_new_lake_checks_out_and_answers_with_no_rows() {
 }
 
 #[test]
+fn the_document_about_costs_has_the_table_that_the_program_prints() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/lake-costs.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let house = House::new(LAKE, &all_proto());
+    for arguments in [
+        ["cost"].as_slice(),
+        &["cost", "--interval", "900"],
+        &["cost", "--reaction-hours", "720", "--report-days", "0"],
+    ] {
+        let output = house.run(arguments, "");
+        let table = String::from_utf8(output.stdout).unwrap();
+        let row = table.lines().find(|line| line.starts_with("| a report")).unwrap();
+        assert!(document.contains(row), "{arguments:?}: {row}");
+        assert!(arguments.len() > 1 || document.contains(&table), "{table}");
+    }
+    assert!(!house.run(&["cost", "--gzip", "0"], "").status.success());
+    assert!(!house.run(&["cost", "-5"], "").status.success());
+}
+
+#[test]
 fn the_agents_configuration_is_compared_with_the_tables() {
     let house = House::new(LAKE, &all_proto());
     let agent = r#"{"flows": [{"filePattern": "/x/*.log", "deliveryStream": "pings", "dataProcessingOptions":

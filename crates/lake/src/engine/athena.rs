@@ -8,6 +8,7 @@ use super::aws::Aws;
 use super::rows::{self, Rows};
 use crate::Exit;
 use crate::config::Lake;
+use datalake_base::prices::{ATHENA_LEAST_BYTES, ATHENA_USD_PER_TB};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -18,9 +19,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(300);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 /// Rows beyond this are for files, not for a terminal.
 const MOST_ROWS: usize = 1_000_000;
-/// US dollars for a TB scanned, in most regions, and the least that is charged for.
-const PRICE: f64 = 5.0;
-const LEAST_CHARGED: u64 = 10_000_000;
 
 /// What a query gave.
 #[derive(Debug)]
@@ -166,10 +164,10 @@ fn cost(execution: &Value) -> String {
     let number = |key: &str| execution["Statistics"][key].as_u64().unwrap_or(0);
     let (scanned, time) = (number("DataScannedInBytes"), number("TotalExecutionTimeInMillis"));
     let reused = execution["Statistics"]["ResultReuseInformation"]["ReusedPreviousResult"].as_bool() == Some(true);
-    let charged = if reused || scanned == 0 { scanned } else { scanned.max(LEAST_CHARGED) };
+    let charged = if reused || scanned == 0 { scanned } else { scanned.max(ATHENA_LEAST_BYTES) };
     #[expect(clippy::cast_precision_loss, reason = "a price for people")]
-    let dollars = charged as f64 / 1e12 * PRICE;
-    format!("scanned {scanned} bytes in {time} ms: about ${dollars:.6} at ${PRICE} a TB")
+    let dollars = charged as f64 / 1e12 * ATHENA_USD_PER_TB;
+    format!("scanned {scanned} bytes in {time} ms: about ${dollars:.6} at ${ATHENA_USD_PER_TB} a TB")
 }
 
 #[cfg(test)]
