@@ -311,9 +311,15 @@ impl Packer {
     #[must_use]
     pub fn is_full(&self) -> bool {
         let open = usize::from(self.open.bytes > 0);
-        let open_bytes = if matches!(self.mode, Mode::Compressed(_)) { 0 } else { self.open.bytes };
         self.count + open >= self.settings.max_records && (open == 0 || self.record_is_full())
-            || self.payload + open_bytes >= self.settings.max_bytes
+            || self.gathered() >= self.settings.max_bytes
+    }
+
+    /// Bytes in it before base64. With compression, those of complete records only.
+    #[must_use]
+    pub const fn gathered(&self) -> usize {
+        let open = if matches!(self.mode, Mode::Compressed(_)) { 0 } else { self.open.bytes };
+        self.payload + open
     }
 
     /// When it must be sealed because of its age.

@@ -253,7 +253,7 @@ impl Core {
             ledger: Ledger::default(),
             processing: None,
             packer: Packer::new(settings.batch.clone(), random.fork()),
-            pace: Pace::new(settings.pace, now),
+            pace: Pace::new(settings.pace, random.u64(..), now),
             random,
             inbox: None,
             joining: BTreeSet::new(),
@@ -463,7 +463,7 @@ impl Core {
         let yielding = refusals != self.seen_refusals && self.packer.memory() > self.lease.floor();
         self.seen_refusals = refusals;
         let due = self.packer.due().is_some_and(|due| due <= now);
-        if due || yielding || self.stopping || self.packer.is_full() {
+        if due || yielding || self.stopping || self.packer.is_full() || self.holds_a_call() {
             self.short_of_memory = yielding && !due;
             self.seal_batch();
         }
@@ -481,7 +481,7 @@ impl Core {
         while self.in_flight.len() < self.settings.max_concurrent_requests {
             let Some((next, None)) = self.next_call(now) else { break };
             let outbound = self.take_next(next);
-            self.pace.sent(outbound.sealed.payload() as u64, outbound.sealed.count() as u64, now);
+            self.pace.sent(Self::amounts(&outbound.sealed), now);
             let id = self.new_id();
             actions.push(Action::Send(id, outbound.sealed.body(), outbound.sealed.count()));
             self.in_flight.insert(id, outbound);

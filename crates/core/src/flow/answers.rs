@@ -10,6 +10,7 @@
 
 use super::{Action, Again, BatchId, Condition, Core, Outbound};
 use crate::batch::Sealed;
+use crate::deliver::pace::Amounts;
 use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
 use datalake_base::accounting::{Calls, Spread};
 use datalake_base::record::{Claim, Origin, Position};
@@ -17,6 +18,11 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 impl Core {
+    /// What the pace counts of a call.
+    pub(super) fn amounts(sealed: &Sealed) -> Amounts {
+        Amounts { bytes: sealed.payload() as u64, records: sealed.count() as u64 }
+    }
+
     pub(super) fn answered(&mut self, id: BatchId, answer: Answer, now: Instant, actions: &mut Vec<Action>) {
         let outbound = self.in_flight.remove(&id).expect("an answer is to a call under way");
         self.tally.calls += 1;
@@ -25,7 +31,7 @@ impl Core {
         let before = self.tally;
         match answer {
             Answer::Accepted => {
-                self.pace.succeeded(now);
+                self.pace.succeeded(Self::amounts(&outbound.sealed), now);
                 self.search.accepted(id);
                 self.blocked = false;
                 self.enter(Condition::Flowing, now, actions);
@@ -69,7 +75,7 @@ impl Core {
             let mut again = self.again.swap_remove(index);
             self.seal_open_record();
             while let Some(record) = again.indexes.front().copied() {
-                if !self.packer.adopt(&mut again.sealed, record) {
+                if self.holds_a_call() || !self.packer.adopt(&mut again.sealed, record) {
                     self.seal_batch();
                     break;
                 }
@@ -88,7 +94,10 @@ impl Core {
     fn failed(&mut self, mut outbound: Outbound, fault: Fault, now: Instant, actions: &mut Vec<Action>) {
         match fault.meaning {
             Meaning::Suspect | Meaning::Poison => return self.refused(outbound, fault, now, actions),
-            Meaning::SlowDown => self.pace.throttled(now),
+            Meaning::SlowDown => {
+                let call = Self::amounts(&outbound.sealed);
+                self.pace.throttled(call, call.records, now);
+            }
             Meaning::Unknown | Meaning::NotSent | Meaning::Hold => {}
         }
         self.blocked = fault.meaning == Meaning::Hold;
@@ -110,17 +119,18 @@ impl Core {
 
     fn sort_out(&mut self, mut sealed: Sealed, outcomes: &[Outcome], now: Instant, actions: &mut Vec<Action>) {
         let (mut refused, mut first_outcome) = (VecDeque::new(), 0);
+        let call = Self::amounts(&sealed);
+        let throttles = |outcome: &&Outcome| matches!(outcome, Outcome::Again { throttled: true, .. });
+        let throttled = outcomes.iter().filter(throttles).count() as u64;
         let mut complaint = None;
-        let mut throttled = false;
         for index in 0..sealed.records().len() {
             let parts = sealed.records()[index].parts;
             let again = outcomes[first_outcome..first_outcome + parts].iter().find_map(|outcome| match outcome {
                 Outcome::Delivered => None,
-                Outcome::Again { throttled, code } => Some((*throttled, code)),
+                Outcome::Again { code, .. } => Some(code),
             });
             first_outcome += parts;
-            if let Some((slow_down, code)) = again {
-                throttled |= slow_down;
+            if let Some(code) = again {
                 complaint.get_or_insert_with(|| code.clone());
                 sealed.count_attempt(index);
                 refused.push_back(index);
@@ -131,19 +141,19 @@ impl Core {
             }
         }
         let Some(reason) = complaint else {
-            self.pace.succeeded(now);
+            self.pace.succeeded(call, now);
             self.enter(Condition::Flowing, now, actions);
             return self.recycle(sealed);
         };
-        if throttled {
-            self.pace.throttled(now);
+        if throttled > 0 {
+            self.pace.throttled(call, throttled, now);
             self.enter(Condition::Throttled { reason }, now, actions);
         } else {
             self.enter(Condition::Failing { reason }, now, actions);
         }
         self.tally.retried += refused.len() as u64;
         let attempts = refused.iter().map(|index| sealed.records()[*index].attempts).max().unwrap_or(1);
-        let meaning = if throttled { Meaning::SlowDown } else { Meaning::Unknown };
+        let meaning = if throttled > 0 { Meaning::SlowDown } else { Meaning::Unknown };
         let due = now + retry::delay(meaning, attempts, self.random.u64(..));
         if self.settings.batch.form.is_ordered() {
             // Nothing may pass them: whatever has their keys is behind them, and no other call is under way.

@@ -9,7 +9,8 @@ use datalake_base::accounting::Stage;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// An improvement is reported when nothing as bad as before has come for this long: more than the learned pace ever waits.
+/// An improvement is reported when nothing as bad as before has come for this long: more than the learned pace waits as a
+/// rule. Where it waits longer, relapses make this longer too.
 const LEAST_CALM: Duration = Duration::from_secs(15);
 /// The same for a flow that gets worse again and again soon after it got better: the time doubles up to this.
 const MOST_CALM: Duration = Duration::from_secs(10 * 60);

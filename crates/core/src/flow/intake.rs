@@ -11,6 +11,9 @@ use datalake_base::record::{Arrival, Chunk, Origin, OriginInfo, Position};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Smaller pieces of a chunk are not worth a step, however little a call is to carry.
+const LEAST_PIECE: usize = 16 * 1024;
+
 /// Where the next line is tried to be put. A line that does not go into the open record begins the next; one that is
 /// longer than a packed record should be is a record of its own; one that does not even go into the rest of the call
 /// begins the next call.
@@ -78,6 +81,11 @@ impl Core {
         let affordable = match self.processing {
             None => self.affordable(left.len(), stream.framer.held()).min(left.len()),
             Some(_) => left.len(),
+        };
+        // A throttled stream is called with less at a time: see `pace`.
+        let affordable = match self.pace.call_bytes() {
+            Some(most) => affordable.min((most as usize).saturating_sub(self.packer.gathered()).max(LEAST_PIECE)),
+            None => affordable,
         };
         // Looking for the beginnings of records takes time too.
         let cost = self.settings.framing.multi_line.as_ref().map_or(0, |join| join.start.cost());
@@ -266,10 +274,15 @@ impl Core {
         if self.packer.record_is_full() {
             self.seal_open_record();
         }
-        if self.packer.is_full() {
+        if self.packer.is_full() || self.holds_a_call() {
             self.short_of_memory = false;
             self.seal_batch();
         }
+    }
+
+    /// Whether the batch holds as much as the stream should be called with at a time while it is throttled.
+    pub(super) fn holds_a_call(&self) -> bool {
+        self.pace.call_bytes().is_some_and(|most| self.packer.gathered() as u64 >= most)
     }
 
     pub(super) fn seal_open_record(&mut self) {
