@@ -17,6 +17,8 @@ pub struct Memory {
     pub is_kept: bool,
     /// What is subscribed: `1 devices/+/ping`, the quality first.
     pub topics: Vec<String>,
+    /// What was asked for or taken back, in the same form, and not answered yet: it may be subscribed.
+    pub asked: Vec<String>,
     /// Filters that were taken back in this session; unknown where it began before they were remembered.
     pub past: Option<Vec<String>>,
 }
@@ -35,6 +37,7 @@ impl Memory {
             broker: memory["broker"].as_str()?.to_owned(),
             is_kept: memory["kept"].as_bool().unwrap_or(true),
             topics: list("topics")?,
+            asked: list("asked").unwrap_or_default(),
             past: list("past"),
         })
     }
@@ -42,13 +45,16 @@ impl Memory {
     /// The text that [`Memory::read`] takes.
     #[must_use]
     pub fn text(&self) -> String {
-        let Self { client_id, broker, is_kept, topics, past } = self;
-        json!({"clientId": client_id, "broker": broker, "kept": is_kept, "topics": topics, "past": past}).to_string()
+        let Self { client_id, broker, is_kept, topics, asked, past } = self;
+        json!({
+            "clientId": client_id, "broker": broker, "kept": is_kept, "topics": topics, "asked": asked, "past": past,
+        })
+        .to_string()
     }
 
-    /// The filters of what is subscribed.
+    /// The filters of what is subscribed, or may be.
     pub fn filters(&self) -> impl Iterator<Item = &str> {
-        self.topics.iter().filter_map(|line| Some(line.split_once(' ')?.1))
+        self.topics.iter().chain(&self.asked).filter_map(|line| Some(line.split_once(' ')?.1))
     }
 
     /// Whether one of the connections of these settings goes on with the session.
@@ -100,12 +106,13 @@ mod tests {
             broker: "mqtt://localhost:1883".to_owned(),
             is_kept: false,
             topics: vec!["1 a/#".to_owned()],
+            asked: vec!["2 b".to_owned()],
             past: Some(vec!["old/+".to_owned()]),
         };
         assert_eq!(Memory::read(&memory.text()), Some(memory.clone()));
-        assert_eq!(memory.filters().collect::<Vec<_>>(), ["a/#"]);
+        assert_eq!(memory.filters().collect::<Vec<_>>(), ["a/#", "b"]);
         let older = Memory::read(r#"{"clientId":"agent","broker":"b","topics":[]}"#).unwrap();
-        assert_eq!((older.past, older.is_kept), (None, true));
+        assert_eq!((older.past, older.asked, older.is_kept), (None, Vec::new(), true));
         assert_eq!(Memory::read("{"), None);
     }
 }

@@ -35,7 +35,7 @@ pub struct Subscriptions {
     /// To be taken back: filters of earlier settings.
     unwanted: Vec<String>,
     asked: BTreeMap<u16, Vec<usize>>,
-    taking_back: BTreeSet<u16>,
+    taking_back: BTreeMap<u16, Vec<String>>,
     refused: BTreeSet<usize>,
     ask_again: Option<Instant>,
     last_packet: u16,
@@ -84,8 +84,8 @@ impl Subscriptions {
         };
         let wanted = topics.iter().enumerate().filter(|(_, topic)| !is_trusted(topic)).map(|(place, _)| place);
         let is_gone = |filter: &&str| !topics.iter().any(|topic| topic.filter == *filter);
-        let unwanted: Vec<String> =
-            before.into_iter().flat_map(Memory::filters).filter(is_gone).map(str::to_owned).collect();
+        let unwanted: BTreeSet<&str> = before.into_iter().flat_map(Memory::filters).filter(is_gone).collect();
+        let unwanted: Vec<String> = unwanted.into_iter().map(str::to_owned).collect();
         let past = match (link.session, before.and_then(|before| before.past.as_ref())) {
             (Session::New, _) => Past::Filters(Vec::new()),
             (_, None) => Past::Unknown,
@@ -106,9 +106,15 @@ impl Subscriptions {
         &self.past
     }
 
-    /// What the next connection must know, once every topic was asked for and answered.
+    /// What the next connection must know: once every topic was asked for and answered, and before each time that something
+    /// is asked, for the broker may do it and the answer be lost.
     pub fn memory(&self, topics: &[Topic], client_id: &str, broker: String, is_kept: bool) -> Memory {
-        let granted = topics.iter().enumerate().filter(|(place, _)| !self.refused.contains(place));
+        let open: BTreeSet<usize> = self.asked.values().flatten().chain(&self.wanted).copied().collect();
+        let is_granted = |place: &usize| !self.refused.contains(place) && !open.contains(place);
+        let granted = topics.iter().enumerate().filter(|(place, _)| is_granted(place));
+        let going = self.unwanted.iter().chain(self.taking_back.values().flatten());
+        let asked =
+            open.iter().map(|place| remembered(&topics[*place])).chain(going.map(|filter| format!("0 {filter}")));
         // What is refused now may have been granted before.
         let refused = self.refused.iter().map(|place| topics[*place].filter.clone());
         let past = self.past.filters().map(|past| past.into_iter().chain(refused).collect::<BTreeSet<_>>());
@@ -117,15 +123,24 @@ impl Subscriptions {
             broker,
             is_kept,
             topics: granted.map(|(_, topic)| remembered(topic)).collect(),
+            asked: asked.collect(),
             past: past.map(|past| past.into_iter().collect()),
         }
     }
 
-    /// Appends the packets that are due.
-    pub fn write(&mut self, topics: &[Topic], version: Version, now: Instant, out: &mut Vec<u8>) {
+    /// Whether something is to be asked now; it is to be remembered first.
+    pub fn is_due(&mut self, now: Instant) -> bool {
         if self.ask_again.is_some_and(|at| at <= now) {
             self.ask_again = None;
             self.wanted.append(&mut self.refused);
+        }
+        !self.wanted.is_empty() || !self.unwanted.is_empty()
+    }
+
+    /// Appends the packets that are due.
+    pub fn write(&mut self, topics: &[Topic], version: Version, now: Instant, out: &mut Vec<u8>) {
+        if !self.is_due(now) {
+            return;
         }
         let wanted: Vec<usize> = std::mem::take(&mut self.wanted).into_iter().collect();
         for places in wanted.chunks(FILTERS) {
@@ -145,14 +160,14 @@ impl Subscriptions {
         for filters in std::mem::take(&mut self.unwanted).chunks(FILTERS) {
             let packet = self.next_packet();
             packets::unsubscribe(version, packet, &filters.iter().map(String::as_str).collect::<Vec<_>>(), out);
-            self.taking_back.insert(packet);
+            self.taking_back.insert(packet, filters.to_vec());
         }
     }
 
     fn next_packet(&mut self) -> u16 {
         loop {
             self.last_packet = self.last_packet.checked_add(1).unwrap_or(1);
-            if !self.asked.contains_key(&self.last_packet) && !self.taking_back.contains(&self.last_packet) {
+            if !self.asked.contains_key(&self.last_packet) && !self.taking_back.contains_key(&self.last_packet) {
                 return self.last_packet;
             }
         }
@@ -186,7 +201,7 @@ impl Subscriptions {
 
     /// UNSUBACK came.
     pub fn unsubscribed(&mut self, packet: u16) -> Result<(), Unasked> {
-        if self.taking_back.remove(&packet) { Ok(()) } else { Err(Unasked) }
+        self.taking_back.remove(&packet).map(|_| ()).ok_or(Unasked)
     }
 
     /// Whether every topic was asked for and answered.
@@ -221,7 +236,7 @@ mod tests {
     fn memory(topics: &[&str], past: Option<&[&str]>) -> Memory {
         let all = |list: &[&str]| list.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>();
         let (client_id, broker) = ("agent".to_owned(), "mqtt://b:1883".to_owned());
-        Memory { client_id, broker, is_kept: true, topics: all(topics), past: past.map(all) }
+        Memory { client_id, broker, is_kept: true, topics: all(topics), asked: Vec::new(), past: past.map(all) }
     }
 
     fn topics(count: usize) -> Vec<Topic> {
@@ -298,6 +313,33 @@ mod tests {
             });
             assert_eq!(options, expected, "connection {number}, {session:?}");
         }
+    }
+
+    /// An agent that was killed between SUBSCRIBE and SUBACK knew nothing of the subscription: a topic that was removed from
+    /// the settings then stayed subscribed for as long as the session lived.
+    #[test]
+    fn what_was_asked_is_remembered_before_the_answer_comes_and_taken_back_when_it_is_gone() {
+        let both: Vec<Topic> = ["t", "old"].map(|filter| Topic::parse(filter, Quality::AtLeastOnce).unwrap()).into();
+        let (now, mut out) = (Instant::now(), Vec::new());
+        let mut subscriptions = connected(&both, Version::V311, Session::New);
+        let remembered = |subscriptions: &Subscriptions| subscriptions.memory(&both, "agent", "b".to_owned(), true);
+        assert!(subscriptions.is_due(now));
+        let before = remembered(&subscriptions);
+        subscriptions.write(&both, Version::V311, now, &mut out);
+        assert!(!subscriptions.is_due(now));
+        assert_eq!(remembered(&subscriptions), before, "what is remembered before holds until the answer");
+        assert_eq!((before.topics.len(), before.asked.as_slice()), (0, &["1 t".to_owned(), "1 old".to_owned()][..]));
+        // Killed here; the session goes on, and the settings have lost a topic.
+        let mut next = connected(&both[..1], Version::V311, Session::Known(&before));
+        out.clear();
+        next.write(&both[..1], Version::V311, now, &mut out);
+        assert_eq!(next.asked, BTreeMap::from([(1, vec![0])]), "without an answer nobody knows that it is subscribed");
+        assert_eq!(next.taking_back, BTreeMap::from([(2, vec!["old".to_owned()])]));
+        assert!(next.past().covers("old") && !next.past().covers("other"));
+        // Killed again, between UNSUBSCRIBE and UNSUBACK.
+        let again = next.memory(&both[..1], "agent", "b".to_owned(), true);
+        let last = connected(&both[..1], Version::V311, Session::Known(&again));
+        assert_eq!(last.unwanted, ["old"]);
     }
 
     #[test]

@@ -171,6 +171,9 @@ impl<'a> Conversation<'a> {
         if session.group.due(session.acks.owed()).is_some_and(|due| due <= now.into_std()) {
             session.hand_over().await;
         }
+        if self.subscriptions.is_due(now.into_std()) {
+            self.remember();
+        }
         let topics = &self.session.settings.topics;
         self.subscriptions.write(topics, self.session.settings.version, now.into_std(), &mut self.out);
         self.demand(now, had_room)?;

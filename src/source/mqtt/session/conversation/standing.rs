@@ -57,18 +57,23 @@ impl Conversation<'_> {
 
     /// Every topic was asked for and answered: remembers that, and tells how it stands.
     pub(super) fn settled(&mut self) {
+        self.remember();
+        if self.session.breached {
+            // It lets us in each time, and breaks the protocol each time: that is one condition, not two in turn.
+            self.believed_at.get_or_insert_with(|| Instant::now() + GOOD_AFTER);
+        } else {
+            self.tell_settled();
+        }
+    }
+
+    /// Remembers what is subscribed, or is about to be asked, for the next connection.
+    pub(super) fn remember(&self) {
         let session = &*self.session;
         let settings = &session.settings;
         let is_kept = !session.expiry.unwrap_or(settings.session_expiry).is_zero();
         let memory = self.subscriptions.memory(&settings.topics, &self.client_id, settings.broker.to_string(), is_kept);
         // Without it the next start subscribes anew, which does no harm.
         super::save(&session.memory, &memory.text()).ok();
-        if session.breached {
-            // It lets us in each time, and breaks the protocol each time: that is one condition, not two in turn.
-            self.believed_at.get_or_insert_with(|| Instant::now() + GOOD_AFTER);
-        } else {
-            self.tell_settled();
-        }
     }
 
     /// The connection of a broker that broke the protocol before has stood for a while.
