@@ -158,6 +158,7 @@ pub fn fuzz(bytes: &[u8]) {
 
 /// A plan without errors keeps its warnings; everything else is the report.
 fn finish(plan: Option<Plan>, mut report: Report) -> Result<Plan, Report> {
+    report.join_mistyped();
     report.sort();
     match plan {
         Some(plan) if report.errors() == 0 => Ok(Plan { warnings: report, ..plan }),

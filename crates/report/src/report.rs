@@ -62,6 +62,16 @@ pub struct Fault {
     pub help: String,
 }
 
+impl Fault {
+    /// The file and the object of a key whose name is mistyped, and the one that was meant.
+    fn mistyped(&self) -> Option<(usize, String, String)> {
+        let meant = self.help.strip_prefix("did you mean `")?.strip_suffix("`?")?;
+        let is_key = self.kind == Kind::UnknownKey;
+        let object = self.path.rsplit_once('.').map_or("", |(object, _)| object);
+        is_key.then(|| (self.file, object.to_owned(), meant.to_owned()))
+    }
+}
+
 /// One file as it was read.
 #[derive(Clone)]
 struct Source {
@@ -214,6 +224,22 @@ impl Report {
         if !self.is_full() {
             self.faults.push(fault);
         }
+    }
+
+    /// A key that is missing because its name is mistyped is one fault, and the mistyped name is the one that is shown.
+    pub fn join_mistyped(&mut self) {
+        let mistyped: Vec<(usize, String, String)> = self.faults.iter().filter_map(Fault::mistyped).collect();
+        let is_echo = |fault: &Fault| {
+            fault.kind == Kind::Missing
+                && mistyped.iter().any(|(file, object, meant)| {
+                    let named =
+                        fault.message.contains(&format!("`{meant}`")) || fault.help.contains(&format!("\"{meant}\""));
+                    *file == fault.file && *object == fault.path && named
+                })
+        };
+        let before = self.faults.len();
+        self.faults.retain(|fault| !is_echo(fault));
+        self.errors -= before - self.faults.len();
     }
 
     /// In file order, so that the operator can repair from top to bottom.

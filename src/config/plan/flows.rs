@@ -432,7 +432,7 @@ fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framin
             // The compiler draws the pattern over several lines; what is wrong stands last.
             let reason = error.reason.rsplit("error: ").next().unwrap_or_default();
             let reason = printable(&reason.split_whitespace().collect::<Vec<_>>().join(" "));
-            report.add(Kind::BadRegex, &start.at, message, format!("mend the pattern: {}", shortened(&reason)));
+            report.add(Kind::BadRegex, &start.at, message, format!("correct the pattern: {}", shortened(&reason)));
             None
         }
     }
@@ -443,7 +443,7 @@ fn pattern_help(error: &PatternError) -> String {
     match error {
         PatternError::Relative { .. } => "begin with a slash: patterns are absolute paths".to_owned(),
         PatternError::Folder { .. } => "name files, not a folder: put `*` behind the last slash".to_owned(),
-        PatternError::Syntax { reason, .. } => format!("mend the pattern: {}", shortened(&printable(reason))),
+        PatternError::Syntax { reason, .. } => format!("correct the pattern: {}", shortened(&printable(reason))),
     }
 }
 

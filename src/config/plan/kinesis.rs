@@ -102,7 +102,12 @@ fn prove_path_key(pattern: &Placed<String>, report: &mut Report) -> PartitionKey
             // The compiler draws the pattern over several lines; what is wrong stands last.
             let reason = error.to_string();
             let reason = reason.rsplit("error: ").next().unwrap_or_default();
-            report.add(Kind::BadRegex, &pattern.at, message, format!("mend the pattern: {}", printable(reason.trim())));
+            report.add(
+                Kind::BadRegex,
+                &pattern.at,
+                message,
+                format!("correct the pattern: {}", printable(reason.trim())),
+            );
             PartitionKey::Random
         }
     }
