@@ -5,7 +5,7 @@
 use crate::config::FlowPlan;
 use crate::saved::Remembered;
 use crate::source::file::InitialPosition;
-use crate::source::file::access::User;
+use crate::source::file::access::{Obstacle, User};
 use crate::source::file::survey::{Miss, Survey, survey};
 use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
@@ -88,14 +88,14 @@ fn files(flow: &FlowPlan, found: &Survey, before: &Before) -> String {
 
 /// Why a flow has no file, for people.
 pub(super) fn why_no_file(flow: &FlowPlan) -> String {
-    let user = User { uid: 0, groups: Vec::new() };
-    let found = survey(&flow.source.include, &flow.source.exclude, &flow.source.own, &user);
+    let found = survey(&flow.source.include, &flow.source.exclude, &flow.source.own, &User::of_process());
+    let closed = |obstacle: &Obstacle| format!("{} cannot be read ({})", shown(&obstacle.path), obstacle.rights());
     let reason = |(pattern, miss): &(crate::source::file::discover::Pattern, Miss)| match miss {
         Miss::NoFolder(folder) => format!("{} (the folder {} is not there)", shown(pattern.as_str()), shown(folder)),
         Miss::IsFolder(_) => format!("{} (this is a folder: write `/*` behind it)", shown(pattern.as_str())),
         Miss::NoFile => shown(pattern.as_str()).to_string(),
     };
-    found.misses.iter().map(reason).collect::<Vec<_>>().join(", ")
+    found.misses.iter().map(reason).chain(found.closed.iter().map(closed)).collect::<Vec<_>>().join(", ")
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -5,6 +5,7 @@
 use super::identity;
 use crate::telemetry::ids;
 use datalake_base::record::FileKey;
+use datalake_base::shown::shown;
 use notify::event::EventKind;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, HashSet};
@@ -18,6 +19,17 @@ const MOST_HINTS: usize = 4096;
 
 /// How often a watch that failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(15);
+
+/// Whether the folder is closed to this user, or gone.
+fn is_closed(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::Io(error) => {
+            matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound)
+        }
+        notify::ErrorKind::PathNotFound => true,
+        _ => false,
+    }
+}
 
 /// What was touched since the last look.
 #[derive(Debug, Default)]
@@ -218,11 +230,12 @@ impl Watch {
             return Some(None);
         }
         if let Err(error) = self.try_add(path, now) {
-            if !self.warned {
+            // Who may not read a folder may not watch it either, and listing it says so; no limit of the kernel is in the way.
+            if !self.warned && !is_closed(&error) {
                 self.warned = true;
                 tracing::warn!(
                     message_id = ids::NO_EVENTS,
-                    folder = %path.display(),
+                    folder = %shown(path),
                     reason = %error,
                     "no file events here; looking every second instead. Raise fs.inotify.max_user_watches and \
                      fs.inotify.max_user_instances (sysctl), or the limit of open files, and events are used again"

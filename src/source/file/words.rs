@@ -20,11 +20,40 @@ const LASTING: Duration = Duration::from_secs(30);
 pub(super) struct Words {
     /// What was refused, and why.
     refusals: HashMap<PathBuf, String>,
+    /// What cannot be read, and why.
+    closed: HashMap<PathBuf, Closed>,
     /// Descriptors are short, and the log says so; since when there are some again.
     shortage: Option<Option<Instant>>,
 }
 
+/// Why something cannot be read.
+#[derive(Debug)]
+struct Closed {
+    reason: String,
+    /// Whether the log says so; else it says the same of something else.
+    said: bool,
+}
+
 impl Words {
+    /// It cannot be read: the reason, unless the log gave it for something else already. A folder that is closed closes all
+    /// that lies in it.
+    fn close(&mut self, path: &Path, failure: &Failure) -> Option<String> {
+        let reason = of_failure(failure, path);
+        if self.closed.len() >= MOST_REFUSALS {
+            self.closed.clear();
+        }
+        let shared =
+            matches!(failure, Failure::Denied) && access::obstacle(path, &access::User::of_process()).is_some();
+        let said = !(shared && self.closed.values().any(|closed| closed.said && closed.reason == reason));
+        self.closed.insert(path.to_owned(), Closed { reason: reason.clone(), said });
+        said.then_some(reason)
+    }
+
+    /// It can be read now; whether that is worth a line, as the opposite was.
+    fn open(&mut self, path: &Path) -> bool {
+        self.closed.remove(path).is_none_or(|closed| closed.said)
+    }
+
     /// The file or folder is refused for this reason: said once, and again only when the reason is another.
     pub(super) fn refuse(&mut self, path: &Path, reason: &str) {
         if self.refusals.get(path).is_some_and(|said| said == reason) {
@@ -88,23 +117,29 @@ impl Words {
                 );
             }
             Notice::Unreadable { flow: id, path, failure } => {
-                let reason = of_failure(failure, path);
+                let Some(reason) = self.close(path, failure) else { return };
                 tracing::warn!(
                     message_id = ids::FILE_UNREADABLE,
                     flow = flow(*id), file = %shown(path), reason,
                     "the file cannot be read; its position is kept, and it is read from there as soon as it can be"
                 );
             }
-            Notice::ReadableAgain { path } => tracing::info!(file = %shown(path), "the file can be read now"),
+            Notice::ReadableAgain { path } => {
+                if self.open(path) {
+                    tracing::info!(file = %shown(path), "the file can be read now");
+                }
+            }
             Notice::FolderUnreadable { path, failure } => {
-                let reason = of_failure(failure, path);
+                let Some(reason) = self.close(path, failure) else { return };
                 tracing::warn!(
                     folder = %shown(path), reason,
                     "the folder cannot be listed; it is tried again, and files known in it are still read"
                 );
             }
             Notice::FolderReadableAgain { path } => {
-                tracing::info!(folder = %shown(path), "the folder can be listed now");
+                if self.open(path) {
+                    tracing::info!(folder = %shown(path), "the folder can be listed now");
+                }
             }
             Notice::NoResource => {
                 if self.shortage.replace(None).is_none() {
