@@ -41,7 +41,7 @@ pub enum Error {
     /// The state folder cannot be made, or files in it cannot be made or moved.
     #[error(
         "cannot use {} for the agent's state: {source}; the user that runs the agent must be able \
-         to make the folder and to write to it", shown(&path)
+         to make the folder and to write to it (`datalake-agent check` names the command)", shown(&path)
     )]
     Folder {
         /// The file or folder that was refused.
@@ -74,7 +74,7 @@ pub enum Error {
         known: i64,
     },
     /// SQLite cannot do what it was asked to.
-    #[error("cannot {action} {}: {source}", shown(&path))]
+    #[error("cannot {action} {}: {source}{}", shown(&path), cure(source))]
     Database {
         /// The database.
         path: PathBuf,
@@ -95,6 +95,19 @@ pub enum Error {
     /// The thread that writes is gone. A bug.
     #[error("the thread that saves positions has died")]
     Died,
+}
+
+/// What would do about it, where that is known.
+fn cure(refused: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
+    match refused.sqlite_error_code() {
+        Some(DiskFull) => "; make room on the disk of the state folder, or move the folder (`stateDirectory`)",
+        Some(ReadOnly | PermissionDenied | CannotOpen) => {
+            "; the user that runs the agent must be able to write there, and the filesystem must not be mounted read-only"
+        }
+        Some(SystemIoFailure) => "; check the disk of the state folder, and that it is not full",
+        _ => "",
+    }
 }
 
 /// Reading what was logged.

@@ -3,7 +3,9 @@
 //! answer that the service did not write. Leaves reading the answer to `caller` and acting on the meaning to the flow core.
 
 use super::proxy::Proxy;
+use super::settings::environment;
 use super::{Fault, Meaning};
+use datalake_base::shown::shown;
 
 /// Where a call went, for the words to the operator.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +154,8 @@ pub(super) fn of_response(refusal: &Refusal<'_>, place: Place<'_>) -> Fault {
     if code.is_empty() {
         return Fault { meaning, code: format!("http {status}"), message: in_the_way(refusal, meaning, place) };
     }
+    // It goes on as one sentence.
+    let said = said.trim_end_matches(['.', ' ']);
     let said = if said.is_empty() { "the service gave no reason" } else { said };
     Fault { meaning, message: format!("{said}; {}", advice(refusal, meaning, place)), code: code.to_owned() }
 }
@@ -415,6 +419,11 @@ fn wants_credentials(proxy: &Proxy) -> String {
 
 /// What it means that there are no credentials.
 pub(super) fn of_credentials(reason: &str) -> Fault {
+    of_credentials_in(reason, environment)
+}
+
+fn of_credentials_in(reason: &str, variable: impl Fn(&str) -> Option<String>) -> Fault {
+    let profile = if reason.contains("was not defined") { no_profile(variable) } else { String::new() };
     let between = if reason.contains("tunnel error") {
         "what fetches them goes through the proxy in the agent's environment: check HTTPS_PROXY and NO_PROXY, or "
     } else {
@@ -424,15 +433,46 @@ pub(super) fn of_credentials(reason: &str) -> Fault {
         meaning: Meaning::Hold,
         code: "credentials".to_owned(),
         message: format!(
-            "{reason}; {between}give the agent credentials: an instance or task role, AWS_ACCESS_KEY_ID, a profile, or \
+            "{reason}; {profile}{between}give the agent credentials: an instance or task role, AWS_ACCESS_KEY_ID, a profile, or \
              `awsAccessKeyId` and `awsSecretAccessKey` in the configuration"
         ),
     }
 }
 
+/// Which profile is missing, and where it was looked for.
+fn no_profile(variable: impl Fn(&str) -> Option<String>) -> String {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let Some(profile) = set("AWS_PROFILE") else { return String::new() };
+    let home = set("HOME").unwrap_or_else(|| "~".to_owned());
+    let file = |name: &str, usual: &str| set(name).unwrap_or_else(|| format!("{home}/.aws/{usual}"));
+    let (config, credentials) = (file("AWS_CONFIG_FILE", "config"), file("AWS_SHARED_CREDENTIALS_FILE", "credentials"));
+    format!(
+        "AWS_PROFILE names the profile `{}`, which neither {} nor {} has: correct it or add the profile, or ",
+        shown(&profile),
+        shown(&config),
+        shown(&credentials)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_profile_that_is_missing_is_named_with_the_files_it_could_stand_in() {
+        let reason = "Profile: profile `prod` was not defined: could not find source profile prod";
+        let set = |name: &str| match name {
+            "AWS_PROFILE" => Some("prod".to_owned()),
+            "AWS_CONFIG_FILE" => Some("/etc/aws.conf".to_owned()),
+            "HOME" => Some("/var/lib/agent".to_owned()),
+            _ => None,
+        };
+        let message = of_credentials_in(reason, set).message;
+        let words = "the profile `prod`, which neither /etc/aws.conf nor /var/lib/agent/.aws/credentials has";
+        assert!(message.contains(words), "{message}");
+        assert!(!of_credentials_in(reason, |_| None).message.contains("which neither"));
+        assert!(!of_credentials_in("no credentials found", set).message.contains("which neither"));
+    }
 
     const PLACE: Place<'_> =
         Place { endpoint: "https://e/", region: "eu-west-1", stream: "logs", words: &FIREHOSE, proxy: None };

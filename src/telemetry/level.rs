@@ -31,7 +31,7 @@ const LEVELS: [(&str, LevelFilter); 7] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{}` is no log level{}; give one of error, warn, info, debug, trace, or such as \
-     `warn,datalake_agent::source=debug`", shown(part), suggestion.map_or_else(String::new, |word| format!("; did you mean `{word}`?"))
+     `warn,datalake_agent::source=debug`", shown(part), suggestion.map_or_else(String::new, |word| format!(" (did you mean `{word}`?)"))
 )]
 pub struct BadLevel {
     /// The part that is none.

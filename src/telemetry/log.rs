@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_typo_in_the_variable_is_a_warning_and_the_log_stays_on() {
         let text = child_stderr(&[(VARIABLE, "debg")]);
-        assert!(text.contains("`debg` is no log level; did you mean `debug`?") && text.contains("held"), "{text}");
+        assert!(text.contains("`debg` is no log level (did you mean `debug`?)") && text.contains("held"), "{text}");
     }
 
     #[test]
