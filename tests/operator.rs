@@ -146,8 +146,9 @@ fn a_device_that_takes_nothing_is_an_error_and_a_reader_who_hangs_up_is_none() {
     let config = host.configure();
     let config = config.to_str().unwrap();
     let log = host.log("a.log");
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 12] = [
         &["check", "--config", config],
+        &["positions", "list", "--config", config],
         &["quarantine", "list", "--config", config],
         &["quarantine", "summary", "--config", config],
         &["quarantine", "drop", "--config", config],
@@ -186,11 +187,16 @@ fn a_configuration_that_is_no_file_or_has_no_end_is_refused_at_once_by_every_com
     std::fs::write(&nested, json!({"flows": [flow]}).to_string()).unwrap();
     for path in [fifo.as_path(), Path::new("/dev/zero"), host.root(), &endless, &nested] {
         let path = path.to_str().unwrap();
-        let commands: [&[&str]; 4] = [
+        let commands: [&[&str]; 9] = [
             &["check", "--config", path],
             &["run", "--config", path],
             &["quarantine", "list", "--config", path],
             &["preview", "--config", path, "/dev/null"],
+            &["status", "--config", path],
+            &["shipped", "--config", path, "/dev/null"],
+            &["explain", "--config", path, "/dev/null"],
+            &["positions", "list", "--config", path],
+            &["tap", "--config", path, "x"],
         ];
         for arguments in commands {
             let refused = output(&host, arguments);

@@ -6,6 +6,7 @@ use super::format1;
 use super::lock;
 use super::rows::{self, FORMAT, Unreadable};
 use super::store::{APPLICATION, FILE_NAME, contents_of};
+use crate::regular;
 use crate::saved::Remembered;
 use datalake_base::shown::shown;
 use rusqlite::config::DbConfig;
@@ -61,7 +62,8 @@ pub fn peek(folder: &Path) -> Result<Option<Remembered>, PeekError> {
     match rustix::fs::access(&path, rustix::fs::Access::READ_OK) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(error) => return Err(PeekError::Closed { path, source: error.into() }),
-        Ok(()) => {}
+        Ok(()) if path.is_file() => {}
+        Ok(()) => return Err(PeekError::Unreadable { path, reason: "it is no regular file".to_owned() }),
     }
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
@@ -78,8 +80,9 @@ pub fn peek(folder: &Path) -> Result<Option<Remembered>, PeekError> {
 /// The process that uses this state folder, if one does: it wrote its number into the lock file, and lives.
 #[must_use]
 pub fn holder(folder: &Path) -> Option<u32> {
-    let text = std::fs::read_to_string(folder.join(lock::FILE_NAME)).ok()?;
-    let pid = text.trim().parse().ok()?;
+    // Read by root, perhaps, in a folder of the agent's user: whatever lies there has to have an end.
+    let (text, _) = regular::read(&folder.join(lock::FILE_NAME), 64).ok()?;
+    let pid = std::str::from_utf8(&text).ok()?.trim().parse().ok()?;
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     name.starts_with("datalake-agent").then_some(pid)
 }
@@ -263,5 +266,17 @@ mod tests {
         assert_eq!(holder(folder.path()), None, "no such process");
         std::fs::write(folder.path().join(lock::FILE_NAME), "1").unwrap();
         assert_eq!(holder(folder.path()), None, "another program");
+    }
+
+    /// Root asks about a folder of the agent's user, who could have him wait for ever.
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [lock::FILE_NAME, FILE_NAME] {
+            let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+            rustix::fs::mknodat(rustix::fs::CWD, folder.path().join(name), kind, mode, 0).unwrap();
+        }
+        assert_eq!(holder(folder.path()), None);
+        assert!(matches!(peek(folder.path()), Err(PeekError::Unreadable { .. })));
     }
 }

@@ -6,6 +6,7 @@ use crate::checkpoint;
 use crate::config::{self, Plan};
 use crate::exit::Exit;
 use crate::local::{self, Answers, Question};
+use crate::regular;
 use crate::saved::Remembered;
 use datalake_base::shown::shown;
 use std::path::{Path, PathBuf};
@@ -56,8 +57,8 @@ pub(super) fn ask(state: &Path, question: &Question) -> Result<Option<Answers>, 
 
 /// The state folder that a configuration names which is otherwise wrong: an agent that was started before it was changed
 /// runs on, and can be asked.
-pub(super) fn state_folder(config: &Path) -> PathBuf {
-    let text = std::fs::read(config).unwrap_or_default();
+pub(super) fn state_folder(path: &Path) -> PathBuf {
+    let text = regular::read(path, config::LARGEST_FILE as u64).map_or_else(|_| Vec::new(), |(text, _)| text);
     let named = memchr::memmem::rfind(&text, b"\"stateDirectory\"").and_then(|at| {
         let value = text[at..].splitn(5, |byte| *byte == b'"').nth(3)?;
         std::str::from_utf8(value).ok().filter(|value| value.starts_with('/'))
