@@ -4,6 +4,7 @@
 
 use super::{Error, private};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, geteuid, test_kill_process};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +12,9 @@ use std::path::Path;
 
 /// The name of the locked file. It stays when the agent stops; only the lock on it counts.
 pub(super) const FILE_NAME: &str = "lock";
+
+/// The name of the program as the kernel knows it.
+const PROGRAM: &str = "datalake-agent";
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -51,26 +55,26 @@ impl Lock {
     }
 }
 
-/// The process that holds the lock of the folder, as it wrote itself into the file: it lives, and is the owner's.
+/// The agent that uses the folder, as it wrote itself into the file: it lives, and is the owner's. The lock itself is not
+/// tried, for that could refuse an agent that starts in this moment.
 pub(super) fn holder(folder: &Path) -> Option<u32> {
-    let path = folder.join(FILE_NAME);
-    let file = File::open(&path).ok()?;
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Err(rustix::io::Errno::WOULDBLOCK) => {}
-        // Nobody holds it, or nobody can tell.
-        _ => return None,
-    }
-    let owner: u32 = file.metadata().ok()?.uid();
+    let file = File::open(folder.join(FILE_NAME)).ok()?;
+    let owner = file.metadata().ok()?.uid();
     let mut text = String::new();
     file.take(32).read_to_string(&mut text).ok()?;
     let pid: u32 = text.trim().parse().ok()?;
-    // Others can send signals to their own processes only. What the owner of the file wrote must not lead root elsewhere.
-    if !rustix::process::geteuid().is_root() {
-        return Some(pid);
+    let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok();
+    let field =
+        |name: &str| status.as_ref()?.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next();
+    if geteuid().is_root() {
+        // What the owner of the file wrote must not lead root to anybody else's process.
+        let is_agent = field("Name:").is_some_and(|name| name.starts_with(PROGRAM));
+        return (is_agent && field("Uid:").and_then(|user| user.parse().ok()) == Some(owner)).then_some(pid);
     }
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let user = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?;
-    (user.parse() == Ok(owner)).then_some(pid)
+    // The unit hides processes that are not dumpable even from their own user; a signal may be sent all the same.
+    let is_other = field("Name:").is_some_and(|name| !name.starts_with(PROGRAM));
+    (!is_other && test_kill_process(process).is_ok()).then_some(pid)
 }
 
 #[cfg(test)]
