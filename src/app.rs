@@ -12,10 +12,7 @@ use crate::flow::{Ended, Flow, Standing};
 use crate::saved::Remembered;
 use crate::source::file::{self, Outlet, Tailer};
 use crate::tap::Tap;
-use crate::telemetry::{
-    FlowLook, Health, Notice, Notices, Notifier, Reporter, Watchdog, bytes_in_words, clock, duration_in_words, ids,
-    status_words,
-};
+use crate::telemetry::{Health, Notifier, clock, ids};
 use board::Board;
 use datalake_base::accounting::Accounting;
 use datalake_core::budget::Budget;
@@ -31,7 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
+use watching::{Opening, keep_watch};
 
 /// What commands may see of the flows.
 mod board;
@@ -63,6 +61,8 @@ mod receivers;
 mod reload;
 /// What the process is asked by signals.
 mod signals;
+/// What goes on beside the flows.
+mod watching;
 
 pub use crate::deliver::connector::prove_certificates;
 pub use destinations::{firehose, kinesis};
@@ -71,14 +71,8 @@ pub use looks::Look;
 pub use private::keep_to_ourselves;
 pub use reload::{Outcome, Record};
 
-/// How often the state in words is made anew.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often to look whether a flow stands still, where systemd does not ask.
-const STUCK_EVERY: Duration = Duration::from_secs(30);
 /// What was received is synced and acknowledged within this, however short the time to send it: else it comes twice.
 const LEAST_FAREWELL: Duration = Duration::from_secs(10);
-/// How often to ask whether everything has begun.
-const BEGUN_EVERY: Duration = Duration::from_millis(2);
 
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -189,14 +183,6 @@ fn start<F: Future<Output = ()>>(
             if exit == Exit::Success { Exit::InputOutput } else { exit }
         }
     })
-}
-
-/// What the first lines are about.
-struct Opening {
-    flows: Vec<FlowPlan>,
-    regions: Vec<String>,
-    before: opening::Before,
-    board: Arc<Board>,
 }
 
 /// The parts, running.
@@ -348,7 +334,7 @@ impl Running {
         let Some(tailer) = self.tailer.clone() else { return Exit::Software };
         let mut reloads = signals.reloads();
         let health = self.health.clone();
-        let mut caring = pin!(look_after(self.looks.clone(), &tailer, keeper, opening, &health));
+        let mut caring = pin!(keep_watch(self.looks.clone(), &tailer, keeper, opening, &health));
         let mut until = pin!(until);
         let exit = loop {
             let looks = self.looks.all();
@@ -456,125 +442,7 @@ impl Running {
     }
 }
 
-/// Writes what only time brings to light.
-fn tell(looks: &[Look], name: &str, notice: Notice, aside: &mut JoinSet<()>) {
-    let Some(look) = looks.iter().find(|look| look.name() == name) else { return };
-    let plan = look.plan.clone();
-    match notice {
-        Notice::FirstAccepted => {
-            tracing::info!(flow = name, stream = plan.batch.stream, "the service accepts records of this flow");
-        }
-        Notice::NoFile => {
-            // Looks at folders, which may take its time.
-            aside.spawn_blocking(move || {
-                tracing::warn!(
-                    message_id = ids::NO_FILE,
-                    flow = plan.name,
-                    patterns = opening::why_no_file(&plan),
-                    "no file of this flow was there since the start; correct `filePattern`, unless the files are still to come"
-                );
-            });
-        }
-        Notice::StillPaused(since) => {
-            let reason = look.holding();
-            let behind = bytes_in_words(look.books.unsettled.value());
-            tracing::warn!(
-                message_id = ids::FLOW_STILL_PAUSED,
-                flow = name,
-                stream = plan.batch.stream,
-                paused = duration_in_words(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-                behind,
-                reason,
-                "the flow is still paused; nothing is lost as long as its files are kept: rotation that deletes unread files loses them"
-            );
-        }
-    }
-}
-
 /// Both ends of what each flow reads.
 fn ends(flows: &[FlowPlan]) -> (Vec<file::Input>, Vec<Outlet>) {
     flows.iter().map(|flow| file::Input::new(&flow.name, &flow.source)).unzip()
-}
-
-/// Returns once a crash can no longer make this start look like one that never was: where reading begins is decided and
-/// saved, or saving fails and the log says so. Whoever waits for us may write from then on.
-async fn until_begun(tailer: &Tailer, keeper: &Keeper) {
-    let saved = || {
-        let health = keeper.health();
-        health.unsaved_since.is_none() || health.failing.is_some()
-    };
-    // Over within a few milliseconds, once in a life.
-    while !(tailer.has_begun() && saved()) {
-        tokio::time::sleep(BEGUN_EVERY).await;
-    }
-}
-
-/// Tells systemd and the log how things are, for ever.
-async fn look_after(looks: Looks, tailer: &Tailer, keeper: &Keeper, opening: Opening, health: &Health) {
-    let mut notifier = Notifier::new();
-    until_begun(tailer, keeper).await;
-    notifier.ready();
-    health.begun();
-    opening.board.begin();
-    tracing::info!(
-        message_id = ids::STARTED,
-        version = env!("CARGO_PKG_VERSION"),
-        flows = looks.all().len(),
-        "running"
-    );
-    let mut aside = JoinSet::new();
-    aside.spawn_blocking(move || opening::say(&opening.flows, &opening.regions, &opening.before));
-    let watch_every = Notifier::watchdog_interval();
-    memory::give_back();
-    let mut rest = memory::Rest::default();
-    let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
-    let mut notices = Notices::new(Instant::now().into_std());
-    let (mut watched, mut stuck): (_, Vec<String>) = (Instant::now(), Vec::new());
-    let mut ticks = tokio::time::interval(watch_every.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut changes = looks.changes();
-    loop {
-        ticks.tick().await;
-        let flows = looks.all();
-        if changes != looks.changes() {
-            changes = looks.changes();
-            // A flow that was started again counts its steps from the beginning.
-            watchdog = Watchdog::new();
-        }
-        let reasons: Vec<Option<String>> = flows.iter().map(Look::holding).collect();
-        let looks: Vec<FlowLook<'_>> =
-            flows.iter().zip(&reasons).map(|(look, reason)| look.with(reason.as_deref())).collect();
-        let now = Instant::now();
-        let read = flows.iter().map(|look| look.books.read.value()).sum();
-        if rest.look(read, flows.iter().all(|look| look.books.idle.value() == 1)) {
-            memory::give_back();
-        }
-        let saving = keeper.health();
-        let unsaved = saving.failing.and(saving.unsaved_since).map(|since| since.elapsed());
-        notifier.status(&status_words(&looks, unsaved, clock::now_ms()));
-        if let Some(line) = reporter.report(&looks, now.into_std()) {
-            tracing::info!("{line}");
-        }
-        let reads_files = |name: &str| flows.iter().any(|look| look.name() == name && look.plan.mqtt.is_none());
-        for (name, notice) in notices.look(&looks, reads_files, now.into_std()) {
-            tell(&flows, name, notice, &mut aside);
-        }
-        while aside.try_join_next().is_some() {}
-        if now - watched >= watch_every.unwrap_or(STUCK_EVERY) {
-            watched = now;
-            stuck = watchdog.look(&looks).into_iter().map(str::to_owned).collect();
-            if !stuck.is_empty() {
-                tracing::error!(
-                    message_id = ids::PART_STANDS_STILL,
-                    flows = stuck.join(", "),
-                    "a flow stands still; systemd is not told that all is well"
-                );
-                let is_stuck = |look: &&Look| stuck.iter().any(|name| name == look.name());
-                signals::log_states(flows.iter().filter(is_stuck));
-            } else if watch_every.is_some() {
-                notifier.watchdog();
-            }
-        }
-        health.found(&stuck, unsaved);
-    }
 }

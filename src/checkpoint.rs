@@ -29,7 +29,8 @@ pub use store::{Store, fuzz_database};
 use datalake_base::shown::shown;
 use std::path::{Path, PathBuf};
 
-/// The process that holds the lock of this state folder, if one does; known only to who may open the lock.
+/// The process that may be asked by a signal, because it is the agent of this state folder; known only to who may open its
+/// lock.
 #[must_use]
 pub fn lock_holder(folder: &Path) -> Option<u32> {
     lock::holder(folder)

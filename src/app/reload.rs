@@ -13,7 +13,8 @@ mod record;
 pub use record::{Outcome, Record};
 pub(super) use record::{Records, forget_earlier};
 
-use super::{BEGUN_EVERY, Look, Running, StartError, destinations, ends, opening, until_begun};
+use super::watching::{BEGUN_EVERY, until_begun};
+use super::{Look, Running, StartError, destinations, ends, opening};
 use crate::checkpoint::Keeper;
 use crate::config::plan::set_aside;
 use crate::config::{self, FlowPlan, Plan, Report};
