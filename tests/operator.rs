@@ -545,6 +545,53 @@ fn check_says_what_matches_now_and_what_keeps_the_agent_from_reading_it() {
     assert_eq!(agent.stop(), 0);
 }
 
+/// A checkpoint was never looked at: `check` said where reading begins at the very first start, also where it goes on.
+#[test]
+fn check_says_where_reading_goes_on_and_leaves_the_checkpoint_alone() {
+    let host = Host::new().flow("*.log", STREAM, json!({}));
+    append(&host.log("a.log"), "line\n");
+    let config = host.configure();
+    let check = |more: &[&str]| {
+        let output = host.program().args(["check", config.to_str().unwrap()]).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+        text(&output.stdout)
+    };
+    let first = check(&[]);
+    assert!(!first.contains("goes on") && first.contains("begins    at the beginning of every file"), "{first}");
+    let mut agent = host.run();
+    host.arrived(STREAM, 5);
+    until("the position is saved", || check(&[]).contains("the newest was read to its end, byte 5"));
+    assert_eq!(agent.stop(), 0);
+    append(&host.log("a.log"), "and more\n");
+    append(&host.log("b.log"), "new\n");
+    let stamps = || {
+        let entries = std::fs::read_dir(host.state()).unwrap().map(|entry| entry.unwrap());
+        let mut stamps: Vec<_> = entries
+            .map(|entry| {
+                (entry.file_name(), entry.metadata().unwrap().len(), entry.metadata().unwrap().modified().unwrap())
+            })
+            .collect();
+        stamps.sort();
+        stamps
+    };
+    let before = stamps();
+    let shown = check(&[]);
+    for words in [
+        "goes on   at the saved positions of 1 of 2 files",
+        "begins    at the beginning of files without a saved position: the pattern ran before",
+    ] {
+        assert!(shown.contains(words), "{words} is missing: {shown}");
+    }
+    let object: Value = serde_json::from_str(&check(&["--json"])).unwrap();
+    let positions = &object["flows"][0]["positions"];
+    assert_eq!((&positions["files"], &positions["started"]), (&json!(1), &json!(true)), "{positions}");
+    assert_eq!(stamps(), before, "check changed the state folder");
+    std::fs::write(host.state().join("checkpoint.db"), "no database at all, but long enough to be taken for one")
+        .unwrap();
+    let damaged = check(&[]);
+    assert!(damaged.contains("warning[positions]") && damaged.contains("read again from their beginning"), "{damaged}");
+}
+
 #[test]
 fn at_the_start_each_flow_says_where_it_sends_and_where_it_begins() {
     let host = Host::new().flow("app/*.log", STREAM, json!({"name": "app", "initialPosition": "END_OF_FILE"})).flow(

@@ -6,6 +6,8 @@
 mod describe;
 /// What the machine adds: files, rights, the state folder.
 pub(super) mod machine;
+/// Where reading goes on.
+mod positions;
 /// The service as systemd runs it.
 mod service;
 
@@ -131,8 +133,10 @@ fn as_json(report: &Report, plan: Option<(&Plan, &Findings)>, refused: Option<&s
         object["region"] = json!(plan.session.region);
         object["credentials"] = json!(findings.credentials);
         object["user"] = json!(findings.user);
-        object["flows"] =
-            plan.flows.iter().zip(&findings.flows).map(|(flow, found)| describe::flow_json(flow, found)).collect();
+        object["flows"] = (0..)
+            .zip(plan.flows.iter().zip(&findings.flows))
+            .map(|(number, (flow, found))| describe::flow_json(flow, found, findings.positions_of(number)))
+            .collect();
     }
     object["faults"] = Value::Array(faults);
     json_lines(&object, true)

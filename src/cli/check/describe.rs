@@ -2,6 +2,7 @@
 //! Promises that no secret is in it. Leaves finding things out to the machine.
 
 use super::machine::Findings;
+use super::positions::Positions;
 use crate::config::{FlowPlan, Plan};
 use crate::source::file::InitialPosition;
 use crate::source::file::discover::Pattern;
@@ -30,9 +31,9 @@ pub(super) fn describe(plan: &Plan, findings: &Findings) -> String {
     for (name, value) in rows {
         push(&mut text, format_args!("  {name:9} {value}\n"));
     }
-    for (flow, found) in plan.flows.iter().zip(&findings.flows) {
+    for (number, (flow, found)) in (0..).zip(plan.flows.iter().zip(&findings.flows)) {
         push(&mut text, format_args!("\n  {}\n", flow.name));
-        for (name, value) in describe_flow(flow, found) {
+        for (name, value) in describe_flow(flow, found, findings.positions_of(number)) {
             push(&mut text, format_args!("    {name:9} {value}\n"));
         }
     }
@@ -69,7 +70,7 @@ fn memory(most: u64, budget: ByteSize) -> String {
     }
 }
 
-fn describe_flow(flow: &FlowPlan, found: &Survey) -> Vec<(&'static str, String)> {
+fn describe_flow(flow: &FlowPlan, found: &Survey, positions: Option<&Positions>) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     let patterns = |patterns: &[Pattern]| {
         patterns.iter().map(|pattern| pattern.as_str().escape_debug().to_string()).collect::<Vec<_>>().join(", ")
@@ -78,7 +79,8 @@ fn describe_flow(flow: &FlowPlan, found: &Survey) -> Vec<(&'static str, String)>
         None => {
             rows.push(("files", patterns(&flow.source.include)));
             rows.push(("now", matches(found)));
-            rows.push(("begins", begins(flow)));
+            rows.extend(positions.filter(|known| known.known > 0).map(|known| ("goes on", goes_on(found, known))));
+            rows.push(("begins", begins(flow, positions)));
         }
         Some(mqtt) => {
             let topics: Vec<&str> = mqtt.topics.iter().map(|topic| topic.written.as_str()).collect();
@@ -148,8 +150,21 @@ fn matches(found: &Survey) -> String {
     }
 }
 
+/// Where reading goes on in files with a saved position.
+fn goes_on(found: &Survey, known: &Positions) -> String {
+    let newest = known.newest.map_or_else(String::new, |(position, size)| match position >= size {
+        true => format!("; the newest was read to its end, byte {position}"),
+        false => format!("; the newest was read up to byte {position} of {size}"),
+    });
+    let files = format!("{} file{}", found.files, if found.files == 1 { "" } else { "s" });
+    format!("at the saved positions of {} of {files}, {} behind{newest}", known.known, bytes_in_words(known.behind))
+}
+
 /// Where reading begins in files without a saved position.
-fn begins(flow: &FlowPlan) -> String {
+fn begins(flow: &FlowPlan, positions: Option<&Positions>) -> String {
+    if positions.is_some_and(|known| known.started) {
+        return "at the beginning of files without a saved position: the pattern ran before".to_owned();
+    }
     match flow.source.initial_position {
         InitialPosition::StartOfFile => "at the beginning of every file".to_owned(),
         InitialPosition::EndOfFile => {
@@ -159,7 +174,7 @@ fn begins(flow: &FlowPlan) -> String {
 }
 
 /// A flow for a program.
-pub(super) fn flow_json(flow: &FlowPlan, found: &Survey) -> Value {
+pub(super) fn flow_json(flow: &FlowPlan, found: &Survey, positions: Option<&Positions>) -> Value {
     let patterns =
         |patterns: &[Pattern]| patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect::<Vec<_>>();
     let service = if matches!(flow.batch.form, Form::Firehose) { "firehose" } else { "kinesis" };
@@ -174,6 +189,13 @@ pub(super) fn flow_json(flow: &FlowPlan, found: &Survey) -> Value {
             let own: Vec<String> = found.own.iter().map(|path| shown(path).to_string()).collect();
             value["filePattern"] = json!(patterns(&flow.source.include));
             value["exclude"] = json!(patterns(&flow.source.exclude));
+            value["positions"] = positions.map_or(Value::Null, |known| {
+                let (position, size) = known.newest.unzip();
+                json!({
+                    "files": known.known, "behindBytes": known.behind, "started": known.started,
+                    "newestPosition": position, "newestBytes": size,
+                })
+            });
             value["files"] = json!({"count": found.files, "bytes": found.bytes, "newest": newest, "own": own, "complete": !found.cut});
         }
     }

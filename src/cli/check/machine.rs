@@ -1,7 +1,8 @@
 //! What this machine adds to a configuration that can run: files that match, rights, the state folder, credentials.
-//! Promises to open nothing but folders and lists, to change nothing, and to say what would do about each thing it finds.
+//! Promises to open nothing but folders, lists and the checkpoint, to change nothing, and to say what would do about each thing it finds.
 //! Leaves showing it to the check.
 
+use super::positions::{self, Positions};
 use super::service::Service;
 use crate::config::{FlowPlan, Plan};
 use crate::source::file::access::{self, User};
@@ -34,6 +35,8 @@ pub(in crate::cli) struct Findings {
     pub(in crate::cli) all: Vec<Finding>,
     /// For each flow of the plan, what its patterns match.
     pub(in crate::cli) flows: Vec<Survey>,
+    /// For each flow of the plan, where reading goes on; nothing where that may not be seen.
+    pub(in crate::cli) positions: Option<Vec<Positions>>,
     /// As whom it was looked at.
     pub(in crate::cli) user: String,
     /// The number of that user.
@@ -46,6 +49,13 @@ pub(in crate::cli) struct Findings {
     pub(in crate::cli) credentials: String,
     /// Where the region comes from.
     pub(in crate::cli) region: String,
+}
+
+impl Findings {
+    /// What is known of the files of this flow of the plan.
+    pub(super) fn positions_of(&self, flow: usize) -> Option<&Positions> {
+        self.positions.as_ref()?.get(flow)
+    }
 }
 
 /// Looks, as the user of the service if there is one, else as the user of this process.
@@ -69,6 +79,10 @@ pub(in crate::cli) fn look(plan: &Plan, service: Option<&Service>) -> Findings {
         }
         flows.push(found);
     }
+    let positions = positions::look(plan, &flows).unwrap_or_else(|(message, help)| {
+        all.push(Finding { code: "positions", message, help });
+        None
+    });
     let state = state(&plan.state_directory, &user, &name, &mut all);
     let environment = service.filter(|service| !service.environment.is_empty()).map(|service| {
         let files: Vec<String> = service.environment.iter().map(|path| shown(path).to_string()).collect();
@@ -78,7 +92,17 @@ pub(in crate::cli) fn look(plan: &Plan, service: Option<&Service>) -> Findings {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let credentials = credentials(plan, variable);
     let region = region(plan, variable);
-    Findings { all, flows, user: format!("{name} ({whose})"), uid: user.uid, environment, state, credentials, region }
+    Findings {
+        all,
+        flows,
+        positions,
+        user: format!("{name} ({whose})"),
+        uid: user.uid,
+        environment,
+        state,
+        credentials,
+        region,
+    }
 }
 
 fn judge(flow: &FlowPlan, found: &Survey, user: &str, all: &mut Vec<Finding>) {
