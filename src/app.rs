@@ -22,7 +22,7 @@ use local::Local;
 use looks::Looks;
 use receivers::Receivers;
 use signals::Signals;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,7 +136,7 @@ fn start<F: Future<Output = ()>>(
     watch: impl FnOnce(Vec<Look>) -> F,
 ) -> Result<Exit, StartError> {
     let mut signals = Signals::listen()?;
-    let pairs: Vec<(String, String)> = plan
+    let pairs: BTreeSet<(String, String)> = plan
         .flows
         .iter()
         .flat_map(|flow| {
@@ -144,6 +144,7 @@ fn start<F: Future<Output = ()>>(
             patterns.map(|pattern| (flow.source.stream.clone(), pattern.as_str().to_owned()))
         })
         .collect();
+    let pairs: Vec<(String, String)> = pairs.into_iter().collect();
     let (store, remembered) = Store::open(&plan.state_directory, &pairs, clock::now_ms())?;
     let keeper = Keeper::start(store)?;
     reload::forget_earlier(&plan.state_directory);

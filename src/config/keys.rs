@@ -110,6 +110,8 @@ tables! {
             "Files not to read although `filePattern` matches.";
         DELIVERY_STREAM delivery_stream: Text, "deliveryStream" Kind::Text, Default::Unset("the flow has `kinesisStream`"),
             "Name of the Firehose delivery stream: 1 to 64 of `a-z A-Z 0-9 _ . -`. A flow has either this key or `kinesisStream`.";
+        DELIVERY_STREAMS delivery_streams: Texts, "deliveryStreams" Kind::Texts, Default::Unset("the flow has one stream"),
+            "Several delivery streams in place of one, where one is not enough: each file goes to one of them, chosen by host and path, and keeps its order. The first names the positions: add streams at the end. See [sizing](sizing.md#several-delivery-streams).";
         KINESIS_STREAM kinesis_stream: Text, "kinesisStream" Kind::Text, Default::Unset("the flow has `deliveryStream`"),
             "Name of the stream of Kinesis Data Streams: 1 to 128 of the same characters.";
         PARTITION_KEY_OPTION partition_key: TextOr<WrittenPartitionKey>, "partitionKeyOption" Kind::PartitionKey, Default::Text("RANDOM"),
@@ -125,7 +127,7 @@ tables! {
         FLOW_EXTERNAL_ID external_id: NonEmpty, "assumeRoleExternalId" Kind::Text, Default::Unset("none"),
             "The external id that this role asks for.";
         NAME name: Text, "name" Kind::Text, Default::Unset("the name of the stream, with a number if several flows feed it"),
-            "Name of the flow in logs and status; unique, of the same characters as a stream name.";
+            "Name of the flow in logs and status; unique, of the same characters as a stream name. With several streams the second is `NAME-2`, and so on.";
         INITIAL_POSITION initial_position: Choice, "initialPosition" Kind::Choice(&["START_OF_FILE", "END_OF_FILE"]), Default::Text("END_OF_FILE"),
             "Where to begin in files that exist when the flow is started for the very first time. Later files are read from their beginning.";
         ROTATED_TO rotated_to: Texts, "rotatedTo" Kind::Texts, Default::Unset("`rotated`, `old` and `archive` beside the file, and `../rotated`"),

@@ -98,7 +98,9 @@ pub fn schema() -> String {
                 "required": required(FLOW_KEYS),
                 "allOf": [
                     {"oneOf": [{"required": ["filePattern"]}, {"required": ["mqtt"]}]},
-                    {"oneOf": [{"required": ["deliveryStream"]}, {"required": ["kinesisStream"]}]},
+                    {"oneOf": [
+                        {"required": ["deliveryStream"]}, {"required": ["deliveryStreams"]}, {"required": ["kinesisStream"]},
+                    ]},
                 ],
                 "properties": properties(FLOW_KEYS),
             },

@@ -27,11 +27,17 @@ pub(super) fn fragment(root: &Value, report: &mut Report) -> Vec<WrittenFlow> {
 impl WrittenFlow {
     /// The name of its stream, whichever service it is of.
     pub(super) fn stream(&self) -> Option<&Placed<String>> {
-        self.delivery_stream.as_ref().or(self.kinesis_stream.as_ref())
+        self.streams().next()
+    }
+
+    /// The names of its streams: several where its files are shared out. The first names the positions.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Placed<String>> {
+        let firehose = self.delivery_stream.iter().chain(&self.delivery_streams);
+        firehose.chain(self.kinesis_stream.as_ref().filter(|_| self.is_to_kinesis()))
     }
 
     /// Whether that is Kinesis Data Streams.
     pub(super) fn is_to_kinesis(&self) -> bool {
-        self.delivery_stream.is_none() && self.kinesis_stream.is_some()
+        self.delivery_stream.is_none() && self.delivery_streams.is_empty() && self.kinesis_stream.is_some()
     }
 }

@@ -24,6 +24,7 @@ mod listing;
 mod own;
 mod reading;
 mod rounds;
+mod share;
 mod stream;
 mod unpack;
 mod walk;
@@ -31,6 +32,7 @@ mod watch;
 mod words;
 
 pub use own::OwnFiles;
+pub use share::Share;
 pub use walk::FollowLinks;
 
 use crate::saved::{CheckpointUpdate, Remembered};

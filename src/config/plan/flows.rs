@@ -46,8 +46,13 @@ const SMALLEST_GZIP_BUFFER: usize = 1024;
 pub(in crate::config) fn prove_flows(written: &[WrittenFlow], report: &mut Report) -> Vec<FlowPlan> {
     refuse_twins(written, report);
     let names = names(written, report);
-    let each = written.iter().zip(names);
-    let flows: Vec<FlowPlan> = each.filter_map(|(flow, name)| prove_flow(flow, written, name, report)).collect();
+    let mut flows = Vec::new();
+    for (flow, names) in written.iter().zip(names) {
+        let name = names.first().cloned().unwrap_or_default();
+        if let Some(proven) = prove_flow(flow, written, name, report) {
+            flows.extend(share_out(proven, names, flow));
+        }
+    }
     refuse_same_clients(&flows, written, report);
     flows
 }
@@ -73,13 +78,15 @@ fn refuse_same_clients(flows: &[FlowPlan], written: &[WrittenFlow], report: &mut
 fn refuse_twins(written: &[WrittenFlow], report: &mut Report) {
     let mut seen: HashMap<(bool, &str, String, &str), &At> = HashMap::new();
     for flow in written {
-        let Some(stream) = flow.stream() else { continue };
-        for pattern in &flow.file_pattern {
+        let each = |stream| flow.file_pattern.iter().map(move |pattern| (stream, pattern));
+        for (stream, pattern) in flow.streams().flat_map(each) {
             let key = (flow.is_to_kinesis(), stream.value.as_str(), whereabouts(flow), pattern.value.as_str());
             match seen.get(&key) {
                 None => {
                     seen.insert(key, &pattern.at);
                 }
+                // A stream that is named twice in one list is a fault of the list.
+                Some(first) if first.place == pattern.at.place => {}
                 Some(first) => {
                     let (path, found, stream) = (&pattern.at.path, quoted(&pattern.value), quoted(&stream.value));
                     let message = format!("`{path}` sends {found} to {stream} a second time");
@@ -91,8 +98,25 @@ fn refuse_twins(written: &[WrittenFlow], report: &mut Report) {
     }
 }
 
-/// One name for each flow: its own, or its stream's with the first number that is free.
-fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
+/// A flow to several streams is a flow to each, for its share of the files. They have their positions in common.
+fn share_out(flow: FlowPlan, names: Vec<String>, written: &WrittenFlow) -> Vec<FlowPlan> {
+    let streams: Vec<String> = written.streams().map(|stream| stream.value.clone()).collect();
+    if streams.len() < 2 {
+        return vec![flow];
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let shares = source::file::Share::each(&streams, &host).zip(&streams).zip(names);
+    let to_one = |((share, stream), name): ((source::file::Share, &String), String)| {
+        let mut flow = FlowPlan { name, ..flow.clone() };
+        flow.batch.stream.clone_from(stream);
+        flow.source.include = flow.source.include.into_iter().map(|pattern| pattern.sharing(share.clone())).collect();
+        flow
+    };
+    shares.map(to_one).collect()
+}
+
+/// One name for each stream of each flow: its own, or its stream's with the first number that is free.
+fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<Vec<String>> {
     let mut taken: HashSet<String> = HashSet::new();
     for name in written.iter().filter_map(|flow| flow.name.as_ref()) {
         prove_name(name, LONGEST_NAME, report);
@@ -102,19 +126,22 @@ fn names(written: &[WrittenFlow], report: &mut Report) -> Vec<String> {
         }
     }
     let mut last: HashMap<&str, usize> = HashMap::new();
+    let mut free = |base: &'_ str, last: &mut usize| loop {
+        *last += 1;
+        let name = if *last == 1 { base.to_owned() } else { format!("{base}-{last}") };
+        if taken.insert(name.clone()) {
+            break name;
+        }
+    };
     let mut names = Vec::with_capacity(written.len());
     for flow in written {
-        names.push(match (&flow.name, flow.stream()) {
-            (Some(name), _) => name.value.clone(),
-            (None, None) => String::new(),
-            (None, Some(stream)) => loop {
-                let number = last.entry(&stream.value).or_default();
-                *number += 1;
-                let name = if *number == 1 { stream.value.clone() } else { format!("{}-{number}", stream.value) };
-                if taken.insert(name.clone()) {
-                    break name;
-                }
-            },
+        names.push(match &flow.name {
+            Some(name) => {
+                let mut number = 1;
+                let further = flow.streams().skip(1).map(|_| free(&name.value, &mut number));
+                std::iter::once(name.value.clone()).chain(further).collect()
+            }
+            None => flow.streams().map(|stream| free(&stream.value, last.entry(&stream.value).or_default())).collect(),
         });
     }
     names
@@ -282,12 +309,15 @@ fn whereabouts(written: &WrittenFlow) -> String {
 
 /// Either kind of stream, and not both.
 fn prove_stream<'a>(written: &'a WrittenFlow, report: &mut Report) -> Option<&'a Placed<String>> {
-    if let (Some(_), Some(kinesis)) = (&written.delivery_stream, &written.kinesis_stream) {
-        let message = format!("`{}` stands beside `deliveryStream`", kinesis.at.path);
-        report.add(Kind::Conflict, &kinesis.at, message, "keep one of the two; two streams are two flows");
+    let keys = [&keys::DELIVERY_STREAM, &keys::DELIVERY_STREAMS, &keys::KINESIS_STREAM];
+    let given: Vec<_> = keys.into_iter().filter_map(|key| Some((key.name, written.key_at(key)?))).collect();
+    if let [(first, _), .., (_, at)] = given.as_slice() {
+        let message = format!("`{}` stands beside `{first}`", at.path);
+        report.add(Kind::Conflict, at, message, "keep one of the two; two streams are two flows");
     }
+    prove_list(written, report);
     let Some(stream) = written.stream() else {
-        if [&keys::DELIVERY_STREAM, &keys::KINESIS_STREAM].iter().any(|key| written.key_at(key).is_some()) {
+        if !given.is_empty() {
             return None;
         }
         let message = format!("{} has no `deliveryStream`", subject(&written.opened.at.path));
@@ -296,7 +326,27 @@ fn prove_stream<'a>(written: &'a WrittenFlow, report: &mut Report) -> Option<&'a
         return None;
     };
     let longest = if written.is_to_kinesis() { LONGEST_KINESIS_NAME } else { LONGEST_NAME };
-    prove_name(stream, longest, report).then_some(stream)
+    let mut good = true;
+    for stream in written.streams() {
+        good &= prove_name(stream, longest, report);
+    }
+    good.then_some(stream)
+}
+
+/// What only a list of streams can have wrong.
+fn prove_list(written: &WrittenFlow, report: &mut Report) {
+    let mut seen = HashSet::new();
+    for stream in &written.delivery_streams {
+        if !seen.insert(&stream.value) {
+            let message = format!("`{}` is {} a second time", stream.at.path, quoted(&stream.value));
+            report.add(Kind::DuplicateFlow, &stream.at, message, "name each stream once; files are shared out evenly");
+        }
+    }
+    if let (Some(at), Some(_)) = (written.key_at(&keys::DELIVERY_STREAMS), &written.mqtt) {
+        let message = format!("`{}` shares out files, and this flow receives messages", at.path);
+        let help = "make a flow for each stream, with a shared subscription: \"$share/GROUP/FILTER\"";
+        report.add(Kind::Conflict, at, message, help);
+    }
 }
 
 fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {

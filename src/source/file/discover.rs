@@ -4,6 +4,7 @@
 
 mod search;
 
+use super::share::Share;
 use globset::GlobBuilder;
 use regex::bytes::RegexBuilder;
 pub(super) use search::Search;
@@ -23,6 +24,8 @@ pub struct Pattern {
     whole: Glob,
     /// The pattern without alternatives, folder by folder: the ways to walk.
     routes: Arc<[Vec<Step>]>,
+    /// Which of the files it is for, where they go to several streams.
+    share: Option<Share>,
 }
 
 /// One name of a path in a pattern.
@@ -114,7 +117,13 @@ impl Pattern {
         };
         let routes = alternatives(&tidy).ok_or_else(too_many)?;
         let routes = routes.iter().map(|route| steps(route, text)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { text: text.to_owned(), whole, routes: routes.into() })
+        Ok(Self { text: text.to_owned(), whole, routes: routes.into(), share: None })
+    }
+
+    /// The same for those of the files only that go to one of several streams.
+    #[must_use]
+    pub fn sharing(self, share: Share) -> Self {
+        Self { share: Some(share), ..self }
     }
 
     /// The pattern as it was written.
@@ -126,6 +135,12 @@ impl Pattern {
     /// Whether the path is one of those the pattern stands for. `path` is absolute, without `.` and `..`.
     #[must_use]
     pub fn matches(&self, path: &Path) -> bool {
+        self.covers(path) && self.share.as_ref().is_none_or(|share| share.takes(path))
+    }
+
+    /// The same, whichever stream the file goes to.
+    #[must_use]
+    pub fn covers(&self, path: &Path) -> bool {
         self.whole.is_match(path)
     }
 

@@ -94,7 +94,7 @@ impl Survey {
                 self.cut = true;
                 break;
             }
-            if !pattern.matches(&path) || exclude.iter().any(|pattern| pattern.matches(&path)) {
+            if !pattern.covers(&path) || exclude.iter().any(|pattern| pattern.matches(&path)) {
                 continue;
             }
             let Ok(metadata) = path.metadata() else { continue };
@@ -102,7 +102,7 @@ impl Survey {
                 continue;
             }
             hits += 1;
-            if !seen.insert(path.clone()) {
+            if !pattern.matches(&path) || !seen.insert(path.clone()) {
                 continue;
             }
             if own.hold_path(&path) {
