@@ -108,6 +108,56 @@ fn messages_of_every_quality_and_both_versions_arrive_once_with_their_envelope()
     }
 }
 
+/// `message Ping { string device_id = 1; double level = 2; bool charging = 3; uint64 n = 4; }`
+const PLAN: &str = r#"{"format": "datalake-plan-1", "tables": {"ping": {"message": 0}}, "enums": [], "messages": [
+    {"name": "Ping", "fields": [
+        {"name": "device_id", "jsonName": "deviceId", "number": 1, "kind": {"scalar": "string"}},
+        {"name": "level", "jsonName": "level", "number": 2, "kind": {"scalar": "double"}},
+        {"name": "charging", "jsonName": "charging", "number": 3, "kind": {"scalar": "bool"}},
+        {"name": "n", "jsonName": "n", "number": 4, "kind": {"scalar": "uint64"}}]}]}"#;
+
+/// A message on the wire; numbers below 128 are one byte.
+fn binary(number: u8) -> Vec<u8> {
+    let mut bytes = b"\x11".to_vec();
+    bytes.extend_from_slice(&(f64::from(number) + 0.5).to_le_bytes());
+    // A newline, a zero and what begins like gzip are bytes as any others here.
+    bytes.extend_from_slice(&[0x20, number]);
+    bytes
+}
+
+/// Devices that save bytes send no JSON, and the agent makes rows of it; what is no message is kept, not sent and not lost.
+#[test]
+fn binary_messages_become_canonical_lines_and_what_is_none_is_quarantined() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("lake.plan.json");
+    std::fs::write(&plan, PLAN).unwrap();
+    let host = Host::new().whole_flow(json!({
+        "mqtt": {"broker": broker.address(), "topics": "devices/{device_id}/ping", "clientId": "agent", "payloadFormat": "protobuf"},
+        "dataProcessingOptions": [{"optionName": "SCHEMA", "plan": plan, "table": "ping"}],
+        "deliveryStream": STREAM, "maxBufferAgeMillis": 50,
+    }));
+    let mut agent = host.run();
+    subscribed(&agent);
+    let mut messages: Vec<(String, Vec<u8>)> =
+        (0..100).map(|n| (format!("devices/d{}/ping", n % 7), binary(n))).collect();
+    messages.insert(50, ("devices/d1/ping".to_owned(), b"{\"no\": \"message\"}".to_vec()));
+    Publisher::new(broker.port).publish(1, &messages);
+    let lines = || String::from_utf8(host.payload(STREAM)).unwrap();
+    assert!(holds_within(host::PATIENCE, || lines().lines().count() >= 100), "{}", lines());
+    let mut found: Vec<String> = lines().lines().map(str::to_owned).collect();
+    found.sort();
+    let line = |n: u8| format!("{{\"device_id\":\"d{}\",\"level\":{n}.5,\"charging\":false,\"n\":{n}}}", n % 7);
+    let mut expected: Vec<String> = (0..100).map(line).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(agent.stop(), 0);
+    let config = host.configure();
+    let listed = host.program().args(["quarantine", "list", "--config", config.to_str().unwrap()]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("mqtt:devices/"), "{listed}");
+}
+
 #[test]
 fn what_was_published_while_the_agent_was_away_arrives_and_a_clean_restart_sends_nothing_twice() {
     let Some(broker) = Mosquitto::start("") else { return };
