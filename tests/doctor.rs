@@ -245,7 +245,8 @@ fn what_rotation_keeps_is_held_against_what_waits() {
     host.arrived(STREAM, 5);
     assert_eq!(agent.stop(), 0);
     // Rotated once an hour, three of them kept.
-    let hour = |ago: u64| UNIX_EPOCH + UNIX_EPOCH.elapsed().unwrap() - Duration::from_secs(ago * 3600);
+    let now = UNIX_EPOCH + Duration::from_secs(UNIX_EPOCH.elapsed().unwrap().as_secs());
+    let hour = |ago: u64| now - Duration::from_secs(ago * 3600);
     for (name, ago) in [("a.log.1", 1), ("a.log.2", 2), ("a.log.3", 3)] {
         let file = std::fs::File::create(host.log(name)).unwrap();
         file.set_modified(hour(ago)).unwrap();
