@@ -29,8 +29,8 @@ const AVOID: [&str; 12] = [
 /// How many there are still. A number may only fall; what has been cleaned stays so.
 const LEFT: [(&str, usize); 18] = [
     ("crates/base", 0),
-    ("crates/core", 3),
-    ("crates/lake", 18),
+    ("crates/core", 0),
+    ("crates/lake", 0),
     ("crates/local-lake", 0),
     ("crates/mqtt", 0),
     ("crates/process", 0),
@@ -39,7 +39,7 @@ const LEFT: [(&str, usize); 18] = [
     ("crates/tail", 0),
     ("crates", 0),
     ("src/source/mqtt", 0),
-    ("src", 84),
+    ("src", 76),
     ("tests", 81),
     ("benches", 0),
     ("docs", 0),

@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A trigger that failed waits so long, and twice as long after each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// After so many failures in a row the fault is not in one object: the others wait too.
+/// After this many failures in a row the fault is not in one object: the others wait too.
 const IN_A_ROW: u32 = 3;
 
 /// What a line for the operator goes to.

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many connections at a time; further ones are refused.
+/// Connections at a time; further ones are refused.
 const CONNECTIONS: usize = 16;
 /// A request line with its headers.
 const LONGEST_REQUEST: usize = 8 << 10;

@@ -212,7 +212,7 @@ fn account() -> Value {
     json!({"Ref": "AWS::AccountId"})
 }
 
-/// Whoever may take a role, on which condition.
+/// Who may take a role, on which condition.
 fn trust(service: &str, condition: Option<Value>) -> Value {
     let mut statement = json!({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"});
     if let Some(condition) = condition {

@@ -40,8 +40,8 @@ fn athena_answers_as_the_folder_does_and_says_what_it_scanned() {
     let expected = "{\"device_id\":\"a\",\"level\":80.5,\"n\":9007199254740993}\n\
                     {\"device_id\":\"b,\\\"\",\"level\":20.0,\"n\":1}\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", words(&output));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("scanned ") && told.contains("at $5 a TB"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains("scanned ") && printed.contains("at $5 a TB"), "{printed}");
     let output = stack.query(&house, query, "csv");
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),

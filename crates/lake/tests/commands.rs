@@ -72,7 +72,7 @@ message Nothing {}
 message A { map<string, B> b = 1; }
 message B { repeated A again = 1; }
 "#;
-    let told = words(&House::new(LAKE, proto).run(&["schema"], ""));
+    let printed = words(&House::new(LAKE, proto).run(&["schema"], ""));
     for place in [
         "schema/t.proto:5:10",
         "the column `dt` has the name of the partition",
@@ -83,7 +83,7 @@ message B { repeated A again = 1; }
         "schema/t.proto:12:24",
         "t.v1.A -> t.v1.B -> t.v1.A",
     ] {
-        assert!(told.contains(place), "{place:?} is missing in:\n{told}");
+        assert!(printed.contains(place), "{place:?} is missing in:\n{printed}");
     }
 }
 
@@ -91,9 +91,9 @@ message B { repeated A again = 1; }
 fn a_fault_of_the_grammar_is_told_where_it_stands_in_each_file() {
     let house = House::new(LAKE, "syntax = \"proto3\";\npackage t.v1;\nmessage All {\n  strin device_id = 1;\n}\n");
     std::fs::write(house.path().join("schema/u.proto"), "edition = \"2023\";\n").unwrap();
-    let told = words(&house.run(&["schema"], ""));
-    assert!(told.contains("schema/t.proto:4:3") && told.contains("schema/u.proto:1:1"), "{told}");
-    assert!(told.contains("editions are not supported yet"), "{told}");
+    let printed = words(&house.run(&["schema"], ""));
+    assert!(printed.contains("schema/t.proto:4:3") && printed.contains("schema/u.proto:1:1"), "{printed}");
+    assert!(printed.contains("editions are not supported yet"), "{printed}");
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn a_plan_is_compiled_and_what_breaks_old_objects_is_called_so() {
         .replace("  OFF = -1;", "  AWAY = -1;");
     std::fs::write(house.path().join("schema/t.proto"), proto).unwrap();
     let output = house.run(&["schema", "diff", "lake.plan.json"], "");
-    let told = words(&output);
-    assert!(!output.status.success(), "{told}");
+    let printed = words(&output);
+    assert!(!output.status.success(), "{printed}");
     for words in [
         "safe  ping.an_int32: was int, is bigint",
         "BREAKS ping.device_id: renamed to `device_name`",
@@ -122,7 +122,7 @@ fn a_plan_is_compiled_and_what_breaks_old_objects_is_called_so() {
         "safe  ping.brand_new: a new column (string)",
         "BREAKS ping.state: the value OFF = -1 is gone",
     ] {
-        assert!(told.contains(words), "{words:?} is missing in:\n{told}");
+        assert!(printed.contains(words), "{words:?} is missing in:\n{printed}");
     }
 }
 
@@ -132,12 +132,12 @@ fn lines_are_shown_beside_their_canonical_form_and_what_is_wrong() {
     let lines =
         "{\"deviceId\":\"a\",\"aDouble\":\"1.5\",\"colour\":1}\n{\"position\":{\"latitude\":\"north\"}}\n\u{1b}[31m\n";
     let output = house.run(&["validate", "ping"], lines);
-    let told = words(&output);
-    assert!(!output.status.success(), "{told}");
-    assert!(told.contains("{\"device_id\":\"a\",\"a_double\":1.5,"), "{told}");
-    assert!(told.contains("REFUSED in `position.latitude` at byte 24: not a number"), "{told}");
-    assert!(told.contains("line 1: the field `colour` is not in the schema"), "{told}");
-    assert!(told.contains("3 lines: 1 get another form, 2 are refused") && !told.contains('\u{1b}'), "{told}");
+    let printed = words(&output);
+    assert!(!output.status.success(), "{printed}");
+    assert!(printed.contains("{\"device_id\":\"a\",\"a_double\":1.5,"), "{printed}");
+    assert!(printed.contains("REFUSED in `position.latitude` at byte 24: not a number"), "{printed}");
+    assert!(printed.contains("line 1: the field `colour` is not in the schema"), "{printed}");
+    assert!(printed.contains("3 lines: 1 get another form, 2 are refused") && !printed.contains('\u{1b}'), "{printed}");
     let output = house.run(&["validate", "ping", "--canonical"], "{\"deviceId\":\"a\"}\n");
     assert!(output.status.success() && output.stdout.starts_with(b"{\"device_id\":\"a\""), "{}", words(&output));
 }
@@ -201,8 +201,8 @@ fn the_agents_configuration_is_compared_with_the_tables() {
         [{"optionName": "SCHEMA", "plan": "/x", "table": "pong"}]}]}"#;
     std::fs::write(house.path().join("agent.json"), agent).unwrap();
     let output = house.run(&["check"], "");
-    let told = words(&output);
-    assert!(!output.status.success(), "{told}");
-    assert!(told.contains("sends to the stream `ping`") && told.contains("did you mean \"pings\"?"), "{told}");
-    assert!(told.contains("lake.json has no table `pong`"), "{told}");
+    let printed = words(&output);
+    assert!(!output.status.success(), "{printed}");
+    assert!(printed.contains("sends to the stream `ping`") && printed.contains("did you mean \"pings\"?"), "{printed}");
+    assert!(printed.contains("lake.json has no table `pong`"), "{printed}");
 }

@@ -104,9 +104,9 @@ fn each_object_is_answered_once_by_each_rule_and_without_news_no_byte_is_written
     let house = house();
     ping(&house, "2026-03-09-07", "a.gz", "a", 80);
     ping(&house, "2026-03-09-08", "b.gz", "b", 60);
-    let (good, told) = once(&house, &duckdb);
-    assert!(good && told.contains("7 done, 0 failed"), "{told}");
-    assert_one_result_each(&house, &told);
+    let (good, printed) = once(&house, &duckdb);
+    assert!(good && printed.contains("7 done, 0 failed"), "{printed}");
+    assert_one_result_each(&house, &printed);
     let rows = |hour: &str| {
         let folder = format!("processed/v0/battery/dt={hour}/");
         let found = tree(&house.path().join("lake").join(folder)).into_values();
@@ -119,27 +119,27 @@ fn each_object_is_answered_once_by_each_rule_and_without_news_no_byte_is_written
          {\"device_id\":\"b\",\"sent_at\":\"2026-03-09T08:00:00.000Z\",\"level\":60.0}\n"
     );
     let chart = house.path().join("lake/charts/week.svg");
-    assert!(std::fs::read_to_string(&chart).unwrap().contains("<title>a"), "{told}");
+    assert!(std::fs::read_to_string(&chart).unwrap().contains("<title>a"), "{printed}");
 
     let before = tree(house.path());
-    let (good, told) = once(&house, &duckdb);
-    assert!(good && told.contains("0 done, 0 failed"), "{told}");
-    assert_eq!(tree(house.path()), before, "{told}");
+    let (good, printed) = once(&house, &duckdb);
+    assert!(good && printed.contains("0 done, 0 failed"), "{printed}");
+    assert_eq!(tree(house.path()), before, "{printed}");
 
     // The same bytes written again are the same object; a late one in an hour of long ago is news.
     ping(&house, "2026-03-09-07", "a.gz", "a", 80);
-    let (good, told) = once(&house, &duckdb);
-    assert!(good && told.contains("0 done, 0 failed"), "{told}");
+    let (good, printed) = once(&house, &duckdb);
+    assert!(good && printed.contains("0 done, 0 failed"), "{printed}");
     ping(&house, "2026-03-01-00", "late.gz", "c", 10);
-    let (good, told) = once(&house, &duckdb);
-    assert!(good && told.contains("4 done, 0 failed"), "{told}");
-    assert_one_result_each(&house, &told);
+    let (good, printed) = once(&house, &duckdb);
+    assert!(good && printed.contains("4 done, 0 failed"), "{printed}");
+    assert_one_result_each(&house, &printed);
 
     // All that is remembered besides the results may be lost.
     std::fs::remove_dir_all(house.path().join("lake/.reactions")).unwrap();
     let before = keys(&house, "processed/");
-    let (good, told) = once(&house, &duckdb);
-    assert!(good && keys(&house, "processed/") == before, "{told}");
+    let (good, printed) = once(&house, &duckdb);
+    assert!(good && keys(&house, "processed/") == before, "{printed}");
 }
 
 #[test]
@@ -149,24 +149,27 @@ fn a_rule_that_fails_holds_up_no_other_one_and_status_says_what_waits_and_why() 
     house.file("sql/total.sql", "SELECT 1 AS no_such_column\n");
     ping(&house, "2026-03-09-07", "a.gz", "a\u{1b}[31m", 80);
     let status = || words(&house.run(&["status"], ""));
-    let line = |told: &str, rule: &str| {
-        told.lines().find(|line| line.starts_with(rule) && line.contains("  ")).unwrap().to_owned()
+    let line = |printed: &str, rule: &str| {
+        printed.lines().find(|line| line.starts_with(rule) && line.contains("  ")).unwrap().to_owned()
     };
-    let told = status();
-    let reactions = &told[told.find("reaction").unwrap()..];
-    assert!(line(reactions, "battery").contains("1      `datalake react` is not running"), "{told}");
-    let (good, told) = once(&house, &duckdb);
-    assert!(!good && told.contains("total: FAILED") && told.contains("no_such_column"), "{told}");
-    assert!(house.path().join("lake/charts/week.svg").is_file() && keys(&house, "reports/step/").len() == 1, "{told}");
-    let told = status();
-    let reactions = &told[told.find("reaction").unwrap()..];
-    assert!(line(reactions, "total").contains("no_such_column"), "{told}");
-    assert!(line(reactions, "battery").ends_with("0      -"), "{told}");
-    assert!(!told.contains('\u{1b}'), "{told:?}");
+    let printed = status();
+    let reactions = &printed[printed.find("reaction").unwrap()..];
+    assert!(line(reactions, "battery").contains("1      `datalake react` is not running"), "{printed}");
+    let (good, printed) = once(&house, &duckdb);
+    assert!(!good && printed.contains("total: FAILED") && printed.contains("no_such_column"), "{printed}");
+    assert!(
+        house.path().join("lake/charts/week.svg").is_file() && keys(&house, "reports/step/").len() == 1,
+        "{printed}"
+    );
+    let printed = status();
+    let reactions = &printed[printed.find("reaction").unwrap()..];
+    assert!(line(reactions, "total").contains("no_such_column"), "{printed}");
+    assert!(line(reactions, "battery").ends_with("0      -"), "{printed}");
+    assert!(!printed.contains('\u{1b}'), "{printed:?}");
     house.file("sql/total.sql", TOTAL);
-    let (good, told) = once(&house, &duckdb);
-    assert!(good, "{told}");
-    assert_one_result_each(&house, &told);
+    let (good, printed) = once(&house, &duckdb);
+    assert!(good, "{printed}");
+    assert_one_result_each(&house, &printed);
 }
 
 #[test]
@@ -184,9 +187,9 @@ fn a_program_that_fails_hangs_or_writes_rows_that_are_none_leaves_no_result() {
         let begin = LAKE.find("\"reactions\"").unwrap();
         house.file("lake.json", &format!("{}\"reactions\": [{rule}]}}", &LAKE[..begin]));
         ping(&house, "2026-03-09-07", "a.gz", "a", 80);
-        let (good, told) = once(&house, &duckdb);
-        assert!(!good && told.contains(reason), "{reason}: {told}");
-        assert!(keys(&house, "reports/").is_empty() && keys(&house, "processed/").is_empty(), "{told}");
+        let (good, printed) = once(&house, &duckdb);
+        assert!(!good && printed.contains(reason), "{reason}: {printed}");
+        assert!(keys(&house, "reports/").is_empty() && keys(&house, "processed/").is_empty(), "{printed}");
     }
 }
 
@@ -196,8 +199,8 @@ fn two_programs_on_one_lake_are_one_too_many() {
     let house = house();
     std::fs::create_dir(house.path().join("lake")).unwrap();
     let _lock = datalake::react::journal::Lock::take(&house.path().join("lake")).unwrap();
-    let (good, told) = once(&house, &duckdb);
-    assert!(!good && told.contains("another `datalake react` is at work"), "{told}");
+    let (good, printed) = once(&house, &duckdb);
+    assert!(!good && printed.contains("another `datalake react` is at work"), "{printed}");
 }
 
 #[test]
@@ -206,19 +209,19 @@ fn check_knows_whether_queries_give_what_reactions_do_with_them() {
     let house = house();
     let check = |query: &str, text: &str| {
         house.file(query, text);
-        let told = words(&house.run(&["check", "--duckdb", &duckdb.display().to_string()], ""));
+        let printed = words(&house.run(&["check", "--duckdb", &duckdb.display().to_string()], ""));
         for (name, text) in [("battery", BATTERY), ("total", TOTAL), ("week", WEEK)] {
             house.file(&format!("sql/{name}.sql"), text);
         }
-        told
+        printed
     };
     assert!(check("sql/week.sql", WEEK).contains("3 tables and 3 queries and 4 reactions are good"));
-    let told = check("sql/battery.sql", "SELECT device_id AS device FROM ping\n");
-    assert!(told.contains("the reaction `battery`: `t.Battery` has no column `device`"), "{told}");
-    let told = check("sql/week.sql", "SELECT device_id, sent_at FROM battery\n");
-    assert!(told.contains("the reaction `week`: the query gives no column `level`"), "{told}");
-    let told = check("sql/week.sql", "SELECT device_id FROM battery WHERE dt > '{dt-7}'\n");
-    assert!(told.contains("is no placeholder"), "{told}");
+    let printed = check("sql/battery.sql", "SELECT device_id AS device FROM ping\n");
+    assert!(printed.contains("the reaction `battery`: `t.Battery` has no column `device`"), "{printed}");
+    let printed = check("sql/week.sql", "SELECT device_id, sent_at FROM battery\n");
+    assert!(printed.contains("the reaction `week`: the query gives no column `level`"), "{printed}");
+    let printed = check("sql/week.sql", "SELECT device_id FROM battery WHERE dt > '{dt-7}'\n");
+    assert!(printed.contains("is no placeholder"), "{printed}");
 }
 
 /// `datalake react` at work.
@@ -250,19 +253,19 @@ fn killed_a_hundred_times_each_object_still_has_one_result_of_each_rule() {
         child.wait().unwrap();
     }
     let deadline = Instant::now() + PATIENCE;
-    let told = loop {
-        let (good, told) = once(&house, &duckdb);
+    let printed = loop {
+        let (good, printed) = once(&house, &duckdb);
         if good {
-            break told;
+            break printed;
         }
-        assert!(Instant::now() < deadline, "SEED={seed}: {told}");
+        assert!(Instant::now() < deadline, "SEED={seed}: {printed}");
     };
-    assert_eq!(keys(&house, "processed/v0/battery/").len(), written, "SEED={seed}: {told}");
-    assert_one_result_each(&house, &format!("SEED={seed}: {told}"));
+    assert_eq!(keys(&house, "processed/v0/battery/").len(), written, "SEED={seed}: {printed}");
+    assert_one_result_each(&house, &format!("SEED={seed}: {printed}"));
     for (path, bytes) in tree(&house.path().join("lake/processed")) {
         assert!(!unpacked(&bytes).is_empty(), "SEED={seed}: {}", path.display());
     }
     let before = tree(house.path());
-    let (good, told) = once(&house, &duckdb);
-    assert!(good && tree(house.path()) == before, "SEED={seed}: {told}");
+    let (good, printed) = once(&house, &duckdb);
+    assert!(good && tree(house.path()) == before, "SEED={seed}: {printed}");
 }

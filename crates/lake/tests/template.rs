@@ -200,8 +200,8 @@ fn what_no_linter_sees_is_refused() {
         *bad.pointer_mut(&place).unwrap_or_else(|| panic!("{place}")) = value;
         let path = house.path().join("bad.json");
         std::fs::write(&path, bad.to_string()).unwrap();
-        let told = words(&house.run(&["check", "--template", "bad.json"], ""));
-        assert!(told.contains(reason), "{place}: {told}");
+        let printed = words(&house.run(&["check", "--template", "bad.json"], ""));
+        assert!(printed.contains(reason), "{place}: {printed}");
     }
 }
 
@@ -224,13 +224,13 @@ fn the_stack_is_created_and_takes_records_and_queries() {
     ]);
     stack.call("cloudformation", "POST", "/", headers, create.as_bytes());
     let describe = form(&[("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", "farm")]);
-    let told =
+    let printed =
         ministack::until("CREATE_COMPLETE", || stack.call("cloudformation", "POST", "/", headers, describe.as_bytes()));
-    assert!(told.contains("CREATE_COMPLETE"), "{told}");
+    assert!(printed.contains("CREATE_COMPLETE"), "{printed}");
     let headers =
         "x-amz-target: Firehose_20150804.DescribeDeliveryStream\r\ncontent-type: application/x-amz-json-1.1\r\n";
-    let told = stack.call("firehose", "POST", "/", headers, br#"{"DeliveryStreamName": "deviceping"}"#);
-    assert!(told.contains("raw/v0/deviceping/dt=!{timestamp:yyyy-MM-dd-HH}/"), "{told}");
+    let printed = stack.call("firehose", "POST", "/", headers, br#"{"DeliveryStreamName": "deviceping"}"#);
+    assert!(printed.contains("raw/v0/deviceping/dt=!{timestamp:yyyy-MM-dd-HH}/"), "{printed}");
     // The workgroup is the stack's, which knows where results go.
     let output = stack.query(&house, "SELECT count(*) AS n FROM ping WHERE dt = '2026-03-09-07'", "csv");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "n\n0\n", "{}", words(&output));

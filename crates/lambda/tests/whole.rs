@@ -184,21 +184,21 @@ fn records_go_through_the_function_into_the_lake_and_failed_ones_come_back_by_a_
         lake.transform(Arc::new(function)).start_blocking().unwrap()
     };
     let lake = start(function(&house, "transform", &[]));
-    let told = datalake(&house, &lake.endpoint(), &["errors", "list"]);
-    assert!(told.contains("2 records of `ping`") && told.contains("2 x x: y"), "{told}");
-    let told = datalake(&house, &lake.endpoint(), &["errors", "replay"]);
-    assert!(told.contains("2 records of 1 objects sent again"), "{told}");
+    let printed = datalake(&house, &lake.endpoint(), &["errors", "list"]);
+    assert!(printed.contains("2 records of `ping`") && printed.contains("2 x x: y"), "{printed}");
+    let printed = datalake(&house, &lake.endpoint(), &["errors", "replay"]);
+    assert!(printed.contains("2 records of 1 objects sent again"), "{printed}");
     lake.stop_blocking().unwrap();
     let first = ["{\"device_id\":\"a\",\"level\":1}", "{\"device_id\":\"b\",\"level\":0}"];
     assert_eq!(rows(&house), first, "one failed line keeps its whole record back");
-    let told = datalake(&house, "http://127.0.0.1:9", &["errors", "list"]);
-    assert!(told.contains("1 records in 1 objects") && told.contains("ProcessingFailed"), "{told}");
+    let printed = datalake(&house, "http://127.0.0.1:9", &["errors", "list"]);
+    assert!(printed.contains("1 records in 1 objects") && printed.contains("ProcessingFailed"), "{printed}");
 
     // The options are changed so that the record passes; it comes back whole, once.
     house.file("lake.json", &LAKE.replace("\"table\": \"ping\"}]", "\"table\": \"ping\", \"onFailure\": \"drop\"}]"));
     let lake = start(function(&house, "transform", &[]));
-    let told = datalake(&house, &lake.endpoint(), &["errors", "replay", "ping"]);
-    assert!(told.contains("1 records of 1 objects sent again"), "{told}");
+    let printed = datalake(&house, &lake.endpoint(), &["errors", "replay", "ping"]);
+    assert!(printed.contains("1 records of 1 objects sent again"), "{printed}");
     lake.stop_blocking().unwrap();
     assert_eq!(rows(&house), [first[0], first[1], "{\"device_id\":\"c\",\"level\":0}"]);
     assert!(datalake(&house, "http://127.0.0.1:9", &["errors", "list"]).contains("0 records in 0 objects"));
@@ -277,8 +277,8 @@ fn packaged(house: &House) -> Option<Vec<u8>> {
         return None;
     }
     let package = ["package", "--bootstrap", "bootstrap", "--to", "lake.zip"];
-    let told = words(&house.run(&package, ""));
-    let zip = std::fs::read(house.path().join("lake.zip")).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let printed = words(&house.run(&package, ""));
+    let zip = std::fs::read(house.path().join("lake.zip")).unwrap_or_else(|error| panic!("{error}: {printed}"));
     house.run(&package, "");
     assert!(std::fs::read(house.path().join("lake.zip")).unwrap() == zip, "the same files make the same zip");
     Some(zip)
@@ -333,8 +333,8 @@ fn cloudformation(stack: &MiniStack, pairs: &[(&str, &str)]) -> String {
 
 fn status_becomes(stack: &MiniStack, wanted: &str) {
     let pairs = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", "t")];
-    let told = ministack::until(wanted, || cloudformation(stack, &pairs));
-    assert!(told.contains(wanted), "{wanted}: {told}");
+    let printed = ministack::until(wanted, || cloudformation(stack, &pairs));
+    assert!(printed.contains(wanted), "{wanted}: {printed}");
 }
 
 #[test]
@@ -355,8 +355,8 @@ fn the_stack_is_created_transforms_and_reacts_and_is_updated_and_deleted() {
         [("Parameters.member.1.ParameterKey", "CodeBucket"), ("Parameters.member.1.ParameterValue", "code")];
     let change = |action: &str, text: &str| {
         let own = [("Action", action), ("Version", "2010-05-15"), ("StackName", "t"), ("TemplateBody", text)];
-        let told = cloudformation(&stack, &[&own[..], &parameters[..]].concat());
-        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+        let printed = cloudformation(&stack, &[&own[..], &parameters[..]].concat());
+        assert!(printed.starts_with("HTTP/1.1 200"), "{printed}");
     };
     change("CreateStack", &text);
     status_becomes(&stack, "CREATE_COMPLETE");
@@ -367,8 +367,9 @@ fn the_stack_is_created_transforms_and_reacts_and_is_updated_and_deleted() {
     stack.call("firehose", "POST", "/", headers, put.to_string().as_bytes());
     let bucket = "/t-000000000000-us-east-1";
     let listed = |prefix: &str| stack.call("s3", "GET", &format!("{bucket}?list-type=2&prefix={prefix}"), "", b"");
-    let told = ministack::until("<Key>", || listed("raw/"));
-    let key = told.split("<Key>").nth(1).unwrap_or_else(|| panic!("{told}")).split("</Key>").next().unwrap().to_owned();
+    let printed = ministack::until("<Key>", || listed("raw/"));
+    let key =
+        printed.split("<Key>").nth(1).unwrap_or_else(|| panic!("{printed}")).split("</Key>").next().unwrap().to_owned();
     let object = stack.body("s3", "GET", &format!("{bucket}/{}", key.replace('=', "%3D")), b"");
     assert_eq!(String::from_utf8_lossy(&object), "{\"device_id\":\"a\",\"level\":5}\n", "{key}");
 
@@ -382,10 +383,10 @@ fn the_stack_is_created_transforms_and_reacts_and_is_updated_and_deleted() {
         "content-encoding: gzip\r\n",
         &packed,
     );
-    let told = ministack::until("<Key>", || listed("processed/"));
-    assert!(told.contains("processed/v0/battery/dt=2026-03-09-07/battery-"), "{told}");
-    let told = ministack::until("<Key>", || listed("charts/"));
-    assert!(told.contains("charts/week.svg"), "{told}");
+    let printed = ministack::until("<Key>", || listed("processed/"));
+    assert!(printed.contains("processed/v0/battery/dt=2026-03-09-07/battery-"), "{printed}");
+    let printed = ministack::until("<Key>", || listed("charts/"));
+    assert!(printed.contains("charts/week.svg"), "{printed}");
 
     // The same again is an update of nothing, another lifecycle one of the bucket; what was delivered stays.
     let other = text.replace("\"TransitionInDays\":30", "\"TransitionInDays\":60");
@@ -396,7 +397,7 @@ fn the_stack_is_created_transforms_and_reacts_and_is_updated_and_deleted() {
     cloudformation(&stack, &[("Action", "DeleteStack"), ("Version", "2010-05-15"), ("StackName", "t")]);
     let gone =
         || cloudformation(&stack, &[("Action", "DescribeStackEvents"), ("Version", "2010-05-15"), ("StackName", "t")]);
-    let told = ministack::until("DELETE_COMPLETE", gone);
-    assert!(told.contains("DELETE_COMPLETE") || told.contains("does not exist"), "{told}");
+    let printed = ministack::until("DELETE_COMPLETE", gone);
+    assert!(printed.contains("DELETE_COMPLETE") || printed.contains("does not exist"), "{printed}");
     assert!(listed("processed/").contains("<Key>"), "the bucket outlives its stack");
 }

@@ -1,6 +1,6 @@
 //! Who a reaction is: one rule, as it is now, and one object, as it is now.
 //! Promises that identities differ when any part differs, however the parts are cut, and are the same everywhere.
-//! Leaves what an etag is to S3 and to whoever stands in for it.
+//! Leaves what an etag is to S3 and to what stands in for it.
 
 use sha2::{Digest, Sha256};
 use std::fmt;

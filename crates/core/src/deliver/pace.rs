@@ -172,7 +172,7 @@ struct Fixed {
     free_at: Instant,
 }
 
-/// A clock that is told the time, in nanoseconds since the limiter was made.
+/// A clock that is set by hand, in nanoseconds since the limiter was made.
 #[derive(Clone, Debug, Default)]
 struct Given(Arc<AtomicU64>);
 

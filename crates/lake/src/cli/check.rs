@@ -71,7 +71,7 @@ pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
     }
 }
 
-/// What is wrong with a template, whoever wrote it.
+/// What is wrong with a template, by whatever hand.
 fn template_faults(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
     let template = text.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("it is no JSON: {error}")));

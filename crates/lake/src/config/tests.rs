@@ -24,7 +24,7 @@ fn every_fault_of_a_file_is_told_at_once_with_its_place() {
     let text = "{\n \"nam\": \"farm\",\n \"firstHour\": \"today\",\n \"tables\": {\n  \"DevicePing\": {\"message\": 5},\n  \
                 \"a\": {\"message\": \"m\", \"prefix\": \"raw/dt=1/\", \"serde\": \"opnx\"},\n  \
                 \"b\": {\"message\": \"m\", \"prefix\": \"raw/x/\"}, \"c\": {\"message\": \"m\", \"prefix\": \"raw/x/y/\"}}}";
-    let told = faults(text);
+    let printed = faults(text);
     for words in [
         "lake.json:2:2: `nam` is not a key of this object; did you mean `name`?",
         "lake.json:1:1: the file has no `name`",
@@ -36,7 +36,7 @@ fn every_fault_of_a_file_is_told_at_once_with_its_place() {
         "lake.json:6:57: `tables.a.serde` is \"opnx\"; write \"openx\" or \"hive\"",
         "the objects of `c` would be rows of `b` too",
     ] {
-        assert!(told.contains(words), "{words:?} is missing in:\n{told}");
+        assert!(printed.contains(words), "{words:?} is missing in:\n{printed}");
     }
 }
 
@@ -104,8 +104,8 @@ fn faults_of_reactions_are_said_with_what_would_do() {
             "another reaction draws charts/x.svg too",
         ),
     ] {
-        let told = faults(&reacting(reactions));
-        assert!(told.contains(words), "{words:?} is missing for {reactions} in:\n{told}");
+        let printed = faults(&reacting(reactions));
+        assert!(printed.contains(words), "{words:?} is missing for {reactions} in:\n{printed}");
     }
 }
 
@@ -120,8 +120,8 @@ fn reactions_that_lead_in_a_circle_are_refused_however_long_it_is() {
         (format!("[{}, {}]", one("x", "a", "b"), one("y", "b", "a")), "in a circle: a -> b -> a"),
         (format!("[{}, {}, {run}]", one("x", "a", "b"), one("y", "b", "c")), "in a circle: a -> b -> c -> a"),
     ] {
-        let told = faults(&reacting(&reactions));
-        assert!(told.contains(words), "{words:?} is missing in:\n{told}");
+        let printed = faults(&reacting(&reactions));
+        assert!(printed.contains(words), "{words:?} is missing in:\n{printed}");
     }
 }
 

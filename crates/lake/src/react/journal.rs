@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = ".reactions";
 /// Ends every line that was written whole.
 const WHOLE: &str = " .";
-/// So many lines that say nothing any more are left before the file is written anew.
+/// This many lines that say nothing any more are left before the file is written anew.
 const MOST_DEAD: usize = 10_000;
 
 /// What a rule fails with.

@@ -464,8 +464,8 @@ mod tests {
             ("SELECT * FROM duckdb_settings", "DuckDB's own"),
             ("SELECT a\u{a0}FROM t", "quote it"),
         ] {
-            let told = refused(query).join("\n");
-            assert!(told.contains(words), "{query}: {told:?}");
+            let printed = refused(query).join("\n");
+            assert!(printed.contains(words), "{query}: {printed:?}");
         }
     }
 
