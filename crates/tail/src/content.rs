@@ -192,7 +192,7 @@ pub(crate) struct Contents {
 
 impl Default for Contents {
     fn default() -> Self {
-        Self { all: Slab::default(), by_head: HashTable::new(), lengths: vec![0; Fingerprint::LONGEST + 1] }
+        Self { all: Slab::default(), by_head: HashTable::new(), lengths: Vec::new() }
     }
 }
 
@@ -222,6 +222,8 @@ impl Contents {
             // Nothing distinguishes files that are all alike, so the table does not search through all of them.
             let crowded = || self.by_head.iter_hash(of_short(short)).nth(MOST_ALIKE * 8).is_some();
             if self.by_head.find(of_short(short), known).is_none() && !crowded() {
+                // Thousands of destinations with a file each must not take a table each.
+                self.lengths.resize(self.lengths.len().max(key.length as usize + 1), 0);
                 self.lengths[key.length as usize] += 1;
                 // The table keeps half of the hash, so that it can grow without asking.
                 self.by_head.insert_unique(of_short(short), (short, number), |entry| of_short(entry.0));
@@ -251,7 +253,7 @@ impl Contents {
         for (place, byte) in beginning.iter().take(Fingerprint::LONGEST).enumerate() {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
             let length = place + 1;
-            if self.lengths[length] == 0 {
+            if self.lengths.get(length).is_none_or(|contents| *contents == 0) {
                 continue;
             }
             let head = Fingerprint { length: length as u32, hash };

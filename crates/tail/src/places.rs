@@ -48,8 +48,9 @@ impl<T> Slab<T> {
             return number;
         }
         if self.members.len() == self.members.capacity() {
-            // By an eighth: doubling would keep room for as many again.
-            self.members.reserve_exact((self.members.len() / 8).max(64));
+            // By an eighth: doubling would keep room for as many again. But few, as most destinations have, take little.
+            let members = self.members.len();
+            self.members.reserve_exact((members / 8).max(members.clamp(2, 64)));
         }
         self.members.push(Some(member));
         self.members.len() as u32 - 1

@@ -296,7 +296,9 @@ fn prove_compression(written: &WrittenFlow, report: &mut Report) -> Compression 
 
 /// What is added to a stream's name where another flow has one of the same name elsewhere: positions belong to one.
 fn elsewhere(written: &WrittenFlow, all: &[WrittenFlow]) -> String {
-    let name = |flow: &WrittenFlow| flow.stream().map(|stream| (flow.is_to_kinesis(), stream.value.clone()));
+    fn name(flow: &WrittenFlow) -> Option<(bool, &str)> {
+        flow.stream().map(|stream| (flow.is_to_kinesis(), stream.value.as_str()))
+    }
     let same = |other: &&WrittenFlow| name(other) == name(written) && whereabouts(other) != whereabouts(written);
     if all.iter().any(|other| same(&other)) { whereabouts(written) } else { String::new() }
 }

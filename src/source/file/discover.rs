@@ -73,9 +73,9 @@ const LONGEST: usize = 4096;
 /// Folders nested deeper than this under `**` are not entered; it bounds loops of bind mounts.
 const DEEPEST: usize = 64;
 
-/// A compiled glob, matched against the bytes of a path.
+/// A compiled glob, matched against the bytes of a path. Copies share it: each would else have memory of its own to search in.
 #[derive(Clone, Debug)]
-struct Glob(regex::bytes::Regex);
+struct Glob(Arc<regex::bytes::Regex>);
 
 impl Glob {
     fn is_match(&self, path: &Path) -> bool {
@@ -90,7 +90,7 @@ fn compile(glob: &str, text: &str) -> Result<Glob, PatternError> {
     let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
     let glob = glob.map_err(|error| refused(error.kind().to_string()))?;
     let regex = RegexBuilder::new(glob.regex()).dot_matches_new_line(true).build();
-    regex.map(Glob).map_err(|_| refused("it is nested too deeply or too large; write several patterns".to_owned()))
+    regex.map(|regex| Glob(Arc::new(regex))).map_err(|_| refused("it is nested too deeply or too large; write several patterns".to_owned()))
 }
 
 impl Pattern {
