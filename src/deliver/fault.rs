@@ -220,6 +220,7 @@ fn meaning(status: u16, code: &str, said: &str) -> Meaning {
     }
     match status {
         // A success that cannot be understood, and whatever went wrong behind the front door.
+        // Also without an error of AWS in it: its own front ends answer so in passing, and so does a busy proxy.
         200..=299 | 408 | 500.. if !TOO_LARGE.contains(&code) => Meaning::Unknown,
         // A refusal whose code nobody here knows: holding loses nothing, quarantine would need a replay.
         _ => Meaning::Hold,
