@@ -256,10 +256,18 @@ fn labels(out: &mut String, series: &Series, values: Range) {
     let height = 14.0;
     let room = HEIGHT - BOTTOM - TOP;
     let height = if ends.len() as f64 * height > room { room / ends.len() as f64 } else { height };
+    // Down from the top where they would lie upon each other, and up again where that leaves the picture.
     let mut below = TOP;
+    for (place, _, _) in &mut ends {
+        *place = place.max(below);
+        below = *place + height;
+    }
+    let mut above = HEIGHT - BOTTOM;
+    for (place, _, _) in ends.iter_mut().rev() {
+        *place = place.min(above);
+        above = *place - height;
+    }
     for (place, index, name) in ends {
-        let place = place.max(below);
-        below = place + height;
         let short: String = name.chars().take(18).collect();
         let dots = if short.len() < name.len() { "…" } else { "" };
         writeln!(
@@ -340,6 +348,22 @@ mod tests {
             assert!((1..=9).contains(&found.len()), "{span}: {found:?}");
         }
         assert!(!ticks(i64::MIN, i64::MAX).is_empty());
+    }
+
+    /// Twenty lines that end at zero had labels below the picture.
+    #[test]
+    fn labels_of_lines_that_end_close_together_stay_in_the_picture() {
+        for value in [0.0, 50.0, 100.0] {
+            let many =
+                (0..25).map(|number| (format!("d{number:02}"), vec![(START, 50.0), (START + HOUR, value)])).collect();
+            let picture = svg("t", "", &many);
+            let labels = picture.lines().filter(|line| line.starts_with("<text") && line.contains(">d"));
+            let y = |line: &str| line.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap();
+            let places: Vec<f64> = labels.map(y).collect();
+            assert_eq!(places.len(), MOST_SERIES);
+            assert!(places.iter().all(|place| (TOP..=HEIGHT - BOTTOM + 4.0).contains(place)), "{value}: {places:?}");
+            assert!(places.windows(2).all(|pair| pair[1] - pair[0] > 13.0), "{value}: {places:?}");
+        }
     }
 
     #[test]
