@@ -90,7 +90,9 @@ fn compile(glob: &str, text: &str) -> Result<Glob, PatternError> {
     let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
     let glob = glob.map_err(|error| refused(error.kind().to_string()))?;
     let regex = RegexBuilder::new(glob.regex()).dot_matches_new_line(true).build();
-    regex.map(|regex| Glob(Arc::new(regex))).map_err(|_| refused("it is nested too deeply or too large; write several patterns".to_owned()))
+    regex
+        .map(|regex| Glob(Arc::new(regex)))
+        .map_err(|_| refused("it is nested too deeply or too large; write several patterns".to_owned()))
 }
 
 impl Pattern {
