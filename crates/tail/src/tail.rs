@@ -132,6 +132,8 @@ pub struct Tail {
     seeks: BTreeMap<u32, seek::Seek>,
     /// Files that held a content and hold something else: what comes there is that flow's, whatever their names.
     heirs: heirs::Heirs,
+    /// Contents that have lost a name that a pattern matches: strangers beside it are still to be looked at again.
+    replaced: BTreeSet<u32>,
     /// The last content of each family of names, for the order of reading.
     families: BTreeMap<u64, u32>,
     /// From which family on they are looked through for those that matter no more.
@@ -185,6 +187,7 @@ impl Tail {
             enqueued: false,
             seeks: BTreeMap::new(),
             heirs: heirs::Heirs::default(),
+            replaced: BTreeSet::new(),
             families: BTreeMap::new(),
             families_from: 0,
             dirty: VecDeque::new(),
@@ -230,6 +233,10 @@ impl Tail {
         self.take_in(seen, todo);
         self.do_what_is_due(todo);
         self.sort_out_unseen(todo);
+        if let Some(content) = self.replaced.pop_first() {
+            self.look_at_strangers(content);
+            self.at(0, Due::Work);
+        }
         self.ask_unproven(todo);
         self.enqueued = false;
         for flow in 0..self.flows.len() {

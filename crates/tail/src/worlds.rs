@@ -569,7 +569,7 @@ fn event(random: &mut fastrand::Rng) -> Event {
 
 /// A world of chance: a log of numbered lines that is written, rotated by all tools, and followed by an agent that is
 /// stopped, killed and started, whose flow has no room, and whose questions fail.
-fn seeded_world(seed: u64) -> (usize, usize) {
+fn seeded_world(seed: u64) -> (usize, bool) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = World::new(PATTERNS[random.usize(..2)]);
     world.random = random.fork();
@@ -614,9 +614,9 @@ fn seeded_world(seed: u64) -> (usize, usize) {
             Event::HoldSettling(hold) => world.settles = !hold,
             Event::Settle => world.settle_all(),
             Event::Remount if !world.is_running() => world.fs.remount(),
-            Event::MoveAway(cut) if world.is_running() => {
-                // What was never seen under a name that matches is nobody's.
-                world.run_for(200);
+            Event::MoveAway(cut) if world.is_running() && failures == 0 && world.faults.no_room == 0 => {
+                // What was never seen under a name that matches is nobody's, nor what could not be looked at.
+                world.run_for(1_000);
                 let text_of = world.fs.content(LIVE).unwrap_or_default().to_vec();
                 if text_of.is_empty() || lines_of(&text_of).any(|line| world.count(&line) == 0) {
                     continue;
@@ -683,14 +683,14 @@ fn seeded_world(seed: u64) -> (usize, usize) {
         .take(3)
         .map(|l| String::from_utf8_lossy(&l[..5]).into_owned())
         .collect();
-    if repeated > 0 && !noticed && std::env::var_os("TAIL_SEED").is_some() {
+    if std::env::var_os("TAIL_SEED").is_some() {
         println!("seed {seed}: {repeated} lines repeated {shown:?}; {:?}; {plan:?}", world.notices);
     }
     // Of a few lines too little is known to tell a copy that was sent in doubt: they may count as destroyed all the same.
     let large = |notice: &crate::Notice| matches!(notice, crate::Notice::Destroyed { bytes: 512.., .. });
     let destroyed = world.notices.iter().any(large) && world.destroyed() > 0;
     let silent = if noticed { 0 } else { repeated };
-    (silent, usize::from(destroyed))
+    (silent, destroyed)
 }
 
 #[test]
@@ -704,20 +704,20 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
     let first = fastrand::u64(..1 << 40);
     println!("first seed {first}");
     let worlds = number("TAIL_WORLDS").unwrap_or(1_000);
-    let mut repeating = 0;
-    let (mut failed, mut alarms) = (Vec::new(), 0);
+    let (mut failed, mut silent, mut alarms) = (Vec::new(), Vec::new(), Vec::new());
     for seed in first..first + worlds {
         match std::panic::catch_unwind(|| seeded_world(seed)) {
-            Ok((repeated, false_alarms)) => {
-                repeating += usize::from(repeated > 0);
-                alarms += false_alarms;
+            Ok((repeated, alarm)) => {
+                silent.extend((repeated > 0).then_some(seed));
+                alarms.extend(alarm.then_some(seed));
             }
             Err(_) => failed.push(seed),
         }
     }
-    println!("{worlds} worlds, repeating without a word {repeating}, false alarms {alarms}");
+    let few = |seeds: &[u64]| format!("{} such as {:?}", seeds.len(), &seeds[..seeds.len().min(5)]);
+    println!("{worlds} worlds, repeating without a word: {}, false alarms: {}", few(&silent), few(&alarms));
     // Killed between two decisions about one archive, the agent may count as destroyed what it has sent in doubt.
-    assert!(alarms as u64 <= worlds.div_ceil(250), "{alarms} false alarms in {worlds} worlds");
+    assert!(alarms.len() as u64 <= worlds.div_ceil(250), "false alarms: {alarms:?}");
     assert!(failed.is_empty(), "for a closer look at one of {failed:?}: TAIL_SEED=… TAIL_LOG=1");
 }
 

@@ -84,6 +84,7 @@ impl Tail {
                         content.poll = true;
                     }
                     self.enqueue(number);
+                    self.copy_changes(number, question.file);
                     return self.put_off(&question, AGAIN / 10);
                 }
                 let longer = question.size.is_some_and(|size| size > content.read);

@@ -585,6 +585,10 @@ impl Tail {
         let entry = self.places.names.get(name)?;
         let Standing::Holds(content) = self.places.files.get(entry.file)?.standing else { return None };
         let (folder, matched, text) = (entry.folder, entry.is_matched, entry.text.clone());
+        if matched {
+            // What was taken for a stranger while this name was thought to be there may be a rotation of it.
+            self.replaced.insert(content);
+        }
         let content = self.contents.get_mut(content)?;
         if !content.traces.contains(&folder) && content.traces.len() < 8 {
             content.traces.push(folder);

@@ -6,7 +6,7 @@ use super::heirs::Heir;
 use super::{AGAIN, AT_A_TIME, BLOCKED, CLOSE_AFTER, Due, Job, SAVES_APART, Tail};
 use crate::content::{Content, NEVER, NO_JUMP, State};
 use crate::places::{NONE, Standing};
-use crate::proof::{Verdict, WINDOW, Weight, stretch_of};
+use crate::proof::{Proof, Verdict, WINDOW, Weight, stretch_of};
 use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
 use crate::todo::{Again, Loss, Notice, ToDo};
 use datalake_base::record::{Origin, Position};
@@ -523,6 +523,10 @@ impl Tail {
             let path = self.places.path_of(content.file);
             let packing = self.places.files.get(content.file).and_then(|file| file.packing);
             let mut ranges = content.proof.ranges(content.read, 3);
+            if content.proof.head.length == 0 && content.read == 0 && content.known > 0 {
+                // Nothing is known of it yet; by its beginning it is known when it was copied and truncated.
+                ranges.push(0..WINDOW);
+            }
             if content.unread() > 0 && packing.is_none() {
                 // Is the last byte still there that was seen?
                 ranges.push(content.known - 1..content.known);
@@ -595,6 +599,11 @@ impl Tail {
         let head = content.proof.keys();
         if content.proof.frontier(content.read).is_none() {
             content.proof.take_frontier(sample, content.read);
+        }
+        if let Some(beginning) = stretch_of(sample, &(0..WINDOW)).filter(|_| content.read == 0)
+            && content.proof.head.length == 0
+        {
+            content.proof = Proof::of_beginning(beginning);
         }
         let last = content.known.saturating_sub(1)..content.known;
         let end_is_there = stretch_of(sample, &last).is_some_and(|bytes| !bytes.is_empty());
