@@ -1125,6 +1125,9 @@ struct Model {
     crashes: bool,
     /// Something happened after which lines may arrive twice, and torn ones in pieces.
     repeats: bool,
+    /// Contents that were rotated before all of them had arrived, or with too little in them to prove anything: what of
+    /// them was read before cannot be told from what was not, and in doubt it is sent.
+    doubtful: std::collections::HashSet<String>,
     content: usize,
     line: usize,
     begun: String,
@@ -1146,6 +1149,7 @@ impl Model {
             restarts: !seed.is_multiple_of(3),
             crashes: seed % 3 == 2,
             repeats: false,
+            doubtful: std::collections::HashSet::new(),
             content: 0,
             line: 0,
             begun: String::new(),
@@ -1200,6 +1204,12 @@ impl Model {
             }
             Action::Rotate(rotation) if log.exists() => {
                 self.finish_line();
+                let label = format!("content {:04}", self.content);
+                let arrived = self.world.lines.iter().filter(|(_, line)| line.starts_with(&label)).count();
+                // Eight lines are more than any header.
+                if arrived < self.line.max(8) {
+                    self.doubtful.insert(label);
+                }
                 rotate(&log, rotation);
                 self.next_content();
             }
@@ -1281,12 +1291,17 @@ impl Model {
         let mut newest: HashMap<&str, &str> = HashMap::new();
         for (_, line) in self.world.lines.iter().filter(|(_, line)| *line != header) {
             *arrived.entry(line).or_default() += 1;
-            let before = newest.insert(&line[..12.min(line.len())], line);
-            assert!(self.repeats || before.is_none_or(|before| before < line.as_str()), "{line} came after {before:?}");
+            let label = &line[..12.min(line.len())];
+            let before = newest.insert(label, line);
+            assert!(
+                self.repeats || self.doubtful.contains(label) || before.is_none_or(|before| before < line.as_str()),
+                "{line} came after {before:?}"
+            );
         }
         for line in &self.expected {
             let times = arrived.remove(line.as_str()).unwrap_or(0);
-            assert!(times == 1 || (self.repeats && times > 1), "{line} arrived {times} times");
+            let may_repeat = self.repeats || self.doubtful.contains(&line[..12]);
+            assert!(times == 1 || (may_repeat && times > 1), "{line} arrived {times} times");
         }
         // After a crash reading may begin in the middle of a line.
         arrived.retain(|line, _| !self.expected.iter().any(|whole| whole.ends_with(*line)));
@@ -1300,8 +1315,8 @@ fn whatever_happens_to_files_every_line_that_can_be_had_arrives() {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => {
             let count = std::env::var("TAIL_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(USUAL_SEEDS);
-            // More than the usual few are asked for by somebody who looks for something new. One in some twenty new worlds
-            // still repeats a content that was rotated and packed within milliseconds of its first lines; none loses any.
+            // More than the usual few are asked for by somebody who looks for something new. One in some hundred new worlds
+            // may still repeat a content without need; none loses any.
             let first = if count > USUAL_SEEDS { fastrand::u64(..1 << 40) } else { 0 };
             eprintln!("seeds {first}..{}", first + count);
             (first..first + count).collect()
