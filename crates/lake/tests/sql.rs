@@ -270,7 +270,7 @@ fn a_chart_is_drawn_of_a_query_and_written_only_when_it_changes() {
     let output = house.run(&arguments, "");
     assert!(output.status.success() && words(&output).contains("wrote 3 series"), "{}", words(&output));
     let picture = std::fs::read_to_string(house.path().join("charts/week.svg")).unwrap();
-    assert!(picture.contains("<title>a</title>") && picture.contains("03-09 07:05"), "{picture}");
+    assert!(picture.contains("<title>a</title>") && picture.contains("03-09 07:10"), "{picture}");
     assert!(words(&house.run(&arguments, "")).contains("is up to date"));
     house.object(
         "raw/v0/ping/",
