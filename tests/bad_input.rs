@@ -203,7 +203,7 @@ fn what_is_no_file_is_left_alone_and_what_becomes_one_is_shipped() {
     let agent = host.run();
     goes_on(&host);
     assert!(host.payload(STREAM).is_empty());
-    // Whoever opens a FIFO to read lets its writers in.
+    // A user who opens a FIFO to read lets its writers in.
     let write_without_waiting = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
     let opened = rustix::fs::open(&fifo, write_without_waiting, rustix::fs::Mode::empty());
     assert_eq!(opened.unwrap_err(), rustix::io::Errno::NXIO, "the agent has opened a FIFO");

@@ -96,7 +96,7 @@ fn each_refusal_names_itself_as_the_service_does() {
     };
     let good = batch("s", &[b"x"]);
     let is = |status: u16, code: &str| (status, code.to_owned());
-    assert_eq!(refused("DescribeDeliveryStream", &good, &shaped()), is(400, "UnknownOperationException"));
+    assert_eq!(refused("StartDeliveryStreamEncryption", &good, &shaped()), is(400, "UnknownOperationException"));
     assert_eq!(refused("PutRecordBatch", &good, &[]), is(403, "MissingAuthenticationTokenException"));
     assert_eq!(refused("PutRecordBatch", "{", &shaped()), is(400, "SerializationException"));
     let bad = good.replace("eA==", "e");

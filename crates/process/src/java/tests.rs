@@ -183,6 +183,13 @@ proptest::proptest! {
         };
         let found = machine.find(&program, &text, 0).expect("a short text has the steps");
         let groups: Vec<_> = machine.slots.chunks_exact(2).map(|pair| (pair[0] != usize::MAX && pair[1] != usize::MAX).then_some((pair[0], pair[1]))).collect();
+        // The other engine finds `b+.*b+(?>a*)` in "b". What an ordinary engine does not find where nothing is atomic is
+        // not there.
+        let plain = pattern.replace("(?>", "(?:").replace("*+", "*").replace(")++", ")+");
+        let plain = regex::RegexBuilder::new(&plain).crlf(true).build();
+        if !found && plain.is_ok_and(|plain| !plain.is_match(&text)) {
+            return Ok(());
+        }
         match expected {
             None => proptest::prop_assert!(!found, "{pattern} {text:?}"),
             Some(captures) => {
