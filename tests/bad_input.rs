@@ -9,16 +9,14 @@
 #[path = "support/host.rs"]
 mod host;
 
-use host::{Agent, Host, say, until};
+use host::{Agent, Host, append, say, until};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 
 const STREAM: &str = "bad";
 /// The files of every test that nothing is wrong with go here.
@@ -32,11 +30,6 @@ const MOST_MEMORY: u64 = 64 << 20;
 
 fn host() -> Host {
     Host::new().flow("good/*.log", GOOD, json!({}))
-}
-
-fn append(path: &Path, bytes: &[u8]) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    File::options().create(true).append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
 /// Other input still gets through.
@@ -203,7 +196,7 @@ fn what_is_no_file_is_left_alone_and_what_becomes_one_is_shipped() {
     let agent = host.run();
     goes_on(&host);
     assert!(host.payload(STREAM).is_empty());
-    // A user who opens a FIFO to read lets its writers in.
+    // A program that opens a FIFO to read lets its writers in.
     let write_without_waiting = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
     let opened = rustix::fs::open(&fifo, write_without_waiting, rustix::fs::Mode::empty());
     assert_eq!(opened.unwrap_err(), rustix::io::Errno::NXIO, "the agent has opened a FIFO");

@@ -14,7 +14,7 @@ mod host;
 mod disk;
 
 use disk::SmallDisk;
-use host::{Agent, Host, is_root, say, skipped, until};
+use host::{Agent, Host, append, is_root, say, skipped, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -31,11 +31,6 @@ const SEARCH: Duration = Duration::from_secs(12);
 
 fn line(number: usize) -> String {
     format!("line {number}\n")
-}
-
-fn append(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
 /// Which lines arrived, and how many of them more than once.

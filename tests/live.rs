@@ -10,12 +10,11 @@
 mod host;
 
 use datalake_base::shown::steers;
-use host::{Host, PATIENCE, holds_within, is_root, skipped, until};
+use host::{HOSTILE, Host, PATIENCE, append, holds_within, is_root, skipped, until};
 use local_lake::FaultPlan;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -26,27 +25,14 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 const STREAM: &str = "logs";
-/// A name that forged lines, cleared the screen and reversed what followed.
-const HOSTILE: &[u8] = b"a\n2026 ERROR forged\x1b[2J\x07\xc2\x9b31m\xe2\x80\xae\xe2\x80\xa8\x7f\xff.log";
-
-fn append(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The configuration, written once: another command may be reading it.
-fn config(host: &Host) -> PathBuf {
-    let path = host.root().join("etc/agent.json");
-    if path.exists() { path } else { host.configure() }
-}
-
 /// A command of the agent, with the configuration of the host.
 fn run(host: &Host, arguments: &[&OsStr]) -> Output {
-    host.program().args(arguments).arg("--config").arg(config(host)).output().unwrap()
+    host.program().args(arguments).arg("--config").arg(host.configured()).output().unwrap()
 }
 
 fn words<'a>(arguments: &[&'a str]) -> Vec<&'a OsStr> {
@@ -185,7 +171,7 @@ fn a_paused_flow_is_shown_with_its_reason_and_fails_the_exit_code_until_it_goes_
 fn an_agent_that_runs_is_asked_although_its_configuration_has_become_wrong() {
     let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
     let mut agent = host.run();
-    std::fs::write(config(&host), format!("{{\"stateDirectory\": \"{}\",", host.state().display())).unwrap();
+    std::fs::write(host.configured(), format!("{{\"stateDirectory\": \"{}\",", host.state().display())).unwrap();
     let (seen, code) = status(&host, &[]);
     assert_eq!((seen["running"].as_bool(), seen["configurationIsWrong"].as_bool(), code), (Some(true), Some(true), 0));
     assert!(text(&run(&host, &words(&["status"])).stdout).contains("! the configuration was changed and is wrong"));
@@ -246,7 +232,7 @@ fn a_status_that_is_watched_comes_again_and_ends_with_its_reader() {
     let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
     let mut agent = host.run();
     let mut command = host.program();
-    command.args(["status", "--watch", "--json", "--config"]).arg(config(&host)).stdout(Stdio::piped());
+    command.args(["status", "--watch", "--json", "--config"]).arg(host.configured()).stdout(Stdio::piped());
     let mut watching = command.spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
     for _ in 0..2 {

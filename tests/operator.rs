@@ -10,12 +10,11 @@
 mod host;
 
 use datalake_base::shown::steers;
-use host::{Agent, Host, PATIENCE, holds_within, is_root, skipped, until};
+use host::{Agent, HOSTILE, Host, PATIENCE, append, holds_within, is_root, skipped, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
@@ -23,13 +22,6 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 const STREAM: &str = "logs";
-/// A name that forged lines, cleared the screen and reversed what followed.
-const HOSTILE: &[u8] = b"a\n2026 ERROR forged\x1b[2J\x07\xc2\x9b31m\xe2\x80\xae\xe2\x80\xa8\x7f\xff.log";
-
-fn append(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
-}
 
 fn output(host: &Host, arguments: &[&str]) -> Output {
     host.program().args(arguments).output().unwrap()

@@ -9,7 +9,7 @@
 mod host;
 
 use datalake_base::shown::steers;
-use host::{Host, until};
+use host::{HOSTILE, Host, append, until};
 use local_lake::FaultPlan;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -21,27 +21,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 const STREAM: &str = "logs";
-/// A name that forged lines, cleared the screen and reversed what followed.
-const HOSTILE: &[u8] = b"a\n2026 ERROR forged\x1b[2J\x07\xc2\x9b31m\xe2\x80\xae\xe2\x80\xa8\x7f\xff.log";
-
-fn append(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
-}
 
 fn lines(name: &str, count: usize) -> String {
     (0..count).map(|number| format!("line {number} of {name}\n")).collect()
 }
 
-/// The configuration, written once: another command may be reading it.
-fn config(host: &Host) -> PathBuf {
-    let path = host.root().join("etc/agent.json");
-    if path.exists() { path } else { host.configure() }
-}
-
 /// A command of the agent, with the configuration of the host.
 fn run(host: &Host, arguments: &[&OsStr]) -> Output {
-    host.program().args(arguments).arg("--config").arg(config(host)).output().unwrap()
+    host.program().args(arguments).arg("--config").arg(host.configured()).output().unwrap()
 }
 
 /// The exit code, and all that was printed.
@@ -312,7 +299,7 @@ fn a_tap_shows_what_is_sent_and_ends_with_its_count_and_with_the_agent() {
     let log = host.log("a.log");
     let tap = |more: &[&str]| {
         let mut command = host.program();
-        command.args(["tap", "app"]).args(more).arg("--config").arg(config(&host)).stdout(Stdio::piped());
+        command.args(["tap", "app"]).args(more).arg("--config").arg(host.configured()).stdout(Stdio::piped());
         command.spawn().unwrap()
     };
     assert_eq!(ran(&host, &["tap", "app"]).0, 3, "no agent runs");
@@ -347,7 +334,7 @@ fn a_tap_that_nobody_reads_slows_nothing() {
     let mut agent = host.run();
     let mut watcher = host.program();
     let mut watcher =
-        watcher.args(["tap", "app", "--config"]).arg(config(&host)).stdout(Stdio::piped()).spawn().unwrap();
+        watcher.args(["tap", "app", "--config"]).arg(host.configured()).stdout(Stdio::piped()).spawn().unwrap();
     let mut expected = 0;
     for _ in 0..40 {
         let text = "x".repeat(60_000) + "\n";

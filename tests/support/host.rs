@@ -19,6 +19,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// The user and group of an agent that must not be root; nobody.
 const NOBODY: u32 = 65534;
 
+/// A file name that forged lines, cleared the screen and reversed what followed.
+pub(crate) const HOSTILE: &[u8] = b"a\n2026 ERROR forged\x1b[2J\x07\xc2\x9b31m\xe2\x80\xae\xe2\x80\xa8\x7f\xff.log";
+
+/// Appends to a file, which is made if need be, and its folder too.
+#[track_caller]
+pub(crate) fn append(path: &Path, bytes: &(impl AsRef<[u8]> + ?Sized)) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    File::options().create(true).append(true).open(path).unwrap().write_all(bytes.as_ref()).unwrap();
+}
+
 /// Waits until the condition holds.
 #[track_caller]
 pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
@@ -188,6 +198,12 @@ impl Host {
     /// The agent's state folder.
     pub(crate) fn state(&self) -> PathBuf {
         self.root().join("state")
+    }
+
+    /// The configuration, written once: another command may be reading it.
+    pub(crate) fn configured(&self) -> PathBuf {
+        let path = self.root().join("etc/agent.json");
+        if path.exists() { path } else { self.configure() }
     }
 
     /// Writes the configuration.
