@@ -22,7 +22,7 @@ const LATEST_BY_COST: Duration = Duration::from_millis(250);
 /// Bytes that may be written each second whatever is delivered.
 const BASE: u64 = 64 << 10;
 
-/// One byte may be written for so many delivered ones.
+/// One byte may be written for this many delivered ones.
 const DELIVERED_PER_BYTE: u64 = 100;
 
 /// What was not used is kept up to this many bytes: after a rest the first transactions need not wait.
@@ -48,7 +48,7 @@ impl Pace {
         Self { left: MOST_SAVED_UP, rest: 0, reckoned: now, written: None, apart: APART }
     }
 
-    /// So many bytes were delivered.
+    /// This many bytes were delivered.
     pub(super) fn delivered(&mut self, bytes: u64) {
         let all = self.rest.saturating_add(bytes);
         self.rest = all % DELIVERED_PER_BYTE;

@@ -147,7 +147,7 @@ fn as_json(plan: &Plan, statements: &Statements) -> Vec<Value> {
     statements.iter().map(statement).collect()
 }
 
-/// The region that the calls of the flow go to, as far as it is known without asking anybody.
+/// The region that the calls of the flow go to, where it is known without a call.
 fn region_of(plan: &Plan, flow: &FlowPlan, variable: &impl Fn(&str) -> Option<String>) -> String {
     let session = plan.session_of(flow);
     let target = match flow.batch.form {

@@ -18,19 +18,19 @@ impl Respond for Echo {
 /// A server in a thread of its own, until the returned sender is dropped.
 fn serve(places: Vec<PathBuf>) -> (PathBuf, tokio::sync::oneshot::Sender<()>, std::thread::JoinHandle<()>) {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let (send, received) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let server = Server::listen(&places).unwrap();
-            tell.send(server.path().to_owned()).unwrap();
+            send.send(server.path().to_owned()).unwrap();
             tokio::select! {
                 () = server.serve(Arc::new(Echo)) => {}
                 _ = stopped => {}
             }
         });
     });
-    (told.recv_timeout(Duration::from_secs(10)).unwrap(), stop, thread)
+    (received.recv_timeout(Duration::from_secs(10)).unwrap(), stop, thread)
 }
 
 fn asked(path: &Path, question: &[u8]) -> String {

@@ -107,7 +107,7 @@ impl React {
                     packed.write_all(&lines).and_then(|()| packed.finish()).map_err(|error| error.to_string())?;
                 self.put(&created.bucket, &key, "application/gzip", packed, true).await
             }
-            // The newest hour, as far as it is known here: a late object does not bring an old week back.
+            // The newest hour, that this function knows: a late object does not bring an old week back.
             Action::Chart(picture) => {
                 let newest = hour.max(Hour::of_millis(now_ms));
                 self.draw(rule, picture, &created.bucket, newest, &identity, patience).await

@@ -114,7 +114,7 @@ impl Function {
             if let Ok(Some(status)) = own(&self.child).try_wait() {
                 return Err(format!("Runtime exited: {status}"));
             }
-            // Looks now and then whether the program is still there.
+            // Checks from time to time whether the program still runs.
             let pause = left.min(Duration::from_millis(200));
             state = self
                 .shared

@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// Lines of 120 bytes, so many of them, this long after each other.
+    /// `lines` lines of 120 bytes, this long after each other.
     fn billed(way: Way, lines: usize, apart: Duration, rate: Option<f64>) -> Sum {
         let (mut bill, begin) = (Bill::new(way, &flow(Some(RECORD_BYTES))), Instant::now());
         let line = [b"x".repeat(119), b"\n".to_vec()].concat();
