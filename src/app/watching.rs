@@ -103,7 +103,7 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
                 tracing::error!(
                     message_id = ids::PART_STANDS_STILL,
                     flows = stuck.join(", "),
-                    "a flow makes no progress; the watchdog of systemd is not notified"
+                    "a flow stands still; the watchdog of systemd is not notified"
                 );
                 let is_stuck = |look: &&Look| stuck.iter().any(|name| name == look.name());
                 signals::log_states(flows.iter().filter(is_stuck));
