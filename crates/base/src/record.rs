@@ -307,6 +307,12 @@ impl Watermarks {
         *known = (*known).max(position);
     }
 
+    /// Whether none was posted since the last [`Watermarks::take`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// All that were posted since the last call.
     #[must_use]
     pub fn take(&self) -> BTreeMap<Origin, Position> {

@@ -230,6 +230,8 @@ impl Tail {
     pub fn step(&mut self, seen: Seen<'_>, now: Moment, todo: &mut Vec<ToDo>) {
         // A clock that went back stands still instead.
         self.now = self.now.max(now);
+        // One call settles bytes of several files: what it settled is saved together, in the next step.
+        let more_may_settle = matches!(seen, Seen::Settled { .. });
         self.take_in(seen, todo);
         self.do_what_is_due(todo);
         self.sort_out_unseen(todo);
@@ -247,7 +249,11 @@ impl Tail {
             self.open_waiting(FlowId(flow as u16), todo);
         }
         self.close_released(todo);
-        self.save_rows(todo);
+        if more_may_settle {
+            self.at(0, Due::Rows);
+        } else {
+            self.save_rows(todo);
+        }
         self.forget_families();
         if self.enqueued {
             self.at(0, Due::Work);

@@ -205,6 +205,8 @@ impl Rounds {
         }
         self.follow_hints();
         self.do_what_is_due();
+        // Positions do not wait for what is read.
+        self.save();
         let busy = self.work();
         self.streams.iter().for_each(Stream::count);
         self.save();
@@ -433,9 +435,11 @@ impl Rounds {
         next.saturating_duration_since(Instant::now())
     }
 
-    /// Under heavy writing each wake-up would find a few bytes; a moment later there are more.
+    /// Under heavy writing each wake-up would find a few bytes; a moment later there are more. What was settled is saved at
+    /// once.
     fn may_wait_for_more(&self) -> bool {
-        !self.streams.iter().any(Stream::waits_for_room) && self.world.now.elapsed() < COALESCE
+        let urgent = |stream: &Stream| stream.waits_for_room() || stream.has_settled();
+        !self.streams.iter().any(urgent) && self.world.now.elapsed() < COALESCE
     }
 
     /// Takes the last watermarks and saves what they say.

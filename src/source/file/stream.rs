@@ -391,6 +391,11 @@ impl Stream {
         }
     }
 
+    /// Whether something was settled since the last call of [`Stream::take_watermarks`].
+    pub(super) fn has_settled(&self) -> bool {
+        self.flows.iter().any(|flow| !flow.watermarks.is_empty())
+    }
+
     /// Takes what was settled since the last call.
     pub(super) fn take_watermarks(&mut self, world: &mut World) {
         for flow in 0..self.flows.len() {
