@@ -1,7 +1,8 @@
 //! The real agent killed at random moments while files are written and rotated and while the service misbehaves.
 //! Promises an external count of every line: none missing, and no more duplicates than what a kill may leave unsaved.
 //! Leaves what single faults and single rotations do to their own suites. `KILL_ROUNDS` is the number of kills in all,
-//! `SEED` repeats a run's decisions, `KILL_FAULTS=0` leaves the faults of the service out and lets lives last 0.3 to 2 s.
+//! `SEED` repeats a run's decisions, `KILL_FAULTS=0` leaves the faults of the service out and lets lives last 0.3 to 2 s;
+//! then no more than a few lines are duplicated of calls whose answer the agent had read.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer, in what its cases share too")]
 #![expect(clippy::allow_attributes, reason = "the helpers are shared by suites that need different ones")]
@@ -131,6 +132,11 @@ fn scenario(name: &str, rotation: Rotation, pattern: &str) {
         allowed + lost,
         writers.rotations()
     ));
+    if calm {
+        let answered = sink.repeated_though_answered();
+        say(&format!("{name}: SEED={seed}, {answered} duplicates of calls whose answer had been read"));
+        assert!(answered * 50 <= lines, "SEED={seed}: {name}: {answered} of {lines} lines twice though answered");
+    }
     assert!(duplicates <= allowed + lost, "SEED={seed}: {name}: {duplicates} duplicates, {allowed} + {lost} allowed");
     sink.assert_order(&format!("SEED={seed}: {name}"));
 }

@@ -79,6 +79,20 @@ impl Sink {
         self.lock().lives.push(first);
     }
 
+    /// How many lines arrived again whose call was not the last one of its life: with one call at a time, its answer had
+    /// been read when the next one was sent.
+    pub(crate) fn repeated_though_answered(&self) -> u64 {
+        let state = self.lock();
+        let mut last: BTreeMap<usize, u64> = BTreeMap::new();
+        for line in &state.lines {
+            let call = last.entry(line.life).or_default();
+            *call = line.call.max(*call);
+        }
+        let mut newest: BTreeMap<(usize, u64), &Line> = BTreeMap::new();
+        let repeated = state.lines.iter().filter_map(|line| newest.insert((line.writer, line.number), line));
+        repeated.filter(|before| last.get(&before.life) != Some(&before.call)).count() as u64
+    }
+
     /// From the next life on lines may arrive in any order.
     pub(crate) fn expect_disorder(&self) {
         let mut state = self.lock();

@@ -701,8 +701,8 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
         println!("{:?}", seeded_world(seed));
         return;
     }
-    let first = fastrand::u64(..1 << 40);
-    println!("first seed {first}");
+    let first = number("TAIL_FIRST").unwrap_or_else(|| fastrand::u64(..1 << 40));
+    println!("TAIL_FIRST={first}");
     let worlds = number("TAIL_WORLDS").unwrap_or(1_000);
     let (mut failed, mut silent, mut alarms) = (Vec::new(), Vec::new(), Vec::new());
     for seed in first..first + worlds {
