@@ -6,6 +6,8 @@
 mod body;
 /// The bytes of a full record made smaller; the choice of compressor stays in this one file.
 mod compress;
+/// Several checksums at once.
+mod digests;
 /// The packer's side of lines that are a record each.
 mod each;
 /// The wire form of `PutRecordBatch` and its limits.
@@ -254,9 +256,7 @@ impl Packer {
             Mode::Keyed(keyed) => {
                 let kpl = keyed.settings().kpl;
                 if kpl {
-                    let aggregate = keyed.end();
-                    payload = aggregate.len();
-                    self.body.whole_record(aggregate);
+                    payload = keyed.end(&mut self.body);
                 }
                 payload += keyed.close();
                 if kpl || self.line_limit == 1 { self.body.last_record() } else { self.body.end_record() }
@@ -371,7 +371,7 @@ impl Packer {
         }
         match &mut self.mode {
             Mode::Compressed(compressor) => compressor.rest(),
-            Mode::Keyed(keyed) if self.open.bytes == 0 => keyed.rest(),
+            Mode::Keyed(keyed) if self.open.bytes == 0 => keyed.rest(&mut self.body),
             Mode::Packed | Mode::Each | Mode::Keyed(_) => {}
         }
     }
@@ -453,8 +453,8 @@ impl Packer {
     fn take_batch(&mut self) -> Option<Sealed> {
         let oldest = self.oldest.take()?;
         let records = std::mem::take(&mut self.records);
-        if let Some(keyed) = self.keyed_mut() {
-            keyed.forget();
+        if let Mode::Keyed(keyed) = &mut self.mode {
+            keyed.complete(&mut self.body);
         }
         self.open.claims_from = 0;
         let (body, memory) = self.body.finish();

@@ -18,6 +18,11 @@ const fn overhead(close: usize) -> usize {
     RECORD_OPEN.len() + close + 1 + 4
 }
 
+/// What is encoded without padding, and the rest.
+const fn groups(payload: &[u8]) -> (&[u8], &[u8]) {
+    payload.split_at(payload.len() - payload.len() % 3)
+}
+
 /// No body is begun with less, in bytes.
 const SMALLEST: usize = 16 * 1024;
 
@@ -94,6 +99,27 @@ impl Body {
         self.bytes.extend_from_slice(RECORD_OPEN);
         base64_simd::STANDARD.encode_append(payload, &mut self.bytes);
         self.bytes.extend_from_slice(&self.close);
+    }
+
+    /// A record of these bytes and `LATER` more that are not known yet; answers where the last bytes stand, for
+    /// [`Body::fill`].
+    pub(super) fn record_to_be_filled<const LATER: usize>(&mut self, payload: &[u8]) -> usize {
+        self.separate((payload.len() + LATER).div_ceil(3) * 4 + overhead(self.close.len()));
+        self.record_start = self.bytes.len();
+        self.bytes.extend_from_slice(RECORD_OPEN);
+        let (whole, rest) = groups(payload);
+        base64_simd::STANDARD.encode_append(whole, &mut self.bytes);
+        let at = self.bytes.len();
+        base64_simd::STANDARD.encode_append([rest, &[0; LATER]].concat(), &mut self.bytes);
+        self.bytes.extend_from_slice(&self.close);
+        at
+    }
+
+    /// The last bytes of a record, which is otherwise these bytes.
+    pub(super) fn fill<const LATER: usize>(&mut self, at: usize, payload: &[u8], last: [u8; LATER]) {
+        let tail = [groups(payload).1, &last].concat();
+        let encoded = base64_simd::STANDARD.encode_to_string(tail);
+        self.bytes[at..at + encoded.len()].copy_from_slice(encoded.as_bytes());
     }
 
     /// Where the record that was written last stands in the body.

@@ -64,7 +64,7 @@ impl Packer {
         let each_alone = self.line_limit == 1 || keyed.settings().partition_key.differs_by_line();
         let records = if each_alone { bytes.min(self.settings.max_records) } else { 2 + framed / self.record_limit };
         let aggregate = if keyed.settings().kpl { self.open.bytes + framed } else { 0 };
-        let gathered = keyed.memory().max(2 * aggregate.min(self.settings.form.record_bytes()));
+        let gathered = keyed.memory_with(aggregate.min(self.settings.form.record_bytes()));
         self.body.memory_with(framed + aggregate, records) + self.open.raw.capacity() + gathered
     }
 }

@@ -2,9 +2,10 @@
 //! Promises that every record of a batch has a key, that an aggregate has one, and that in an ordered flow no key stands
 //! twice in a batch. Leaves the making of keys to `key` and the form of an aggregate to `kpl`.
 
+use super::body::{self, Body};
 use super::key::{self, PartitionKey};
 use super::kpl::{self, Aggregate};
-use super::{Lines, Space, body};
+use super::{Lines, Space};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
@@ -233,9 +234,9 @@ impl Keyed {
         self.aggregate.size() - kpl::TRAILER
     }
 
-    /// The complete aggregate.
-    pub(super) fn end(&mut self) -> &[u8] {
-        self.aggregate.end()
+    /// Ends the aggregate as a record of the body; answers its bytes.
+    pub(super) fn end(&mut self, body: &mut Body) -> usize {
+        self.aggregate.end(body)
     }
 
     /// The open record is complete; answers the bytes of its key, which count.
@@ -246,8 +247,9 @@ impl Keyed {
         self.key.len()
     }
 
-    /// The batch is complete.
-    pub(super) fn forget(&mut self) {
+    /// The batch is complete, but for the checksums that wait.
+    pub(super) fn complete(&mut self, body: &mut Body) {
+        self.aggregate.complete(body);
         self.taken.clear();
     }
 
@@ -260,7 +262,14 @@ impl Keyed {
         self.aggregate.memory()
     }
 
-    pub(super) fn rest(&mut self) {
+    /// The memory when this many bytes more are in the open aggregate, which has `open`.
+    pub(super) fn memory_with(&self, open: usize) -> usize {
+        self.aggregate.memory_with(open)
+    }
+
+    /// Gives memory back; no record is open.
+    pub(super) fn rest(&mut self, body: &mut Body) {
+        self.aggregate.complete(body);
         self.aggregate.rest();
     }
 

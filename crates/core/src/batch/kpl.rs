@@ -1,12 +1,15 @@
 //! The aggregated record of the Kinesis Producer Library: many records under one partition key in one of the service's.
-//! Promises the exact form that consumers take apart, written in one pass into memory that is used again.
-//! Leaves how much goes into it, and under which key, to the packer.
+//! Promises the exact form that consumers take apart, written in one pass into memory that is used again, and the
+//! checksums of several aggregates computed at once.
+//! Leaves how much goes into it, and under which key, to the packer, and the arithmetic to `digests`.
 //!
 //! `F3 89 9A C2 | AggregatedRecord | MD5 of that`, where `AggregatedRecord` is a protobuf message of the keys (tag `0A`)
 //! and, for each record (tag `1A`), the index of its key (`08`) and its data (`1A`). There is one key, so a consumer that
 //! compares every record with the range of its shard finds them all where they belong.
 
-use md5::{Digest, Md5};
+use super::body::Body;
+use super::digests;
+use std::ops::Range;
 
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 /// MD5.
@@ -21,17 +24,32 @@ pub(super) const fn frame(key: usize) -> usize {
     MAGIC.len() + KEY_FRAME + key + TRAILER
 }
 
-/// An aggregate being written.
+/// Aggregates wait for their checksum until they are this many bytes: eight of the usual size, one for each lane. They fit
+/// into the cache of a core.
+pub(super) const AT_ONCE: usize = 7 * super::kinesis::AGGREGATE_BYTES + super::kinesis::AGGREGATE_BYTES / 2;
+
+/// An aggregate being written, and those before it that wait for their checksum.
 #[derive(Debug, Default)]
 pub(super) struct Aggregate {
-    /// Magic and message; empty between aggregates.
+    /// Magic and message of each that waits, then those of the open one.
     bytes: Vec<u8>,
+    /// Where the open one begins; the end between aggregates.
+    start: usize,
+    waiting: Vec<Waiting>,
+}
+
+/// A complete aggregate, in the body but for its checksum.
+#[derive(Debug)]
+struct Waiting {
+    /// Its magic and message in `bytes`.
+    range: Range<usize>,
+    /// Where its last bytes stand in the body.
+    at: usize,
 }
 
 impl Aggregate {
     /// Begins an aggregate under this key.
     pub(super) fn begin(&mut self, key: &str) {
-        self.bytes.clear();
         self.bytes.extend_from_slice(&MAGIC);
         self.bytes.push(0x0A);
         push_varint(&mut self.bytes, key.len());
@@ -49,14 +67,34 @@ impl Aggregate {
 
     /// Its size once it is ended, in bytes.
     pub(super) const fn size(&self) -> usize {
-        self.bytes.len() + TRAILER
+        self.bytes.len() - self.start + TRAILER
     }
 
-    /// Ends it; another can be begun.
-    pub(super) fn end(&mut self) -> &[u8] {
-        let digest = Md5::digest(&self.bytes[MAGIC.len()..]);
-        self.bytes.extend_from_slice(&digest);
-        &self.bytes
+    /// Ends it as a record of the body; another can be begun. Answers its size.
+    pub(super) fn end(&mut self, body: &mut Body) -> usize {
+        let (size, range) = (self.size(), self.start..self.bytes.len());
+        let at = body.record_to_be_filled::<TRAILER>(&self.bytes[range.clone()]);
+        self.start = range.end;
+        self.waiting.push(Waiting { range, at });
+        if self.bytes.len() >= AT_ONCE {
+            self.complete(body);
+        }
+        size
+    }
+
+    /// Writes the checksums that wait; no aggregate is open.
+    pub(super) fn complete(&mut self, body: &mut Body) {
+        assert!(self.start == self.bytes.len(), "an aggregate is open");
+        let (bytes, waiting) = (&self.bytes, &self.waiting);
+        let messages: Vec<&[u8]> =
+            waiting.iter().map(|one| &bytes[one.range.start + MAGIC.len()..one.range.end]).collect();
+        digests::md5(&messages, |index, digest| {
+            let one = &waiting[index];
+            body.fill(one.at, &bytes[one.range.clone()], digest);
+        });
+        self.bytes.clear();
+        self.waiting.clear();
+        self.start = 0;
     }
 
     /// Memory that it holds, in bytes.
@@ -64,9 +102,17 @@ impl Aggregate {
         self.bytes.capacity()
     }
 
-    /// Gives its memory back.
+    /// The memory when the open aggregate has grown to this many bytes.
+    pub(super) fn memory_with(&self, open: usize) -> usize {
+        let needed = self.start + open;
+        if needed <= self.bytes.capacity() { self.bytes.capacity() } else { 2 * needed }
+    }
+
+    /// Gives its memory back; no aggregate waits, and none is open.
     pub(super) fn rest(&mut self) {
+        assert!(self.bytes.is_empty(), "aggregates would be lost");
         self.bytes = Vec::new();
+        self.waiting = Vec::new();
     }
 }
 
@@ -91,10 +137,23 @@ const fn varint_bytes(value: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use md5::{Digest, Md5};
+
+    fn body() -> Body {
+        Body::new(b"[".to_vec(), b"\"}", 1 << 20)
+    }
+
+    /// The records of a body.
+    fn records(mut body: Body) -> Vec<Vec<u8>> {
+        let (bytes, _) = body.finish();
+        let text = std::str::from_utf8(&bytes).unwrap().strip_suffix('}').unwrap().to_owned();
+        let records: Vec<std::collections::BTreeMap<String, String>> = serde_json::from_str(&text).unwrap();
+        records.iter().map(|record| base64_simd::STANDARD.decode_to_vec(&record["Data"]).unwrap()).collect()
+    }
 
     #[test]
     fn an_aggregate_is_byte_for_byte_what_the_format_says() {
-        let mut aggregate = Aggregate::default();
+        let (mut aggregate, mut body) = (Aggregate::default(), body());
         aggregate.begin("k");
         aggregate.push(b"a\n");
         aggregate.push(&[b'x'; 200]);
@@ -108,7 +167,9 @@ mod tests {
         .concat();
         let expected = [&MAGIC[..], &message, &Md5::digest(&message)].concat();
         assert_eq!(aggregate.size(), expected.len());
-        assert_eq!(aggregate.end(), expected);
+        assert_eq!(aggregate.end(&mut body), expected.len());
+        aggregate.complete(&mut body);
+        assert_eq!(records(body), [expected]);
     }
 
     #[test]
@@ -124,13 +185,43 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_used_again() {
-        let mut aggregate = Aggregate::default();
-        aggregate.begin("first");
-        aggregate.push(b"one");
-        let first = aggregate.end().to_vec();
-        aggregate.begin("first");
-        aggregate.push(b"one");
-        assert_eq!(aggregate.end(), first);
+    fn aggregates_that_wait_together_get_each_its_own_checksum() {
+        // Every length of the last group of base64, and more than wait at once.
+        for lengths in [vec![0, 1, 2, 3, 4, 5, 6], vec![51_000; 20], vec![400_000, 1, 400_000]] {
+            let (mut aggregate, mut body, mut expected) = (Aggregate::default(), body(), Vec::new());
+            for (number, length) in lengths.into_iter().enumerate() {
+                let key = format!("key {number}");
+                aggregate.begin(&key);
+                aggregate.push(&vec![number as u8; length]);
+                let size = aggregate.end(&mut body);
+                expected.push((key, size));
+                assert!(aggregate.bytes.len() < AT_ONCE, "{} bytes wait", aggregate.bytes.len());
+            }
+            aggregate.complete(&mut body);
+            let records = records(body);
+            assert_eq!(records.len(), expected.len());
+            for (record, (key, size)) in records.iter().zip(&expected) {
+                let (message, checksum) = record[MAGIC.len()..].split_at(size - MAGIC.len() - TRAILER);
+                assert_eq!(checksum, &Md5::digest(message)[..], "{key}");
+                assert_eq!(&message[2..2 + key.len()], key.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again_and_known_before_it_is_taken() {
+        let (mut aggregate, mut body) = (Aggregate::default(), body());
+        for length in [10, 50_000, 50_000, 3_000, 500_000, 10] {
+            let expected = aggregate.memory_with(length + frame(5) + LINE_FRAME);
+            aggregate.begin("first");
+            aggregate.push(&vec![0; length]);
+            assert!(aggregate.memory() <= expected, "{} of {expected}", aggregate.memory());
+            aggregate.end(&mut body);
+        }
+        let held = aggregate.memory();
+        aggregate.complete(&mut body);
+        assert_eq!(aggregate.memory(), held);
+        aggregate.rest();
+        assert_eq!(aggregate.memory(), 0);
     }
 }
