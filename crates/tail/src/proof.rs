@@ -125,7 +125,29 @@ fn is_unique(bytes: &[u8], end: u64) -> bool {
     }
     let last = &bytes[bytes.len() - needle..];
     let searched = &bytes[bytes.len().saturating_sub(REPETITION)..bytes.len() - 1];
-    memchr::memmem::find(searched, last).is_none()
+    !occurs(last, searched)
+}
+
+/// The end of a needle that is searched for, in bytes.
+const ANCHOR: usize = 32;
+/// After this many places that only end like the needle, it is searched for in another way.
+const MOST_PLACES: usize = 64;
+
+/// Whether the needle occurs among the bytes. Several boundaries a read ask this, and a search that is made for needles of
+/// 512 bytes prepares itself for longer than these few bytes are worth: so its end is searched for, and where that is found
+/// the rest is compared.
+fn occurs(needle: &[u8], bytes: &[u8]) -> bool {
+    let (rest, anchor) = needle.split_at(needle.len() - needle.len().min(ANCHOR));
+    let finder = memchr::memmem::Finder::new(anchor);
+    let mut from = rest.len();
+    for _ in 0..MOST_PLACES {
+        let Some(at) = bytes.get(from..).and_then(|left| finder.find(left)) else { return false };
+        if bytes[..from + at].ends_with(rest) {
+            return true;
+        }
+        from += at + 1;
+    }
+    memchr::memmem::find(&bytes[from - rest.len()..], needle).is_some()
 }
 
 /// What is remembered of the bytes of a content from its beginning to where it was read.
@@ -513,5 +535,36 @@ const fn next_grid(position: u64) -> u64 {
         (position + 1).next_power_of_two()
     } else {
         (position / GRID + 1) * GRID
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_wherever_they_occur_and_only_there() {
+        let mut random = fastrand::Rng::with_seed(17);
+        let (mut found, mut by_the_other_way) = (0, 0);
+        for round in 0..20_000 {
+            // Few different bytes, so that much occurs twice and more ends alike.
+            let letters = [1, 2, 2, 3, 20][round % 5];
+            let mut bytes: Vec<u8> = (0..random.usize(0..600)).map(|_| b'a' + random.u8(0..letters)).collect();
+            let mut needle: Vec<u8> = (0..random.usize(1..100)).map(|_| b'a' + random.u8(0..letters)).collect();
+            if random.bool() && bytes.len() > needle.len() {
+                let at = random.usize(0..=bytes.len() - needle.len());
+                bytes[at..at + needle.len()].copy_from_slice(&needle);
+            }
+            if round % 7 == 0 {
+                // Runs that end like the needle, more than are compared one by one.
+                needle = [&b"b"[..], &[b'a'; 60]].concat();
+                bytes = [&[b'a'; 300][..], &bytes].concat();
+                by_the_other_way += 1;
+            }
+            let expected = bytes.windows(needle.len()).any(|window| window == needle);
+            assert_eq!(occurs(&needle, &bytes), expected, "{needle:?} in {bytes:?}");
+            found += usize::from(expected);
+        }
+        assert!(found > 1_000 && found < 19_000 && by_the_other_way > 1_000, "{found} {by_the_other_way}");
     }
 }
