@@ -71,6 +71,8 @@ pub struct Packer {
     line_limit: usize,
     body: Body,
     records: Vec<Record>,
+    /// How many the last batch had.
+    usual_records: usize,
     claims: Vec<Option<Claim>>,
     /// Records as the service counts them: one per [`Record`], more where a compressed one had to be cut.
     count: usize,
@@ -147,6 +149,7 @@ impl Packer {
             line_limit,
             body,
             records: Vec::new(),
+            usual_records: 0,
             claims: Vec::new(),
             count: 0,
             payload: 0,
@@ -453,6 +456,7 @@ impl Packer {
     fn take_batch(&mut self) -> Option<Sealed> {
         let oldest = self.oldest.take()?;
         let records = std::mem::take(&mut self.records);
+        self.usual_records = records.len();
         if let Mode::Keyed(keyed) = &mut self.mode {
             keyed.complete(&mut self.body);
         }

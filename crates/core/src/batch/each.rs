@@ -26,6 +26,10 @@ impl Packer {
         assert!(self.open.bytes == 0, "a record is open");
         let most = self.settings.max_records - self.count;
         let claims_end = self.claims.len() + 1;
+        if self.records.is_empty() {
+            // As many as the last batch had: growing step by step copies each several times.
+            self.records.reserve_exact(self.usual_records);
+        }
         let (mut start, mut count) = (0, 0);
         for newline in memchr::memchr_iter(b'\n', lines).take(most) {
             let line = &lines[start..=newline];
