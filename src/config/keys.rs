@@ -140,7 +140,7 @@ tables! {
             "An archive may unpack to this much, and to 1,000 times its own size besides. What goes beyond is skipped and named.";
         MAX_BUFFER_AGE max_buffer_age_millis: Amount, "maxBufferAgeMillis" Kind::Integer { min: 10, max: 900_000 }, Default::Number(60_000),
             "A batch is sent when its oldest line is this old.";
-        MAX_BUFFER_SIZE max_buffer_size: Number, "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("the most: 4 MiB for Firehose, 5 MiB for Kinesis (10 MiB with larger records); 2 MiB for messages"),
+        MAX_BUFFER_SIZE max_buffer_size: Number, "maxBufferSizeBytes" Kind::Size { min: 1, max: kinesis::LARGEST_CALL_BYTES as u64 }, Default::Unset("2 MiB, or the largest record if that is more"),
             "A batch is sent when it holds this many bytes, before base64. Firehose takes 4 MiB, of which calls stay 1 KiB below; Kinesis takes 5 MiB, or 10 MiB with larger records, partition keys included.";
         MAX_BUFFER_RECORDS max_buffer_records: Amount, "maxBufferSizeRecords" Kind::Integer { min: 1, max: firehose::CALL_RECORDS as u64 }, Default::Number(firehose::CALL_RECORDS as u64),
             "A batch is sent when it holds this many records.";

@@ -27,9 +27,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A batch of messages has so many bytes where nothing else is written. Larger calls cost nothing less (records are
-/// billed), and messages come at a rate that keeps their memory on a small host worth more than a few calls.
-const MESSAGES_BYTES: usize = 2 << 20;
+/// The bytes of a batch where nothing else is written, or the largest record if that is more. Larger calls cost nothing
+/// less (records are billed, not calls), and a busy flow holds two of them in their wire form.
+const USUAL_BYTES: usize = 2 << 20;
 
 /// A terminator is a line end, not a text.
 const LONGEST_TERMINATOR: usize = 1024;
@@ -365,7 +365,7 @@ fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
     };
     // A quota in MiB is taken as written; the calls may keep a little below it.
     let quota = form.call_bytes().next_multiple_of(1 << 20);
-    let usual_bytes = if written.mqtt.is_some() { MESSAGES_BYTES.max(form.record_bytes()).min(quota) } else { quota };
+    let usual_bytes = USUAL_BYTES.max(form.record_bytes()).min(quota);
     let max_bytes = at_most(&written.max_buffer_size, quota).unwrap_or(usual_bytes).min(form.call_bytes());
     let aggregated = at_most(&written.aggregated_size, form.record_bytes());
     let aggregated = if usual == 0 { 0 } else { aggregated.unwrap_or(usual).min(max_bytes) };

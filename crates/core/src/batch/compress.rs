@@ -92,7 +92,12 @@ impl Compressor {
     fn compress_within(&mut self, raw: &[u8]) {
         let start = self.ends.last().copied().unwrap_or_default();
         let needed = start + self.gzip.gzip_compress_bound(raw.len());
-        if needed > self.output.len() {
+        if needed > self.output.len() && start == 0 {
+            // Fresh zeros come from the system, and what is never written of them takes no memory: most of it, for the bound
+            // is for input that does not compress.
+            self.output = Vec::new();
+            self.output = vec![0; needed];
+        } else if needed > self.output.len() {
             self.output.reserve_exact(needed - self.output.len());
             self.output.resize(needed, 0);
         }
