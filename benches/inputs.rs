@@ -38,6 +38,25 @@ pub(crate) struct Inputs {
     pub(crate) many: Input,
 }
 
+/// The inputs of the row `peers`, of the shape of those for which others publish figures.
+pub(crate) struct PeerInputs {
+    /// Lines of about 512 bytes, as a web server in front of others writes them, one file.
+    pub(crate) plain: Input,
+    /// Java exceptions of six lines, one file.
+    pub(crate) traces: Input,
+}
+
+impl PeerInputs {
+    /// As [`Inputs::prepare`].
+    pub(crate) fn prepare(folder: &Path, bytes: u64) -> Outcome<Self> {
+        let folder = folder.join(format!("inputs-v{VERSION}-{SEED}-{}MiB", bytes >> 20));
+        Ok(Self {
+            plain: prepare(&folder, "plain", &[("plain.log".to_owned(), 0)], bytes, plain_512)?,
+            traces: prepare(&folder, "traces", &[("traces.log".to_owned(), 0)], bytes, trace)?,
+        })
+    }
+}
+
 impl Inputs {
     /// Makes what is not there yet. `bytes` is the size of each input.
     pub(crate) fn prepare(folder: &Path, bytes: u64) -> Outcome<Self> {
@@ -98,7 +117,7 @@ fn make(path: &Path, file: u64, bytes: u64, write_line: WriteLine) -> Outcome<u6
         }
         output.write_all(&line)?;
         written += line.len() as u64;
-        lines += 1;
+        lines += bytecount::count(&line, b'\n') as u64;
     }
     output.flush()?;
     Ok(lines)
@@ -203,6 +222,59 @@ fn json_line(line: &mut Vec<u8>, rng: &mut Rng, _file: u64, number: u64) -> Outc
         }
     }
     line.extend_from_slice(b"\"}\n");
+    Ok(())
+}
+
+const PAGES: [&str; 4] = [
+    "/wp-admin/admin-ajax.php?action=slider_refresh&client_action=get_profile",
+    "/catalogue/products/search?query=grand+piano&sort=price&page=12&currency=EUR",
+    "/api/v3/customers/orders/history?from=2024-01-01&to=2024-06-30&limit=100",
+    "/static/bundles/application-main.8f3a1c2b.js?version=2024.06.25&cache=bust",
+];
+
+/// A line of about 512 bytes.
+pub(crate) fn plain_512(line: &mut Vec<u8>, rng: &mut Rng, _file: u64, number: u64) -> Outcome<()> {
+    let (second, took) = (number / 20_000, rng.u32(1..900));
+    writeln!(
+        line,
+        "203.0.{}.{} - - [25/Jun/2024:{:02}:{:02}:{:02} +0000] \"GET {} HTTP/1.1\" {} {} \
+         \"https://www.example.com/search?q=sheet+music+pdf+download+site%3Aexample.org&ref=start&sa=X&biw=1920&bih=1080\" \
+         \"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)\" \
+         rt=0.{took:03} uct=\"0.001\" uht=\"0.{:03}\" urt=\"0.{took:03}\" sid={:032x}a1b2c3d uagent_hash={:032x}e5f6a7b \
+         request_id=req-20240625-{:06}-{:03}",
+        rng.u8(..),
+        rng.u8(1..255),
+        second / 3600 % 24,
+        second / 60 % 60,
+        second % 60,
+        pick(rng, &PAGES),
+        pick(rng, &[200, 200, 200, 200, 304, 404, 500]),
+        rng.u32(100..100_000),
+        took / 2,
+        rng.u128(..),
+        rng.u128(..),
+        second % 1_000_000,
+        rng.u32(0..1000),
+    )?;
+    Ok(())
+}
+
+/// An exception of six lines.
+fn trace(line: &mut Vec<u8>, rng: &mut Rng, _file: u64, number: u64) -> Outcome<()> {
+    let second = number / 2_000;
+    writeln!(
+        line,
+        "[2024-01-04T{:02}:{:02}:{:02}.{:09}]     [{}] java.lang.Exception: exception happened",
+        second / 3600 % 24,
+        second / 60 % 60,
+        second % 60,
+        rng.u32(0..1_000_000_000),
+        pick(rng, &["ERROR", "ERROR", "WARN", "FATAL"]),
+    )?;
+    for depth in (1..=5).rev() {
+        let at = rng.u32(100..200);
+        writeln!(line, "  at com.example.shop.devops.generator.type.RegexMultiLog.f{depth}(RegexMultiLog.java:{at})")?;
+    }
     Ok(())
 }
 

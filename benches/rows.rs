@@ -9,6 +9,7 @@ pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod mqtt;
 mod pairs;
+pub(crate) mod peers;
 pub(crate) mod yardstick;
 
 use crate::Outcome;

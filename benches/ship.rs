@@ -32,7 +32,7 @@ pub(crate) const STREAM: &str = "bench";
 /// A name to choose rows by, and the rows.
 type Row = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
@@ -41,6 +41,7 @@ const ROWS: [Row; 11] = [
     ("idle", rows::idle::ten_thousand),
     ("latency", rows::latency::beyond_age),
     ("mqtt", rows::mqtt::messages),
+    ("peers", rows::peers::published),
     ("exact", rows::exact::bytes_and_price),
     ("order", rows::exact::order),
     ("size", rows::binary_size),

@@ -9,9 +9,15 @@ pub(crate) struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
-    /// What it must not exceed, in its unit; `None` where it is shown for its own sake.
-    at_most: Option<f64>,
+    /// What is required of it, in its unit; `None` where it is shown for its own sake.
+    required: Option<Required>,
     note: String,
+}
+
+#[derive(Clone, Copy)]
+enum Required {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 /// All rows so far.
@@ -23,7 +29,17 @@ pub(crate) struct Table {
 impl Table {
     /// Adds a row and prints it.
     pub(crate) fn add(&mut self, name: &str, value: f64, unit: &'static str, at_most: Option<f64>, note: String) {
-        let figure = Figure { name: name.to_owned(), value, unit, at_most, note };
+        let required = at_most.map(Required::AtMost);
+        self.push(Figure { name: name.to_owned(), value, unit, required, note });
+    }
+
+    /// The same where more is better.
+    pub(crate) fn add_at_least(&mut self, name: &str, value: f64, unit: &'static str, at_least: f64, note: String) {
+        let required = Some(Required::AtLeast(at_least));
+        self.push(Figure { name: name.to_owned(), value, unit, required, note });
+    }
+
+    fn push(&mut self, figure: Figure) {
         println!("  => {}", figure.cells().join(" | "));
         self.figures.push(figure);
     }
@@ -56,11 +72,18 @@ impl Table {
 
 impl Figure {
     fn holds(&self) -> Option<bool> {
-        self.at_most.map(|most| self.value <= most)
+        self.required.map(|required| match required {
+            Required::AtMost(most) => self.value <= most,
+            Required::AtLeast(least) => self.value >= least,
+        })
     }
 
     fn cells(&self) -> [String; 5] {
-        let required = self.at_most.map(|most| format!("<= {most} {}", self.unit)).unwrap_or_default();
+        let required = match self.required {
+            Some(Required::AtMost(most)) => format!("<= {most} {}", self.unit),
+            Some(Required::AtLeast(least)) => format!(">= {least} {}", self.unit),
+            None => String::new(),
+        };
         let ok = match self.holds() {
             Some(true) => "yes",
             Some(false) => "NO",
