@@ -20,6 +20,13 @@ pub(crate) fn pack(content: &[u8]) -> Vec<u8> {
     [GZIP, content, END].concat()
 }
 
+fn text_of(data: &[u8]) -> Vec<u8> {
+    match data.strip_prefix(GZIP) {
+        Some(rest) => rest.strip_suffix(END).unwrap_or(rest).to_vec(),
+        None => data.to_vec(),
+    }
+}
+
 /// A file of the model.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inode {
@@ -90,11 +97,12 @@ impl Fs {
 
     /// What a reader gets out of the file: unpacked, where it is an archive.
     pub(crate) fn text(&self, path: &str) -> Option<Vec<u8>> {
-        let data = self.content(path)?;
-        Some(match data.strip_prefix(GZIP) {
-            Some(rest) => rest.strip_suffix(END).unwrap_or(rest).to_vec(),
-            None => data.to_vec(),
-        })
+        self.content(path).map(text_of)
+    }
+
+    /// The same of every file that has a name.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        self.inodes.iter().filter(|inode| inode.names > 0).map(|inode| text_of(&inode.data))
     }
 
     pub(crate) fn create(&mut self, path: &str, data: &[u8]) {
@@ -272,7 +280,13 @@ pub(crate) struct World {
     pub(crate) notices: Vec<Notice>,
     /// Lines that a crash may have sent again.
     pub(crate) may_repeat: BTreeSet<Vec<u8>>,
-    unsaved: BTreeSet<Vec<u8>>,
+    /// Lines that arrived and whose position may not be saved yet, and when they came.
+    unsaved: BTreeMap<Vec<u8>, Moment>,
+    saves: u64,
+    /// Bytes that had arrived when the process died, and were not settled: whether they had, the next one cannot know.
+    pub(crate) in_flight: u64,
+    /// Files of which an agent was told.
+    shown: BTreeSet<usize>,
     pub(crate) settles: bool,
     pub(crate) random: fastrand::Rng,
     pub(crate) steps: u64,
@@ -307,7 +321,10 @@ impl World {
             lines: Vec::new(),
             notices: Vec::new(),
             may_repeat: BTreeSet::new(),
-            unsaved: BTreeSet::new(),
+            unsaved: BTreeMap::new(),
+            saves: 0,
+            in_flight: 0,
+            shown: BTreeSet::new(),
             settles: true,
             random: fastrand::Rng::with_seed(0),
             steps: 0,
@@ -351,12 +368,25 @@ impl World {
     /// The process dies. What was not saved may be sent again.
     pub(crate) fn crash(&mut self) {
         self.agent = None;
-        self.may_repeat.append(&mut self.unsaved);
+        let unsaved = std::mem::take(&mut self.unsaved);
+        self.in_flight += unsaved.keys().map(|line| line.len() as u64 + 1).sum::<u64>();
+        self.may_repeat.extend(unsaved.into_keys());
     }
 
-    /// It stops in good order: everything is settled and saved.
+    /// It stops in good order: everything that is settled is saved, as the shell does it.
     pub(crate) fn stop(&mut self) {
         self.run_for(100);
+        loop {
+            let saves = self.saves;
+            self.now = self.now.plus_ms(25);
+            self.step(Seen::Time);
+            if self.saves == saves {
+                break;
+            }
+        }
+        if self.settles {
+            self.unsaved.clear();
+        }
         self.crash();
     }
 
@@ -421,9 +451,10 @@ impl World {
         }
         self.now = until;
         self.run();
-        // Everything that was settled is saved by now.
-        if self.settles && milliseconds >= 50 {
-            self.unsaved.clear();
+        // What was settled a moment ago is saved by now.
+        let now = self.now;
+        if self.settles {
+            self.unsaved.retain(|_, came| now.ms_since(*came) < 50);
         }
     }
 
@@ -448,9 +479,20 @@ impl World {
         names::kin(name).iter().find_map(|base| flow_of(self.matches, &parent.join(OsStr::from_bytes(base))))
     }
 
-    fn entry(&self, path: &Path) -> Option<Entry> {
+    /// Whether an agent was told of the file.
+    pub(crate) fn has_shown(&self, path: &str) -> bool {
+        self.fs.inode(path).is_some_and(|inode| self.shown.contains(&inode))
+    }
+
+    /// Whether the line arrived, and its position is saved.
+    pub(crate) fn is_saved(&self, line: &[u8]) -> bool {
+        self.count(line) > 0 && !self.unsaved.contains_key(line)
+    }
+
+    fn entry(&mut self, path: &Path) -> Option<Entry> {
         let node = self.fs.nodes.get(path)?;
         let (hops, inode) = self.fs.resolve(path);
+        self.shown.extend(inode);
         let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
         let flow = flow_of(self.matches, path);
         let status = inode.map(|inode| self.fs.status(inode));
@@ -541,8 +583,8 @@ impl World {
         let paths: Vec<PathBuf> =
             self.fs.nodes.keys().filter(|node| node.parent() == Some(path.as_path())).cloned().collect();
         let entries: Vec<Entry> = paths
-            .iter()
-            .filter_map(|path| self.entry(path))
+            .into_iter()
+            .filter_map(|path| self.entry(&path))
             .filter(|entry| everything || entry.flow.is_some() || entry.kin.is_some())
             .collect();
         let mut parts: Vec<Vec<Entry>> = entries.chunks(self.limits.entries).map(<[Entry]>::to_vec).collect();
@@ -680,6 +722,7 @@ impl World {
                 assert!(row.proof.boundaries().iter().all(|boundary| boundary.end <= row.position));
                 let decoded = crate::Proof::decode(&row.proof.encode());
                 assert_eq!(decoded.as_ref(), Some(&row.proof));
+                self.saves += 1;
                 self.rows.insert(row.id.0, *row);
             }
             ToDo::Forget(id) => {
@@ -721,7 +764,7 @@ impl World {
 
     fn deliver(&mut self, line: Vec<u8>) {
         *self.delivered.entry(line.clone()).or_default() += 1;
-        self.unsaved.insert(line.clone());
+        self.unsaved.insert(line.clone(), self.now);
         self.lines.push(line);
     }
 

@@ -24,6 +24,13 @@ pub(crate) fn all(path: &Path) -> bool {
 }
 
 impl World {
+    /// So little as there is in some files may have been written twice: it is sent in doubt.
+    fn note_small(&mut self) {
+        for text in self.fs.texts().filter(|text| text.len() < 256).collect::<Vec<_>>() {
+            self.may_repeat.extend(lines_of(&text));
+        }
+    }
+
     #[track_caller]
     pub(crate) fn expect(&self, which: char, lines: std::ops::Range<usize>) {
         for number in lines {
@@ -364,12 +371,7 @@ impl Trial {
     }
 
     fn act(&mut self, action: Action) {
-        for path in [LIVE, ROTATED, PACKED] {
-            // So little may have been written twice: it is sent in doubt.
-            if let Some(text) = self.world.fs.text(path).filter(|text| text.len() < 256) {
-                self.world.may_repeat.extend(lines_of(&text));
-            }
-        }
+        self.world.note_small();
         let fs = &mut self.world.fs;
         let exists = |fs: &crate::model::Fs, path| fs.content(path).is_some();
         match action {
@@ -586,6 +588,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
     world.faults.failures = failures;
     let mut plan = Vec::new();
     for _ in 0..random.usize(3..25) {
+        world.note_small();
         let event = event(&mut random);
         plan.push(event);
         match event {
@@ -596,6 +599,12 @@ fn seeded_world(seed: u64) -> (usize, bool) {
                 world.fs.append(LIVE, &new);
             }
             Event::Rotate(chosen) if rotations < 8 && world.fs.content(LIVE).is_some_and(|data| !data.is_empty()) => {
+                let rotation = rotation.unwrap_or(chosen);
+                let away = [Rotation::CopyTruncateAway, Rotation::CopyTruncateAndPackAway].contains(&rotation);
+                if away && world.is_running() && world.faults.lost_events > 0 && !world.has_shown(LIVE) {
+                    // What comes and goes before any event tells of it is nobody's.
+                    continue;
+                }
                 rotations += 1;
                 let mut pace = random.fork();
                 let between = |world: &mut World| match pace.u32(..4) {
@@ -603,7 +612,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
                     1 => world.run_for(pace.u64(..50)),
                     _ => {}
                 };
-                rotate(&mut world, LIVE, rotation.unwrap_or(chosen), rotations, between);
+                rotate(&mut world, LIVE, rotation, rotations, between);
             }
             Event::Run(milliseconds) => world.run_for(milliseconds),
             Event::Steps(steps) => world.run_steps(steps),
@@ -611,14 +620,19 @@ fn seeded_world(seed: u64) -> (usize, bool) {
             Event::Stop if world.is_running() => world.stop(),
             Event::Start if !world.is_running() => world.start(),
             Event::NoRoom(none) => world.faults.no_room = if none { 100 } else { 0 },
-            Event::HoldSettling(hold) => world.settles = !hold,
+            Event::HoldSettling(hold) => {
+                world.settles = !hold;
+                if !hold {
+                    world.settle_all();
+                }
+            }
             Event::Settle => world.settle_all(),
             Event::Remount if !world.is_running() => world.fs.remount(),
             Event::MoveAway(cut) if world.is_running() && failures == 0 && world.faults.no_room == 0 => {
                 // What was never seen under a name that matches is nobody's, nor what could not be looked at.
                 world.run_for(1_000);
                 let text_of = world.fs.content(LIVE).unwrap_or_default().to_vec();
-                if text_of.is_empty() || lines_of(&text_of).any(|line| world.count(&line) == 0) {
+                if text_of.is_empty() || !lines_of(&text_of).all(|line| world.is_saved(&line)) {
                     continue;
                 }
                 moved += 1;
@@ -688,7 +702,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
     }
     // Of a few lines too little is known to tell a copy that was sent in doubt: they may count as destroyed all the same.
     let large = |notice: &crate::Notice| matches!(notice, crate::Notice::Destroyed { bytes: 512.., .. });
-    let destroyed = world.notices.iter().any(large) && world.destroyed() > 0;
+    let destroyed = world.notices.iter().any(large) && world.destroyed() > world.in_flight;
     let silent = if noticed { 0 } else { repeated };
     (silent, destroyed)
 }
@@ -716,8 +730,9 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
     }
     let few = |seeds: &[u64]| format!("{} such as {:?}", seeds.len(), &seeds[..seeds.len().min(5)]);
     println!("{worlds} worlds, repeating without a word: {}, false alarms: {}", few(&silent), few(&alarms));
-    // Killed between two decisions about one archive, the agent may count as destroyed what it has sent in doubt.
-    assert!(alarms.len() as u64 <= worlds.div_ceil(250), "false alarms: {alarms:?}");
+    // Of 20,000 worlds one has such an alarm.
+    assert!(alarms.len() as u64 <= worlds.div_ceil(1_000), "false alarms: {alarms:?}");
+    assert!(silent.len() as u64 <= worlds.div_ceil(1_000), "repeated without a word: {silent:?}");
     assert!(failed.is_empty(), "for a closer look at one of {failed:?}: TAIL_SEED=… TAIL_LOG=1");
 }
 
