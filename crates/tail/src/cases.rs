@@ -98,6 +98,70 @@ fn a_link_that_leads_nowhere_is_read_when_it_leads_somewhere() {
     world.expect('x', 0..20);
 }
 
+/// Of a log of four lines too little is known to tell a copy. It was copied after it had grown, with the flow full: what was
+/// copied was sent, and then the log.
+#[test]
+fn a_copy_of_a_log_of_which_little_was_read_waits_until_more_is_known() {
+    for matches in PATTERNS {
+        let mut world = World::new(matches);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..4));
+        world.run_for(100);
+        world.faults.no_room = 100;
+        world.fs.append(LIVE, &text('x', 4..80));
+        world.run_for(50);
+        world.fs.copy(LIVE, "/l/a.log.1");
+        world.run_for(500);
+        world.faults.no_room = 0;
+        world.run_for(10_000);
+        world.expect('x', 0..80);
+    }
+}
+
+/// A header proves nothing: what was rotated away before the first start is nobody's, and stays so.
+#[test]
+fn an_old_rotation_that_nobody_followed_is_not_read_because_a_new_log_has_the_same_header() {
+    let with_header = |lines: Vec<u8>| [b"time,host,service,level,message\n".to_vec(), lines].concat();
+    let mut world = World::new(only_live);
+    world.fs.create("/l/a.log.1", &with_header(text('o', 0..40)));
+    world.fs.create(LIVE, &with_header(text('x', 0..20)));
+    world.start();
+    world.run_for(3_000);
+    for round in 0..3 {
+        rotate(&mut world, LIVE, Rotation::Rename, round, |_| {});
+        world.fs.create(LIVE, &with_header(Vec::new()));
+        world.run_for(20_000);
+        world.fs.append(LIVE, &text('y', round * 20..round * 20 + 20));
+        world.run_for(20_000);
+    }
+    world.expect('x', 0..20);
+    world.expect('y', 0..60);
+    assert!((0..40).all(|number| world.count(line('o', number).as_bytes()) == 0));
+}
+
+/// The same, and a restored file took the name of the log: what had been open was read on without a name, and the copy of the
+/// restored file was sent, too.
+#[test]
+fn a_copy_of_what_is_open_without_a_name_is_not_sent_again_though_little_of_it_was_read() {
+    for matches in PATTERNS {
+        let mut world = World::new(matches);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..4));
+        world.run_for(100);
+        world.faults.no_room = 100;
+        world.fs.append(LIVE, &text('x', 4..80));
+        world.run_for(50);
+        world.fs.create(LIVE, &text('x', 0..80));
+        world.fs.folder("/l/old");
+        world.fs.copy(LIVE, "/l/old/a.log-20261102");
+        world.fs.truncate(LIVE, 0);
+        world.run_for(500);
+        world.faults.no_room = 0;
+        world.run_for(30_000);
+        world.expect('x', 0..80);
+    }
+}
+
 /// Big files are deleted gently, in steps; each step once sent the whole rest again.
 #[test]
 fn a_delivered_file_that_is_cut_in_steps_is_not_sent_again() {

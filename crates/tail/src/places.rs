@@ -149,6 +149,8 @@ pub(crate) struct File {
     pub(crate) refused: bool,
     /// Unsuccessful attempts since it changed.
     pub(crate) attempts: u8,
+    /// How often it has waited until more of its log was read.
+    pub(crate) waits: u8,
     /// A pattern matched it for the first time ever: it is followed from its end.
     pub(crate) skip: bool,
     /// When its folder had been looked at last before it came, in seconds.
@@ -285,6 +287,7 @@ impl Places {
             queued: false,
             refused: false,
             attempts: 0,
+            waits: 0,
             skip: false,
             since: 0,
             asked: false,

@@ -78,17 +78,14 @@ impl Tail {
         let verdict = content.proof.against(content.read, &sample);
         match verdict {
             Verdict::Same(weight) if placeless && weight >= Weight::Fair => {
-                if content.slot != NONE && (content.unread() > 0 || !content.polled) {
-                    // It is open, though nameless: what is there is read first.
-                    if let Some(content) = self.contents.get_mut(number) {
-                        content.poll = true;
-                    }
-                    self.enqueue(number);
+                let open = content.slot != NONE;
+                if self.read_on(number) {
                     self.copy_changes(number, question.file);
                     return self.put_off(&question, AGAIN / 10);
                 }
+                let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
                 let longer = question.size.is_some_and(|size| size > content.read);
-                if content.slot != NONE && !longer {
+                if open && !longer {
                     return self.copy(&question, number);
                 }
                 self.drop_question(&question);

@@ -2,8 +2,8 @@
 //! Promises that what is new since the last look is known from what the folder held then, never from a clock.
 //! Leaves reading to `turns`.
 
-use super::identify::{Question, Stage};
-use super::{AGAIN, Tail};
+use super::identify::{Question, SOON, Stage};
+use super::{AGAIN, Job, Tail};
 use crate::content::{Content, NEVER, State};
 use crate::names;
 use crate::places::{NONE, Standing, seconds};
@@ -22,6 +22,9 @@ pub(super) const JUST: u64 = 60_000;
 /// Seconds after a file was taken for a stranger until everything that it may have replaced was checked.
 pub(super) const JUDGED: u32 = 150;
 
+/// So often a rotation waits until more of the log was read that begins like it.
+const MOST_WAITS: u8 = 8;
+
 /// More families of names than this are not kept without a reason; a few are looked through in each step.
 const MOST_FAMILIES: usize = 1_024;
 const FAMILIES_AT_A_TIME: usize = 32;
@@ -30,10 +33,21 @@ impl Tail {
     /// Nothing that is known lies in this file.
     pub(super) fn conclude(&mut self, mut question: Box<Question>, todo: &mut Vec<ToDo>) {
         let number = question.file;
+        if !question.looked
+            && let Some(log) = self.log_of(number)
+        {
+            return self.ask_log(question, log, todo);
+        }
         let live = self.is_live(number);
         let heir = self.heirs.get(number).map(|heir| heir.flow);
         let flow = self.flow_of_file(number).or(heir);
         let beginning = stretch_of(&question.beginning, &(0..WINDOW)).unwrap_or_default().to_vec();
+        if let Some((open, read)) = self.small_open(number, &beginning) {
+            if self.read_on(open) {
+                return self.put_off(&question, AGAIN / 10);
+            }
+            question.alike_bytes = question.alike_bytes.max(read);
+        }
         let sought = self.small_sought(number, &beginning);
         let Some(file) = self.places.files.get_mut(number) else { return self.drop_question(&question) };
         file.compared = true;
@@ -110,10 +124,86 @@ impl Tail {
         } else if start > 0 {
             let reason = Again::EqualUpTo { position: start };
             todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: start, reason }));
-        } else if question.doubt > 0 {
-            let reason = Again::EqualInDoubt;
-            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: question.doubt, reason }));
+        } else if question.doubt.max(question.alike_bytes) > 0 {
+            let (bytes, reason) = (question.doubt.max(question.alike_bytes), Again::EqualInDoubt);
+            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes, reason }));
         }
+    }
+
+    /// The content at the name of which this file may be a rotation.
+    fn log_of(&self, number: u32) -> Option<u32> {
+        self.places.names_of(number).find_map(|name| {
+            let sources = self.places.folders.get(name.folder).map_or(&[][..], |folder| &folder.sources);
+            let folders = || std::iter::once(name.folder).chain(sources.iter().copied());
+            names::kin(&name.text).into_iter().chain([name.text.to_vec()]).find_map(|base| {
+                folders().find_map(|folder| {
+                    let log = self.places.names.get(self.places.find_name(folder, &base)?)?;
+                    let file = self.places.files.get(log.file).filter(|file| log.is_live && file.packing.is_none())?;
+                    let Standing::Holds(content) = file.standing else { return None };
+                    let followed = |content: &Content| content.file == log.file && content.state == State::Followed;
+                    (log.file != number && self.contents.get(content).is_some_and(followed)).then_some(content)
+                })
+            })
+        })
+    }
+
+    /// Before a rotation counts as new, the log itself is looked at again: what lies there may be of a moment ago, and the
+    /// rotation a copy of it.
+    fn ask_log(&mut self, mut question: Box<Question>, log: u32, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(log).filter(|content| !content.checking) else {
+            return self.put_off(&question, SOON);
+        };
+        let Some(path) = self.places.path_of(content.file) else { return self.put_off(&question, SOON) };
+        let mut ranges = self.ranges_of_check(content);
+        ranges.push(0..WINDOW);
+        ranges.sort_by_key(|range| (range.start, range.end));
+        (question.stage, question.place_packing) = (Stage::Log(log), None);
+        self.samples += 1;
+        let ticket = self.ask(Job::Identify(question));
+        todo.push(ToDo::Sample { ticket, slot: None, path, packing: None, ranges });
+    }
+
+    pub(super) fn log_answered(
+        &mut self,
+        mut question: Box<Question>,
+        number: u32,
+        sample: &Sample,
+        todo: &mut Vec<ToDo>,
+    ) {
+        let Some(content) = self.contents.get(number).filter(|content| !content.checking) else {
+            return self.put_off(&question, SOON);
+        };
+        let (file, keys) = (content.file, content.proof.keys());
+        self.checked(number, sample, todo);
+        let still = |content: &Content| {
+            content.file == file
+                && content.state == State::Followed
+                && content.proof.keys() == keys
+                && content.confirmed
+        };
+        let same_file = self.places.files.get(file).is_some_and(|file| file.key == sample.status.key);
+        let Some(content) = self.contents.get(number).filter(|content| same_file && still(content)) else {
+            // Compared anew, with what is known now.
+            return self.put_off(&question, SOON);
+        };
+        let here = stretch_of(&question.beginning, &(0..WINDOW)).unwrap_or_default();
+        let there = stretch_of(sample, &(0..WINDOW)).unwrap_or_default();
+        let common = here.len().min(there.len());
+        if common > 0 && here[..common] == there[..common] && content.proof.weight_at(content.read) < Weight::Strong {
+            let unread = content.unread() > 0;
+            if let Some(file) = self.places.files.get_mut(question.file)
+                && unread
+                && question.packing.is_none()
+                && file.waits < MOST_WAITS
+            {
+                // More is known once that is read.
+                file.waits += 1;
+                return self.put_off(&question, AGAIN / 4);
+            }
+            question.alike_bytes = question.alike_bytes.max(common as u64);
+        }
+        question.looked = true;
+        self.conclude(question, todo);
     }
 
     /// The folder holds this file, and it is none of ours.
@@ -179,6 +269,36 @@ impl Tail {
                 })
         };
         self.seeks.keys().copied().filter(|seek| self.contents.get(*seek).is_some_and(alike)).min()
+    }
+
+    /// A content that is open without a name, of which too little was read to prove anything, and which this may be by its
+    /// name and its first bytes.
+    fn small_open(&self, number: u32, beginning: &[u8]) -> Option<(u32, u64)> {
+        let alike = |content: &Content| {
+            let mut names = self.places.names_of(number);
+            content.slot != NONE
+                && content.file != number
+                && content.read > 0
+                && !self.places.has_name(content.file)
+                && content.proof.weight_at(content.read) == Weight::Doubt
+                && content.proof.begins(beginning)
+                && content
+                    .home
+                    .as_deref()
+                    .is_some_and(|(_, home)| names.any(|name| names::is_kin(home, &name.text) || name.text == *home))
+        };
+        self.opened.iter().find_map(|open| Some((*open, self.contents.get(*open).filter(|open| alike(open))?.read)))
+    }
+
+    /// What there is in a file without a name is read before anything is compared with it. `false` when that is done.
+    pub(super) fn read_on(&mut self, number: u32) -> bool {
+        let Some(content) = self.contents.get_mut(number) else { return false };
+        if content.slot == NONE || (content.unread() == 0 && content.polled) {
+            return false;
+        }
+        content.poll = true;
+        self.enqueue(number);
+        true
     }
 
     /// A content that was not known begins in this file.

@@ -47,6 +47,11 @@ pub(super) struct Question {
     /// It is equal to that content up to there.
     pub(super) from: Option<(u32, u64)>,
     pub(super) rounds: u8,
+    /// The number of bytes with which it begins like what is known too little to be compared: worth a word, and no reason
+    /// to read what is nobody's.
+    pub(super) alike_bytes: u64,
+    /// What lies at the log's own name was looked at since it was found that nothing known lies in the file.
+    pub(super) looked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub(super) enum Stage {
     /// Does the content still lie where it is thought to lie?
     Place(u32),
     LastLine,
+    /// What lies at the name of the log, of which the file may be a rotation?
+    Log(u32),
 }
 
 impl Tail {
@@ -150,6 +157,8 @@ impl Tail {
                 covers: NONE,
                 from: None,
                 rounds: 0,
+                alike_bytes: 0,
+                looked: false,
             };
             if let Some(file) = self.places.files.get_mut(number) {
                 file.asked = true;
@@ -197,7 +206,8 @@ impl Tail {
 
     pub(super) fn end_sample(&mut self, question: &Question) {
         self.samples -= 1;
-        let packing = if matches!(question.stage, Stage::Place(_)) { question.place_packing } else { question.packing };
+        let elsewhere = matches!(question.stage, Stage::Place(_) | Stage::Log(_));
+        let packing = if elsewhere { question.place_packing } else { question.packing };
         self.decoders -= usize::from(packing.is_some());
     }
 
@@ -217,7 +227,7 @@ impl Tail {
 
     pub(super) fn identify_failed(&mut self, question: &Question, failure: Failure, todo: &mut Vec<ToDo>) {
         let number = question.file;
-        if matches!(question.stage, Stage::Place(_)) {
+        if matches!(question.stage, Stage::Place(_) | Stage::Log(_)) {
             // It was another file that failed.
             return self.put_off(question, AGAIN);
         }
@@ -272,6 +282,9 @@ impl Tail {
         if let Stage::Place(content) = question.stage {
             return self.place_answered(question, content, &sample, todo);
         }
+        if let Stage::Log(content) = question.stage {
+            return self.log_answered(question, content, &sample, todo);
+        }
         let Some(file) = self.places.files.get_mut(number) else { return self.drop_question(&question) };
         if file.standing != Standing::Unproven {
             return self.drop_question(&question);
@@ -319,7 +332,7 @@ impl Tail {
                 self.ask_place(question, content, todo);
             }
             Stage::LastLine => self.follow_from_end(&question, &sample),
-            Stage::Place(_) => {}
+            Stage::Place(_) | Stage::Log(_) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::proof::{Proof, Verdict, WINDOW, Weight, stretch_of};
 use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
 use crate::todo::{Again, Loss, Notice, ToDo};
 use datalake_base::record::{Origin, Position};
+use std::ops::Range;
 
 /// A file without a name that is open, at its end, and quiet for so long gets no further byte: deleted, and moved away.
 const DELETED_ENDS: u64 = 10_000;
@@ -522,16 +523,7 @@ impl Tail {
             let slot = (content.slot != NONE).then_some(Slot(content.slot));
             let path = self.places.path_of(content.file);
             let packing = self.places.files.get(content.file).and_then(|file| file.packing);
-            let mut ranges = content.proof.ranges(content.read, 3);
-            if content.proof.head.length == 0 && content.read == 0 && content.known > 0 {
-                // Nothing is known of it yet; by its beginning it is known when it was copied and truncated.
-                ranges.push(0..WINDOW);
-            }
-            if content.unread() > 0 && packing.is_none() {
-                // Is the last byte still there that was seen?
-                ranges.push(content.known - 1..content.known);
-            }
-            ranges.sort_by_key(|range| (range.start, range.end));
+            let ranges = self.ranges_of_check(content);
             if slot.is_none() && path.is_none() || packing.is_some() {
                 if let Some(content) = self.contents.get_mut(number) {
                     content.checking = false;
@@ -544,6 +536,22 @@ impl Tail {
             let ticket = self.ask(Job::Check(number));
             todo.push(ToDo::Sample { ticket, slot, path: path.unwrap_or_default(), packing: None, ranges });
         }
+    }
+
+    /// What of its file tells whether that still holds the content.
+    pub(super) fn ranges_of_check(&self, content: &Content) -> Vec<Range<u64>> {
+        let packing = self.places.files.get(content.file).and_then(|file| file.packing);
+        let mut ranges = content.proof.ranges(content.read, 3);
+        if content.proof.head.length == 0 && content.read == 0 && content.known > 0 {
+            // Nothing is known of it yet; by its beginning it is known when it was copied and truncated.
+            ranges.push(0..WINDOW);
+        }
+        if content.unread() > 0 && packing.is_none() {
+            // Is the last byte still there that was seen?
+            ranges.push(content.known - 1..content.known);
+        }
+        ranges.sort_by_key(|range| (range.start, range.end));
+        ranges
     }
 
     /// What the file of a content holds now: the same, less, or something else.
