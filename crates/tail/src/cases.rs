@@ -3,7 +3,7 @@
 //! Leaves all worlds and chance to `worlds`.
 
 use crate::model::World;
-use crate::worlds::{LIVE, PATTERNS, ROTATIONS, all, line, only_live, rotate, text};
+use crate::worlds::{LIVE, PATTERNS, ROTATIONS, Rotation, all, line, only_live, rotate, text};
 use crate::{Again, FileKey, Fingerprint, Notice, Row, SavedState};
 use std::path::Path;
 
@@ -160,6 +160,34 @@ fn a_copy_of_what_is_open_without_a_name_is_not_sent_again_though_little_of_it_w
         world.run_for(30_000);
         world.expect('x', 0..80);
     }
+}
+
+/// Two decoders at a time; what found none free waited for a quarter of a second, or a tenth, though one was given back at
+/// once: these took seven seconds that way.
+#[test]
+fn many_archives_are_read_one_after_the_other_without_waiting_for_decoders_that_are_free() {
+    let mut world = World::new(|path| path.starts_with("/l"));
+    world.start();
+    world.run_for(100);
+    world.stop();
+    let logs: Vec<char> = ('a'..='h').collect();
+    for log in &logs {
+        for round in 0..8 {
+            let live = format!("/l/{log}.log");
+            world.fs.append(&live, &text(*log, round * 20..round * 20 + 20));
+            rotate(&mut world, &live, Rotation::RenameAndPack, round, |_| {});
+        }
+    }
+    let begun = world.now;
+    world.start();
+    let all =
+        |world: &World| logs.iter().all(|log| (0..160).all(|number| world.count(line(*log, number).as_bytes()) > 0));
+    while !all(&world) {
+        world.run_for(10);
+        assert!(world.now.ms_since(begun) < 60_000, "{:?}", world.notices);
+    }
+    logs.iter().for_each(|log| world.expect(*log, 0..160));
+    assert!(world.now.ms_since(begun) < 4_000, "{} ms", world.now.ms_since(begun));
 }
 
 /// Big files are deleted gently, in steps; each step once sent the whole rest again.

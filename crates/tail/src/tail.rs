@@ -121,6 +121,9 @@ pub struct Tail {
     sweeping: VecDeque<u32>,
     samples: usize,
     decoders: usize,
+    /// Files that wait for a decoder to be asked what they hold, and whether one waits to be read.
+    for_decoder: BTreeSet<u32>,
+    opens_wait: bool,
     /// The system had nothing to give; nothing is asked of it before then.
     starved: bool,
     refused_at: Moment,
@@ -180,6 +183,8 @@ impl Tail {
             sweeping: VecDeque::new(),
             samples: 0,
             decoders: 0,
+            for_decoder: BTreeSet::new(),
+            opens_wait: false,
             starved: false,
             refused_at: Moment::default(),
             told_starved: false,
@@ -495,9 +500,22 @@ impl Tail {
 
     fn free_slot(&mut self, slot: u32) {
         if let Some(Some((_, packed))) = self.slots.get(slot as usize).copied() {
-            self.decoders -= usize::from(packed);
             self.slots[slot as usize] = None;
             self.free_slots.push(slot);
+            if packed {
+                self.give_decoder_back();
+            }
+        }
+    }
+
+    /// A decoder is free: what waits for one is next.
+    fn give_decoder_back(&mut self) {
+        self.decoders -= 1;
+        if let Some(file) = self.for_decoder.pop_first() {
+            self.at(0, Due::File(file));
+        }
+        if std::mem::take(&mut self.opens_wait) {
+            self.at(0, Due::Work);
         }
     }
 

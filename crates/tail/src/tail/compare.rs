@@ -152,7 +152,7 @@ impl Tail {
         }
         ranges.sort_by_key(|range| (range.start, range.end));
         if packing.is_some() && self.decoders >= self.settings.limits.decoders {
-            return self.put_off(&question, AGAIN / 4);
+            return self.wait_for_decoder(&question);
         }
         question.stage = Stage::Place(number);
         question.place_packing = packing;

@@ -195,7 +195,7 @@ impl Tail {
     pub(super) fn ask_file(&mut self, question: Box<Question>, ranges: Vec<Range<u64>>, todo: &mut Vec<ToDo>) {
         let packing = question.packing;
         if packing.is_some() && self.decoders >= self.settings.limits.decoders {
-            return self.put_off(&question, AGAIN / 4);
+            return self.wait_for_decoder(&question);
         }
         let Some(path) = self.places.path_of(question.file) else { return self.drop_question(&question) };
         self.samples += 1;
@@ -208,7 +208,9 @@ impl Tail {
         self.samples -= 1;
         let elsewhere = matches!(question.stage, Stage::Place(_) | Stage::Log(_));
         let packing = if elsewhere { question.place_packing } else { question.packing };
-        self.decoders -= usize::from(packing.is_some());
+        if packing.is_some() {
+            self.give_decoder_back();
+        }
     }
 
     /// The question is over.
@@ -217,6 +219,12 @@ impl Tail {
         if let Some(file) = self.places.files.get_mut(question.file) {
             file.asked = false;
         }
+    }
+
+    /// It is asked again as soon as a decoder is free.
+    pub(super) fn wait_for_decoder(&mut self, question: &Question) {
+        self.for_decoder.insert(question.file);
+        self.put_off(question, AGAIN);
     }
 
     /// It is asked again later, from the beginning.

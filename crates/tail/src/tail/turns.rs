@@ -187,6 +187,7 @@ impl Tail {
         let Some(path) = self.places.path_of(content.file) else { return true };
         // A decoder is for what has its turn: held by what waits for something older, that would wait for a decoder.
         if self.starved || (packing.is_some() && (!for_turn || self.decoders >= self.settings.limits.decoders)) {
+            self.opens_wait |= packing.is_some();
             return false;
         }
         let flow = content.flow;
