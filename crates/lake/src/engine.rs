@@ -7,6 +7,8 @@
 pub mod athena;
 /// Signed calls.
 pub mod aws;
+/// Programs whose answer is kept in memory, up to a limit.
+pub mod bounded;
 /// The external `duckdb` program.
 pub mod duckdb;
 /// Objects below the folder of the lake.

@@ -8,9 +8,11 @@ use crate::Exit;
 use crate::config::Lake;
 use crate::engine::aws::Aws;
 use base64_simd::STANDARD;
+use datalake_base::shown::shown;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "errors";
@@ -21,7 +23,7 @@ const MOST_RECORDS: usize = 500;
 const MOST_BYTES: usize = 4 << 20;
 const LARGEST_RECORD: usize = 1_024_000;
 /// An object of errors is no larger, unpacked.
-const LARGEST_OBJECT: u64 = 1 << 30;
+const LARGEST_OBJECT: u64 = 512 << 20;
 
 /// One object of failed records.
 #[derive(Debug)]
@@ -38,11 +40,16 @@ pub struct Failed {
     pub unreadable: u64,
 }
 
-/// All objects of failed records, of one table or of all.
-///
-/// # Errors
-/// When one cannot be read.
-pub fn list(lake: &Lake, table: Option<&str>) -> Result<Vec<Failed>, Exit> {
+/// Where an object of failed records is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    path: PathBuf,
+    table: String,
+}
+
+/// All objects of failed records, of one table or of all; none is read.
+#[must_use]
+pub fn find(lake: &Lake, table: Option<&str>) -> Vec<Found> {
     let mut found = Vec::new();
     let folders = lake.tables.values().filter(|known| table.is_none_or(|name| name == known.name));
     for known in folders {
@@ -53,12 +60,10 @@ pub fn list(lake: &Lake, table: Option<&str>) -> Result<Vec<Failed>, Exit> {
             let mut paths = Vec::new();
             gather(&lake.root.join(FOLDER).join(name), &mut paths);
             paths.sort();
-            for path in paths {
-                found.push(read(&lake.root, path, &known.name)?);
-            }
+            found.extend(paths.into_iter().map(|path| Found { path, table: known.name.clone() }));
         }
     }
-    Ok(found)
+    found
 }
 
 fn gather(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -73,19 +78,29 @@ fn gather(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn read(root: &Path, path: PathBuf, table: &str) -> Result<Failed, Exit> {
-    let cannot = |error: std::io::Error| Exit::Failed(format!("cannot read {}: {error}", path.display()));
-    let bytes = std::fs::read(&path).map_err(cannot)?;
+/// What is in one.
+///
+/// # Errors
+/// When it cannot be read, is damaged, or is too large to be one.
+pub fn read(root: &Path, found: &Found) -> Result<Failed, Exit> {
+    let Found { path, table } = found;
+    let cannot = |error: std::io::Error| Exit::Failed(format!("cannot read {}: {error}", shown(path.as_path())));
+    let mut file = BufReader::new(File::open(path).map_err(cannot)?);
+    let is_packed = file.fill_buf().map_err(cannot)?.starts_with(&[0x1f, 0x8b]);
     let mut text = Vec::new();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let unpacking = flate2::bufread::MultiGzDecoder::new(&bytes[..]);
-        unpacking.take(LARGEST_OBJECT).read_to_end(&mut text).map_err(cannot)?;
+    if is_packed {
+        flate2::bufread::MultiGzDecoder::new(file).take(LARGEST_OBJECT + 1).read_to_end(&mut text).map_err(cannot)?;
     } else {
-        text = bytes;
+        file.take(LARGEST_OBJECT + 1).read_to_end(&mut text).map_err(cannot)?;
+    }
+    // The beginning of one must not pass for the whole: a replay would move the rest away.
+    if text.len() as u64 > LARGEST_OBJECT {
+        let what = format!("{} holds more than 512 MiB, which no object of Firehose does", shown(path.as_path()));
+        return Err(Exit::Failed(what));
     }
     let path = path.strip_prefix(root).unwrap_or(&path).to_owned();
     let mut failed =
-        Failed { path, table: table.to_owned(), records: Vec::new(), reasons: BTreeMap::new(), unreadable: 0 };
+        Failed { path, table: table.clone(), records: Vec::new(), reasons: BTreeMap::new(), unreadable: 0 };
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let line: Value = serde_json::from_slice(line).unwrap_or_default();
         let data = line["rawData"].as_str().and_then(|data| STANDARD.decode_to_vec(data).ok());

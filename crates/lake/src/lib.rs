@@ -14,6 +14,8 @@ pub mod cost;
 pub mod engine;
 /// Records that a delivery stream could not deliver.
 pub mod errors;
+/// Files that an operator named.
+pub mod files;
 /// What functions on AWS are made of.
 pub mod package;
 /// Rules on new objects.

@@ -168,7 +168,8 @@ impl<'a> Server<'a> {
         let path = self.lake.root.join(key);
         // Only a file itself: a link in the lake may lead out of it.
         let is_file = |metadata: &std::fs::Metadata| metadata.is_file() && metadata.len() <= LARGEST_FILE;
-        if !path.symlink_metadata().is_ok_and(|metadata| is_file(&metadata)) {
+        let inside = || path.canonicalize().ok()?.starts_with(self.lake.root.canonicalize().ok()?).then_some(());
+        if !path.symlink_metadata().is_ok_and(|metadata| is_file(&metadata)) || inside().is_none() {
             return missing();
         }
         match std::fs::read(&path) {

@@ -3,6 +3,7 @@
 //! Leaves what options mean to `datalake-process`.
 
 use crate::config::{Lake, Table};
+use crate::files;
 use datalake_process::{OnFailure, Settings};
 
 /// Options that add what only the host knows where a line was read.
@@ -31,7 +32,8 @@ pub fn settings(lake: &Lake, table: &Table) -> Result<Option<Settings>, String> 
         }
     }
     let home = lake.home.clone();
-    let read = move |path: &str| std::fs::read(home.join(path)).map_err(|error| error.to_string());
+    let read =
+        move |path: &str| files::read(&home.join(path), files::LARGEST_DOCUMENT).map_err(|error| error.to_string());
     match Settings::parse_reading(options, OnFailure::default(), &read) {
         Ok(settings) if faults.is_empty() => Ok(Some(settings)),
         Ok(_) => Err(faults.join("\n")),

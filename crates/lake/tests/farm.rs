@@ -49,11 +49,14 @@ fn the_current_battery_of_all_devices_is_kept_drawn_and_worked_on_after_each_obj
          {\"device_id\":\"gate\",\"sent_at\":\"2026-03-09T07:10:00.000Z\",\"battery_level\":90,\"charging\":true}\n",
     );
     react();
+    // A ping without time or level, and a line that is no JSON, stopped the reports for ever.
     // The barn says nothing in the second hour, and is in its report all the same.
     object(
         "2026-03-09-08",
         "{\"device_id\":\"gate\",\"sent_at\":\"2026-03-09T08:10:00.000Z\",\"battery_level\":88,\"charging\":false}\n\
-         {\"device_id\":\"gate\",\"sent_at\":\"2026-03-09T08:05:00.000Z\",\"battery_level\":89,\"charging\":false}\n",
+         {\"device_id\":\"gate\",\"sent_at\":\"2026-03-09T08:05:00.000Z\",\"battery_level\":89,\"charging\":false}\n\
+         {\"device_id\":\"gate\",\"sent_at\":\"2026-03-09T08:20:00.000Z\",\"battery_level\":null,\"charging\":false}\n\
+         {\"device_id\":\"new\",\"battery_level\":5,\"charging\":false}\nno JSON at all\n",
     );
     react();
     assert_eq!(

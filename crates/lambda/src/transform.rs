@@ -13,8 +13,9 @@ use std::path::Path;
 
 /// An answer may be 6 MB; Lambda counts MB as we do not know how.
 pub const LARGEST_ANSWER: usize = 5_900_000;
-/// What a record may unpack to.
+/// What a record may unpack to, and all records of an event: a megabyte that comes in may hold a gigabyte.
 const LARGEST_UNPACKED: u64 = 64 << 20;
+const LARGEST_EVENT: u64 = 256 << 20;
 /// Firehose takes no larger record, neither before nor after.
 pub const LARGEST_RECORD: usize = 1_024_000;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -74,13 +75,15 @@ pub struct Transform {
     decoded: Vec<u8>,
     unpacked: Vec<u8>,
     lines: Vec<u8>,
+    /// What records of the event at hand may unpack to still.
+    room: u64,
 }
 
 impl Transform {
     /// For a processor whose records may be [`LARGEST_RECORD`] long.
     #[must_use]
     pub fn new(processor: Processor) -> Self {
-        Self { processor, decoded: Vec::new(), unpacked: Vec::new(), lines: Vec::new() }
+        Self { processor, decoded: Vec::new(), unpacked: Vec::new(), lines: Vec::new(), room: 0 }
     }
 
     /// The answer to an event.
@@ -94,6 +97,7 @@ impl Transform {
             event.records.iter().map(|record| serde_json::json!(record.record_id).to_string()).collect();
         // Room that the entries need which are still to come, should they all fail.
         let mut reserved: usize = ids.iter().map(|id| id.len() + LEAST_ENTRY).sum();
+        self.room = LARGEST_EVENT;
         let mut counts = Counts::default();
         let mut out = b"{\"records\":[".to_vec();
         for (number, (record, id)) in event.records.iter().zip(&ids).enumerate() {
@@ -143,13 +147,18 @@ impl Transform {
         let mut content = &self.decoded;
         if content.starts_with(&GZIP) {
             self.unpacked.clear();
-            let mut unpacking = flate2::bufread::MultiGzDecoder::new(&content[..]).take(LARGEST_UNPACKED + 1);
+            let most = LARGEST_UNPACKED.min(self.room);
+            let mut unpacking = flate2::bufread::MultiGzDecoder::new(&content[..]).take(most + 1);
             if unpacking.read_to_end(&mut self.unpacked).is_err() {
                 return Outcome::Failed("the record begins like gzip and is none".to_owned());
             }
-            if self.unpacked.len() as u64 > LARGEST_UNPACKED {
-                return Outcome::Failed("the record unpacks to more than 64 MiB".to_owned());
+            if self.unpacked.len() as u64 > most {
+                self.room -= most;
+                return Outcome::Failed(
+                    "the record unpacks to more than 64 MiB, or the event to more than 256".to_owned(),
+                );
             }
+            self.room -= self.unpacked.len() as u64;
             content = &self.unpacked;
         }
         let mut start = 0;
@@ -176,6 +185,10 @@ impl Transform {
                 }
                 Verdict::Dropped(_) => {}
                 Verdict::Failed(reason) => return Outcome::Failed(words(&reason)),
+            }
+            // No answer has room for it, whatever is still to come.
+            if self.lines.len() > LARGEST_ANSWER {
+                return Outcome::Kept;
             }
             start = end;
         }
@@ -293,6 +306,29 @@ mod tests {
         let (results, counts) = answer(&mut transform(&json!([])), &records);
         assert!(counts.no_room > 10 && counts.failed == counts.no_room, "{counts:?}");
         assert_eq!(results.last().unwrap().0, "Ok", "a small record finds room behind larger ones that do not");
+    }
+
+    /// A megabyte of records may unpack to gigabytes, for which a function has neither memory nor time.
+    #[test]
+    fn bombs_fail_and_what_is_beside_them_is_kept() {
+        let bomb = gzip(&"x".repeat(63 << 20));
+        let options = json!([{"optionName": "FILTER", "dropWhen": {"field": "a", "equals": "no"}}]);
+        let records: [&[u8]; 8] = [&bomb, &bomb, b"{}\n", &bomb, &bomb, &bomb, &bomb, b"{}\n"];
+        let mut transform = transform(&options);
+        let (results, counts) = answer(&mut transform, &records);
+        let words: Vec<&str> = results.iter().map(|(result, _)| result.as_str()).collect();
+        assert_eq!((words[2], words[7]), ("Ok", "Ok"));
+        // The first four are within the limit of an event, and fail or not by what they hold.
+        assert_eq!(words[5..7], ["ProcessingFailed"; 2]);
+        // Lines beyond what an answer takes are not even made.
+        let many = gzip(&format!("{{\"b\":\"{}\"}}\n", "y".repeat(10_000)).repeat(3000));
+        let (results, counts_of_many) = answer(&mut transform, &[&many, b"{}\n"]);
+        assert_eq!((counts_of_many.no_room, results[1].0.as_str()), (1, "Ok"));
+        assert!(
+            counts.failed >= 2 && transform.lines.capacity() < 3 * LARGEST_ANSWER,
+            "{}",
+            transform.lines.capacity()
+        );
     }
 
     #[test]

@@ -126,7 +126,12 @@ impl Reader<'_> {
         if self.depth == DEEPEST {
             let at = self.here(self.at, self.at + 1);
             let message = format!("lists and objects are nested more than {DEEPEST} deep");
-            self.report.add(Kind::TooDeep, &at, message, "a flow is an object in the list `flows`, no deeper");
+            self.report.add(
+                Kind::TooDeep,
+                &at,
+                message,
+                "no configuration nests so deep; look for a bracket that is not closed",
+            );
             return Err(Stopped);
         }
         self.depth += 1;

@@ -97,6 +97,8 @@ pub struct Report {
     warnings: usize,
     /// What came from the environment.
     hidden: Vec<Hidden>,
+    /// What is faulty, in words; else the configuration.
+    subject: Option<&'static str>,
 }
 
 /// A value of the environment in a text: it is shown as `${NAME}`.
@@ -119,6 +121,12 @@ impl fmt::Debug for Hidden {
 const SHORTEST_HIDDEN: usize = 4;
 
 impl Report {
+    /// A report about something else than the configuration, such as `the query`.
+    #[must_use]
+    pub fn about(subject: &'static str) -> Self {
+        Self { subject: Some(subject), ..Self::default() }
+    }
+
     /// Adds a file; the number it is known by comes back.
     pub fn add_source(&mut self, name: &str, text: Arc<str>) -> usize {
         self.sources.push(Source { name: printable(name), text, secrets: Vec::new() });

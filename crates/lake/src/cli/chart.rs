@@ -3,13 +3,13 @@
 //! Leaves drawing to `chart`.
 
 use super::{print, say};
-use crate::Exit;
 use crate::chart;
 use crate::config::Lake;
 use crate::engine::duckdb::DuckDb;
 use crate::engine::{Format, objects};
 use crate::schema::protos;
 use crate::sql::lint;
+use crate::{Exit, files};
 use clap::Args;
 use datalake_react::{Hour, hour};
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub(super) struct Chart {
 
 pub(super) fn run(command: &Chart, lake: &Lake) -> Result<(), Exit> {
     let path = &command.query;
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = files::text(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let query = lint::check(&path.display().to_string(), &text).map_err(Exit::Faults)?;
     let schema = protos::compile(lake)?;
     let duckdb = DuckDb::find(command.duckdb.as_deref())?;

@@ -3,12 +3,12 @@
 //! Leaves the rules to the modules that have them.
 
 use super::say;
-use crate::config::{Action, Lake, Reaction};
+use crate::config::{Action, Lake, Reaction, Table};
 use crate::engine::duckdb::DuckDb;
 use crate::schema::{Schema, protos};
 use crate::sql::lint;
 use crate::template::faults;
-use crate::{Exit, transform};
+use crate::{Exit, files, transform};
 use clap::Args;
 use datalake_react::{Hour, hour};
 use datalake_report::json::{self, Node, Value};
@@ -32,7 +32,7 @@ pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
     let schema = protos::compile(lake)?;
     let mut report = lake.report.clone();
     plan(lake, &schema, &mut report);
-    agent(lake, &mut report);
+    agent(lake, &schema, &mut report);
     report.sort();
     if report.errors() + report.warnings() > 0 {
         say(&report.to_string());
@@ -73,8 +73,9 @@ pub(super) fn run(command: &Check, lake: &Lake) -> Result<(), Exit> {
 
 /// What is wrong with a template, by whatever hand.
 fn template_faults(path: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
-    let template = text.and_then(|text| serde_json::from_str(&text).map_err(|error| format!("it is no JSON: {error}")));
+    let bytes = files::read(path, files::LARGEST_DOCUMENT).map_err(|error| error.to_string());
+    let template =
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| format!("it is no JSON: {error}")));
     match template {
         Ok(template) => faults::of(&template).into_iter().map(|fault| format!("{}: {fault}", path.display())).collect(),
         Err(error) => vec![format!("cannot read {}: {error}", path.display())],
@@ -91,7 +92,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     /// The columns of a query, where there is somebody to ask for them.
     fn query(&self, path: &Path) -> Result<Vec<String>, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = files::text(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let query = lint::check(&path.display().to_string(), &text).map_err(|report| report.to_string())?;
         let hour = Hour::parse(&self.lake.first_hour).map_err(|error| error.to_string())?;
         let query = hour::bind(query, hour).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -158,7 +159,7 @@ pub(super) fn queries_of(lake: &Lake) -> Vec<PathBuf> {
 
 /// Whether the plan file that the agent reads is the schema's.
 fn plan(lake: &Lake, schema: &Schema, report: &mut Report) {
-    let Ok(bytes) = std::fs::read(&lake.plan) else { return };
+    let Ok(bytes) = files::read(&lake.plan, files::LARGEST_DOCUMENT) else { return };
     let file = report.add_source(&lake.plan.display().to_string(), "".into());
     match Plan::parse(&bytes) {
         Err(error) => report.add_to_file(Kind::BadOption, file, error.to_string(), "run `datalake schema compile`"),
@@ -172,9 +173,9 @@ fn plan(lake: &Lake, schema: &Schema, report: &mut Report) {
 }
 
 /// Whether each table's stream is one that the agent sends to, and by this plan.
-fn agent(lake: &Lake, report: &mut Report) {
+fn agent(lake: &Lake, schema: &Schema, report: &mut Report) {
     let Some((path, at)) = &lake.agent else { return };
-    let text = match std::fs::read_to_string(path) {
+    let text = match files::text(path) {
         Ok(text) => text,
         Err(error) => {
             let message = format!("the agent's configuration cannot be read: {error}");
@@ -202,7 +203,7 @@ fn agent(lake: &Lake, report: &mut Report) {
         }
     }
     for flow in flows {
-        schema_option(lake, flow, report);
+        schema_option(lake, schema, flow, report);
     }
 }
 
@@ -211,7 +212,7 @@ fn stream_of(flow: &Value) -> Option<&str> {
 }
 
 /// The option SCHEMA of a flow names a table whose stream is the flow's.
-fn schema_option(lake: &Lake, flow: &Value, report: &mut Report) {
+fn schema_option(lake: &Lake, schema: &Schema, flow: &Value, report: &mut Report) {
     let Some(Node::List(options)) = member(flow, "dataProcessingOptions").map(|options| &options.node) else { return };
     for option in options.iter().filter(|option| text(option, "optionName") == Some("SCHEMA")) {
         let (Some(value), Some(name)) = (member(option, "table"), text(option, "table")) else { continue };
@@ -227,6 +228,27 @@ fn schema_option(lake: &Lake, flow: &Value, report: &mut Report) {
             let message = format!("rows of `{name}` go to the stream `{sent_to}`, but the table's is `{stream}`");
             report.add(Kind::Conflict, &at, message, "name the table of this flow's stream");
         }
+        in_an_envelope(flow, table, schema, report);
+    }
+}
+
+/// A message of MQTT comes as `{"topic": …, "payload": {…}}` unless the flow says otherwise: of a table without such a field
+/// every row would hold defaults.
+fn in_an_envelope(flow: &Value, table: &Table, schema: &Schema, report: &mut Report) {
+    let Some(mqtt) = member(flow, "mqtt") else { return };
+    let chosen = member(mqtt, "envelope").map(|value| matches!(value.node, Node::Boolean(true)));
+    // Binary messages have no envelope of their own accord, raw ones none at all.
+    let has_envelope = chosen.unwrap_or_else(|| text(mqtt, "payloadFormat").is_none_or(|format| format == "auto"))
+        && text(mqtt, "payloadFormat") != Some("raw");
+    let plan = &schema.plan;
+    let message = plan.tables.get(&table.name).map(|table| plan.message_of(table));
+    if has_envelope && message.is_some_and(|message| message.fields.iter().all(|field| field.name != "payload")) {
+        let at = At { place: mqtt.place, path: "mqtt".to_owned() };
+        let message = format!(
+            "messages come in an envelope, `{{\"topic\": …, \"payload\": {{…}}}}`, but `{}` has no field `payload`: all rows would hold defaults",
+            table.message
+        );
+        report.add(Kind::Conflict, &at, message, "add \"envelope\": false to `mqtt`");
     }
 }
 

@@ -3,12 +3,12 @@
 //! Leaves running it to the engine.
 
 use super::{print, say};
-use crate::Exit;
 use crate::config::Lake;
 use crate::engine::duckdb::DuckDb;
 use crate::engine::{Format, athena};
 use crate::schema::protos;
 use crate::sql::lint;
+use crate::{Exit, files};
 use clap::{Args, ValueEnum};
 use datalake_react::{Hour, hour};
 use std::io::Read;
@@ -75,7 +75,7 @@ pub(super) fn run(command: &Query, lake: &Lake) -> Result<(), Exit> {
 fn text(command: &Query) -> Result<(String, String), Exit> {
     match (&command.file, &command.query) {
         (Some(path), _) => {
-            let text = std::fs::read_to_string(path);
+            let text = files::text(path);
             let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             Ok((path.display().to_string(), text))
         }

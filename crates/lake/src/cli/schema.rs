@@ -3,9 +3,9 @@
 //! Leaves all meaning to the schema.
 
 use super::{Dialect, print, say};
-use crate::Exit;
 use crate::config::Lake;
 use crate::schema::{ddl, diff, protos};
+use crate::{Exit, files};
 use clap::{Args, Subcommand};
 use datalake_schema::Plan;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,8 @@ fn show(command: &Schema, lake: &Lake) -> Result<(), Exit> {
 }
 
 fn read(path: &Path) -> Result<Plan, Exit> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let bytes = files::read(path, files::LARGEST_DOCUMENT)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Plan::parse(&bytes).map_err(|error| Exit::Failed(format!("{}: {error}", path.display())))
 }
 

@@ -46,14 +46,29 @@ pub(super) fn run(command: &Validate, lake: &Lake) -> Result<(), Exit> {
             break;
         }
         number += 1;
-        let shown = printable(String::from_utf8_lossy(&line).trim_end());
+        // What is longer is no line of its own.
+        let too_long = line.len() as u64 == LONGEST_LINE && !line.ends_with(b"\n");
+        if too_long {
+            skip_line(&mut *input).map_err(|error| format!("cannot read the lines: {error}"))?;
+        }
+        let shown = beginning(&line);
+        if too_long {
+            refused += 1;
+            let text = format!("{number}: {shown}\n    REFUSED: longer than {} MiB", LONGEST_LINE >> 20);
+            if command.canonical {
+                say(&text)
+            } else {
+                print(format!("{text}\n").as_bytes())?
+            }
+            continue;
+        }
         match canonical.write(&line, &mut out) {
             Ok(()) => {
                 changed += u64::from(out != line);
                 if command.canonical {
                     print(&out)?;
                 } else {
-                    print(format!("{number}: {shown}\n    {}", String::from_utf8_lossy(&out)).as_bytes())?;
+                    print(format!("{number}: {shown}\n    {}\n", beginning(&out)).as_bytes())?;
                 }
             }
             Err(fault) => {
@@ -70,6 +85,30 @@ pub(super) fn run(command: &Validate, lake: &Lake) -> Result<(), Exit> {
     }
     say(&format!("{number} lines: {changed} get another form, {refused} are refused"));
     if refused > 0 { Err(Exit::Failed(format!("{refused} lines would be refused"))) } else { Ok(()) }
+}
+
+/// A line as a terminal shows it: nothing of it steers, and one that fills the screen is cut.
+fn beginning(line: &[u8]) -> String {
+    const MOST: usize = 4000;
+    let text = String::from_utf8_lossy(&line[..line.len().min(4 * MOST)]);
+    let text = printable(text.trim_end());
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], line.len()),
+        None => text,
+    }
+}
+
+/// Reads to the end of the line at hand, and keeps nothing of it.
+fn skip_line(input: &mut dyn BufRead) -> std::io::Result<()> {
+    loop {
+        let bytes = input.fill_buf()?;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (taken, done) = end.map_or((bytes.len(), bytes.is_empty()), |end| (end + 1, true));
+        input.consume(taken);
+        if done {
+            return Ok(());
+        }
+    }
 }
 
 /// The lines, unpacked where they begin like gzip.

@@ -17,8 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(31 * 60);
 /// The first look whether it is done, and how far looks get apart.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
 const LAST_LOOK: Duration = Duration::from_secs(2);
-/// Rows beyond this are for files, not for a terminal.
+/// Rows beyond this, or bytes of their values, are for files, not for a terminal.
 const MOST_ROWS: usize = 1_000_000;
+const MOST_BYTES: usize = 256 << 20;
 
 /// What a query gave.
 #[derive(Debug)]
@@ -124,7 +125,7 @@ impl Client<'_> {
 
     async fn results(&self, id: &str) -> Result<Rows, Exit> {
         let mut rows = Rows::default();
-        let mut token = Value::Null;
+        let (mut token, mut bytes) = (Value::Null, 0);
         loop {
             let mut request = json!({"QueryExecutionId": id, "MaxResults": 1000});
             if !token.is_null() {
@@ -142,7 +143,14 @@ impl Client<'_> {
             // The first row of a SELECT repeats the names.
             for row in found.iter().skip(usize::from(first)) {
                 let data = row["Data"].as_array().map(Vec::as_slice).unwrap_or_default();
-                rows.rows.push(data.iter().map(|datum| datum["VarCharValue"].as_str().map(str::to_owned)).collect());
+                let row: Vec<_> = data.iter().map(|datum| datum["VarCharValue"].as_str().map(str::to_owned)).collect();
+                bytes += row.iter().flatten().map(String::len).sum::<usize>();
+                rows.rows.push(row);
+            }
+            if bytes > MOST_BYTES {
+                return Err(Exit::Failed(
+                    "the answer has more than 256 MiB; choose fewer columns, or add a LIMIT".to_owned(),
+                ));
             }
             if rows.rows.len() > MOST_ROWS {
                 return Err(Exit::Failed("the answer has more than 1,000,000 rows; add a LIMIT".to_owned()));

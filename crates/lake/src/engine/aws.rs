@@ -55,6 +55,8 @@ pub struct Answer {
     pub status: u16,
     /// Of an object, without quotes.
     pub etag: Option<String>,
+    /// Of a function that was called and failed: in which way.
+    pub function_error: Option<String>,
     /// What was sent.
     pub body: Vec<u8>,
 }
@@ -109,9 +111,17 @@ impl Aws {
     /// # Errors
     /// When nobody answers in time.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, Exit> {
+        self.call_within(call, CALL).await
+    }
+
+    /// Makes a call whose answer may take its time.
+    ///
+    /// # Errors
+    /// When nobody answers within `patience`.
+    pub async fn call_within(&self, call: Call<'_>, patience: Duration) -> Result<Answer, Exit> {
         let host = call.uri.split('/').nth(2).unwrap_or_default().to_owned();
-        let called = tokio::time::timeout(CALL, self.exchange(call)).await;
-        called.unwrap_or_else(|_| Err(Exit::Failed(format!("{host} did not answer within {} s", CALL.as_secs()))))
+        let called = tokio::time::timeout(patience, self.exchange(call)).await;
+        called.unwrap_or_else(|_| Err(Exit::Failed(format!("{host} did not answer within {} s", patience.as_secs()))))
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Answer, Exit> {
@@ -149,11 +159,12 @@ impl Aws {
         let request = request.try_into().map_err(|error| failed(&format!("{error}")))?;
         let connector = if call.uri.starts_with("http:") { &self.http } else { &self.https };
         let answer = connector.call(request).await;
-        let mut answer = answer.map_err(|error| failed(&format!("it does not answer: {error:?}")))?;
+        let mut answer = answer.map_err(|error| failed(&format!("it does not answer: {}", reasons(&error))))?;
         let status = answer.status().as_u16();
         let etag = answer.headers().get("etag").map(|etag| etag.trim_matches('"').to_owned());
+        let function_error = answer.headers().get("x-amz-function-error").map(str::to_owned);
         let body = Limited::new(answer.take_body(), LARGEST_ANSWER).collect().await.map_err(|error| failed(&error))?;
-        Ok(Answer { status, etag, body: body.to_bytes().to_vec() })
+        Ok(Answer { status, etag, function_error, body: body.to_bytes().to_vec() })
     }
 
     /// A call of a service that speaks JSON.
@@ -178,4 +189,18 @@ impl Aws {
         let name = if service == "athena" { "Athena" } else { service };
         Err(Exit::Failed(format!("{name} refuses {operation} (HTTP {}): {words}", answer.status)))
     }
+}
+
+/// An error with what it comes from, without what says the same again.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        source = error.source();
+    }
+    words
 }

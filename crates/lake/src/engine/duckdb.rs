@@ -4,17 +4,17 @@
 //! Leaves memory and crashes to the other process.
 
 use super::Format;
-use super::{objects, rows};
+use super::{bounded, objects, rows};
 use crate::Exit;
 use crate::config::{Lake, Table};
 use crate::schema::{Schema, ddl};
 use crate::sql::prelude;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Answers longer than this are cut off, with an error.
-const LONGEST_ANSWER: usize = 1 << 30;
+/// A longer answer is refused, and the program stopped: an object of a few kilobytes may unpack to more rows than there
+/// is memory.
+const LONGEST_ANSWER: u64 = 256 << 20;
 
 /// Stands for null in DuckDB's CSV, which writes an empty text the same way; no record holds it.
 const NULL: &str = "\u{1}NULL\u{1}";
@@ -106,24 +106,12 @@ impl DuckDb {
     fn run(&self, folder: &Path, script: &str, arguments: &[&str]) -> Result<Output, Exit> {
         let mut command = Command::new(&self.program);
         command.args(["-no-init", "-bail"]).args(arguments).current_dir(folder);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let cannot = |error: std::io::Error| format!("cannot run {}: {error}", self.program.display());
-        let mut child = command.spawn().map_err(cannot)?;
-        let stdin = child.stdin.take();
-        let script = script.to_owned();
-        // Written aside: a script longer than a pipe and an answer longer than a pipe must not wait for each other.
-        let writer = std::thread::spawn(move || {
-            if let Some(mut stdin) = stdin {
-                // A program that ended early says why itself.
-                drop(stdin.write_all(script.as_bytes()));
-            }
-        });
-        let output = child.wait_with_output().map_err(cannot)?;
-        drop(writer.join());
-        if output.stdout.len() > LONGEST_ANSWER {
-            return Err(Exit::Failed("the answer is longer than 1 GiB; add a LIMIT".to_owned()));
-        }
-        Ok(output)
+        let output = bounded::run(&mut command, script, LONGEST_ANSWER)
+            .map_err(|error| format!("cannot run {}: {error}", self.program.display()))?;
+        output.ok_or_else(|| {
+            let words = "the answer is longer than 256 MiB; choose fewer columns, or add a LIMIT or a bound on dt";
+            Exit::Failed(words.to_owned())
+        })
     }
 
     /// Everything that stands before a query: settings, macros, tables, and the lock.
@@ -216,6 +204,12 @@ fn exact(columns: &[(String, String)]) -> String {
 fn failed(output: &Output) -> Exit {
     let words = datalake_base::shown::shown(String::from_utf8_lossy(&output.stderr).trim()).to_string();
     let words = words.replace("\\n", "\n");
+    if let Some((_, place)) = words.split_once("\"maximum_object_size\" of") {
+        let object = place.split('"').nth(1).unwrap_or("?");
+        return Exit::Failed(format!(
+            "the object {object} has a line of more than 16 MiB, which no row is; move it out of the lake, and ask again"
+        ));
+    }
     let words: String = words.chars().take(4000).collect();
     Exit::Failed(format!("DuckDB refuses the query:\n{words}"))
 }

@@ -12,6 +12,7 @@ use datalake_base::shown::shown;
 use datalake_react::{Hour, Identity, hour};
 use datalake_schema::Canonical;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 /// What a program writes may be so long.
 const LARGEST_RESULT: u64 = 1 << 30;
 /// So much of what a program said is kept for the reason of its failure.
-const LAST_WORDS: usize = 2000;
+const LAST_WORDS: u64 = 2000;
 
 /// What every result needs.
 pub(super) struct Context<'a> {
@@ -214,9 +215,17 @@ fn wait(mut command: Command, program: &Program) -> Result<Option<ExitStatus>, S
 }
 
 fn last_words(log: &Path) -> String {
-    let bytes = std::fs::read(log).unwrap_or_default();
-    let tail = &bytes[bytes.len().saturating_sub(LAST_WORDS)..];
-    let text = String::from_utf8_lossy(tail);
+    // A program may have said more than there is memory.
+    let tail = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(log)?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(LAST_WORDS)))?;
+        let mut tail = Vec::new();
+        file.take(LAST_WORDS).read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    let tail = tail().unwrap_or_default();
+    let text = String::from_utf8_lossy(&tail);
     let line = text.trim().lines().last().unwrap_or_default();
     if line.is_empty() { String::new() } else { format!(": {}", shown(line)) }
 }

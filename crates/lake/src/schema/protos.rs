@@ -19,9 +19,15 @@ use std::sync::Arc;
 
 /// Maximum number of files that are read.
 const MOST_FILES: usize = 10_000;
+/// A file is read whole.
+const LARGEST_FILE: u64 = 16 << 20;
 /// The longest type of a column, and the longest name, that Glue takes.
 const LONGEST_TYPE: usize = 131_072;
 const LONGEST_NAME: usize = 255;
+/// The types of all columns of a table; Glue takes tables of about 1 MB, compressed.
+const LONGEST_TABLE: usize = 4 << 20;
+/// Messages in messages: as deep as protobuf's own readers of JSON go, and no reader of tables has trouble with.
+const DEEPEST: usize = 64;
 
 /// Compiles the schema of a lake.
 ///
@@ -116,6 +122,12 @@ fn pool(lake: &Lake, sources: &mut Sources, report: &mut Report) -> Option<Descr
     compiler.include_source_info(true).include_imports(true);
     for path in files.iter().take(MOST_FILES) {
         let name = includes.iter().find_map(|include| path.strip_prefix(include).ok()).unwrap_or(path);
+        if path.metadata().is_ok_and(|metadata| metadata.len() > LARGEST_FILE) {
+            let file = report.add_source(&path.display().to_string(), "".into());
+            let message = format!("the file has more than {} MiB, which no schema has", LARGEST_FILE >> 20);
+            report.add_to_file(FaultKind::TooLarge, file, message, "name the folder of the schema in `protos`");
+            continue;
+        }
         sources.add(&name.display().to_string(), path, report);
         if let Err(error) = compiler.open_file(path) {
             tell(&error, &name.display().to_string(), sources, &includes, report);
@@ -146,7 +158,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
         }
         if path.is_dir() && !path.is_symlink() {
             list(&path, files);
-        } else if path.extension().is_some_and(|ending| ending == "proto") {
+        } else if path.is_file() && path.extension().is_some_and(|ending| ending == "proto") {
             files.push(path);
         }
     }
@@ -171,6 +183,9 @@ fn add(error: &dyn Diagnostic, name: &str, sources: &Sources, report: &mut Repor
         None if message.contains("'edition'") => {
             "editions are not supported yet by the compiler in this program; write `syntax = \"proto3\";`".to_owned()
         }
+        None if sources.0.get(name).is_some_and(|(_, text)| text.starts_with('\u{feff}')) => {
+            "the file begins with a byte order mark, which nobody sees; save it as UTF-8 without one".to_owned()
+        }
         None => "see the language guide of Protocol Buffers".to_owned(),
     };
     // Of several labels, the last is where the second of two things stands.
@@ -188,6 +203,19 @@ fn add(error: &dyn Diagnostic, name: &str, sources: &Sources, report: &mut Repor
     }
 }
 
+/// How large a message is as a type of a column. Messages share others, so the text may be exponentially longer than
+/// the schema: it is counted before it is written.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    /// Levels of messages, this one included.
+    height: usize,
+    /// Characters of the fields in Hive's words.
+    length: usize,
+}
+
+/// Where what stands in a file, by the path of `SourceCodeInfo`: its number there.
+type Locations = HashMap<Vec<i32>, usize>;
+
 /// A plan in the making.
 struct Making<'a> {
     sources: &'a Sources,
@@ -197,6 +225,10 @@ struct Making<'a> {
     /// Of messages and enums that are in the plan; `None` of messages that were refused.
     messages: HashMap<String, Option<usize>>,
     enums: HashMap<String, usize>,
+    /// Of the messages of the plan, in its order.
+    extents: Vec<Extent>,
+    /// Of files that were asked for.
+    locations: HashMap<String, Locations>,
     /// The messages that hold the one at hand: their names, and the fields that lead down.
     path: Vec<(String, String)>,
 }
@@ -205,7 +237,8 @@ impl<'a> Making<'a> {
     fn new(sources: &'a Sources, report: &'a mut Report) -> Self {
         let plan = Plan { format: FORMAT.into(), tables: BTreeMap::new(), messages: Vec::new(), enums: Vec::new() };
         let (messages, enums) = (HashMap::new(), HashMap::new());
-        Self { sources, report, plan, comments: BTreeMap::new(), messages, enums, path: Vec::new() }
+        let (extents, locations) = (Vec::new(), HashMap::new());
+        Self { sources, report, plan, comments: BTreeMap::new(), messages, enums, extents, locations, path: Vec::new() }
     }
 
     fn finish(self) -> Schema {
@@ -238,6 +271,7 @@ impl<'a> Making<'a> {
             .or_else(|| datalake_base::nearest::nearest(&table.message, names.iter().map(String::as_str)));
         let help = match near {
             Some(near) => format!("did you mean \"{near}\"?"),
+            None if names.is_empty() => "the files of `protos` have no message at all".to_owned(),
             None => format!("known are {}", names.iter().take(20).cloned().collect::<Vec<_>>().join(", ")),
         };
         let message = format!("there is no message `{}` in the schema", table.message);
@@ -252,8 +286,10 @@ impl<'a> Making<'a> {
     }
 
     fn types_fit(&mut self, message: &MessageDescriptor, table: &Table, index: usize) {
+        let mut whole = 0_usize;
         for field in &self.plan.messages[index].fields.clone() {
-            let length = columns::hive(&self.plan, field).len();
+            let length = self.extent(field).length;
+            whole = whole.saturating_add(length);
             if length > LONGEST_TYPE
                 && let Some(descriptor) = message.get_field(field.number)
             {
@@ -261,6 +297,22 @@ impl<'a> Making<'a> {
                 self.refuse(&descriptor, FaultKind::OutOfRange, what, "Glue takes 131,072; nest less");
             }
         }
+        if whole > LONGEST_TABLE {
+            let what = format!("the types of the columns of `{}` have {whole} characters", table.name);
+            let help = "Glue takes tables of about 1 MB; make several messages of it";
+            self.report.add(FaultKind::OutOfRange, &table.message_at, what, help);
+        }
+    }
+
+    /// How large a field is, with its name.
+    fn extent(&self, field: &Field) -> Extent {
+        let (Kind::Message(inner) | Kind::Group(inner)) = field.kind else {
+            let length = columns::hive(&self.plan, field).len() + field.name.len() + 2;
+            return Extent { height: 0, length };
+        };
+        let Extent { height, length } = self.extents[inner];
+        // `map<decimal(20,0),struct<…>>` is the longest that stands around it.
+        Extent { height, length: length.saturating_add(field.name.len() + 32) }
     }
 
     fn refuse(&mut self, field: &FieldDescriptor, kind: FaultKind, message: String, help: &str) {
@@ -278,8 +330,7 @@ impl<'a> Making<'a> {
         message: String,
         help: &str,
     ) {
-        let locations = file.source_code_info.iter().flat_map(|info| &info.location);
-        let span = locations.into_iter().find(|location| location.path == path).map(|location| location.span.clone());
+        let span = self.location(name, file, path).map(|location| location.span.clone());
         let place = span.and_then(|span| self.sources.span(name, &span)).or_else(|| self.sources.bytes(name, 0, 0));
         match place {
             Some(place) => self.report.add(kind, &At { place, path: String::new() }, message, help),
@@ -288,6 +339,24 @@ impl<'a> Making<'a> {
                 self.report.add_to_file(kind, file, message, help);
             }
         }
+    }
+
+    /// Where something stands in a file.
+    fn location<'f>(
+        &mut self,
+        name: &str,
+        file: &'f prost_reflect::prost_types::FileDescriptorProto,
+        path: &[i32],
+    ) -> Option<&'f prost_reflect::prost_types::source_code_info::Location> {
+        let all = &file.source_code_info.as_ref()?.location;
+        let known = self.locations.entry(name.to_owned()).or_insert_with(|| {
+            let mut known = Locations::new();
+            for (number, location) in all.iter().enumerate() {
+                known.entry(location.path.clone()).or_insert(number);
+            }
+            known
+        });
+        all.get(*known.get(path)?)
     }
 
     /// The place of a message in the plan, after those that it holds.
@@ -323,6 +392,12 @@ impl<'a> Making<'a> {
             }
         }
         let index = whole.then(|| {
+            let mut extent = Extent { height: 1, length: 0 };
+            for inner in fields.iter().map(|field| self.extent(field)) {
+                extent.height = extent.height.max(inner.height + 1);
+                extent.length = extent.length.saturating_add(inner.length);
+            }
+            self.extents.push(extent);
             self.plan.messages.push(Message { name: name.clone(), fields });
             self.plan.messages.len() - 1
         });
@@ -332,8 +407,7 @@ impl<'a> Making<'a> {
 
     fn comment(&mut self, field: &FieldDescriptor) {
         let file = field.parent_file();
-        let info = file.file_descriptor_proto().source_code_info.as_ref();
-        let location = info.and_then(|info| info.location.iter().find(|location| location.path == field.path()));
+        let location = self.location(file.name(), file.file_descriptor_proto(), field.path());
         let Some(location) = location else { return };
         let text = location.leading_comments.as_deref().or(location.trailing_comments.as_deref()).unwrap_or_default();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -418,8 +492,17 @@ impl<'a> Making<'a> {
             self.path.pop();
             return None;
         }
-        let index = self.message(inner);
+        // Refused before it is gone into: a schema may be deeper than the stack.
+        let depth = self.path.len();
+        let index = if depth < DEEPEST { self.message(inner) } else { None };
         self.path.pop();
+        let known = index.map_or(0, |index| self.extents[index].height);
+        if depth >= DEEPEST || depth + known > DEEPEST {
+            let what = format!("messages are nested more than {DEEPEST} deep here");
+            let help = "use google.protobuf.Struct for what nests freely";
+            self.refuse(field, FaultKind::NotSupported, what, help);
+            return None;
+        }
         index.map(|index| if holder.is_group() { Kind::Group(index) } else { Kind::Message(index) })
     }
 

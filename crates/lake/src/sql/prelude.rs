@@ -40,8 +40,9 @@ CREATE MACRO approx_distinct(x) AS count(DISTINCT x), (x, e) AS count(DISTINCT x
 CREATE MACRO approx_percentile(x, p) AS quantile_disc(x, p);
 CREATE MACRO array_join(a, d) AS array_to_string(a, d), (a, d, n) AS array_to_string(list_transform(a, lambda x: coalesce(CAST(x AS VARCHAR), n)), d);
 CREATE MACRO arrays_overlap(a, b) AS list_has_any(a, b);
-CREATE MACRO array_max(a) AS list_max(a);
-CREATE MACRO array_min(a) AS list_min(a);
+CREATE MACRO array_max(a) AS CASE WHEN len(a) = list_count(a) THEN list_max(a) END;
+CREATE MACRO array_min(a) AS CASE WHEN len(a) = list_count(a) THEN list_min(a) END;
+CREATE MACRO array_position(a, x) AS CASE WHEN a IS NOT NULL AND x IS NOT NULL THEN CAST(coalesce(list_position(a, x), 0) AS BIGINT) END;
 CREATE MACRO cardinality(c) AS CASE WHEN c IS NULL THEN NULL WHEN typeof(c) LIKE 'MAP(%' THEN CAST(len(json_keys(to_json(c))) AS BIGINT) ELSE CAST(system.main.json_array_length(to_json(c)) AS BIGINT) END;
 CREATE MACRO sequence(a, b) AS generate_series(a, b), (a, b, s) AS generate_series(a, b, s);
 CREATE MACRO to_utf8(t) AS encode(t);
@@ -96,6 +97,10 @@ pub const PROOFS: &[&str] = &[
     "cardinality(map(array['a'], array[1])) = 1",
     "array_join(array['a', NULL, 'b'], '-') = 'a-b'",
     "array_join(array['a', NULL, 'b'], '-', 'x') = 'a-x-b'",
+    "array_max(array[1, NULL]) IS NULL",
+    "array_min(array[2, 1]) = 1",
+    "array_position(array[1, 2], 2) = 2",
+    "array_position(array[1, 2], 3) = 0",
     "contains(array[1, 2], 2)",
     "contains(sequence(1, 3), 3)",
     "coalesce(nullif('a', 'a'), 'b') = 'b'",

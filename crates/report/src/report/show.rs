@@ -74,18 +74,14 @@ impl fmt::Display for Report {
         if self.errors + self.warnings > shown {
             writeln!(formatter, "… and {} more; repair these first\n", self.errors + self.warnings - shown)?;
         }
+        let subject = self.subject.unwrap_or("the configuration");
         let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
         match (self.errors, self.warnings) {
             (0, 0) => Ok(()),
             (0, warnings) => writeln!(formatter, "{}", count(warnings, "warning")),
-            (errors, 0) => writeln!(formatter, "the configuration has {}", count(errors, "error")),
+            (errors, 0) => writeln!(formatter, "{subject} has {}", count(errors, "error")),
             (errors, warnings) => {
-                writeln!(
-                    formatter,
-                    "the configuration has {} and {}",
-                    count(errors, "error"),
-                    count(warnings, "warning")
-                )
+                writeln!(formatter, "{subject} has {} and {}", count(errors, "error"), count(warnings, "warning"))
             }
         }
     }
