@@ -2,25 +2,28 @@
 //! Promises that every fault is reported with file, line and column, all at once, as the agent does it.
 //! Leaves the protos to `schema`, and comparing with the agent's configuration to `check`.
 
+/// The function that stands for a program on AWS.
+mod function;
 /// One object of the file, key by key.
 mod object;
 /// `reactions`.
 mod reactions;
 
-use crate::Exit;
+use crate::{Exit, files};
 use datalake_report::json::{self, Node, Value};
 use datalake_report::report::{At, Kind, Report, quoted};
+pub use function::Function;
 use object::Object;
 pub use reactions::{Action, Picture, Program, Reaction};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A file larger than this is no configuration.
-const LARGEST_FILE: u64 = 1 << 20;
 /// Pictures.
 pub const CHARTS: &str = "charts/";
 /// What programs wrote that is no table.
 pub const REPORTS: &str = "reports/";
+/// Where rows lie for functions that stand for programs, and what these write, for a week.
+pub const STEPS: &str = "athena-results/steps/";
 /// Prefixes that belong to the lake itself.
 const RESERVED: [&str; 4] = ["athena-results/", "errors/", CHARTS, REPORTS];
 /// The partition of every table: the hour.
@@ -133,11 +136,7 @@ pub fn load(path: &Path) -> Result<Lake, Exit> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let size = path.metadata().map_err(|error| error.to_string())?.len();
-    if size > LARGEST_FILE {
-        return Err(format!("it has {size} bytes, which no configuration has"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    files::text(path).map_err(|error| error.to_string())
 }
 
 /// The same from a text.
@@ -182,7 +181,7 @@ fn whole(root: &Value, home: &Path, report: &mut Report) -> Option<Lake> {
     let agent = object.text("agent", report).map(|(path, at)| (home.join(path), at));
     let athena = athena(&object, report);
     let reactions = reactions::read(&object, home, &tables, report);
-    Some(Lake {
+    let lake = Lake {
         name: name?.0,
         home: home.to_owned(),
         agent,
@@ -194,14 +193,50 @@ fn whole(root: &Value, home: &Path, report: &mut Report) -> Option<Lake> {
         athena,
         reactions,
         report: Report::default(),
-    })
+    };
+    functions(&lake, report);
+    Some(lake)
+}
+
+/// Functions that a rule cannot call, or must not.
+fn functions(lake: &Lake, report: &mut Report) {
+    for reaction in &lake.reactions {
+        let Action::Run(Program { function: Some(function), .. }) = &reaction.action else { continue };
+        let own = lake.workgroup();
+        if function.name() == format!("{own}-react") || function.name().starts_with(&format!("{own}-transform-")) {
+            let message = format!("`{}` is a function of the lake itself", function.at.path);
+            let help =
+                format!("name one of your own; those of the stack begin with `{own}-react` and `{own}-transform-`");
+            report.add(Kind::Conflict, &function.at, message, help);
+        }
+        if let (Some(theirs), Some(ours)) = (function.region(), &lake.athena.region)
+            && theirs != ours
+        {
+            let message = format!("`{}` lies in {}, the lake in {}", function.at.path, quoted(theirs), quoted(ours));
+            report.add(Kind::Conflict, &function.at, message, "name a function of the region that the lake is in");
+        }
+    }
 }
 
 fn athena(object: &Object<'_>, report: &mut Report) -> Athena {
     let Some((value, at)) = object.value("athena") else { return Athena::default() };
     let Some(inner) = Object::open(value, &at.path, &ATHENA_KEYS, report) else { return Athena::default() };
-    let mut text = |key: &str| inner.text(key, report).map(|(text, _)| text);
-    Athena { bucket: text("bucket"), region: text("region"), workgroup: text("workgroup"), database: text("database") }
+    // They become part of host names, of SQL and of the template.
+    let mut name = |key: &str, longest: usize, more: &[u8]| {
+        let (text, at) = inner.text(key, report)?;
+        let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || more.contains(&byte);
+        if text.len() > longest || !text.bytes().all(good) {
+            let message = format!("`{}` is {}, which AWS has no {key} named", at.path, quoted(&text));
+            report.add(Kind::BadName, &at, message, "write it as the console shows it");
+        }
+        Some(text)
+    };
+    Athena {
+        bucket: name("bucket", 63, b"-."),
+        region: name("region", 40, b"-"),
+        workgroup: name("workgroup", 128, b"-._ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        database: name("database", 255, b"_"),
+    }
 }
 
 fn tables(object: &Object<'_>, report: &mut Report) -> BTreeMap<String, Table> {

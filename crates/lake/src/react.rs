@@ -10,11 +10,11 @@ pub mod table;
 /// One result.
 mod work;
 
-use crate::Exit;
 use crate::config::{Action, Lake, Reaction};
 use crate::engine::duckdb::DuckDb;
 use crate::schema::Schema;
 use crate::sql::lint;
+use crate::{Exit, files};
 use datalake_base::shown::shown;
 use datalake_react::{Hour, Identity, Version, hour, order};
 use journal::{Failure, Journal, Lock};
@@ -104,7 +104,7 @@ fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// When it cannot be read, or is refused.
 pub fn read_query(reaction: &Reaction) -> Result<String, Exit> {
     let path = &reaction.query;
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = files::text(path).map_err(|error| {
         format!("the query of `{}`, {}, cannot be read: {error}", reaction.name, shown(path.as_path()))
     })?;
     let query = lint::check(&path.display().to_string(), &text).map_err(Exit::Faults)?;
@@ -123,7 +123,8 @@ impl<'a> Runner<'a> {
         let sorted = order::sorted(&edges)
             .map_err(|circle| format!("the reactions lead in a circle: {}", circle.join(" -> ")))?;
         let mut rules = Vec::new();
-        for reaction in sorted.into_iter().map(|index| &lake.reactions[index]) {
+        let here = sorted.into_iter().map(|index| &lake.reactions[index]).filter(|reaction| reaction.is_local());
+        for reaction in here {
             let query = read_query(reaction)?;
             rules.push(Rule { reaction, version: reaction.version(&query), query });
         }
@@ -372,6 +373,9 @@ pub fn standings(lake: &Lake) -> Vec<Standing> {
     let failures = journal::failures(&lake.root);
     let journal = Journal::look(&lake.root);
     let standing = |reaction: &Reaction| {
+        if !reaction.is_local() {
+            return Standing { waits: Some(0), why: "a function on AWS does it; there is no `run`".to_owned() };
+        }
         let mut table = Table::new(&lake.root, &lake.tables[&reaction.on].prefix);
         match table.look().and_then(|()| backlog(lake, reaction, &table, &journal)) {
             Err(exit) => Standing { waits: None, why: exit.to_string() },

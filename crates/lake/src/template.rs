@@ -13,7 +13,7 @@ mod functions;
 /// The bucket, its key and its notifications.
 mod storage;
 
-use crate::config::{Action, Lake, Table};
+use crate::config::{Lake, Table};
 use crate::schema::Schema;
 use serde_json::{Map, Value, json};
 
@@ -87,6 +87,9 @@ pub fn template(
         outputs["DeadLetters"] =
             json!({"Value": {"Ref": "DeadLetters"}, "Description": "Notifications that no reaction could answer"});
     }
+    if stack.resources.contains_key("StepPolicy") {
+        outputs["StepPolicy"] = json!({"Value": {"Ref": "StepPolicy"}, "Description": "To attach to the role of a function that reactions call"});
+    }
     Ok(json!({
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": format!("The lake {}: bucket, delivery streams, tables, Athena", lake.name),
@@ -146,9 +149,8 @@ impl Stack<'_> {
 
     /// Tables whose new objects set something off on AWS, without repetition.
     fn triggers(&self) -> Vec<Table> {
-        let runs_here = |action: &Action| !matches!(action, Action::Run(_));
         let is_trigger = |table: &&Table| {
-            self.lake.reactions.iter().any(|reaction| reaction.on == table.name && runs_here(&reaction.action))
+            self.lake.reactions.iter().any(|reaction| reaction.on == table.name && reaction.is_on_aws())
         };
         self.lake.tables.values().filter(is_trigger).cloned().collect()
     }

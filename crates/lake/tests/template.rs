@@ -28,7 +28,10 @@ const WHOLE: &str = r#"{"name": "farm", "protos": ["schema"], "tables": {
     "reactions": [
         {"name": "report", "on": "ping", "query": "sql/levels.sql", "into": "report"},
         {"name": "week", "on": "report", "chart": {"query": "sql/levels.sql", "time": "dt", "value": "level", "to": "charts/week.svg"}},
-        {"name": "local", "on": "ping", "query": "sql/levels.sql", "run": ["true"]}]}"#;
+        {"name": "local", "on": "ping", "query": "sql/levels.sql", "run": ["true"], "to": "reports/local/"},
+        {"name": "both", "on": "ping", "query": "sql/levels.sql", "run": ["true"], "function": "farm-low", "to": "reports/low/"},
+        {"name": "mail", "on": "report", "query": "sql/levels.sql",
+            "function": "arn:aws:lambda:us-east-1:000000000000:function:mail:live"}]}"#;
 const PROTO: &str = "syntax = \"proto3\"; package t; message Ping { string device_id = 1; double level = 2; }";
 /// Every combination that says something else.
 const OPTIONS: [&[&str]; 5] = [
@@ -105,7 +108,7 @@ fn template_of(house: &House, options: &[&str]) -> Value {
 }
 
 #[test]
-fn functions_have_what_they_need_and_programs_stay_on_the_laptop() {
+fn functions_have_what_they_need_and_programs_without_one_stay_on_the_laptop() {
     let house = with(WHOLE);
     let template = template_of(&house, &[]);
     let resources = &template["Resources"];
@@ -124,6 +127,21 @@ fn functions_have_what_they_need_and_programs_stay_on_the_laptop() {
     let statements = resources["ReactRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].to_string();
     let write = statements.split("s3:PutObject").nth(1).unwrap().split("Effect").next().unwrap();
     assert!(write.contains("processed/v0/report/") && write.contains("charts/") && !write.contains("raw/"), "{write}");
+    // Functions that stand for programs: each may be called, and none else; what they write goes where nothing reads rows.
+    let all = resources["ReactRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let call: Vec<&Value> = all.iter().filter(|one| one["Action"].to_string().contains("lambda:")).collect();
+    let by_name = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:farm-low";
+    let expected = serde_json::json!([{"Effect": "Allow", "Action": ["lambda:InvokeFunction"],
+        "Resource": ["arn:aws:lambda:us-east-1:000000000000:function:mail:live", {"Fn::Sub": by_name}]}]);
+    assert_eq!(serde_json::json!(call), expected);
+    assert!(write.contains("reports/low/") && !write.contains("reports/local/"), "{write}");
+    let steps = resources["StepPolicy"]["Properties"]["PolicyDocument"]["Statement"].to_string();
+    let put = steps.split("s3:PutObject").nth(1).unwrap();
+    assert!(put.contains("athena-results/steps/*") && put.matches("LakeBucket").count() == 1, "{put}");
+    assert_eq!(resources["React"]["Properties"]["Timeout"], 900);
+    assert_eq!(template_of(&self::house(), &[])["Resources"]["StepPolicy"], Value::Null);
+    let said = words(&house.run(&["template"], ""));
+    assert!(said.contains("local: left to `datalake react`; add `function`") && !said.contains("both: left"), "{said}");
     for (options, reason) in [
         (["--parquet", "ping"].as_slice(), "reads or writes objects of `ping`"),
         (&["--parquet", "nothing"], "no table `nothing` with a stream"),

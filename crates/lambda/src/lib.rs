@@ -6,5 +6,9 @@
 pub mod react;
 /// Events from the Lambda service.
 pub mod runtime;
+/// Functions of the operator that stand for programs.
+pub mod step;
+/// Objects of the bucket.
+pub mod store;
 /// Records that Firehose wants changed.
 pub mod transform;

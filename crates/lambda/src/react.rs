@@ -4,8 +4,10 @@
 //! a rule which fails does not keep the others of the event from being done.
 //! Leaves what a rule is to lake.json.
 
-use datalake::config::{Action, Lake, Picture, Reaction};
-use datalake::engine::aws::{Answer, Aws, Call};
+use crate::step::{self, Step};
+use crate::store::Bucket;
+use datalake::config::{Action, Function, Lake, Picture, Program, Reaction};
+use datalake::engine::aws::Aws;
 use datalake::engine::{Format, athena, rows};
 use datalake::{chart, react};
 use datalake_react::{Created, Hour, Identity, Version, hour, notice, partition, result_key};
@@ -13,9 +15,8 @@ use datalake_schema::{Canonical, Plan};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Left of a function's time for what comes after the query.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -24,6 +25,27 @@ struct Rule {
     reaction: Reaction,
     query: String,
     version: Version,
+}
+
+/// One rule meets one object.
+struct Meeting<'a> {
+    rule: &'a Rule,
+    created: &'a Created,
+    now_ms: u64,
+    /// Nothing is begun after this moment.
+    until: Instant,
+}
+
+impl Meeting<'_> {
+    /// What is left of the event's time. Done rules are passed over when it comes again, so it gets further each time.
+    fn left(&self) -> Result<Duration, String> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            Err("no time is left for it; it is tried with the event again".to_owned())
+        } else {
+            Ok(left)
+        }
+    }
 }
 
 /// The rules, ready to run.
@@ -50,7 +72,7 @@ impl React {
     /// When one cannot be read or is refused, or there are no credentials.
     pub async fn start(lake: Lake, plan: Plan) -> Result<Self, String> {
         let mut rules = Vec::new();
-        for reaction in &lake.reactions {
+        for reaction in lake.reactions.iter().filter(|reaction| reaction.is_on_aws()) {
             let query = react::read_query(reaction).map_err(|exit| exit.to_string())?;
             rules.push(Rule { reaction: reaction.clone(), version: reaction.version(&query), query });
         }
@@ -63,13 +85,14 @@ impl React {
     /// # Errors
     /// When it is no notification.
     pub async fn answer(&self, event: &Value, now_ms: u64, left: Duration) -> Result<Outcome, String> {
-        let patience = left.saturating_sub(MARGIN).max(Duration::from_secs(1));
+        let until = Instant::now() + left.saturating_sub(MARGIN);
         let mut outcome = Outcome::default();
         for created in notice::created(event).map_err(|error| error.to_string())? {
             for rule in &self.rules {
                 let prefix = &self.lake.tables[&rule.reaction.on].prefix;
                 let Some(hour) = partition(prefix, &created.key) else { continue };
-                let done = self.one(rule, &created, hour, now_ms, patience).await;
+                let meeting = Meeting { rule, created: &created, now_ms, until };
+                let done = self.one(&meeting, hour).await;
                 let name = format!("{}: {}", rule.reaction.name, created.key);
                 match done {
                     Ok(words) => outcome.done.push(format!("{name} -> {words}")),
@@ -80,67 +103,105 @@ impl React {
         Ok(outcome)
     }
 
-    async fn one(
-        &self,
-        rule: &Rule,
-        created: &Created,
-        hour: &str,
-        now_ms: u64,
-        patience: Duration,
-    ) -> Result<String, String> {
+    async fn one(&self, meeting: &Meeting<'_>, hour: &str) -> Result<String, String> {
+        let Meeting { rule, created, now_ms, .. } = meeting;
         let hour = Hour::parse(hour).map_err(|error| error.to_string())?;
         if rule.reaction.from.is_some_and(|from| hour < from) {
             return Ok("before its time".to_owned());
         }
         let identity = Identity::of(&rule.reaction.name, &rule.version, &created.key, &created.etag);
+        let bucket = Bucket { aws: &self.aws, name: &created.bucket };
         match &rule.reaction.action {
             Action::Into(table) => {
-                let table = &self.lake.tables[table];
-                let key = result_key(&table.prefix, &hour, &table.name, &identity, "gz");
-                if self.object("HEAD", &created.bucket, &key, Vec::new(), Vec::new()).await?.status == 200 {
+                let key = self.key_in(table, &hour, &identity);
+                if bucket.has(&key).await? {
                     return Ok(format!("{key} is there"));
                 }
-                let rows = self.ask(&rule.query, hour, &identity, patience).await?;
-                let lines = self.canonical(&table.name, &rows)?;
-                let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-                let packed =
-                    packed.write_all(&lines).and_then(|()| packed.finish()).map_err(|error| error.to_string())?;
-                self.put(&created.bucket, &key, "application/gzip", packed, true).await
+                let rows = self.ask(meeting, hour, &identity).await?;
+                self.keep_rows(bucket, table, &key, &rows).await
             }
             // The newest hour, that this function knows: a late object does not bring an old week back.
             Action::Chart(picture) => {
-                let newest = hour.max(Hour::of_millis(now_ms));
-                self.draw(rule, picture, &created.bucket, newest, &identity, patience).await
+                let newest = hour.max(Hour::of_millis(*now_ms));
+                self.draw(meeting, picture, bucket, newest, &identity).await
             }
-            Action::Run(_) => Ok("programs are run by `datalake react` alone".to_owned()),
+            Action::Run(program) => {
+                let function = program.function.as_ref().ok_or("the rule has no `function`")?;
+                self.step(meeting, program, function, hour, &identity).await
+            }
         }
+    }
+
+    /// A function of the operator, in place of a program.
+    async fn step(
+        &self,
+        meeting: &Meeting<'_>,
+        program: &Program,
+        function: &Function,
+        hour: Hour,
+        identity: &Identity,
+    ) -> Result<String, String> {
+        let Meeting { rule, created, now_ms, .. } = meeting;
+        let name = &rule.reaction.name;
+        let bucket = Bucket { aws: &self.aws, name: &created.bucket };
+        let key = match (&program.into, &program.to) {
+            (Some(table), _) => self.key_in(table, &hour, identity),
+            (None, Some(to)) => result_key(to, &hour, name, identity, "txt"),
+            (None, None) => step::done_key(name, identity),
+        };
+        if bucket.has(&key).await? {
+            return Ok(format!("{key} is there"));
+        }
+        let rows = self.ask(meeting, hour, identity).await?;
+        let writes = program.into.is_some() || program.to.is_some();
+        let step = Step { rule: name, identity, created, hour, rows, writes, now_ms: *now_ms };
+        let written = step.call(bucket, function, program.timeout.min(meeting.left()?)).await?;
+        match (&program.into, written) {
+            (Some(table), Some(rows)) => self.keep_rows(bucket, table, &key, &rows).await,
+            (None, Some(report)) => bucket.put(&key, "text/plain; charset=utf-8", report, true).await,
+            (_, None) => {
+                bucket.put(&key, "text/plain", Vec::new(), false).await?;
+                Ok(format!("function `{}` called", function.text))
+            }
+        }
+    }
+
+    fn key_in(&self, table: &str, hour: &Hour, identity: &Identity) -> String {
+        let table = &self.lake.tables[table];
+        result_key(&table.prefix, hour, &table.name, identity, "gz")
+    }
+
+    /// Rows as an object of a table.
+    async fn keep_rows(&self, bucket: Bucket<'_>, table: &str, key: &str, rows: &[u8]) -> Result<String, String> {
+        let lines = self.canonical(table, rows)?;
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        let packed = packed.write_all(&lines).and_then(|()| packed.finish()).map_err(|error| error.to_string())?;
+        bucket.put(key, "application/gzip", packed, true).await
     }
 
     async fn draw(
         &self,
-        rule: &Rule,
+        meeting: &Meeting<'_>,
         picture: &Picture,
-        bucket: &str,
+        bucket: Bucket<'_>,
         newest: Hour,
         identity: &Identity,
-        patience: Duration,
     ) -> Result<String, String> {
-        let rows = self.ask(&rule.query, newest, identity, patience).await?;
+        let rows = self.ask(meeting, newest, identity).await?;
         let series = chart::points::read(&rows, &picture.time, &picture.value, picture.series.as_deref())?;
-        let title = picture.title.as_deref().unwrap_or(&rule.reaction.name);
+        let title = picture.title.as_deref().unwrap_or(&meeting.rule.reaction.name);
         let svg = chart::svg(title, picture.unit.as_deref().unwrap_or_default(), &series);
-        let old = self.object("GET", bucket, &picture.to, Vec::new(), Vec::new()).await?;
-        if old.status == 200 && old.body == svg.as_bytes() {
+        if bucket.get(&picture.to).await?.is_some_and(|old| old == svg.as_bytes()) {
             return Ok(format!("{} is up to date", picture.to));
         }
-        self.put(bucket, &picture.to, "image/svg+xml", svg.into_bytes(), false).await
+        bucket.put(&picture.to, "image/svg+xml", svg.into_bytes(), false).await
     }
 
     /// JSON lines.
-    async fn ask(&self, query: &str, at: Hour, identity: &Identity, patience: Duration) -> Result<Vec<u8>, String> {
-        let query = hour::bind(query, at).map_err(|error| error.to_string())?;
+    async fn ask(&self, meeting: &Meeting<'_>, at: Hour, identity: &Identity) -> Result<Vec<u8>, String> {
+        let query = hour::bind(&meeting.rule.query, at).map_err(|error| error.to_string())?;
         let token = identity.to_string();
-        let (rows, _) = athena::ask(&self.aws, &self.lake, &query, Some(&token), patience)
+        let (rows, _) = athena::ask(&self.aws, &self.lake, &query, Some(&token), meeting.left()?)
             .await
             .map_err(|exit| exit.to_string())?;
         Ok(rows::write(&rows, Format::Jsonl))
@@ -157,55 +218,4 @@ impl React {
         }
         Ok(lines)
     }
-
-    async fn put(&self, bucket: &str, key: &str, kind: &str, body: Vec<u8>, only_new: bool) -> Result<String, String> {
-        let mut headers = vec![("content-type", kind.to_owned())];
-        if only_new {
-            headers.push(("if-none-match", "*".to_owned()));
-        }
-        let size = body.len();
-        match self.object("PUT", bucket, key, headers, body).await?.status {
-            200 => Ok(format!("{key} ({size} bytes)")),
-            // Another run of the same reaction was faster.
-            412 => Ok(format!("{key} is there")),
-            status => Err(format!("S3 refuses to keep {key} (HTTP {status})")),
-        }
-    }
-
-    async fn object(
-        &self,
-        method: &str,
-        bucket: &str,
-        key: &str,
-        headers: Vec<(&'static str, String)>,
-        body: Vec<u8>,
-    ) -> Result<Answer, String> {
-        let host = match self.aws.endpoint("s3") {
-            Some(address) => format!("{address}/{bucket}"),
-            None => format!("https://{bucket}.s3.{}.{}", self.aws.region(), self.aws.suffix()),
-        };
-        let uri = format!("{host}/{}", encoded(key));
-        let answer =
-            self.aws.call(Call { service: "s3", method, uri, headers, body }).await.map_err(|exit| exit.to_string())?;
-        match answer.status {
-            200 | 412 => Ok(answer),
-            // Without the right to list, S3 says of what is not there that it is forbidden.
-            403 | 404 if method != "PUT" => Ok(answer),
-            409 if method == "PUT" => Err(format!("another run writes {key} at this moment")),
-            status => Err(format!("S3 refuses {method} of {key} (HTTP {status})")),
-        }
-    }
-}
-
-/// A key as a path.
-fn encoded(key: &str) -> String {
-    let mut out = String::new();
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            write!(out, "%{byte:02X}").expect("a text takes what is written");
-        }
-    }
-    out
 }

@@ -25,6 +25,9 @@ pub(super) fn run(command: &React, lake: &Lake) -> Result<(), Exit> {
     if lake.reactions.is_empty() {
         return Err(Exit::Failed("lake.json has no `reactions`; see docs/lake.md".to_owned()));
     }
+    for reaction in lake.reactions.iter().filter(|reaction| !reaction.is_local()) {
+        say(&format!("{}: left to its function on AWS; add `run` to have a program do it here", reaction.name));
+    }
     let schema = protos::compile(lake)?;
     let duckdb = DuckDb::find(command.duckdb.as_deref())?;
     let runner = Runner::new(lake, &schema, duckdb)?;

@@ -2,12 +2,12 @@
 //! Promises to check the schema and every query before a byte is printed.
 //! Leaves deploying to the AWS CLI.
 
-use super::print;
+use super::{print, say};
 use crate::config::Lake;
 use crate::schema::protos;
 use crate::sql::lint;
 use crate::template::{self, Options, faults};
-use crate::{Exit, transform};
+use crate::{Exit, files, transform};
 use clap::{Args, ValueEnum};
 use datalake_react::hour;
 
@@ -45,8 +45,7 @@ pub(super) fn run(command: &Template, lake: &Lake) -> Result<(), Exit> {
     let schema = protos::compile(lake)?;
     let mut queries = Vec::new();
     for path in super::check::queries_of(lake) {
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = files::text(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let query = lint::check(&path.display().to_string(), &text).map_err(Exit::Faults)?;
         // Athena has nothing that stands for the hour of an object.
         if hour::has_placeholders(query) {
@@ -75,6 +74,12 @@ pub(super) fn run(command: &Template, lake: &Lake) -> Result<(), Exit> {
     let found = faults::of(&template);
     if !found.is_empty() {
         return Err(Exit::Failed(found.join("\n")));
+    }
+    for reaction in lake.reactions.iter().filter(|reaction| !reaction.is_on_aws()) {
+        say(&format!(
+            "{}: left to `datalake react`; add `function`, a Lambda function that does what `run` does, to have it on AWS",
+            reaction.name
+        ));
     }
     let text = serde_json::to_string_pretty(&template).map_err(|error| error.to_string())?;
     print((text + "\n").as_bytes())

@@ -2,6 +2,7 @@
 //! Promises that each rule names tables that exist, does one thing, writes where it may, and leads in no circle.
 //! Leaves what is in queries to the lint, and doing it to `react`.
 
+use super::function::{Function, LONGEST_WAIT};
 use super::object::{self, Object};
 use super::{CHARTS, REPORTS, Table, identifier};
 use datalake_base::nearest::nearest;
@@ -69,10 +70,11 @@ pub struct Picture {
 /// A program that gets rows on its standard input and may write a file.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// The program and its arguments; it runs in the folder of lake.json.
+    /// The program and its arguments; it runs in the folder of lake.json. Empty where the rule is for AWS alone.
+    /// Invariant: there is a command or a function.
     pub command: Vec<String>,
-    /// On AWS: the function that is called instead.
-    pub function: Option<String>,
+    /// On AWS: the function that is called instead. Without it the rule is for `datalake react` alone.
+    pub function: Option<Function>,
     /// The table whose rows the written file holds.
     pub into: Option<String>,
     /// Else the prefix below which it is kept.
@@ -82,6 +84,18 @@ pub struct Program {
 }
 
 impl Reaction {
+    /// Whether `datalake react` does it; else a function on AWS does.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        !matches!(&self.action, Action::Run(program) if program.command.is_empty())
+    }
+
+    /// Whether it is done on AWS; else `datalake react` alone does it.
+    #[must_use]
+    pub fn is_on_aws(&self) -> bool {
+        !matches!(&self.action, Action::Run(program) if program.function.is_none())
+    }
+
     /// The table that gets new objects by it.
     #[must_use]
     pub fn writes(&self) -> Option<&str> {
@@ -200,21 +214,22 @@ fn action(
 ) -> Option<(Action, Query)> {
     let chart = inner.value("chart");
     let run = inner.value("run");
+    let is_step = run.is_some() || inner.value("function").is_some();
     let into = inner.text("into", report).and_then(|(table, at)| known(table, &at, tables, report));
-    if chart.is_none() && run.is_none() && inner.value("into").is_none() {
-        let help = "\"into\": a table for the rows, \"chart\": a picture of them, or \"run\": a program that gets them";
+    if chart.is_none() && !is_step && inner.value("into").is_none() {
+        let help = "\"into\": a table for the rows, \"chart\": a picture of them, or \"run\" or \"function\": a program that gets them";
         report.add(Kind::Missing, &inner.at, format!("`{}` does nothing", inner.at.path), format!("add {help}"));
         return None;
     }
-    if chart.is_some() && (run.is_some() || inner.value("into").is_some()) {
+    if chart.is_some() && (is_step || inner.value("into").is_some()) {
         let message = format!("`{}` does more than one thing", inner.at.path);
         report.add(Kind::Conflict, &inner.at, message, "make one reaction of each; they may be on the same table");
         return None;
     }
-    if run.is_none() {
-        for key in ["to", "timeoutSeconds", "function"] {
+    if !is_step {
+        for key in ["to", "timeoutSeconds"] {
             if let Some((_, at)) = inner.value(key) {
-                let message = format!("`{}` is for a program, and there is no `run`", at.path);
+                let message = format!("`{}` is for a program, and there is no `run` or `function`", at.path);
                 report.add(Kind::Conflict, &at, message, "remove it");
             }
         }
@@ -228,8 +243,9 @@ fn action(
         return Some((Action::Chart(picture(&object, report)?), query?));
     }
     let query = query(inner, home, report);
-    if let Some((value, at)) = run {
-        return Some((Action::Run(program(inner, value, &at, into, report)?), query?));
+    if is_step {
+        let command = run.map_or_else(|| Some(Vec::new()), |(value, at)| command(inner, value, &at, report));
+        return Some((Action::Run(program(inner, command?, into, report)?), query?));
     }
     Some((Action::Into(into?), query?))
 }
@@ -253,16 +269,17 @@ fn picture(object: &Object<'_>, report: &mut Report) -> Option<Picture> {
     Some(Picture { time, value: value?.0, series, title, unit, to })
 }
 
-fn program(inner: &Object<'_>, value: &Value, at: &At, into: Option<String>, report: &mut Report) -> Option<Program> {
+fn command(inner: &Object<'_>, value: &Value, at: &At, report: &mut Report) -> Option<Vec<String>> {
     let help = "write the program and its arguments: [\"python3\", \"steps/low.py\"]";
     let Node::List(items) = &value.node else {
         object::wrong_type(value, at, help, report);
         return None;
     };
     let command = inner.texts("run", help, report).into_iter().map(|(text, _)| text).collect::<Vec<_>>();
-    if command.len() < items.len().max(1) {
-        return None;
-    }
+    (command.len() >= items.len().max(1)).then_some(command)
+}
+
+fn program(inner: &Object<'_>, command: Vec<String>, into: Option<String>, report: &mut Report) -> Option<Program> {
     let to = inner.text("to", report).map(|(to, at)| {
         if !to.starts_with(REPORTS) || !to.ends_with('/') || !is_key(to.trim_end_matches('/')) {
             let message = format!("`{}` is {}", at.path, quoted(&to));
@@ -274,13 +291,20 @@ fn program(inner: &Object<'_>, value: &Value, at: &At, into: Option<String>, rep
         let message = format!("`{}` stands beside `into`", at.path);
         report.add(Kind::Conflict, &at, message, "what the program writes goes to one place; keep one of the two");
     }
+    let called = inner.value("function").is_some();
+    let longest = if called { LONGEST_WAIT } else { 86_400 };
     let seconds = inner.number("timeoutSeconds", report).map_or(TIMEOUT, |(seconds, at)| {
-        if !(1..=86_400).contains(&seconds) {
-            report.add(Kind::OutOfRange, &at, format!("`{}` is {seconds}", at.path), "write 1 to 86400");
+        if !(1..=longest).contains(&seconds) {
+            let why = if called { ": a function waits no longer for another one" } else { "" };
+            let help = format!("write 1 to {longest}{why}");
+            report.add(Kind::OutOfRange, &at, format!("`{}` is {seconds}", at.path), help);
         }
         seconds
     });
-    let function = inner.text("function", report).map(|(function, _)| function);
+    let function = inner.text("function", report).and_then(|(text, at)| Function::parse(text, at, report));
+    if called && function.is_none() {
+        return None;
+    }
     Some(Program { command, function, into, to, timeout: Duration::from_secs(seconds) })
 }
 

@@ -71,6 +71,35 @@ fn faults_of_reactions_are_said_with_what_would_do() {
         (r#"[{"name": "X Y", "on": "a", "query": "x", "into": "b"}]"#, "`reactions[0].name` is no name"),
         (r#"[{"name": "x", "on": "a", "query": "x", "into": "b", "from": "monday"}]"#, "`monday` is no hour"),
         (r#"[{"name": "x", "on": "a", "query": "x", "into": "b", "to": "reports/"}]"#, "there is no `run`"),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "function": "a b", "to": "reports/x/"}]"#,
+            "`reactions[0].function` is \"a b\", which names no function",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "run": ["p"], "function": "arn:aws:s3:::bucket"}]"#,
+            "which names no function; write its name, such as \"farm-low\", or its ARN",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "function": "000000000000:function:low"}]"#,
+            "which names no function",
+        ),
+        (r#"[{"name": "x", "on": "a", "query": "x", "function": 5}]"#, "`reactions[0].function` is a number"),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "function": "farm-react"}]"#,
+            "`reactions[0].function` is a function of the lake itself",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "function": "arn:aws:lambda:eu-west-1:000000000000:function:farm-transform-a:live"}]"#,
+            "`reactions[0].function` is a function of the lake itself",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "query": "x", "run": ["p"], "function": "f", "timeoutSeconds": 900}]"#,
+            "`reactions[0].timeoutSeconds` is 900; write 1 to 840: a function waits no longer for another one",
+        ),
+        (
+            r#"[{"name": "x", "on": "a", "function": "f", "chart": {"query": "x", "value": "v", "to": "charts/x.svg"}}]"#,
+            "does more than one thing",
+        ),
         (r#"[{"name": "x", "on": "a", "query": "x", "run": []}]"#, "`reactions[0].run` is an empty list"),
         (
             r#"[{"name": "x", "on": "a", "query": "x", "run": ["p"], "to": "raw/x/"}]"#,
@@ -107,6 +136,22 @@ fn faults_of_reactions_are_said_with_what_would_do() {
         let printed = faults(&reacting(reactions));
         assert!(printed.contains(words), "{words:?} is missing for {reactions} in:\n{printed}");
     }
+}
+
+#[test]
+fn a_function_stands_for_a_program_on_aws_beside_it_or_alone() {
+    let text = reacting(
+        r#"[{"name": "x", "on": "a", "query": "q", "run": ["p"], "function": "farm-low", "to": "reports/x/"},
+            {"name": "y", "on": "a", "query": "q", "function": "arn:aws-cn:lambda:cn-north-1:000000000000:function:low:live", "into": "b"},
+            {"name": "z", "on": "a", "query": "q", "run": ["p"]}]"#,
+    );
+    let lake = from_text("lake.json", &text, Path::new("/h"), Report::default()).unwrap();
+    let sides: Vec<_> = lake.reactions.iter().map(|reaction| (reaction.is_local(), reaction.is_on_aws())).collect();
+    assert_eq!(sides, [(true, true), (false, true), (true, false)]);
+    let Action::Run(Program { function: Some(function), .. }) = &lake.reactions[1].action else { panic!("a function") };
+    assert_eq!((function.name(), function.region(), function.is_arn()), ("low", Some("cn-north-1"), true));
+    let elsewhere = text.replace("\"name\": \"farm\"", "\"name\": \"farm\", \"athena\": {\"region\": \"eu-west-1\"}");
+    assert!(faults(&elsewhere).contains("lies in \"cn-north-1\", the lake in \"eu-west-1\""), "{}", faults(&elsewhere));
 }
 
 #[test]

@@ -141,7 +141,8 @@ fn rule(reaction: &crate::config::Reaction, standing: Standing) -> RuleSeen {
     let does = match &reaction.action {
         Action::Into(table) => format!("rows into {table}"),
         Action::Chart(picture) => format!("draws {}", picture.to),
-        Action::Run(program) => format!("runs {}", program.command.join(" ")),
+        Action::Run(program) if reaction.is_local() => format!("runs {}", program.command.join(" ")),
+        Action::Run(_) => "calls a function on AWS".to_owned(),
     };
     RuleSeen { name: reaction.name.clone(), on: reaction.on.clone(), does, standing }
 }

@@ -3,8 +3,8 @@
 //! that cannot be answered.
 //! Leaves the program to `datalake package`.
 
-use super::{Stack, arn, id, role, sub, trust};
-use crate::config::{Action, CHARTS, Table};
+use super::{Stack, arn, id, policy, role, sub, trust};
+use crate::config::{Action, CHARTS, Function, Program, Reaction, STEPS, Table};
 use serde_json::{Value, json};
 
 impl Stack<'_> {
@@ -72,7 +72,10 @@ impl Stack<'_> {
         self.add("DeadLetters", json!({"Type": "AWS::SQS::Queue", "DeletionPolicy": "Delete", "UpdateReplacePolicy": "Delete", "Properties": queue}));
         let environment = json!({"DATALAKE_ROLE": "react", "DATALAKE_BUCKET": {"Ref": "LakeBucket"}, "DATALAKE_WORKGROUP": {"Ref": "WorkGroup"}});
         let rights = self.rights_of_reactions();
-        self.function("React", "${LakeName}-react", environment, 600, rights);
+        // A function that waits for another one waits as long as Lambda lets it.
+        let seconds = if self.called().is_empty() { 600 } else { 900 };
+        self.function("React", "${LakeName}-react", environment, seconds, rights);
+        self.step_policy();
         self.resources["React"]["Properties"]["DeadLetterConfig"] = json!({"TargetArn": arn("DeadLetters")});
         let permission = json!({"Action": "lambda:InvokeFunction", "FunctionName": {"Ref": "React"},
             "Principal": "sns.amazonaws.com", "SourceArn": {"Ref": "NewObjects"}});
@@ -92,17 +95,32 @@ impl Stack<'_> {
         );
     }
 
+    /// Rules that a function of the operator does.
+    fn called(&self) -> Vec<(&Reaction, &Program, &Function)> {
+        let reactions = self.lake.reactions.iter().filter_map(|reaction| {
+            let Action::Run(program) = &reaction.action else { return None };
+            Some((reaction, program, program.function.as_ref()?))
+        });
+        reactions.collect()
+    }
+
     fn rights_of_reactions(&self) -> Vec<Value> {
         let objects = |prefix: &str| sub(&format!("${{LakeBucket.Arn}}/{prefix}*"));
         let mut read: Vec<Value> = self.lake.tables.values().map(|table| objects(&table.prefix)).collect();
         read.extend([objects(CHARTS), objects("athena-results/")]);
         let mut write: Vec<Value> = Vec::new();
         for table in self.lake.tables.values() {
-            let writes = |action: &Action| matches!(action, Action::Into(into) if *into == table.name);
-            if self.lake.reactions.iter().any(|reaction| writes(&reaction.action)) {
+            let writes = |reaction: &Reaction| reaction.is_on_aws() && reaction.writes() == Some(table.name.as_str());
+            if self.lake.reactions.iter().any(writes) {
                 write.push(objects(&table.prefix));
             }
         }
+        let mut reports: Vec<&str> = self.called().iter().filter_map(|(_, program, _)| program.to.as_deref()).collect();
+        reports.sort_unstable();
+        reports.dedup();
+        // Whether a report is there is asked before it is made.
+        read.extend(reports.iter().map(|prefix| objects(prefix)));
+        write.extend(reports.iter().map(|prefix| objects(prefix)));
         write.extend([objects(CHARTS), objects("athena-results/")]);
         let glue =
             |what: &str| sub(&format!("arn:${{AWS::Partition}}:glue:${{AWS::Region}}:${{AWS::AccountId}}:{what}"));
@@ -118,7 +136,45 @@ impl Stack<'_> {
             json!({"Effect": "Allow", "Action": ["s3:PutObject", "s3:AbortMultipartUpload"], "Resource": write}),
             json!({"Effect": "Allow", "Action": ["sqs:SendMessage"], "Resource": [arn("DeadLetters")]}),
         ];
+        let mut functions: Vec<&Function> = self.called().iter().map(|(_, _, function)| *function).collect();
+        functions.sort_unstable_by(|one, other| one.text.cmp(&other.text));
+        functions.dedup_by(|one, other| one.text == other.text);
+        if !functions.is_empty() {
+            let arns: Vec<Value> = functions.into_iter().map(arn_of).collect();
+            rights.push(json!({"Effect": "Allow", "Action": ["lambda:InvokeFunction"], "Resource": arns}));
+        }
         rights.extend(self.key_statements());
         rights
     }
+
+    /// What a function that stands for a program may do in the bucket: read its rows and the object, and write its result.
+    fn step_policy(&mut self) {
+        let called = self.called();
+        if called.is_empty() {
+            return;
+        }
+        let objects = |prefix: &str| sub(&format!("${{LakeBucket.Arn}}/{prefix}*"));
+        let mut prefixes: Vec<&str> =
+            called.iter().map(|(reaction, _, _)| self.lake.tables[&reaction.on].prefix.as_str()).collect();
+        prefixes.push(STEPS);
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let read: Vec<Value> = prefixes.into_iter().map(objects).collect();
+        let mut statements = vec![
+            json!({"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": read}),
+            json!({"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": [objects(STEPS)]}),
+        ];
+        statements.extend(self.key_statements());
+        let properties = json!({"Description": "What a function that reactions call may do; attach it to its role",
+            "PolicyDocument": policy(statements)});
+        self.add("StepPolicy", json!({"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}));
+    }
+}
+
+/// The one function that a text of lake.json names.
+fn arn_of(function: &Function) -> Value {
+    if function.is_arn() {
+        return function.text.clone().into();
+    }
+    sub(&format!("arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{}", function.text))
 }
