@@ -174,6 +174,40 @@ fn a_chain_of_links_is_followed_hop_by_hop_to_where_each_target_is_rotated() {
     stop(&mut agent);
 }
 
+/// Every deployment sets `current` to the folder of its release. The pattern names that link, so no folder with a wildcard
+/// was watched in which it changes: what the new release wrote was read up to two minutes later, or never, when another
+/// release came first.
+#[test]
+fn a_link_to_a_folder_that_is_set_to_another_one_is_followed_at_once_also_in_the_middle_of_a_chain() {
+    let host = Host::new();
+    let (current, stable) = (host.root().join("current"), host.root().join("channels/stable"));
+    folder(&host, "channels");
+    std::os::unix::fs::symlink("channels/stable", &current).unwrap();
+    let host = host.flow("", STREAM, json!({"filePattern": format!("{}/*.log", current.display())}));
+    let deploy = |release: usize| {
+        let target = folder(&host, &format!("releases/{release}"));
+        let text = lines(&format!("release {release}"), 0..20);
+        append(&target.join("app.log"), text.as_bytes());
+        let new = host.root().join("channels/.new");
+        std::os::unix::fs::symlink(&target, &new).unwrap();
+        std::fs::rename(&new, &stable).unwrap();
+        text
+    };
+    let mut all = deploy(0);
+    let mut agent = host.run();
+    until_arrived(&host, &all);
+    for release in 1..=3 {
+        let before = host.root().join(format!("releases/{}/app.log", release - 1));
+        let last = lines(&format!("the last of {}", release - 1), 0..20);
+        append(&before, last.as_bytes());
+        all += &last;
+        all += &deploy(release);
+        until_arrived(&host, &all);
+    }
+    exactly(&host, &all, &current.join("app.log"));
+    stop(&mut agent);
+}
+
 /// Elastic Beanstalk and every `olddir`: a copy is taken, packed into another folder, and the log is truncated.
 #[test]
 fn a_copy_that_is_packed_into_another_folder_is_read_once_live_and_while_the_agent_is_down() {

@@ -2,11 +2,14 @@
 //! Promises a bounded number of names a step, however many files lie in the folders on the way.
 //! Leaves which names a pattern stands for to `discover`, and when to search to the rounds.
 
-use super::{DEEPEST, Folders, Pattern, Step};
+use super::{DEEPEST, Folders, Pattern, Step, folder_of};
 use rustix::io::Errno;
 use std::fs::{DirEntry, ReadDir};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Links in one way; as many as the kernel follows.
+const MOST_LINKS: usize = 40;
 
 /// A way that is still to be walked: what is left of a route, from this folder on.
 #[derive(Clone, Debug)]
@@ -60,8 +63,10 @@ impl Search {
             if let Some((entries, way)) = &mut self.listing {
                 match entries.next() {
                     Some(Ok(entry)) => {
-                        let way = leads_on(way, &entry);
-                        self.ways.extend(way);
+                        if let Some(way) = leads_on(way, &entry) {
+                            self.watch_links(&way.folder);
+                            self.ways.push(way);
+                        }
                     }
                     Some(Err(_)) => {}
                     None => self.listing = None,
@@ -94,6 +99,7 @@ impl Search {
         match step {
             Step::Named(name) => {
                 let next = way.folder.join(name);
+                self.watch_links(&next);
                 if next.is_dir() {
                     self.ways.push(way.toward(next, way.step + 1, way.depth));
                 } else {
@@ -115,6 +121,18 @@ impl Search {
                     self.list(way);
                 }
             }
+        }
+    }
+
+    /// Where the way goes through a link, or a chain of them, the folder of each decides where it leads: a link that is
+    /// set to another folder changes nothing in the folder it led to.
+    fn watch_links(&mut self, folder: &Path) {
+        let mut at = folder.to_owned();
+        for _ in 0..MOST_LINKS {
+            let Ok(target) = std::fs::read_link(&at) else { return };
+            let parent = folder_of(&at).to_owned();
+            at = parent.join(target);
+            self.found.branches.insert(parent);
         }
     }
 
