@@ -208,6 +208,52 @@ fn a_link_to_a_folder_that_is_set_to_another_one_is_followed_at_once_also_in_the
     stop(&mut agent);
 }
 
+/// `releases/*/log` are links to `shared/log`, as Capistrano makes them, and the patterns match both. The kernel has one watch
+/// for all names of a folder: events came for one of them only, and none at all once an old release was removed.
+#[test]
+fn a_folder_that_patterns_match_by_several_names_is_followed_by_each_and_when_one_of_them_goes() {
+    const OTHER: &str = "other";
+    let host = Host::new();
+    let (shared, releases) = (folder(&host, "shared"), folder(&host, "releases"));
+    for release in ["1", "2"] {
+        std::os::unix::fs::symlink(&shared, releases.join(release)).unwrap();
+    }
+    let pattern = |folder: &Path, name: &str| json!({"filePattern": format!("{}/{name}", folder.display())});
+    let host = host.flow("", STREAM, pattern(&shared, "*.log")).flow("", OTHER, pattern(&releases, "*/*.log"));
+    let mut all = String::new();
+    let mut agent = None;
+    let write = |name: &str, all: &mut String| {
+        let text = lines(name, 0..20);
+        append(&shared.join(name), text.as_bytes());
+        *all += &text;
+    };
+    let both_have = |all: &String| {
+        until_arrived(&host, all);
+        let complete = || {
+            let payload = String::from_utf8_lossy(&host.payload(OTHER)).into_owned();
+            all.lines().all(|line| payload.contains(line))
+        };
+        assert!(holds_within(PATIENCE, complete), "the flow of the releases does not get everything");
+    };
+    for name in ["first.log", "while both are watched.log", "after one name went.log"] {
+        write(name, &mut all);
+        let agent = agent.get_or_insert_with(|| host.run());
+        both_have(&all);
+        if name.starts_with("while") {
+            std::fs::remove_file(releases.join("1")).unwrap();
+            // Whatever follows from that has been done when the next folder is known.
+            let third = releases.join("3");
+            std::fs::create_dir(&third).unwrap();
+            append(&third.join("a.log"), b"of the third release\n");
+            let known = || String::from_utf8_lossy(&host.payload(OTHER)).contains("of the third release");
+            assert!(holds_within(PATIENCE, known), "{}", agent.log_text());
+        }
+    }
+    write("first.log", &mut all);
+    exactly(&host, &all, &shared.join("first.log"));
+    stop(&mut agent.unwrap());
+}
+
 /// Elastic Beanstalk and every `olddir`: a copy is taken, packed into another folder, and the log is truncated.
 #[test]
 fn a_copy_that_is_packed_into_another_folder_is_read_once_live_and_while_the_agent_is_down() {

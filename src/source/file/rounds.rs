@@ -356,7 +356,9 @@ impl Rounds {
             self.hints.extend(paths);
         }
         let some = self.hints.len().min(HINTS);
-        for path in self.hints.drain(..some).collect::<Vec<_>>() {
+        let mut paths = self.hints.drain(..some).collect::<Vec<_>>();
+        paths.extend(paths.iter().flat_map(|path| self.world.watch.aliases(path)).collect::<Vec<_>>());
+        for path in paths {
             for stream in &mut self.streams {
                 stream.hint(&path, &mut self.world);
             }

@@ -90,6 +90,8 @@ impl Inbox {
 struct Watched {
     /// Which folder it is, to notice that another took its place, perhaps with the same inode; `None` while there is none.
     identity: Option<FileKey>,
+    /// Something happened to the folder itself: its watch may be gone.
+    doubted: bool,
     /// `None` while the kernel reports its changes; otherwise when to try for events again (if ever).
     polled: Option<Option<Instant>>,
     /// So many want to know what happens in it.
@@ -101,6 +103,9 @@ pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     inbox: Arc<Inbox>,
     folders: BTreeMap<PathBuf, Watched>,
+    /// How many of them are the same folder, where that is more than one: by a link, or a bind mount. The kernel has one watch
+    /// for all of these, which goes with the first that is no longer watched, and names one of them only in its events.
+    same: BTreeMap<FileKey, u32>,
     /// The operator was warned that events are missing, and does not know yet that they are back.
     warned: bool,
     retry_watcher: Option<Instant>,
@@ -108,7 +113,14 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(inbox: Arc<Inbox>) -> Self {
-        Self { watcher: None, inbox, folders: BTreeMap::new(), warned: false, retry_watcher: None }
+        Self {
+            watcher: None,
+            inbox,
+            folders: BTreeMap::new(),
+            same: BTreeMap::new(),
+            warned: false,
+            retry_watcher: None,
+        }
     }
 
     /// Somebody wants to know what happens in the folder. Returns whether events say so.
@@ -120,9 +132,10 @@ impl Watch {
         let identity = folder_identity(path);
         let polled = if identity.is_some() { self.begin(path, now) } else { Some(None) };
         tracing::debug!(folder = %path.display(), events = polled.is_none(), "the folder is watched");
-        let watched = Watched { identity, polled, users: 1 };
+        let watched = Watched { identity, doubted: false, polled, users: 1 };
         let events = watched.has_events();
         self.folders.insert(path.to_owned(), watched);
+        self.count(identity, 1);
         events
     }
 
@@ -131,16 +144,55 @@ impl Watch {
         let Some(watched) = self.folders.get_mut(path) else { return };
         watched.users -= 1;
         if watched.users == 0 {
+            let identity = watched.identity;
             self.folders.remove(path);
-            self.end(path);
+            self.count(identity, -1);
+            self.end(path, identity, Instant::now());
         }
     }
 
-    fn end(&mut self, path: &Path) {
+    /// Ends the watch of a path by which this folder was known. If it is watched by other paths, these get a new one, and
+    /// what happened in between is looked for everywhere.
+    fn end(&mut self, path: &Path, identity: Option<FileKey>, now: Instant) {
         if let Some(watcher) = &mut self.watcher {
             // The kernel drops the watch of a deleted folder by itself, so an error here says nothing.
             let _dropped_already = watcher.unwatch(path);
         }
+        for other in self.others(path, identity).into_iter().filter(|other| self.has_events(other)).collect::<Vec<_>>()
+        {
+            let polled = self.begin(&other, now);
+            if let Some(watched) = self.folders.get_mut(&other) {
+                watched.polled = polled;
+            }
+            self.inbox.post(Ok(notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
+        }
+    }
+
+    fn count(&mut self, identity: Option<FileKey>, more: i32) {
+        let Some(identity) = identity else { return };
+        let count = self.same.entry(identity).or_default();
+        *count = count.saturating_add_signed(more);
+        if *count == 0 {
+            self.same.remove(&identity);
+        }
+    }
+
+    /// The other paths by which this folder is watched.
+    fn others(&self, path: &Path, identity: Option<FileKey>) -> Vec<PathBuf> {
+        let own = u32::from(self.folders.get(path).is_some_and(|watched| watched.identity == identity));
+        let Some(identity) = identity.filter(|identity| self.same.get(identity).is_some_and(|count| *count > own))
+        else {
+            return Vec::new();
+        };
+        let is_other = |(other, watched): &(&PathBuf, &Watched)| *other != path && watched.identity == Some(identity);
+        self.folders.iter().filter(is_other).map(|(other, _)| other.clone()).collect()
+    }
+
+    /// An event names a file, or a folder, by one path: the other paths that it has where its folder is watched by several.
+    pub(super) fn aliases(&self, path: &Path) -> Vec<PathBuf> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
+        let Some(watched) = self.folders.get(folder) else { return Vec::new() };
+        self.others(folder, watched.identity).into_iter().map(|folder| folder.join(name)).collect()
     }
 
     /// Whether the folder is under watch.
@@ -163,7 +215,7 @@ impl Watch {
     /// it is watched anew at the next [`Watch::renew`].
     pub(super) fn doubt(&mut self, folder: &Path) {
         if let Some(watched) = self.folders.get_mut(folder) {
-            watched.identity = None;
+            watched.doubted = true;
         }
     }
 
@@ -173,28 +225,33 @@ impl Watch {
         let mut renewed = Vec::new();
         let other = |(path, watched): (&PathBuf, &Watched)| {
             let identity = folder_identity(path);
-            (identity != watched.identity).then(|| (path.clone(), identity))
+            (watched.doubted || identity != watched.identity).then(|| (path.clone(), identity))
         };
         for (path, identity) in self.folders.iter().filter_map(other).collect::<Vec<_>>() {
-            self.end(&path);
-            let polled = if identity.is_some() { self.begin(&path, now) } else { Some(None) };
-            if let Some(watched) = self.folders.get_mut(&path) {
-                (watched.identity, watched.polled) = (identity, polled);
-            }
+            self.begin_anew(&path, identity, now);
             renewed.push(path);
         }
         renewed
     }
 
+    fn begin_anew(&mut self, path: &Path, identity: Option<FileKey>, now: Instant) {
+        let Some(watched) = self.folders.get_mut(path) else { return };
+        let before = std::mem::replace(&mut watched.identity, identity);
+        watched.doubted = false;
+        self.count(before, -1);
+        self.count(identity, 1);
+        self.end(path, before, now);
+        let polled = if identity.is_some() { self.begin(path, now) } else { Some(None) };
+        if let Some(watched) = self.folders.get_mut(path) {
+            watched.polled = polled;
+        }
+    }
+
     /// The same for one.
     pub(super) fn renew_one(&mut self, path: &Path, now: Instant) {
         let identity = folder_identity(path);
-        if self.folders.get(path).is_some_and(|watched| watched.identity != identity) {
-            self.end(path);
-            let polled = if identity.is_some() { self.begin(path, now) } else { Some(None) };
-            if let Some(watched) = self.folders.get_mut(path) {
-                (watched.identity, watched.polled) = (identity, polled);
-            }
+        if self.folders.get(path).is_some_and(|watched| watched.doubted || watched.identity != identity) {
+            self.begin_anew(path, identity, now);
         }
     }
 
