@@ -31,8 +31,10 @@ use std::path::{Path, PathBuf};
 
 /// The process that may be asked by a signal, because it is the agent of this state folder; known only to who may open its
 /// lock.
-#[must_use]
-pub fn lock_holder(folder: &Path) -> Option<u32> {
+///
+/// # Errors
+/// When this user may not open it.
+pub fn lock_holder(folder: &Path) -> std::io::Result<Option<u32>> {
     lock::holder(folder)
 }
 

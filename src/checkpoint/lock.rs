@@ -3,6 +3,7 @@
 //! Leaves saying so to the operator to the error.
 
 use super::{Error, private};
+use crate::regular;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, geteuid, test_kill_process};
 use std::fs::File;
@@ -57,12 +58,20 @@ impl Lock {
 
 /// The agent that uses the folder, as it wrote itself into the file: it lives, and is the owner's. The lock itself is not
 /// tried, for that could refuse an agent that starts in this moment.
-pub(super) fn holder(folder: &Path) -> Option<u32> {
-    let file = File::open(folder.join(FILE_NAME)).ok()?;
-    let owner = file.metadata().ok()?.uid();
-    let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
-    let pid: u32 = text.trim().parse().ok()?;
+///
+/// # Errors
+/// When this user may not read the file: then nobody knows.
+pub(super) fn holder(folder: &Path) -> std::io::Result<Option<u32>> {
+    match regular::read(&folder.join(FILE_NAME), 32) {
+        Ok((text, metadata)) => Ok(living(&text, metadata.uid())),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The agent whose number this is, if it lives and is that user's.
+fn living(text: &[u8], owner: u32) -> Option<u32> {
+    let pid: u32 = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
     let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok();
     let field =

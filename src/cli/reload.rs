@@ -27,7 +27,17 @@ pub fn reload(config: &Path, patience: Duration, out: &mut dyn Write) -> Exit {
         }
     };
     let state = &plan.state_directory;
-    let Some(pid) = checkpoint::lock_holder(state) else {
+    let holder = match checkpoint::lock_holder(state) {
+        Ok(holder) => holder,
+        Err(error) => {
+            complain(&format!(
+                "datalake-agent: the state folder {} cannot be read: {error}; run this as the user of the agent or as root\n",
+                shown(state)
+            ));
+            return Exit::InputOutput;
+        }
+    };
+    let Some(pid) = holder else {
         complain(&format!(
             "datalake-agent: no agent runs with the state folder {}; start it, or, if `stateDirectory` was changed, restart it\n",
             shown(state)
@@ -52,13 +62,14 @@ pub fn reload(config: &Path, patience: Duration, out: &mut dyn Write) -> Exit {
         {
             return said(outcome, out);
         }
-        if checkpoint::lock_holder(state) != Some(pid) {
+        if checkpoint::lock_holder(state).ok().flatten() != Some(pid) {
             complain("datalake-agent: the agent ended meanwhile; its log says why\n");
             return Exit::NotDelivered;
         }
         if Instant::now() > deadline {
             complain(&format!(
-                "datalake-agent: no outcome within {patience:?}; the log of the agent says how it goes on\n"
+                "datalake-agent: no outcome within {} s; the log of the agent says how it goes on\n",
+                patience.as_secs()
             ));
             return Exit::NotDelivered;
         }

@@ -42,6 +42,14 @@ pub enum QuarantineError {
         /// Bytes that it may hold.
         most: u64,
     },
+    /// A command may not look into it, or the disk refuses.
+    #[error("{} cannot be opened: {source}; {}", shown(.path), cure(.source))]
+    Closed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The disk refuses.
     #[error("{} cannot be written: {source}; free space or repair the file system", shown(.path))]
     Disk {
@@ -50,6 +58,13 @@ pub enum QuarantineError {
         /// What the system says.
         source: io::Error,
     },
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "run this as root, or as the user of the agent",
+        _ => "repair the file system",
+    }
 }
 
 /// The quarantine of one flow. Blocking: every record is synced before it counts as kept.
@@ -216,7 +231,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, QuarantineError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         listed => listed.and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect()),
     };
-    listed.map_err(|source| QuarantineError::Disk { path: folder.to_owned(), source })
+    listed.map_err(|source| QuarantineError::Closed { path: folder.to_owned(), source })
 }
 
 /// Opens a file for replay and keeps everybody else away from it; `None` while another process uses it.
@@ -224,7 +239,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, QuarantineError> {
 /// # Errors
 /// When it cannot be opened.
 pub fn open(path: &Path) -> Result<Option<QuarantineFile>, QuarantineError> {
-    let failed = |source| QuarantineError::Disk { path: path.to_owned(), source };
+    let failed = |source| QuarantineError::Closed { path: path.to_owned(), source };
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
     match file.try_lock() {
         // Another process replaced it between the two calls, and what is in the new one is not seen here.
@@ -243,7 +258,7 @@ pub fn look(path: &Path) -> Result<Option<QuarantineFile>, QuarantineError> {
     match File::open(path) {
         Ok(file) => Ok(Some(QuarantineFile::new(path.to_owned(), file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(QuarantineError::Disk { path: path.to_owned(), source }),
+        Err(source) => Err(QuarantineError::Closed { path: path.to_owned(), source }),
     }
 }
 
