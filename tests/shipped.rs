@@ -9,14 +9,15 @@
 mod host;
 
 use datalake_base::shown::steers;
-use host::{HOSTILE, Host, append, until};
+use host::{HOSTILE, Host, append, is_root, skipped, until};
 use local_lake::FaultPlan;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -252,6 +253,64 @@ fn explain_says_which_pattern_which_rule_and_which_right_decides() {
             assert_eq!(agent.stop(), 0);
         }
     }
+}
+
+/// `reload` said that no agent runs, `quarantine summary` that the disk cannot be written, `shipped` that the file is none
+/// of the agent's.
+#[test]
+fn a_user_who_may_not_ask_the_agent_is_referred_to_its_user_by_every_command() {
+    if !is_root() {
+        return skipped("only root can be somebody else");
+    }
+    let host = Host::new().flow("*.log", STREAM, json!({}));
+    let log = host.log("a.log");
+    append(&log, &lines("a", 30));
+    let mut agent = host.run();
+    until("read", || shipped(&host, &log, &[]).0 == 0);
+    for (path, mode) in [(host.root(), 0o755), (&log, 0o600), (&host.state(), 0o700)] {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let file = log.to_str().unwrap();
+    for words in [
+        &["reload"][..],
+        &["quarantine", "summary"],
+        &["quarantine", "list"],
+        &["shipped", file],
+        &["explain", file],
+        &["positions", "list"],
+        &["status"],
+        &["tap", STREAM],
+    ] {
+        let output = host.program().args(words).arg("--config").arg(host.configured()).uid(65534).gid(65534).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(74), "{words:?}: {said}");
+        assert!(said.contains("ermission denied") && said.contains("root"), "{words:?}: {said}");
+    }
+    assert_eq!(agent.stop(), 0);
+}
+
+/// `explain ../logs/a.log` said that no pattern matches a file that it named as read.
+#[test]
+fn a_file_named_with_dots_is_the_file_that_the_patterns_match() {
+    let host = Host::new().flow("*.log", STREAM, json!({"name": "app"}));
+    let log = host.log("a.log");
+    append(&log, &lines("a", 30));
+    let mut agent = host.run();
+    until("read", || shipped(&host, &log, &[]).0 == 0);
+    assert_eq!(agent.stop(), 0);
+    let dotted = host.logs().join("../logs/./a.log");
+    for command in [&["explain"][..], &["positions", "reset"]] {
+        let (code, said) = ran(&host, &[command, &[dotted.to_str().unwrap()]].concat());
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains(log.to_str().unwrap()) && !said.contains("no pattern matches"), "{said}");
+    }
+    // Not sent, for the agent is stopped; and a pattern will read it.
+    append(&host.log("b.log"), &lines("b", 30));
+    let (code, said) = shipped(&host, &host.logs().join("../logs/b.log"), &[]);
+    assert_eq!((code, said.contains("not read yet")), (1, true), "{said}");
+    let (_, said) = ran(&host, &["explain", host.logs().to_str().unwrap()]);
+    assert!(said.contains("a folder of ") && said.contains("; folders are not read"), "{said}");
 }
 
 #[test]

@@ -196,7 +196,7 @@ Examples:
         #[arg(value_name = "FLOW")]
         flow: String,
         /// Ends after this number of records.
-        #[arg(long, value_name = "COUNT")]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
         records: Option<u64>,
     },
     /// Shows lines beside what would be sent of them, and why the rest would not; sends nothing.

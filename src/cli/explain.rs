@@ -41,7 +41,8 @@ pub fn explain(config: &Path, file: &Path) -> Exit {
 }
 
 fn said(plan: &Plan, file: &Path) -> Result<(String, Exit), Failed> {
-    let path = std::path::absolute(file).map_err(|error| Failed::new(Exit::InputOutput, error))?;
+    let unnamed = |error| Failed::new(Exit::InputOutput, format_args!("{}: {error}", shown(file)));
+    let path = reach::named(file).map_err(unnamed)?;
     let mut lines = vec![shown(&path).to_string()];
     lines.push(format!("  {}", what_it_is(&path)));
     let status: Option<Status> = match reach::ask(&plan.state_directory, &Question::Status)? {
@@ -95,15 +96,16 @@ fn what_it_is(path: &Path) -> String {
         Err(_) => text.push_str("it leads nowhere"),
         Ok(status) => {
             let kind = match () {
-                () if status.is_file() => "a file",
-                () if status.is_dir() => "a folder, which is not read; write a pattern for the files in it",
-                () => "neither a file nor a folder, so it is never read",
+                () if status.is_file() => ("a file", ""),
+                () if status.is_dir() => ("a folder", "; folders are not read: write a pattern for the files in it"),
+                () => ("a FIFO, a socket or a device", "; only files are read"),
             };
+            let (kind, unread) = kind;
             let changed = u64::try_from(status.mtime()).unwrap_or(0) * 1000;
             let age = duration_in_words(clock::now_ms().saturating_sub(changed));
             let names = if status.nlink() > 1 { format!(", {} names", status.nlink()) } else { String::new() };
             let (size, rights) = (bytes_in_words(status.len()), access::rights(&status));
-            write!(text, "{kind} of {size}, written {age} ago, {rights}{names}").ok();
+            write!(text, "{kind} of {size}, written {age} ago, {rights}{names}{unread}").ok();
         }
     }
     text

@@ -24,6 +24,8 @@ pub(super) struct Output<W> {
     ends_with_reader: bool,
     /// Whether labels and carets are coloured.
     colour: bool,
+    /// Whether standard error says that nothing could be written.
+    complains: bool,
 }
 
 impl Output<io::Stdout> {
@@ -31,7 +33,7 @@ impl Output<io::Stdout> {
     pub(super) fn stdout() -> Self {
         let stdout = io::stdout();
         let colour = wants_colour(stdout.is_terminal(), |name| std::env::var_os(name));
-        Self { colour, ..Self::new(stdout) }
+        Self { colour, complains: true, ..Self::new(stdout) }
     }
 }
 
@@ -53,7 +55,15 @@ fn wants_colour(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) 
 impl<W: Write> Output<W> {
     /// For a command that has no more to do when nobody reads.
     pub(super) const fn new(to: W) -> Self {
-        Self { to, gathered: Vec::new(), line: Vec::new(), failed: None, ends_with_reader: true, colour: false }
+        Self {
+            to,
+            gathered: Vec::new(),
+            line: Vec::new(),
+            failed: None,
+            ends_with_reader: true,
+            colour: false,
+            complains: false,
+        }
     }
 
     /// For a command that does more than print: it goes on whatever becomes of its output.
@@ -71,8 +81,12 @@ impl<W: Write> Output<W> {
         self.flush().ok();
         match self.failed {
             None | Some(io::ErrorKind::BrokenPipe) => exit,
-            Some(_) if exit == Exit::Success => Exit::InputOutput,
-            Some(_) => exit,
+            Some(kind) => {
+                if self.complains {
+                    super::complain(&format!("datalake-agent: the output cannot be written: {kind}\n"));
+                }
+                if exit == Exit::Success { Exit::InputOutput } else { exit }
+            }
         }
     }
 

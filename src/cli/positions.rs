@@ -108,7 +108,7 @@ fn forget(plan: &Plan, request: &Reset<'_>) -> Result<(String, Exit), Failed> {
     if let Some(flow) = request.flow.filter(|flow| plan.flows.iter().all(|known| known.name != **flow)) {
         return Err(Failed::new(Exit::Usage, format_args!("there is no flow `{}`", shown(flow))));
     }
-    let absolute = |path: &PathBuf| std::path::absolute(path);
+    let absolute = |path: &PathBuf| reach::named(path);
     let files = request.files.iter().map(absolute).collect::<Result<Vec<_>, _>>();
     let files = files.map_err(|error| Failed::new(Exit::InputOutput, error))?;
     let meant = |remembered: &Remembered| -> Vec<SavedContent> {

@@ -9,7 +9,7 @@ use crate::local::{self, Answers, Question};
 use crate::regular;
 use crate::saved::Remembered;
 use datalake_base::shown::shown;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// Where the state lies unless the configuration says something else.
@@ -35,6 +35,21 @@ impl Failed {
 pub(super) fn plan(config: &Path) -> Result<Plan, Failed> {
     super::check::enter_environment_of_service(config);
     config::load(config).map_err(|report| Failed { text: report.to_string(), exit: Exit::Configuration })
+}
+
+/// The path by which a pattern would match the file: absolute, without `.` and `..`. Links are not resolved, but what `..`
+/// stands for behind a link only the system knows.
+pub(super) fn named(file: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(file)?;
+    if !path.components().any(|component| component == Component::ParentDir) {
+        return Ok(path);
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => {
+            Ok(folder.canonicalize().map_or_else(|_| path.clone(), |folder| folder.join(name)))
+        }
+        _ => Ok(path.canonicalize().unwrap_or(path)),
+    }
 }
 
 /// Asks the agent that uses this state folder; `None` when none runs.

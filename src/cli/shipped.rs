@@ -144,8 +144,14 @@ struct Subject {
 
 impl Subject {
     fn open(plan: &Plan, request: &Request<'_>, path: &Path) -> Result<Self, Failed> {
-        let failed = |error: io::Error| Failed::new(Exit::Unknown, format_args!("{}: {error}", shown(path)));
-        let path = std::path::absolute(path).map_err(failed)?;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Failed::new(
+                Exit::InputOutput,
+                format_args!("{}: {error}; run this as root, or as the user of the agent", shown(path)),
+            ),
+            _ => Failed::new(Exit::Unknown, format_args!("{}: {error}", shown(path))),
+        };
+        let path = reach::named(path).map_err(failed)?;
         let limits =
             plan.flows.iter().find(|flow| flow.source.matches_rotation(&path)).map(|flow| flow.source.archives);
         let specimen = Specimen::open(&path, limits.unwrap_or_default()).map_err(failed)?;

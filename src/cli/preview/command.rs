@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::telemetry::clock;
 use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
+use datalake_process::NotReady;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -46,17 +47,17 @@ enum Refusal {
     #[error("{} is a folder; name a file, or give lines on standard input", shown(.path))]
     Folder { path: PathBuf },
     #[error("the options of flow `{flow}` cannot run here: {source}")]
-    Preview { flow: String, source: PreviewError },
+    NotReady { flow: String, source: NotReady },
+    #[error("reading the input or writing the preview failed: {0}")]
+    Io(io::Error),
 }
 
 impl Refusal {
     const fn exit(&self) -> Exit {
         match self {
             Self::NoSuchFlow { .. } | Self::WhichFlow { .. } => Exit::Usage,
-            Self::Unreadable { .. } | Self::Folder { .. } | Self::Preview { source: PreviewError::Io(_), .. } => {
-                Exit::InputOutput
-            }
-            Self::Preview { source: PreviewError::NotReady(_), .. } => Exit::Configuration,
+            Self::Unreadable { .. } | Self::Folder { .. } | Self::Io(_) => Exit::InputOutput,
+            Self::NotReady { .. } => Exit::Configuration,
         }
     }
 }
@@ -67,9 +68,7 @@ pub fn run(plan: &Plan, request: Request<'_>, out: &mut dyn Write, complaints: &
     match show(plan, request, out) {
         Ok(exit) => exit,
         // The reader has seen enough: `| head`.
-        Err(Refusal::Preview { source: PreviewError::Io(error), .. }) if error.kind() == io::ErrorKind::BrokenPipe => {
-            Exit::Success
-        }
+        Err(Refusal::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Err(refusal) => {
             writeln!(complaints, "datalake-agent: {refusal}").ok();
             refusal.exit()
@@ -132,7 +131,10 @@ fn shown_to(plan: &Plan, request: Request<'_>, records: u64, sinks: Sinks<'_>) -
         file: key,
         now_ms: clock::now_ms(),
     };
-    preview(subject, &mut input, sinks, records).map_err(|source| Refusal::Preview { flow: flow.name.clone(), source })
+    preview(subject, &mut input, sinks, records).map_err(|error| match error {
+        PreviewError::NotReady(source) => Refusal::NotReady { flow: flow.name.clone(), source },
+        PreviewError::Io(error) => Refusal::Io(error),
+    })
 }
 
 /// The flow of that name; else the only one that reads this file, else the only one there is.

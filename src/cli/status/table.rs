@@ -82,7 +82,7 @@ fn details(flow: &FlowStatus, loss: Loss) -> Vec<String> {
     let mut lines = vec![format!("→ {} {}", flow.service, shown(&flow.stream))];
     if flow.state == State::Starting && flow.files == 0 {
         lines.push("not read yet: credentials, region and the first look at the files come first".to_owned());
-    } else if flow.files == 0 && flow.accounting.read == 0 {
+    } else if flow.files == 0 && flow.unreadable == 0 && flow.accounting.read == 0 {
         lines.push("no file matches yet".to_owned());
     }
     match (&flow.reason, &flow.last_error) {
