@@ -90,6 +90,11 @@ impl Words {
     /// Says it; `flow` gives the name of a flow.
     pub(super) fn say<'a>(&mut self, notice: &Notice, now: Instant, flow: impl Fn(FlowId) -> &'a str) {
         match notice {
+            Notice::ReadAgain { flow: id, path, bytes, reason: Again::EqualUpTo { position } } => tracing::info!(
+                flow = flow(*id), file = %shown(path), bytes, position,
+                "the file is read from a place within it: up to there it is equal to content that was read, and then it \
+                 goes on differently"
+            ),
             Notice::ReadAgain { flow: id, path, bytes, reason } => tracing::warn!(
                 message_id = ids::FILE_READ_AGAIN,
                 flow = flow(*id), file = %shown(path), bytes, reason = again(reason),
@@ -170,9 +175,7 @@ fn again(reason: &Again) -> String {
         Again::EqualInDoubt => {
             "it is equal to content that was read, and could have been written a second time".to_owned()
         }
-        Again::EqualUpTo { position } => {
-            format!("it is equal to content that was read up to byte {position}, and is read from there")
-        }
+        Again::EqualUpTo { position } => format!("it is equal to content that was read up to byte {position}"),
     }
 }
 
