@@ -157,7 +157,12 @@ pub(super) fn of_response(refusal: &Refusal<'_>, place: Place<'_>) -> Fault {
     // It goes on as one sentence.
     let said = said.trim_end_matches(['.', ' ']);
     let said = if said.is_empty() { "the service gave no reason" } else { said };
-    Fault { meaning, message: format!("{said}; {}", advice(refusal, meaning, place)), code: code.to_owned() }
+    let message = match meaning {
+        // These words stay with the record that turns out to be refused.
+        Meaning::Poison | Meaning::Suspect => said.to_owned(),
+        _ => format!("{said}; {}", advice(refusal, meaning, place)),
+    };
+    Fault { meaning, message, code: code.to_owned() }
 }
 
 /// What an answer of success means that does not say what became of the records.
@@ -297,9 +302,7 @@ fn advice(refusal: &Refusal<'_>, meaning: Meaning, place: Place<'_>) -> String {
             Meaning::SlowDown => {
                 format!("sending slower; raise the limits of {kind} `{stream}` if this goes on")
             }
-            Meaning::Unknown | Meaning::NotSent => "trying again".to_owned(),
-            Meaning::Poison => "looking for the record that it names".to_owned(),
-            Meaning::Suspect => "looking for a record that is refused while others are accepted".to_owned(),
+            Meaning::Unknown | Meaning::NotSent | Meaning::Poison | Meaning::Suspect => "trying again".to_owned(),
             Meaning::Hold if TOO_LARGE.contains(&code) => format!(
                 "a call of {sent} bytes is too large at {endpoint}{}: raise the limit there, or lower `maxBufferSizeBytes` of \
                  the flow",
@@ -573,6 +576,15 @@ mod tests {
         }
         for code in CREDENTIALS {
             assert_eq!(meaning_of(403, code, ""), Meaning::Hold, "{code}");
+        }
+    }
+
+    /// `quarantine list` said of a record "looking for a record that is refused while others are accepted".
+    #[test]
+    fn what_is_kept_with_a_rejected_record_is_what_the_service_said_of_it() {
+        for code in ["InvalidArgumentException", "ValidationException"] {
+            let fault = refused(400, code, "Record 3 is bad.", PLACE);
+            assert_eq!((fault.message.as_str(), fault.code.as_str()), ("Record 3 is bad", code));
         }
     }
 
