@@ -182,7 +182,7 @@ impl Data {
         let lake = lake.map_err(|error| format!("cannot start the lake in {}: {error}", root.display()))?;
         let plan = self.plan(source, &lake)?;
         let (begun, looks, reached) = (Instant::now(), OnceCell::new(), RefCell::new(None));
-        let exit = app::run_until(&plan, |flows: Vec<Look>| {
+        let exit = app::run_until(plan, |flows: Vec<Look>| {
             let flows = looks.get_or_init(|| flows);
             async {
                 let end = progress::follow(flows, &lake, goal).await;

@@ -99,29 +99,29 @@ impl StartError {
 
 /// Runs the plan until a signal asks to stop.
 #[must_use]
-pub fn run(plan: &Plan) -> Exit {
+pub fn run(plan: Plan) -> Exit {
     run_until(plan, |_| std::future::pending())
 }
 
 /// Reads everything that matches to its end, delivers it, and says what was not accepted.
 #[must_use]
-pub fn run_once(plan: &Plan) -> Exit {
+pub fn run_once(plan: Plan) -> Exit {
     run_as(plan, true, |_| std::future::pending())
 }
 
 /// The same, or until the future ends that `watch` makes out of the running flows. It may look at them meanwhile,
 /// and at their books even afterwards; when a signal comes first it is dropped.
 #[must_use]
-pub fn run_until<F: Future<Output = ()>>(plan: &Plan, watch: impl FnOnce(Vec<Look>) -> F) -> Exit {
+pub fn run_until<F: Future<Output = ()>>(plan: Plan, watch: impl FnOnce(Vec<Look>) -> F) -> Exit {
     run_as(plan, false, watch)
 }
 
-fn run_as<F: Future<Output = ()>>(plan: &Plan, once: bool, watch: impl FnOnce(Vec<Look>) -> F) -> Exit {
+fn run_as<F: Future<Output = ()>>(plan: Plan, once: bool, watch: impl FnOnce(Vec<Look>) -> F) -> Exit {
     for warning in plan.warnings.faults() {
         tracing::warn!("{}", plan.warnings.one_line(warning));
     }
     memory::take_over();
-    match start(plan, once, watch) {
+    match start(&Arc::new(plan), once, watch) {
         Ok(exit) => exit,
         Err(error) => {
             tracing::error!("{error}");
@@ -131,7 +131,7 @@ fn run_as<F: Future<Output = ()>>(plan: &Plan, once: bool, watch: impl FnOnce(Ve
 }
 
 fn start<F: Future<Output = ()>>(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     once: bool,
     watch: impl FnOnce(Vec<Look>) -> F,
 ) -> Result<Exit, StartError> {
@@ -189,7 +189,7 @@ fn start<F: Future<Output = ()>>(
 /// The parts, running.
 struct Running {
     /// What runs. Its flows are as the operator wrote them.
-    plan: Plan,
+    plan: Arc<Plan>,
     /// Each ends with its name.
     flows: JoinSet<(Arc<str>, Ended)>,
     /// What ends a flow that does not end in time, by its name.
@@ -220,7 +220,7 @@ struct Ready {
 }
 
 impl Running {
-    fn build(plan: &Plan, keeper: &Keeper, board: Arc<Board>) -> Self {
+    fn build(plan: &Arc<Plan>, keeper: &Keeper, board: Arc<Board>) -> Self {
         Self {
             plan: plan.clone(),
             flows: JoinSet::new(),
@@ -287,7 +287,7 @@ impl Running {
                 tap: tap.clone(),
             });
             let name: Arc<str> = flow.name.as_str().into();
-            let running = Flow {
+            let running = Box::new(Flow {
                 name: flow.name.clone(),
                 stream: flow.batch.stream.clone(),
                 core,
@@ -301,7 +301,7 @@ impl Running {
                 tap,
                 instance: instance.clone(),
                 stop,
-            };
+            });
             let aborts = self.flows.spawn(async move { (name, running.run().await) });
             self.aborts.insert(flow.name.clone(), aborts);
         }

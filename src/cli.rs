@@ -219,8 +219,8 @@ fn run(config: &Path, format: LogFormat, level: Option<&str>, once: bool) -> Exi
     }
     app::keep_to_ourselves();
     let exit = match config::load(config) {
-        Ok(plan) if once => app::run_once(&plan),
-        Ok(plan) => app::run(&plan),
+        Ok(plan) if once => app::run_once(plan),
+        Ok(plan) => app::run(plan),
         Err(report) => {
             complain(&report.to_string());
             Exit::Configuration

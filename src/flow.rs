@@ -31,7 +31,7 @@ pub struct Flow<S> {
     /// All its decisions.
     pub core: Core,
     /// What the source hands over.
-    pub arrivals: mpsc::Receiver<Arrival>,
+    pub arrivals: mpsc::Receiver<Box<Arrival>>,
     /// Where settled positions go.
     pub watermarks: Watermarks,
     /// Where calls go.
@@ -133,8 +133,9 @@ enum Done {
 
 impl<S: Service> Flow<S> {
     /// Runs until it was stopped, by the switch or because the source closed its channel, and everything held has been
-    /// delivered or waits for the operator.
-    pub async fn run(mut self) -> Ended {
+    /// delivered or waits for the operator. Boxed: a task that awaits it would hold it three times over, as what it was
+    /// given, as what it passes on, and as what runs.
+    pub async fn run(mut self: Box<Self>) -> Ended {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut actions = Vec::new();
         let mut stopping = false;
@@ -155,7 +156,7 @@ impl<S: Service> Flow<S> {
                 },
                 arrival = self.arrivals.recv(), if self.core.has_room() => {
                     (self.wake)();
-                    arrival.map_or(Input::Stop, Input::Arrived)
+                    arrival.map_or(Input::Stop, |arrival| Input::Arrived(*arrival))
                 }
                 // Others have their turn first.
                 () = tokio::task::yield_now(), if self.core.is_halfway() => Input::Tick,

@@ -90,12 +90,12 @@ struct Content {
 struct Running {
     tailer: Tailer,
     wake: Arc<dyn Fn() + Send + Sync>,
-    arrivals: mpsc::Receiver<Arrival>,
+    arrivals: mpsc::Receiver<Box<Arrival>>,
     watermarks: Watermarks,
     books: Arc<Accounting>,
     contents: HashMap<Origin, Content>,
     /// Another flow that reads one file, and what arrived from that.
-    beside: Option<mpsc::Receiver<Arrival>>,
+    beside: Option<mpsc::Receiver<Box<Arrival>>>,
     beside_lines: Vec<u8>,
 }
 
@@ -211,14 +211,14 @@ impl World {
         let Some(running) = &mut self.running else { return 0 };
         let mut received = 0;
         while let Some(Ok(arrival)) = running.beside.as_mut().map(mpsc::Receiver::try_recv) {
-            if let Arrival::Read(chunk) = arrival {
+            if let Arrival::Read(chunk) = *arrival {
                 running.beside_lines.extend(chunk.bytes.iter().filter(|byte| **byte == b'\n'));
             }
             (running.wake)();
         }
         while let Ok(arrival) = running.arrivals.try_recv() {
             received += 1;
-            match arrival {
+            match *arrival {
                 Arrival::Opened { origin, info, start } => {
                     let content = Content { path: info.path.clone(), end: start.0, ..Content::default() };
                     assert!(running.contents.insert(origin, content).is_none(), "an origin opened twice");

@@ -42,7 +42,7 @@ impl Receivers {
     /// # Errors
     /// When credentials cannot be asked for.
     pub(super) fn signers(plan: &Plan, flows: &[FlowPlan]) -> Result<Signers, StartError> {
-        let receiving = flows.iter().filter_map(|flow| Some((flow, flow.mqtt.as_ref()?)));
+        let receiving = flows.iter().filter_map(|flow| Some((flow, flow.mqtt.as_deref()?)));
         receiving.map(|(flow, settings)| Ok((flow.name.clone(), signer(plan, flow, settings)?))).collect()
     }
 
@@ -50,14 +50,14 @@ impl Receivers {
     /// alone.
     pub(super) fn start(&mut self, plan: &Plan, flows: &[FlowPlan], mut signers: Signers) {
         let receiving: Vec<(&str, &Settings)> =
-            plan.flows.iter().filter_map(|flow| Some((flow.name.as_str(), flow.mqtt.as_ref()?))).collect();
+            plan.flows.iter().filter_map(|flow| Some((flow.name.as_str(), flow.mqtt.as_deref()?))).collect();
         tell(&left_behind(&plan.state_directory, &receiving));
         for flow in flows {
             let (Some(settings), Some(settled)) = (&flow.mqtt, &flow.source.owned) else { continue };
             let Some(signer) = signers.remove(&flow.name) else { continue };
             let receiver = Receiver::open(
                 flow.name.clone(),
-                settings.clone(),
+                Settings::clone(settings),
                 &plan.state_directory,
                 settled.clone(),
                 signer,

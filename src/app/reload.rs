@@ -24,6 +24,7 @@ use crate::source::file::Tailer;
 use crate::telemetry::{Notifier, ids};
 use change::Change;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Faults that get a line each; the others are counted.
@@ -119,7 +120,7 @@ impl Running {
         }
         self.looks.replace(self.looks.all().to_vec(), &new.hash);
         self.board.change(&self.looks.all());
-        self.plan = new;
+        self.plan = Arc::new(new);
         let plan = self.plan.clone();
         self.beside(&plan).await;
         until_begun(tailer, keeper).await;

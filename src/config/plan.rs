@@ -59,8 +59,8 @@ pub struct FlowPlan {
     pub fingerprint: crate::config::Fingerprint,
     /// What is read.
     pub source: source::file::Settings,
-    /// What is received, where the source is a spool of messages.
-    pub mqtt: Option<source::mqtt::Settings>,
+    /// What is received, where the source is a spool of messages; boxed, because thousands of flows have none.
+    pub mqtt: Option<Box<source::mqtt::Settings>>,
     /// How bytes become lines.
     pub framing: framing::Settings,
     /// What is done with each of them.

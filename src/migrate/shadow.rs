@@ -139,7 +139,7 @@ fn start(plan: &Plan, positions: &Positions, saved: &Saved) -> std::io::Result<(
 /// Frames what arrives and settles it at once.
 async fn follow(
     flow: FlowPlan,
-    mut arrivals: mpsc::Receiver<Arrival>,
+    mut arrivals: mpsc::Receiver<Box<Arrival>>,
     watermarks: Watermarks,
     wake: Arc<dyn Fn() + Send + Sync>,
 ) {
@@ -155,7 +155,7 @@ async fn follow(
         tokio::select! {
             arrival = arrivals.recv() => match arrival {
                 None => return,
-                Some(arrival) => take(&flow, arrival, &mut framers, &watermarks),
+                Some(arrival) => take(&flow, *arrival, &mut framers, &watermarks),
             },
             () = overdue => {
                 for (origin, framer) in &mut framers {

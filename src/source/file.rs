@@ -112,8 +112,8 @@ pub struct Input {
     pub flow: String,
     /// What it reads.
     pub settings: Settings,
-    /// Where arrivals go.
-    pub arrivals: mpsc::Sender<Arrival>,
+    /// Where arrivals go; boxed, because a channel has memory for 32 of what it carries, however few it lets in.
+    pub arrivals: mpsc::Sender<Box<Arrival>>,
     /// Where settled positions come from.
     pub watermarks: Watermarks,
     /// Where what was read and what was destroyed is counted.
@@ -123,7 +123,7 @@ pub struct Input {
 /// The other end of an [`Input`], for the flow that takes what was read.
 pub struct Outlet {
     /// What was read.
-    pub arrivals: mpsc::Receiver<Arrival>,
+    pub arrivals: mpsc::Receiver<Box<Arrival>>,
     /// Where settled positions go.
     pub watermarks: Watermarks,
     /// What was read and what was destroyed.

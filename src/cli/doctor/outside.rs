@@ -43,7 +43,7 @@ pub(super) async fn look(plan: &Plan) -> Vec<Line> {
         }
     }
     let services = join_all(served.iter().map(Served::look));
-    let brokers = join_all(plan.flows.iter().filter_map(|flow| Some(broker(flow, flow.mqtt.as_ref()?))));
+    let brokers = join_all(plan.flows.iter().filter_map(|flow| Some(broker(flow, flow.mqtt.as_deref()?))));
     let (services, brokers) = futures_util::future::join(services, brokers).await;
     services.into_iter().flatten().chain(brokers).collect()
 }

@@ -236,7 +236,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             None => None,
             // What is wrong was reported.
             Some(None) => return None,
-            Some(proven) => proven,
+            Some(Some(proven)) => Some(Box::new(proven)),
         },
         framing,
         process,

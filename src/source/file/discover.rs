@@ -2,11 +2,11 @@
 //! Promises to descend only where a match is possible, and never to open anything but folders.
 //! Leaves watching the folders and following the files to others.
 
+mod name;
 mod search;
 
 use super::share::Share;
-use globset::GlobBuilder;
-use regex::bytes::RegexBuilder;
+use name::{Name, compile};
 pub(super) use search::Search;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,8 +20,9 @@ use std::sync::Arc;
 /// Links to folders are followed where the pattern names a folder or uses `*`, not under `**`.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    text: String,
-    whole: Glob,
+    text: Arc<str>,
+    /// Absent where the one route says the same, which needs a fraction of the memory.
+    whole: Option<Name>,
     /// The pattern without alternatives, folder by folder: the ways to walk.
     routes: Arc<[Vec<Step>]>,
     /// Which of the files it is for, where they go to several streams.
@@ -34,7 +35,7 @@ enum Step {
     /// Exactly this name.
     Named(PathBuf),
     /// Any name that matches.
-    Like(Glob),
+    Like(Name),
     /// Any number of folders.
     Anywhere,
 }
@@ -73,28 +74,6 @@ const LONGEST: usize = 4096;
 /// Folders nested deeper than this under `**` are not entered; it bounds loops of bind mounts.
 const DEEPEST: usize = 64;
 
-/// A compiled glob, matched against the bytes of a path. Copies share it: each would else have memory of its own to search in.
-#[derive(Clone, Debug)]
-struct Glob(Arc<regex::bytes::Regex>);
-
-impl Glob {
-    fn is_match(&self, path: &Path) -> bool {
-        self.0.is_match(path.as_os_str().as_bytes())
-    }
-}
-
-/// Compiles by hand what `GlobMatcher` would compile, because that ends the process over a pattern that is nested too
-/// deeply or too large.
-fn compile(glob: &str, text: &str) -> Result<Glob, PatternError> {
-    let refused = |reason: String| PatternError::Syntax { text: text.to_owned(), reason };
-    let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
-    let glob = glob.map_err(|error| refused(error.kind().to_string()))?;
-    let regex = RegexBuilder::new(glob.regex()).dot_matches_new_line(true).build();
-    regex
-        .map(|regex| Glob(Arc::new(regex)))
-        .map_err(|_| refused("it is nested too deeply or too large; write several patterns".to_owned()))
-}
-
 impl Pattern {
     /// Compiles the pattern.
     ///
@@ -112,14 +91,14 @@ impl Pattern {
             return Err(PatternError::Syntax { text: text.chars().take(60).collect::<String>() + "…", reason });
         }
         let tidy = format!("/{}", text.split('/').filter(|name| !name.is_empty()).collect::<Vec<_>>().join("/"));
-        let whole = compile(&tidy, text)?;
+        let whole = if name::is_plain(&tidy) { None } else { Some(compile(&tidy, text)?) };
         let too_many = || PatternError::Syntax {
             text: text.to_owned(),
             reason: format!("more than {MOST_ROUTES} alternatives; write several patterns"),
         };
         let routes = alternatives(&tidy).ok_or_else(too_many)?;
         let routes = routes.iter().map(|route| steps(route, text)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { text: text.to_owned(), whole, routes: routes.into(), share: None })
+        Ok(Self { text: text.into(), whole, routes: routes.into(), share: None })
     }
 
     /// The same for those of the files only that go to one of several streams.
@@ -143,13 +122,17 @@ impl Pattern {
     /// The same, whichever stream the file goes to.
     #[must_use]
     pub fn covers(&self, path: &Path) -> bool {
-        self.whole.is_match(path)
+        let path = path.as_os_str().as_bytes();
+        match &self.whole {
+            Some(whole) => whole.is_match(path),
+            None => self.routes.iter().any(|route| leads_to(route, path)),
+        }
     }
 
     /// The one path that it matches, when it has no wildcards.
     pub(super) fn literal(&self) -> Option<&Path> {
         let wild = self.text.contains(['*', '?', '[', '{', '\\']) || self.text.contains("//");
-        (!wild).then(|| Path::new(&self.text))
+        (!wild).then(|| Path::new(&*self.text))
     }
 
     /// The first folder on the way to what it matches that is not there, as far as the way is spelled out.
@@ -233,6 +216,38 @@ fn alternatives(pattern: &str) -> Option<Vec<String>> {
     Some(vec![pattern.to_owned()])
 }
 
+/// Whether a route ends at this path: each of its steps is one name, and `**` any number of them, at its end at least one.
+fn leads_to(route: &[Step], path: &[u8]) -> bool {
+    let Some(names) = path.strip_prefix(b"/") else { return false };
+    let (mut left, mut step) = (Some(names), 0);
+    // The step behind the last `**`, and what it was tried on last: it may begin at a later name as well.
+    let mut again: Option<(usize, &[u8])> = None;
+    while let Some(way) = left {
+        let end = memchr::memchr(b'/', way);
+        let fits = match route.get(step) {
+            Some(Step::Anywhere) if step + 1 == route.len() => return true,
+            Some(Step::Anywhere) => {
+                step += 1;
+                again = Some((step, way));
+                continue;
+            }
+            Some(Step::Named(name)) => name.as_os_str().as_bytes() == &way[..end.unwrap_or(way.len())],
+            Some(Step::Like(name)) => name.is_match(&way[..end.unwrap_or(way.len())]),
+            None => false,
+        };
+        if fits {
+            step += 1;
+            left = end.map(|end| &way[end + 1..]);
+            continue;
+        }
+        let Some((behind, tried)) = again else { return false };
+        let Some(end) = memchr::memchr(b'/', tried) else { return false };
+        let next = &tried[end + 1..];
+        (again, step, left) = (Some((behind, next)), behind, Some(next));
+    }
+    step == route.len()
+}
+
 fn steps(route: &str, text: &str) -> Result<Vec<Step>, PatternError> {
     route
         .split('/')
@@ -281,6 +296,30 @@ mod tests {
             assert_eq!(pattern(text).matches(Path::new(path)), matches, "{text} on {path}");
         }
         assert!(pattern("/l/*.log").matches(Path::new(OsStr::from_bytes(b"/l/\xff\xfe.log"))));
+    }
+
+    /// The routes are walked where the glob was compiled before: both say the same of every path.
+    #[test]
+    fn a_plain_pattern_matches_what_its_compiled_glob_matches() {
+        const NAMES: [&str; 9] = ["a", "b", "ab", "a*", "*", "**", "?", "*a*b", "a**?"];
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut yes, mut no) = (0, 0);
+        for _ in 0..20_000 {
+            let names = |random: &mut fastrand::Rng, of: &[&str]| -> String {
+                (0..random.usize(1..6)).map(|_| format!("/{}", of[random.usize(..of.len())])).collect()
+            };
+            let text = names(&mut random, &NAMES);
+            let glob = globset::GlobBuilder::new(&text).literal_separator(true).build().unwrap().compile_matcher();
+            let pattern = pattern(&text);
+            for _ in 0..20 {
+                let path = names(&mut random, &["", "a", "b", "ab", "abab", "ba", "aab", "\n"]);
+                let expected = glob.is_match(&path);
+                assert_eq!(pattern.covers(Path::new(&path)), expected, "{text} on {path}");
+                if expected { yes += 1 } else { no += 1 }
+            }
+        }
+        assert!(yes > 10_000 && no > 10_000, "{yes} and {no}");
+        assert!(!pattern("/a").covers(Path::new("a")), "no path from the root");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl World {
 pub(super) struct Flow {
     pub(super) name: String,
     pub(super) settings: Settings,
-    arrivals: Option<mpsc::Sender<Arrival>>,
+    arrivals: Option<mpsc::Sender<Box<Arrival>>>,
     watermarks: Watermarks,
     books: Arc<Accounting>,
     /// What there was no room for yet.
@@ -97,14 +97,18 @@ impl Flow {
                 self.outbox.clear();
                 return;
             };
-            match sender.try_send(arrival) {
-                Ok(()) => {}
-                Err(TrySendError::Full(arrival)) => {
-                    self.outbox.push_front(arrival);
-                    return;
+            let full = match sender.try_reserve() {
+                Ok(room) => {
+                    room.send(Box::new(arrival));
+                    continue;
                 }
-                Err(TrySendError::Closed(_)) => self.arrivals = None,
+                Err(full) => full == TrySendError::Full(()),
+            };
+            if full {
+                self.outbox.push_front(arrival);
+                return;
             }
+            self.arrivals = None;
         }
     }
 

@@ -5,6 +5,7 @@
 use super::{DEEPEST, Folders, Pattern, Step, folder_of};
 use rustix::io::Errno;
 use std::fs::{DirEntry, ReadDir};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -150,7 +151,7 @@ impl Search {
 /// Where the way goes on in this entry of its folder, if that is a folder on the way.
 fn leads_on(way: &Way, entry: &DirEntry) -> Option<Way> {
     let (step, through_links) = match way.steps().first()? {
-        Step::Like(name) if name.is_match(Path::new(&entry.file_name())) => (way.step + 1, true),
+        Step::Like(name) if name.is_match(entry.file_name().as_bytes()) => (way.step + 1, true),
         Step::Anywhere => (way.step, false),
         Step::Like(_) | Step::Named(_) => return None,
     };
