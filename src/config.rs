@@ -35,6 +35,7 @@ pub use report::Report;
 
 use crate::regular;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use report::Kind;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt;
@@ -279,7 +280,8 @@ fn list_fragments(main: &Path, files: &mut Vec<File>) -> (Vec<PathBuf>, Vec<Rema
     fragments.sort();
     others.sort();
     if fragments.len() > MOST_FRAGMENTS {
-        let message = format!("the folder holds {} files; at most {MOST_FRAGMENTS} are read", fragments.len());
+        let message =
+            format!("the folder holds {}; at most {MOST_FRAGMENTS} are read", counted(fragments.len(), "file"));
         others.push((shown(&folder).to_string(), Kind::TooLarge, message, "put more flows into each file"));
         fragments.truncate(MOST_FRAGMENTS);
     }

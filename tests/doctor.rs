@@ -71,7 +71,7 @@ fn where_all_is_well_each_probe_says_so_and_nothing_is_sent() {
     assert_eq!(code, 0, "{lines:#?}");
     for (probe, words) in [
         ("config", "1 flow, 1 file"),
-        ("inotify", "folders to watch"),
+        ("inotify", "1 folder to watch"),
         ("dns", "127.0.0.1 is an address"),
         ("connect", "is reached"),
         ("clock", "within 1 s"),

@@ -274,7 +274,7 @@ fn side_by_side_both_agents_come_to_the_same_position() {
     old.save(&[Row::of(&id, &log, lines("b", 0, 7).len())]);
     let (code, told) = KinesisAgent::ended(shadow);
     assert_eq!(code, 0, "{told}");
-    assert!(told.contains("the same") && told.contains("1 flows compared, 0 differ"), "{told}");
+    assert!(told.contains("the same") && told.contains("1 flow compared, 0 with a difference"), "{told}");
     assert_eq!(std::fs::read_dir(host.state()).unwrap().count(), 0, "it wrote positions");
     assert!(host.payload(STREAM).is_empty(), "it sent something");
 }

@@ -385,7 +385,7 @@ fn a_preview_shows_what_would_be_sent_and_sends_nothing() {
     }
     let piped = command(&host, &["preview", "--config", config, "--flow", STREAM, "--records", "1"], "a b\nc d\n");
     assert!(text(&piped.stdout).starts_with("record 1, offset 0, 4 bytes\n  < a b\n"), "{}", text(&piped.stdout));
-    assert!(text(&piped.stdout).contains("1 records: 1 sent"), "{}", text(&piped.stdout));
+    assert!(text(&piped.stdout).contains("1 record: 1 sent"), "{}", text(&piped.stdout));
     for (arguments, code, words) in [
         (
             &["preview", "--config", config][..],

@@ -9,6 +9,7 @@ use crate::source::file::access::{Obstacle, User};
 use crate::source::file::survey::{Miss, Survey, survey};
 use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use datalake_core::batch::Form;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -52,7 +53,7 @@ pub(super) fn say(flows: &[FlowPlan], regions: &[String], before: &Before) {
     let user = User { uid: 0, groups: Vec::new() };
     for (flow, region) in flows.iter().zip(regions) {
         let what = match &flow.mqtt {
-            Some(mqtt) => format!("{} of {}", count(mqtt.topics.len(), "topic"), mqtt.broker),
+            Some(mqtt) => format!("{} of {}", counted(mqtt.topics.len(), "topic"), mqtt.broker),
             None => {
                 let found = survey(&flow.source.include, &flow.source.exclude, &flow.source.own, &user);
                 files(flow, &found, before)
@@ -69,7 +70,7 @@ fn files(flow: &FlowPlan, found: &Survey, before: &Before) -> String {
     if found.files == 0 {
         return "no file matches yet".to_owned();
     }
-    let all = format!("{}{}", count(found.files, "file"), if found.cut { " or more" } else { "" });
+    let all = format!("{}{}", counted(found.files, "file"), if found.cut { " or more" } else { "" });
     let is_new = |file: &&FileKey| !before.positions.contains(&hash(&flow.source.stream, **file));
     let new = found.keys.iter().filter(is_new).count();
     if new == 0 {
@@ -96,8 +97,4 @@ pub(super) fn why_no_file(flow: &FlowPlan) -> String {
         Miss::NoFile => shown(pattern.as_str()).to_string(),
     };
     found.misses.iter().map(reason).chain(found.closed.iter().map(closed)).collect::<Vec<_>>().join(", ")
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -17,6 +17,7 @@ use crate::config::report::{Fault, Severity};
 use crate::config::{self, Plan, Report};
 use crate::exit::Exit;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use machine::{Finding, Findings};
 use serde_json::{Value, json};
 use service::Service;
@@ -100,8 +101,7 @@ fn in_words(plan: &Plan, findings: &Findings, refused: Option<&str>, denied: boo
     }
     if denied {
         let count = plan.warnings.warnings() + findings.all.len();
-        writeln!(text, "error: {count} warning{}, and --deny-warnings is given", if count == 1 { "" } else { "s" })
-            .ok();
+        writeln!(text, "error: {}, and --deny-warnings is given", counted(count, "warning")).ok();
         return text;
     }
     text + &describe::describe(plan, findings)

@@ -19,6 +19,7 @@ use crate::config::{self, Plan};
 use crate::exit::Exit;
 use crate::telemetry::clock;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -162,10 +163,6 @@ fn on_this_machine(plan: &Plan, findings: &Findings) -> Vec<Line> {
         Err(error) => lines.push(Line::skipped("retention", error.to_string())),
     }
     lines
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn verdict(lines: &[Line], deny_warnings: bool) -> Exit {

@@ -17,6 +17,7 @@ use datalake_base::prices::{
     Tier, monthly_usd,
 };
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use datalake_core::batch::Form;
 use datalake_process::NotReady;
 use sample::{Found, RateBy, Sampler};
@@ -220,11 +221,16 @@ fn in_words(subject: &Subject<'_>, found: &Found, hosts: u32, out: &mut dyn Writ
         writeln!(out, "  not read: {}: {}", shown(path), shown(reason))?;
     }
     let average = if found.records == 0 { 0 } else { found.read / (found.records + found.kept_back) };
-    let files = format!("{} file{}", found.files, if found.files == 1 { "" } else { "s" });
+    let files = counted(found.files, "file");
     let (records, read) = (found.records, bytes_in_words(found.read));
-    writeln!(out, "  read     {read} of {files}: {records} records to send, {average} bytes of input each")?;
+    writeln!(
+        out,
+        "  read     {read} of {files}: {} to send, {} of input each",
+        counted(records, "record"),
+        counted(average, "byte")
+    )?;
     if found.kept_back > 0 {
-        writeln!(out, "  options  {} more records would not be sent", found.kept_back)?;
+        writeln!(out, "  options  {} more would not be sent", counted(found.kept_back, "record"))?;
     }
     if records == 0 {
         return writeln!(out, "  no line was found, so there is nothing to estimate from\n");

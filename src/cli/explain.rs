@@ -15,6 +15,7 @@ use crate::source::file::way::{Match, Way, matched, way};
 use crate::status::Status;
 use crate::telemetry::{bytes_in_words, clock, duration_in_words};
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -103,7 +104,8 @@ fn what_it_is(path: &Path) -> String {
             let (kind, unread) = kind;
             let changed = u64::try_from(status.mtime()).unwrap_or(0) * 1000;
             let age = duration_in_words(clock::now_ms().saturating_sub(changed));
-            let names = if status.nlink() > 1 { format!(", {} names", status.nlink()) } else { String::new() };
+            let names =
+                if status.nlink() > 1 { format!(", {}", counted(status.nlink(), "name")) } else { String::new() };
             let (size, rights) = (bytes_in_words(status.len()), access::rights(&status));
             write!(text, "{kind} of {size}, written {age} ago, {rights}{names}{unread}").ok();
         }
@@ -209,9 +211,9 @@ fn of_destination(about: &About, specimen: &Specimen, path: &Path) -> Vec<String
         lines.extend(of_content(&stream.to_string(), known, specimen, path));
     }
     for known in alike.iter().filter(|_| here.is_empty()).take(3) {
-        let (path, settled) = (shown(&known.home.0), known.settled);
+        let (path, settled) = (shown(&known.home.0), counted(known.settled, "byte"));
         lines.push(format!(
-            "{stream}: it begins like {path}, of which {settled} bytes are accepted: a copy is not sent again"
+            "{stream}: it begins like {path}, of which {settled} were accepted: a copy is not sent again"
         ));
     }
     if lines.is_empty() {
@@ -271,7 +273,8 @@ fn quarantined(plan: &Plan, path: &Path) -> Option<String> {
     }
     let reason = reason.filter(|_| count > 0)?;
     Some(format!(
-        "! {count} records of it are in the quarantine, the last for {}: see `quarantine list`",
+        "! in the quarantine: {} of it, the last for {}: see `quarantine list`",
+        counted(count, "record"),
         shown(&reason)
     ))
 }

@@ -9,6 +9,7 @@ use crate::migrate::positions::{FlowPositions, Positions};
 use crate::migrate::{self, Migration, Request, shadow, write};
 use crate::telemetry::clock;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
@@ -81,7 +82,10 @@ fn describe_positions(positions: &Positions, text: &mut String) {
         describe_flow(flow, text);
     }
     for (flow, rows) in &positions.foreign {
-        push(text, format_args!("{flow}\n  {rows} positions of a flow that is not configured; not taken over\n"));
+        push(
+            text,
+            format_args!("{flow}\n  {} of a flow that is not configured; not taken over\n", counted(*rows, "position")),
+        );
     }
     for reason in &positions.odd {
         push(text, format_args!("not understood: {reason}\n"));
@@ -208,8 +212,8 @@ fn side_by_side(migration: &Migration, patience: Duration) -> (String, Exit) {
             push(
                 &mut text,
                 format_args!(
-                    "{} flows compared, {differing} differ, {silent} without a saved position; nothing was sent or written\n",
-                    standings.len()
+                    "{} compared, {differing} with a difference, {silent} without a saved position; nothing was sent or written\n",
+                    counted(standings.len(), "flow")
                 ),
             );
             (text, exit)

@@ -12,6 +12,7 @@ use crate::saved::{CheckpointUpdate, Remembered, SavedContent};
 use crate::status::stopped;
 use crate::telemetry::{bytes_in_words, clock, duration_in_words};
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use datalake_tail::SavedState;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -131,7 +132,7 @@ fn forget(plan: &Plan, request: &Reset<'_>) -> Result<(String, Exit), Failed> {
     let failed = |error: crate::checkpoint::Error| Failed::new(Exit::InputOutput, error);
     store.save(CheckpointUpdate { contents, ..CheckpointUpdate::default() }).map_err(failed)?;
     let exit = if rows.is_empty() { Exit::Unknown } else { Exit::Success };
-    Ok((said(&rows) + &format!("{} forgotten\n", count(rows.len())), exit))
+    Ok((said(&rows) + &format!("{} forgotten\n", counted(rows.len(), "position")), exit))
 }
 
 fn pairs(plan: &Plan) -> Vec<(String, String)> {
@@ -140,10 +141,6 @@ fn pairs(plan: &Plan) -> Vec<(String, String)> {
         patterns.map(|pattern| (flow.source.stream.clone(), pattern.as_str().to_owned())).collect()
     };
     plan.flows.iter().flat_map(of_flow).collect()
-}
-
-fn count(rows: usize) -> String {
-    format!("{rows} position{}", if rows == 1 { "" } else { "s" })
 }
 
 /// What forgetting these means.

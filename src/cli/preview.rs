@@ -11,6 +11,7 @@ pub use command::{Request, run};
 
 use datalake_base::record::{FileKey, OriginInfo, Position};
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use datalake_core::framing::{self, Framed, Framer, Input, Room, Run};
 use datalake_process::{NotReady, Place, Processor, Reason, Settings, Surroundings, Verdict};
 use std::io::{self, Read, Write};
@@ -165,7 +166,7 @@ impl Show<'_> {
         self.sent.clear();
         let verdict = self.processor.process(run.bytes, &place, &mut self.sent);
         self.shown += 1;
-        writeln!(self.out, "record {}, offset {start}, {} bytes", self.shown, run.input)?;
+        writeln!(self.out, "record {}, offset {start}, {}", self.shown, counted(run.input, "byte"))?;
         text(self.out, '<', run.bytes)?;
         match verdict {
             Verdict::Kept => {
@@ -205,13 +206,13 @@ impl Show<'_> {
 
     fn end(self) -> Result<Summary, PreviewError> {
         let Summary { sent, raw, dropped, quarantined, filtered_bytes } = self.summary;
-        write!(self.out, "{} records: {sent} sent, ", self.shown)?;
+        write!(self.out, "{}: {sent} sent, ", counted(self.shown, "record"))?;
         if raw > 0 {
             write!(self.out, "{raw} sent as they are, ")?;
         }
         write!(self.out, "{dropped} dropped, {quarantined} quarantined")?;
         if filtered_bytes > 0 {
-            write!(self.out, "; {filtered_bytes} bytes of header lines and cut-off ends left out")?;
+            write!(self.out, "; {} of header lines and cut-off ends left out", counted(filtered_bytes, "byte"))?;
         }
         writeln!(self.out, "; nothing was sent")?;
         self.out.flush()?;

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::local::{Call, Question};
 use crate::tap::records::records;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use std::io::Write;
 use std::path::Path;
 
@@ -58,7 +59,7 @@ fn show(plan: &Plan, flow: &str, most: Option<u64>, out: &mut dyn Write) -> Resu
 fn lines(call: &Call, most: u64) -> (String, u64) {
     let mut text = String::new();
     if call.missed > 0 {
-        text.push_str(&format!("! {} calls were not shown\n", call.missed));
+        text.push_str(&format!("! not shown: {}\n", counted(call.missed, "call")));
     }
     let records = records(&call.body.0);
     let (all, mut shown_now) = (records.len(), 0);
@@ -78,7 +79,7 @@ fn lines(call: &Call, most: u64) -> (String, u64) {
     }
     if call.cut {
         let more = call.records.saturating_sub(all);
-        text.push_str(&format!("! more of this call was not shown ({more} records or more)\n"));
+        text.push_str(&format!("! more of this call was not shown ({} or more)\n", counted(more, "record")));
     }
     (text, shown_now)
 }
@@ -93,7 +94,7 @@ mod tests {
         let body = format!("{{\"Records\":[{{\"Data\":\"{data}\"}},{{\"Data\":\"{data}\"}}]}}");
         let call = Call { body: crate::local::Bytes(body.into_bytes()), records: 5, cut: true, missed: 3 };
         let (text, count) = lines(&call, 1);
-        assert_eq!((text.as_str(), count), ("! 3 calls were not shown\none\\x1b[2J\n\\xff two\n", 1));
+        assert_eq!((text.as_str(), count), ("! not shown: 3 calls\none\\x1b[2J\n\\xff two\n", 1));
         let (text, count) = lines(&call, 10);
         assert_eq!(count, 2);
         assert!(text.ends_with("! more of this call was not shown (3 records or more)\n"), "{text}");

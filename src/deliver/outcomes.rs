@@ -2,6 +2,7 @@
 //! Promises that a record counts as accepted only where the answer names it as stored, and that an answer which contradicts
 //! itself or the call says nothing at all. Leaves what follows from that to the flow core.
 
+use datalake_base::units::counted;
 use serde::Deserialize;
 
 use super::fault;
@@ -45,12 +46,16 @@ impl Reader {
         let answer: BatchAnswer =
             serde_json::from_slice(body).map_err(|error| said::cut(&error.to_string()).into_owned())?;
         if answer.outcomes.len() != records {
-            return Err(format!("{} outcomes for {records} records", answer.outcomes.len()));
+            return Err(format!("{} for {}", counted(answer.outcomes.len(), "outcome"), counted(records, "record")));
         }
         let outcomes = answer.outcomes.into_iter().map(RecordAnswer::outcome).collect::<Result<Vec<_>, _>>()?;
         let failed = outcomes.iter().filter(|outcome| **outcome != Outcome::Delivered).count();
         if failed != answer.failed {
-            return Err(format!("{} failures are counted and {failed} records failed", answer.failed));
+            return Err(format!(
+                "it counts {}, and {} failed",
+                counted(answer.failed, "failure"),
+                counted(failed, "record")
+            ));
         }
         Ok(if failed == 0 { Answer::Accepted } else { Answer::PerRecord(outcomes) })
     }

@@ -6,6 +6,7 @@ use super::checkpoints::OldRow;
 use super::notes::Weight;
 use crate::source::file::import::{Found, Start};
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use std::path::Path;
 
 /// Clocks of filesystems tick some milliseconds late.
@@ -143,8 +144,9 @@ impl<'a> Placing<'a> {
         }
         if file.size < row.offset {
             let words = format!(
-                "read from its beginning: it was cut to {} bytes since byte {} was accepted{moved}",
-                file.size, row.offset
+                "read from its beginning: it was cut to {} since byte {} was accepted{moved}",
+                counted(file.size, "byte"),
+                row.offset
             );
             self.set(place, Start::At(0), Weight::Differs, words, Some(row));
             return self.find_copy(row, place);
@@ -244,8 +246,10 @@ impl<'a> Placing<'a> {
             }
             if resumed.key.born > 0 && seen.file.modified < resumed.key.born {
                 begin.start = Start::LastLine;
-                begin.words =
-                    format!("read to its end: its last {behind} bytes went out with the first lines of a later file");
+                begin.words = format!(
+                    "read to its end: its last {} went out with the first lines of a later file",
+                    counted(behind, "byte")
+                );
             } else {
                 begin.weight = Weight::Differs;
                 begin

@@ -9,6 +9,7 @@ use crate::config::{FlowPlan, Plan};
 use crate::saved::{CheckpointUpdate, Remembered};
 use crate::source::file::{self, Outlet, Tailer, import};
 use datalake_base::record::{Arrival, Origin, Watermarks};
+use datalake_base::units::counted;
 use datalake_core::framing::{Framed, Framer, Input, Room};
 use datalake_tail::{ContentId, Row};
 use std::collections::{BTreeMap, HashMap};
@@ -58,10 +59,10 @@ impl Standing {
             None => "DIFFERS: this agent would not read the file".to_owned(),
             Some(_) if self.same() => "the same".to_owned(),
             Some(ours) if self.agrees() => {
-                format!("agrees; {} bytes are on their way to being accepted there", ours - self.theirs)
+                format!("agrees; {} on the way to being accepted there", counted(ours - self.theirs, "byte"))
             }
             Some(ours) if ours < self.theirs => {
-                format!("DIFFERS: this agent would be {} bytes behind", self.theirs - ours)
+                format!("DIFFERS: this agent would be {} behind", counted(self.theirs - ours, "byte"))
             }
             Some(_) => "DIFFERS: no line ends at the Kinesis Agent's position".to_owned(),
         }

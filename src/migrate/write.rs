@@ -9,6 +9,7 @@ use crate::config::Plan;
 use crate::saved::SavedContent;
 use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -75,12 +76,12 @@ fn save(migration: &Migration, plan: &Plan, now: u64, written: &mut Written) -> 
         ours.get(&file).is_some_and(|saved_at| *saved_at >= updated)
     });
     let started = positions.update.started.clone();
-    let act = format!("saved {} positions in {}", taken.len(), shown(&folder));
+    let act = format!("saved {} in {}", counted(taken.len(), "position"), shown(&folder));
     store.import(taken, started, &remembered)?;
     drop(store);
     written.acts.push(act);
     if !kept.is_empty() {
-        written.acts.push(format!("kept {} positions that this agent had saved later itself", kept.len()));
+        written.acts.push(format!("kept {} that this agent had saved later itself", counted(kept.len(), "position")));
     }
     // The agent may be another user than whoever moves it.
     if let Some((user, group)) = owner.filter(|_| rustix::process::geteuid().is_root()) {

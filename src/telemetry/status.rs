@@ -3,6 +3,7 @@
 //! Leaves the numbers to the books.
 
 use datalake_base::accounting::{Accounting, Gauge};
+use datalake_base::units::counted;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,8 @@ pub fn status_words(flows: &[FlowLook<'_>], unsaved: Option<Duration>, now: u64)
     let behind = sum(|books| &books.unsettled);
     let mut words = format!(
         "{}, {}, {}",
-        count(flows.len() as u64, "flow"),
-        count(sum(|books| &books.files), "file"),
+        counted(flows.len() as u64, "flow"),
+        counted(sum(|books| &books.files), "file"),
         if behind == 0 { "nothing behind".to_owned() } else { format!("{} behind", bytes_in_words(behind)) },
     );
     let oldest = flows.iter().map(|look| look.books.oldest_unsettled.value()).filter(|read_at| *read_at > 0).min();
@@ -48,7 +49,7 @@ pub fn status_words(flows: &[FlowLook<'_>], unsaved: Option<Duration>, now: u64)
     }
     let unfit = sum(|books| &books.unprocessed);
     if unfit > 0 {
-        append(&mut words, format_args!(", {} unfit for the options", count(unfit, "record")));
+        append(&mut words, format_args!(", {} unfit for the options", counted(unfit, "record")));
     }
     let holding: Vec<_> = flows.iter().filter_map(|look| Some((look.flow, look.holding?))).collect();
     for (index, (flow, reason)) in holding.iter().take(NAMED).enumerate() {
@@ -66,10 +67,6 @@ pub fn status_words(flows: &[FlowLook<'_>], unsaved: Option<Duration>, now: u64)
 
 fn append(words: &mut String, more: std::fmt::Arguments<'_>) {
     words.write_fmt(more).expect("writing to a string only fails where memory ends");
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Rounded to what a person compares: `812 B`, `1.2 MiB`, `37 GiB`.
@@ -155,12 +152,12 @@ impl Reporter {
             "read {}, delivered {} ({}, {}, {})",
             bytes_in_words(totals.read.saturating_sub(last.read)),
             bytes_in_words(totals.delivered.saturating_sub(last.delivered)),
-            count(totals.lines.saturating_sub(last.lines), "line"),
-            count(totals.records.saturating_sub(last.records), "record"),
-            count(totals.calls.saturating_sub(last.calls), "call"),
+            counted(totals.lines.saturating_sub(last.lines), "line"),
+            counted(totals.records.saturating_sub(last.records), "record"),
+            counted(totals.calls.saturating_sub(last.calls), "call"),
         );
         if totals.retried > last.retried {
-            append(&mut line, format_args!(", sent again {}", count(totals.retried - last.retried, "record")));
+            append(&mut line, format_args!(", sent again {}", counted(totals.retried - last.retried, "record")));
         }
         for (what, bytes) in [
             ("quarantined", totals.quarantined.saturating_sub(last.quarantined)),

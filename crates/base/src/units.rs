@@ -98,9 +98,40 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// A number of things as a person writes it: `1 record`, `2 records`, `0 entries`. `one` is the name of one of them.
+#[must_use]
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
+    if number == N::from(1) { format!("{number} {one}") } else { format!("{number} {}", several(one)) }
+}
+
+/// The plural of a word, or of the last of several.
+fn several(one: &str) -> String {
+    let before = one.as_bytes().iter().rev().nth(1);
+    match one.strip_suffix('y') {
+        Some(stem) if before.is_some_and(|letter| !b"aeiou".contains(letter)) => format!("{stem}ies"),
+        _ if one.ends_with(['s', 'x']) || one.ends_with("ch") => format!("{one}es"),
+        _ => format!("{one}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_one_and_none_or_several_are_many() {
+        for (number, one, words) in [
+            (1, "record", "1 record"),
+            (0, "record", "0 records"),
+            (2, "damaged line", "2 damaged lines"),
+            (3, "entry", "3 entries"),
+            (1, "entry", "1 entry"),
+            (5, "key", "5 keys"),
+            (2, "watch", "2 watches"),
+        ] {
+            assert_eq!(counted(number, one), words);
+        }
+    }
 
     #[test]
     fn a_size_is_read_with_and_without_a_unit() {

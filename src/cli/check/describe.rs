@@ -9,7 +9,7 @@ use crate::source::file::discover::Pattern;
 use crate::source::file::survey::Survey;
 use crate::telemetry::{bytes_in_words, clock, duration_in_words};
 use datalake_base::shown::shown;
-use datalake_base::units::ByteSize;
+use datalake_base::units::{ByteSize, counted};
 use datalake_core::batch::{Compression, Form};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 /// What the agent would do, in a few lines.
 pub(super) fn describe(plan: &Plan, findings: &Findings) -> String {
     let count = plan.flows.len();
-    let mut text = format!("configuration is good: {count} flow{}\n\n", if count == 1 { "" } else { "s" });
+    let mut text = format!("configuration is good: {}\n\n", counted(count, "flow"));
     let most: u64 = plan.flows.iter().map(|flow| flow.most_memory().as_u64()).sum();
     let rows = [
         ("state", findings.state.clone()),
@@ -87,7 +87,7 @@ fn describe_flow(flow: &FlowPlan, found: &Survey, positions: Option<&Positions>)
             rows.push(("messages", format!("{} of {}", topics.join(", ").escape_debug(), mqtt.broker)));
             rows.push((
                 "session",
-                format!("{} over {} connection(s)", mqtt.client_id.escape_debug(), mqtt.connections),
+                format!("{} over {}", mqtt.client_id.escape_debug(), counted(mqtt.connections, "connection")),
             ));
             rows.push((
                 "spool",
@@ -105,9 +105,12 @@ fn describe_flow(flow: &FlowPlan, found: &Survey, positions: Option<&Positions>)
     rows.push(("stream", format!("{}{service}", flow.batch.stream)));
     let packing = match flow.batch.aggregated_record_bytes {
         Some(bytes) if kpl => {
-            format!("lines packed into records of up to {bytes} bytes in the form of the Kinesis Producer Library")
+            format!(
+                "lines packed into records of up to {} in the form of the Kinesis Producer Library",
+                counted(bytes, "byte")
+            )
         }
-        Some(bytes) => format!("lines packed into records of up to {bytes} bytes"),
+        Some(bytes) => format!("lines packed into records of up to {}", counted(bytes, "byte")),
         None => "each line a record".to_owned(),
     };
     let compression = match flow.batch.compression {
@@ -127,10 +130,10 @@ fn describe_flow(flow: &FlowPlan, found: &Survey, positions: Option<&Positions>)
     rows.push((
         "calls",
         format!(
-            "after {} ms, {} bytes or {} records; {} at a time",
+            "after {} ms, {} or {}; {} at a time",
             batch.max_age.as_millis(),
-            batch.max_bytes,
-            batch.max_records,
+            counted(batch.max_bytes, "byte"),
+            counted(batch.max_records, "record"),
             flow.max_concurrent_requests
         ),
     ));
@@ -139,7 +142,7 @@ fn describe_flow(flow: &FlowPlan, found: &Survey, positions: Option<&Positions>)
 
 /// What the patterns match now.
 fn matches(found: &Survey) -> String {
-    let files = format!("{} file{}", found.files, if found.files == 1 { "" } else { "s" });
+    let files = counted(found.files, "file");
     let more = if found.cut { " at least; there are too many to look at all" } else { "" };
     match &found.newest {
         None => format!("{files}{more}"),
@@ -156,7 +159,7 @@ fn goes_on(found: &Survey, known: &Positions) -> String {
         true => format!("; the newest was read to its end, byte {position}"),
         false => format!("; the newest was read up to byte {position} of {size}"),
     });
-    let files = format!("{} file{}", found.files, if found.files == 1 { "" } else { "s" });
+    let files = counted(found.files, "file");
     format!("at the saved positions of {} of {files}, {} behind{newest}", known.known, bytes_in_words(known.behind))
 }
 

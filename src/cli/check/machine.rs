@@ -8,10 +8,7 @@ use crate::config::{FlowPlan, Plan};
 use crate::source::file::access::{self, User};
 use crate::source::file::survey::{Miss, Survey, survey};
 use datalake_base::shown::shown;
-use datalake_base::units::ByteSize;
-use rustix::fs::{FlockOperation, flock};
-use std::fs::File;
-use std::io::Read;
+use datalake_base::units::{ByteSize, counted};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -159,7 +156,7 @@ fn judge(flow: &FlowPlan, found: &Survey, user: &str, all: &mut Vec<Finding>) {
         let more = found.own.len() - MOST_NAMED;
         add(
             "own-file",
-            format!("flow `{name}` matches {more} more files of the agent itself"),
+            format!("flow `{name}` matches {} of the agent itself besides", counted(more, "file")),
             "exclude them".to_owned(),
         );
     }

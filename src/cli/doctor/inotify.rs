@@ -1,6 +1,7 @@
 //! Whether the kernel's limits allow to watch the folders of the configuration.
 //! Promises to say which setting would do. Leaves which folders those are to the survey.
 
+use datalake_base::units::counted;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -38,18 +39,20 @@ pub(super) fn look(proc: &Path, uid: u32, folders: u64, is_running: bool) -> Res
     if needed > watches {
         return Err((
             format!(
-                "{folders} folders are to be watched, and this user may have {watches} watches in all ({needed} are needed)"
+                "to be watched: {}; this user may have {} in all ({needed} needed)",
+                counted(folders, "folder"),
+                counted(watches, "watch")
             ),
             raise("max_user_watches", (needed * 2).next_power_of_two()),
         ));
     }
     if used.instances > instances {
         return Err((
-            format!("this user has {instances} inotify instances in use, and may have no more"),
+            format!("this user has {} in use, and may have no more", counted(instances, "inotify instance")),
             raise("max_user_instances", instances * 2),
         ));
     }
-    Ok(format!("{folders} folders to watch, {watches} watches allowed"))
+    Ok(format!("{} to watch, {} allowed", counted(folders, "folder"), counted(watches, "watch")))
 }
 
 /// What the processes of this user have in use, as far as it may be seen.
@@ -107,7 +110,7 @@ mod tests {
         let look = |folders, running| look(root.path(), own(&root), folders, running);
         assert_eq!(look(97, false), Ok("97 folders to watch, 100 watches allowed".to_owned()));
         let (what, cure) = look(98, false).unwrap_err();
-        assert!(what.contains("101 are needed") && cure.contains("fs.inotify.max_user_watches = 256"), "{what} {cure}");
+        assert!(what.contains("101 needed") && cure.contains("fs.inotify.max_user_watches = 256"), "{what} {cure}");
         // A running agent's own watches are among those in use.
         assert!(look(98, true).is_ok() && look(101, true).is_err());
     }

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::telemetry::clock;
 use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use datalake_process::NotReady;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
@@ -98,7 +99,7 @@ fn show(plan: &Plan, request: Request<'_>, out: &mut dyn Write) -> Result<Exit, 
     let Some(difference) = comparison.end() else {
         let Summary { sent, raw, dropped, quarantined, .. } = summary;
         let records = sent + raw + dropped + quarantined;
-        writeln!(out, "{records} records, as {} expects", shown(path)).and_then(|()| out.flush()).ok();
+        writeln!(out, "{}, as {} expects", counted(records, "record"), shown(path)).and_then(|()| out.flush()).ok();
         return Ok(Exit::Success);
     };
     writeln!(out, "line {} of {} differs:", difference.line, shown(path)).ok();

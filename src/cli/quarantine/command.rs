@@ -13,6 +13,7 @@ use crate::config::{self, Plan};
 use crate::deliver::session::{SessionError, Settings};
 use crate::exit::Exit;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -71,8 +72,9 @@ fn exported(state: &Path, selection: &Selection, json: bool, file: Option<PathBu
     };
     let to = file.map(|path| format!(" to {}", shown(&path))).unwrap_or_default();
     let export::Exported { records, bytes, damaged } = exported;
-    let left_out = if damaged > 0 { format!("; left out {damaged} damaged lines") } else { String::new() };
-    complain(&format!("exported {records} records, {bytes} bytes{to}{left_out}; they stay in the quarantine\n"));
+    let left_out = if damaged > 0 { format!("; left out {}", counted(damaged, "damaged line")) } else { String::new() };
+    let (records, bytes) = (counted(records, "record"), counted(bytes, "byte"));
+    complain(&format!("exported {records}, {bytes}{to}{left_out}; nothing was taken out of the quarantine\n"));
     Ok(if damaged > 0 { Exit::NotDelivered } else { Exit::Success })
 }
 
@@ -85,8 +87,9 @@ fn dropped(
 ) -> Result<Exit, CommandError> {
     let done = export::drop(state, selection, damaged, yes, out)?;
     let export::Dropped { records, lines, bytes, damaged, in_use } = done;
-    let no_records = if damaged > 0 { format!(" and {damaged} damaged lines") } else { String::new() };
-    let amount = format!("{records} records ({lines} lines, {bytes} bytes){no_records}");
+    let no_records = if damaged > 0 { format!(" and {}", counted(damaged, "damaged line")) } else { String::new() };
+    let amount =
+        format!("{} ({}, {}){no_records}", counted(records, "record"), counted(lines, "line"), counted(bytes, "byte"));
     match yes {
         true => writeln!(out, "dropped {amount} for good")?,
         false => writeln!(out, "would drop {amount} for good; nothing was dropped: add --yes to do it")?,

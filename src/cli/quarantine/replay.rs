@@ -10,6 +10,7 @@ use crate::deliver::session::Target;
 use crate::deliver::{Answer, Call, Fault, Meaning, Outcome, Service, retry};
 use bytes::Bytes;
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::Path;
@@ -84,7 +85,8 @@ pub fn conclude(replayed: Replayed, json: bool, out: &mut dyn Write) -> io::Resu
     }
     writeln!(
         out,
-        "{delivered} delivered, {refused} refused again, {dropped} dropped by options, {damaged} damaged, {in_use} files in use"
+        "{delivered} delivered, {refused} refused again, {dropped} dropped by options, {damaged} damaged, {} in use",
+        counted(in_use, "file")
     )
 }
 

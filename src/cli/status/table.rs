@@ -7,6 +7,7 @@ use crate::status::rotation::Loss;
 use crate::status::{FileStatus, FlowStatus, State, Status};
 use crate::telemetry::{bytes_in_words, clock, duration_in_words};
 use datalake_base::shown::shown;
+use datalake_base::units::counted;
 use std::fmt::Write as _;
 
 /// Nothing is said about a loss that is further away.
@@ -97,7 +98,7 @@ fn details(flow: &FlowStatus, loss: Loss) -> Vec<String> {
         lines.push("! it has something to do and does not get on: a bug; restart the agent and report it".to_owned());
     }
     if flow.unreadable > 0 {
-        lines.push(format!("! {} of its files cannot be read; `explain FILE` says why", flow.unreadable));
+        lines.push(format!("! it cannot read {}; `explain FILE` says why", counted(flow.unreadable, "file")));
     }
     if let Some(advice) = flow.advice() {
         lines.push(format!("! {advice}"));
@@ -149,21 +150,21 @@ fn sent(flow: &FlowStatus) -> Option<String> {
     let fill = Fill::of(flow)?;
     let sent = &flow.sent;
     let mut line = format!(
-        "sent {} lines in {} records of {} and {} calls, {:.0} % full",
-        sent.lines,
-        sent.records,
+        "sent {} in {} of {} and {}, {:.0} % full",
+        counted(sent.lines, "line"),
+        counted(sent.records, "record"),
         bytes_in_words(fill.record as u64),
-        sent.calls,
+        counted(sent.calls, "call"),
         fill.call_percent
     );
     if let Some(dollars) = fill.dollars_a_gb {
         push(&mut line, format_args!("; ${dollars:.3} a GB"));
     }
     if sent.retried > 0 {
-        push(&mut line, format_args!("; {} records sent again", sent.retried));
+        push(&mut line, format_args!("; {} sent again", counted(sent.retried, "record")));
     }
     if sent.quarantined_records > 0 {
-        push(&mut line, format_args!("; {} records quarantined", sent.quarantined_records));
+        push(&mut line, format_args!("; {} quarantined", counted(sent.quarantined_records, "record")));
     }
     Some(line)
 }

@@ -2,6 +2,7 @@
 //! Promises that a torn or damaged line hides no other, and that a crash while marking loses nothing.
 //! Leaves making files and their bounds to the parent.
 
+use datalake_base::units::counted;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -279,7 +280,7 @@ fn copy_line(reader: &mut impl BufRead, writer: &mut impl Write) -> io::Result<u
 
 fn state(text: &[u8], length: u64) -> LineState {
     if length > LONGEST_LINE {
-        return LineState::Damaged(format!("{length} bytes long"));
+        return LineState::Damaged(format!("{} long", counted(length, "byte")));
     }
     match text.split_last() {
         Some((b'\n', [DELIVERED, ..])) => LineState::Delivered,

@@ -6,6 +6,7 @@ use super::discover::name_of;
 use super::identity::{self, Kind};
 use crate::saved::SavedPosition;
 use datalake_base::record::{FileKey, Fingerprint, Position};
+use datalake_base::units::counted;
 use datalake_tail::names;
 use std::fs::File;
 use std::io;
@@ -83,7 +84,7 @@ pub fn row(stream: &str, found: &Found, start: Start, now: u64) -> io::Result<Sa
         Start::Known => (1, Fingerprint::default(), Fingerprint::default()),
         Start::At(0) => (0, Fingerprint::default(), Fingerprint::default()),
         Start::At(position) if position > status.size => {
-            return Err(io::Error::other(format!("it is only {} bytes long", status.size)));
+            return Err(io::Error::other(format!("it is only {} long", counted(status.size, "byte"))));
         }
         Start::At(position) => (position, Fingerprint::of(&identity::bytes_before(&file, position)?), head()?),
         Start::LastLine => end_of_last_line(&file, status.size)?,

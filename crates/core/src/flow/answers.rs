@@ -13,7 +13,8 @@ use crate::batch::Sealed;
 use crate::deliver::pace::Amounts;
 use crate::deliver::{Answer, Fault, Meaning, Outcome, retry};
 use datalake_base::accounting::{Calls, Spread};
-use datalake_base::record::{Claim, Origin, Position};
+use datalake_base::record::{Claim, Origin};
+use datalake_base::units::counted;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -46,9 +47,9 @@ impl Core {
             }
             Answer::PerRecord(outcomes) => {
                 let message = format!(
-                    "the answer has {} outcomes for {} records; the call is sent again",
-                    outcomes.len(),
-                    outbound.sealed.count()
+                    "the answer has {} for {}; the call is sent again",
+                    counted(outcomes.len(), "outcome"),
+                    counted(outbound.sealed.count(), "record")
                 );
                 let fault = Fault { meaning: Meaning::Unknown, code: "malformed answer".to_owned(), message };
                 self.failed(outbound, fault, now, actions);

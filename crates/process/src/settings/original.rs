@@ -14,6 +14,7 @@ use crate::log::{KnownLog, LogFormat, OwnLog};
 use crate::metadata::Metadata;
 use crate::singleline::SingleLine;
 use crate::template::Template;
+use datalake_base::units::counted;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -100,7 +101,13 @@ pub(super) fn log(reader: &mut Reader<'_>) -> Option<Step> {
         if let Some(names) = &names
             && names.len() != known.len()
         {
-            let message = format!("{} has {} fields, but there are {} names", format.name(), known.len(), names.len());
+            let message = format!(
+                "{} has {}, but there {} {}",
+                format.name(),
+                counted(known.len(), "field"),
+                if names.len() == 1 { "is" } else { "are" },
+                counted(names.len(), "name")
+            );
             reader.error("customFieldNames", message, format!("name all of {}", known.join(", ")));
             return None;
         }
@@ -115,7 +122,12 @@ pub(super) fn log(reader: &mut Reader<'_>) -> Option<Step> {
         return None;
     };
     if names.len() != pattern.groups() {
-        let message = format!("the pattern has {} groups, but there are {} names", pattern.groups(), names.len());
+        let message = format!(
+            "the pattern has {}, but there {} {}",
+            counted(pattern.groups(), "group"),
+            if names.len() == 1 { "is" } else { "are" },
+            counted(names.len(), "name")
+        );
         let help = "name each group, also named and nested ones; `(?:…)` groups without capturing";
         reader.error("customFieldNames", message, help);
         return None;
