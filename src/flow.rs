@@ -174,7 +174,8 @@ impl<S: Service> Flow<S> {
                 self.core.set_wall_clock(clock::now_ms());
             }
             let began = self::now();
-            self.core.set_backlog(self.books.unsettled.value(), self.books.destroyed.value());
+            let Accounting { unsettled, unread, destroyed, .. } = &*self.books;
+            self.core.set_backlog(unsettled.value(), unread.value(), destroyed.value());
             self.core.step(input, began, &mut actions);
             if self.core.processes_records() {
                 self.core.count_work(self::now().saturating_duration_since(began));

@@ -53,6 +53,8 @@ pub struct Accounting {
     pub skipped: Gauge,
     /// Bytes on disk that are not settled yet: the lag.
     pub unsettled: Gauge,
+    /// Of these, the ones that were not read yet.
+    pub unread: Gauge,
     /// Read time of the oldest byte not settled yet, in milliseconds since 1970; 0 when there is none.
     pub oldest_unsettled: Gauge,
     /// Files that the flow follows.

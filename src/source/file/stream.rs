@@ -60,6 +60,8 @@ pub(super) struct Flow {
     books: Arc<Accounting>,
     /// What there was no room for yet.
     outbox: VecDeque<Arrival>,
+    /// Bytes that were handed over and are not settled.
+    under_way: u64,
     /// The core was answered that there is no room, and nothing since.
     full: bool,
     /// The core knows that the flow takes nothing more.
@@ -75,6 +77,7 @@ impl From<Input> for Flow {
             watermarks: input.watermarks,
             books: input.books,
             outbox: VecDeque::new(),
+            under_way: 0,
             full: false,
             closed: false,
         }
@@ -333,6 +336,7 @@ impl Stream {
                         self.words.wide(&flow.name, &followed.info.path);
                     }
                 }
+                flow.under_way += count;
             }
             ToDo::End { flow, origin } => {
                 let origin = Origin::new(origin.number());
@@ -420,6 +424,8 @@ impl Stream {
                 let origin = datalake_tail::Origin::new(origin.number());
                 self.tell(Seen::Settled { origin, position: datalake_tail::Position(position) }, world);
             }
+                let under_way = &mut self.flows[followed.flow].under_way;
+                *under_way = under_way.saturating_sub(position - followed.settled);
         }
     }
 
@@ -561,6 +567,7 @@ impl Stream {
     /// The same for the longer answers, so that they get on beside many short ones.
     pub(super) fn work_on_a_job(&mut self, world: &mut World) -> Option<Work> {
         let job = self.jobs.pop_front()?;
+            flow.books.unread.set(gauge.lag.saturating_sub(flow.under_way));
         Some(self.step_job(job, world))
     }
 

@@ -51,6 +51,8 @@ impl Limits {
 pub(super) struct Backlog {
     /// Bytes that are not settled, as the source measured them last.
     bytes: u64,
+    /// Of these, the ones that were not read.
+    unread: u64,
     /// Bytes destroyed before they were read.
     destroyed: u64,
     window: Window,
@@ -74,7 +76,17 @@ impl Backlog {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window { begin: now, bytes: 0, limits: Limits::default() };
         let (before, reported) = (Limits::default(), None);
-        Self { bytes: 0, destroyed: 0, window, before, grew: 0, reported, reported_at: None, destroyed_reported: 0 }
+        Self {
+            bytes: 0,
+            unread: 0,
+            destroyed: 0,
+            window,
+            before,
+            grew: 0,
+            reported,
+            reported_at: None,
+            destroyed_reported: 0,
+        }
     }
 
     /// What to tell the operator now.
@@ -125,9 +137,11 @@ impl Core {
         &self.limits
     }
 
-    /// How many bytes of the source are not settled, and how many were destroyed before they could be read.
-    pub const fn set_backlog(&mut self, bytes: u64, destroyed: u64) {
+    /// How many bytes of the source are not settled, how many of these were not even read, and how many were destroyed before
+    /// they could be.
+    pub const fn set_backlog(&mut self, bytes: u64, unread: u64, destroyed: u64) {
         self.backlog.bytes = bytes;
+        self.backlog.unread = unread;
         self.backlog.destroyed = destroyed;
     }
 
@@ -153,17 +167,20 @@ impl Core {
         if self.blocked {
             return Some(Stage::Paused);
         }
+        let throttled = matches!(self.condition, Condition::Throttled { .. });
         if self.ready.is_empty() && self.search.is_empty() {
             if self.is_halfway() || self.processing.as_ref().is_some_and(|processing| processing.is_away()) {
                 return Some(Stage::Options);
             }
             if self.has_room() {
-                return (self.backlog.bytes > 0).then_some(Stage::Disk);
+                // What was read and is under way waits for nothing that could be faster, but for refused records.
+                let again = if throttled { Stage::Quota } else { Stage::Network };
+                let all_read = || (!self.again.is_empty()).then_some(again);
+                return if self.backlog.unread > 0 { Some(Stage::Disk) } else { all_read() };
             }
             let keeping = self.giving_up.values().any(|record| record.due.is_none());
             return Some(if keeping { Stage::Disk } else { Stage::Memory });
         }
-        let throttled = matches!(self.condition, Condition::Throttled { .. });
         if self.in_flight.len() >= self.settings.max_concurrent_requests {
             // Calls that are small for want of memory take as long as large ones.
             return Some(if self.short_of_memory { Stage::Memory } else { Stage::Network });

@@ -388,7 +388,7 @@ fn falls_behind(bench: &mut Bench, time: Duration, latency: Duration, mut servic
     let mut pending: VecDeque<(Instant, BatchId, Answer)> = VecDeque::new();
     while bench.now < end {
         backlog += 1 << 10;
-        bench.core.set_backlog(backlog, 0);
+        bench.core.set_backlog(backlog, backlog, 0);
         for (id, records) in std::mem::take(&mut bench.calls) {
             pending.push_back((bench.now + latency, id, service(&records)));
         }
@@ -463,7 +463,7 @@ fn a_flow_that_others_leave_no_memory_names_the_budget() {
 fn a_flow_that_waits_for_its_files_names_the_disk_and_one_that_is_up_to_date_names_nothing() {
     let mut bench = Bench::firehose();
     for second in 0..600_u64 {
-        bench.core.set_backlog((16 << 20) + second, 0);
+        bench.core.set_backlog((16 << 20) + second, (16 << 20) + second, 0);
         bench.now += SECOND;
         bench.step(Input::Tick);
     }
@@ -477,12 +477,44 @@ fn a_flow_that_waits_for_its_files_names_the_disk_and_one_that_is_up_to_date_nam
     assert_eq!(*bench.core.limits(), Limits::default(), "an idle flow waits for nothing");
 }
 
+/// A flow that gets a line now and then, and whose calls take their time, was said to be limited by its disk for a third of
+/// the time: what it had read and sent counted as if it lay on the disk.
+#[test]
+fn a_flow_that_has_read_all_there_is_waits_for_nothing_but_for_the_next_attempt() {
+    let mut bench = Bench::firehose();
+    for _ in 0..60 {
+        bench.core.set_backlog(10, 0, 0);
+        bench.write("one line\n");
+        for _ in 0..20 {
+            bench.now += SECOND / 4;
+            bench.step(Input::Tick);
+        }
+        bench.core.set_backlog(0, 0, 0);
+        bench.live(SECOND, |_| Answer::Accepted);
+    }
+    assert_eq!(*bench.core.limits(), Limits::default(), "it is up to date");
+
+    // One record of a call is refused for now: nothing else is left to do.
+    let refuse = |code: &str, throttled| Outcome::Again { code: code.to_owned(), throttled };
+    for (throttled, stage) in [(false, Stage::Network), (true, Stage::Quota)] {
+        let mut bench = Bench::firehose();
+        bench.core.set_backlog(10, 0, 0);
+        bench.write("one line\n");
+        bench.live(SECOND * 60, |records| {
+            Answer::PerRecord(records.iter().map(|_| refuse("ServiceUnavailable", throttled)).collect())
+        });
+        bench.step(Input::Tick);
+        let (of, disk) = (bench.core.limits().of(stage), bench.core.limits().of(Stage::Disk));
+        assert!(of > SECOND * 30 && disk == Duration::ZERO, "{:?}", bench.core.limits());
+    }
+}
+
 #[test]
 fn catching_up_is_told_once_and_a_backlog_that_only_shrinks_is_no_news() {
     let mut bench = Bench::firehose();
     falls_behind(&mut bench, FIVE_MINUTES, SECOND, |_| Answer::Accepted);
     for bytes in [10 << 20, 2 << 20, 1 << 10, 0] {
-        bench.core.set_backlog(bytes, 0);
+        bench.core.set_backlog(bytes, bytes, 0);
         bench.now += SECOND * 30;
         bench.step(Input::Tick);
     }
@@ -491,7 +523,7 @@ fn catching_up_is_told_once_and_a_backlog_that_only_shrinks_is_no_news() {
 
     let mut bench = Bench::firehose();
     for second in 0..600_u64 {
-        bench.core.set_backlog((1 << 30) - (second << 20), 0);
+        bench.core.set_backlog((1 << 30) - (second << 20), (1 << 30) - (second << 20), 0);
         bench.now += SECOND;
         bench.step(Input::Tick);
     }
@@ -505,7 +537,7 @@ fn bytes_that_were_destroyed_are_told_at_once_with_what_limited_the_flow_and_the
         |bench: &mut Bench, time| falls_behind(bench, time, Duration::ZERO, |_| failed(Meaning::Hold, "denied"));
     paused(&mut bench, SECOND * 30);
     for destroyed in 1..100 {
-        bench.core.set_backlog(0, destroyed * 1_000);
+        bench.core.set_backlog(0, 0, destroyed * 1_000);
         bench.now += SECOND * 10;
         bench.step(Input::Tick);
     }
@@ -534,7 +566,7 @@ fn the_time_that_options_take_is_theirs_and_counted_once() {
     let processor = datalake_process::Processor::new(&options, &surroundings).unwrap();
     let mut bench = Bench::new(settings);
     bench.core = bench.core.with_processor(processor);
-    bench.core.set_backlog(1 << 30, 0);
+    bench.core.set_backlog(1 << 30, 1 << 30, 0);
     bench.step(Input::Tick);
     let begin = *bench.core.limits();
     for _ in 0..100 {
