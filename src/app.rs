@@ -71,6 +71,9 @@ pub use looks::Look;
 pub use private::keep_to_ourselves;
 pub use reload::{Outcome, Record};
 
+/// The variable that says where files are read: `thread` is a thread of its own, as on filesystems of the network.
+const TAILER: &str = "DATALAKE_TAILER";
+
 /// What was received is synced and acknowledged within this, however short the time to send it: else it comes twice.
 const LEAST_FAREWELL: Duration = Duration::from_secs(10);
 
@@ -261,7 +264,8 @@ impl Running {
         let poster = self.poster.clone();
         let save = Box::new(move |update| poster.post(update));
         let pool = file::Input::pool(plan.flows.len());
-        let means = file::Means { budget: Some(self.budget.clone()), ..file::Means::new(pool, save) };
+        let own_thread = std::env::var_os(TAILER).is_some_and(|wanted| wanted == "thread");
+        let means = file::Means { budget: Some(self.budget.clone()), own_thread, ..file::Means::new(pool, save) };
         self.tailer = Some(Tailer::start(inputs, remembered, means, &tokio::runtime::Handle::current())?);
         self.spawn(plan, ready.flows, outlets);
         Ok(())

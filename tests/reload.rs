@@ -434,29 +434,50 @@ fn storm(host: &Host, round: usize) {
 
 #[test]
 fn a_storm_of_reloads_under_load_loses_no_line_and_repeats_none() {
-    let host = watched();
+    outlives_a_storm(&watched());
+}
+
+/// Where the files lie on a filesystem of the network, what is settled comes from another thread than what is read.
+#[test]
+fn a_storm_of_reloads_loses_no_line_either_where_files_are_read_on_a_thread_of_their_own() {
+    let mut host = watched();
+    host.environment.push(("DATALAKE_TAILER".to_owned(), "thread".to_owned()));
+    outlives_a_storm(&host);
+}
+
+/// Whether the agent has a thread for the files.
+fn reads_on_a_thread(agent: &Agent) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap();
+    let name = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+    threads.map(|thread| name(thread.unwrap())).any(|name| name.trim() == "tail")
+}
+
+#[track_caller]
+fn outlives_a_storm(host: &Host) {
     let all = |host: &Host| ["a", "b", "c"].map(|name| host.flow_json(&format!("{name}.log"), name, json!({})));
-    let mut agent = run(&host, &all(&host));
-    let writer = Writer::start(&host, &["a.log", "b.log", "c.log"]);
+    let mut agent = run(host, &all(host));
+    let wanted = host.environment.iter().any(|(name, _)| name == "DATALAKE_TAILER");
+    assert_eq!(reads_on_a_thread(&agent), wanted);
+    let writer = Writer::start(host, &["a.log", "b.log", "c.log"]);
     let seed = seed();
     let mut random = fastrand::Rng::with_seed(seed);
     say(&format!("SEED={seed}"));
     for round in 0..60 {
-        storm(&host, round);
+        storm(host, round);
         agent.signal(Signal::HUP);
         std::thread::sleep(Duration::from_millis(random.u64(0..25)));
     }
-    reloaded(&host, &all(&host));
+    reloaded(host, &all(host));
     let written = writer.finish();
     for (name, lines) in ["a", "b", "c"].iter().zip(&written) {
         let file = format!("{name}.log");
-        until("everything arrived", || counted(&text(&host, name), &file).len() == *lines);
+        until("everything arrived", || counted(&text(host, name), &file).len() == *lines);
     }
-    let all_of_a = text(&host, "a").len() as f64;
-    until("flow a has counted all of it", || metric(&host, "delivered_bytes_total", "a") == Some(all_of_a));
+    let all_of_a = text(host, "a").len() as f64;
+    until("flow a has counted all of it", || metric(host, "delivered_bytes_total", "a") == Some(all_of_a));
     assert_eq!(agent.stop(), 0);
     for (name, lines) in ["a", "b", "c"].iter().zip(&written) {
-        let counts = counted(&text(&host, name), &format!("{name}.log"));
+        let counts = counted(&text(host, name), &format!("{name}.log"));
         assert_eq!(counts.len(), *lines, "{name}");
         let twice = counts.values().filter(|count| **count > 1).count();
         assert_eq!(twice, 0, "{name}: {twice} of {lines} lines arrived more than once");

@@ -66,6 +66,8 @@ Files:
 Environment:
   DATALAKE_CONFIG    the configuration, where --config is not given
   DATALAKE_LOG       what is logged, where --log-level is not given
+  DATALAKE_TAILER    `thread`: reads files on a thread of its own, as it does by itself on network filesystems; for disks
+                     that block for seconds
   NO_COLOR           no colours, whatever its value
   AWS_*              credentials, region, profile and certificates, as every AWS SDK reads them
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY

@@ -165,13 +165,15 @@ pub struct Means {
     pub save: Save,
     /// The memory that decoders are charged to.
     pub budget: Option<Arc<Budget>>,
+    /// Whether to read on a thread of its own, wherever the patterns lie.
+    pub own_thread: bool,
 }
 
 impl Means {
     /// These, without a bound on memory but that of each decoder.
     #[must_use]
     pub fn new(pool: ChunkPool, save: Save) -> Self {
-        Self { pool, save, budget: None }
+        Self { pool, save, budget: None, own_thread: false }
     }
 }
 
@@ -240,7 +242,7 @@ impl Tailer {
     /// # Errors
     /// When a thread is needed and cannot be started.
     pub fn start(inputs: Vec<Input>, remembered: Remembered, means: Means, runtime: &Handle) -> std::io::Result<Self> {
-        if needs_thread(inputs.iter().map(|input| &input.settings)) {
+        if means.own_thread || needs_thread(inputs.iter().map(|input| &input.settings)) {
             return Self::start_thread(inputs, remembered, means);
         }
         let (tailer, alive) = Self::new(false);
