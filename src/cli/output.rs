@@ -119,8 +119,13 @@ impl<W: Write> Output<W> {
 
 /// A value as JSON, indented or on one line, with every mark that could steer a terminal as an escape: the value is the
 /// same.
-pub(super) fn json_lines(value: &serde_json::Value, indented: bool) -> String {
-    let json = if indented { format!("{value:#}\n") } else { format!("{value}\n") };
+pub(super) fn json_lines(value: &impl serde::Serialize, indented: bool) -> String {
+    let json = if indented { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    let json = json.unwrap_or_default() + "\n";
+    // Nearly all of it is.
+    if json.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)) {
+        return json;
+    }
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         match character {

@@ -366,7 +366,7 @@ fn follow(plan: &Plan, flow: Option<&str>) -> Result<Vec<FileStatus>, Failed> {
     let question = Question::Files { flow: flow.map(str::to_owned) };
     let Some(mut answers) = reach::ask(&plan.state_directory, &question)? else {
         let remembered = reach::remembered(plan)?.unwrap_or_default();
-        return Ok(stopped::files(plan, &remembered, flow));
+        return Ok(stopped::files(plan, &stopped::look(plan, &remembered), flow));
     };
     let mut files = Vec::new();
     while let Some(page) = answers.line::<Vec<FileStatus>>().map_err(|error| reach::broken(&error))? {

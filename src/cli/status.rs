@@ -15,6 +15,7 @@ use crate::status::{FileStatus, FlowStatus, Oldest, State, Status, stopped};
 use crate::telemetry::clock;
 use datalake_base::prices::FIREHOSE_INGESTION;
 use datalake_base::shown::shown;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -89,8 +90,9 @@ fn look(plan: &Result<Plan, Failed>, request: &Request<'_>) -> Result<Picture, F
         }
         (Ok(None), Ok(plan)) => {
             let remembered = reach::remembered(plan)?;
-            let files = || remembered.as_ref().map_or_else(Vec::new, |known| stopped::files(plan, known, request.flow));
-            (stopped::status(plan, remembered.as_ref()), request.files.then(files))
+            let seen = remembered.as_ref().map_or_else(Vec::new, |known| stopped::look(plan, known));
+            let files = request.files.then(|| stopped::files(plan, &seen, request.flow));
+            (stopped::status(plan, remembered.as_ref(), &seen), files)
         }
         (_, Err(failed)) => return Err(failed.clone()),
         (Err(failed), _) => return Err(failed),
@@ -160,7 +162,16 @@ impl Fill {
     }
 }
 
-fn as_json(picture: &Picture) -> Value {
+/// The object that programs get. Files are many, so they are written as they are.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    rest: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<&'a [FileStatus]>,
+}
+
+fn as_json(picture: &Picture) -> Whole<'_> {
     let mut object = serde_json::to_value(&picture.status).unwrap_or_default();
     let flows = object["flows"].as_array_mut().into_iter().flatten();
     for ((json, flow), loss) in flows.zip(&picture.status.flows).zip(&picture.losses) {
@@ -176,12 +187,9 @@ fn as_json(picture: &Picture) -> Value {
             json["dollarsPerGb"] = json!(fill.dollars_a_gb.map(|dollars| (dollars * 10_000.0).round() / 10_000.0));
         }
     }
-    if let Some(files) = &picture.files {
-        object["files"] = serde_json::to_value(files).unwrap_or_default();
-    }
     object["configurationIsWrong"] = json!(picture.configuration_is_wrong);
     object["exitCode"] = json!(verdict(&picture.status).code());
-    object
+    Whole { rest: object, files: picture.files.as_deref() }
 }
 
 #[cfg(test)]

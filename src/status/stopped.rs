@@ -11,9 +11,24 @@ use datalake_tail::{Row, SavedPlace, SavedState};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// A content of the checkpoint, the flow that goes on with it, and what its file is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    saved: &'a SavedContent,
+    flow: Option<usize>,
+    now: Now,
+}
+
+/// Looks at the file of each content, once.
+#[must_use]
+pub fn look<'a>(plan: &Plan, remembered: &'a Remembered) -> Vec<Seen<'a>> {
+    let seen = |saved: &'a SavedContent| Seen { saved, flow: flow_of(plan, saved), now: Now::of(&saved.row) };
+    remembered.contents.iter().map(seen).collect()
+}
+
 /// The flows, without and with what the checkpoint says.
 #[must_use]
-pub fn status(plan: &Plan, remembered: Option<&Remembered>) -> Status {
+pub fn status(plan: &Plan, remembered: Option<&Remembered>, seen: &[Seen<'_>]) -> Status {
     let mut status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state_directory: plan.state_directory.clone().into(),
@@ -25,8 +40,8 @@ pub fn status(plan: &Plan, remembered: Option<&Remembered>) -> Status {
         flow.count(&remembered.counters.get(&flow.name).copied().unwrap_or_default(), 0);
     }
     let mut oldest = vec![u64::MAX; plan.flows.len()];
-    for saved in &remembered.contents {
-        let Some(number) = flow_of(plan, saved) else { continue };
+    for Seen { saved, flow, now } in seen {
+        let Some(number) = *flow else { continue };
         let flow = &mut status.flows[number];
         let now = Now::of(&saved.row);
         flow.files += u64::from(saved.row.state != SavedState::Finished);
@@ -41,13 +56,16 @@ pub fn status(plan: &Plan, remembered: Option<&Remembered>) -> Status {
 
 /// The files, of one flow or of all.
 #[must_use]
-pub fn files(plan: &Plan, remembered: &Remembered, only: Option<&str>) -> Vec<FileStatus> {
-    let there = |saved: &&SavedContent| saved.row.state != SavedState::Finished || !saved.row.places.is_empty();
-    let file = |saved: &SavedContent| {
-        let flow = flow_of(plan, saved).map(|number| plan.flows[number].name.clone());
-        (only.is_none() || flow.as_deref() == only).then(|| file(saved, flow))
+pub fn files(plan: &Plan, seen: &[Seen<'_>], only: Option<&str>) -> Vec<FileStatus> {
+    let there = |seen: &&Seen<'_>| {
+        let row = &seen.saved.row;
+        row.state != SavedState::Finished || !row.places.is_empty()
     };
-    remembered.contents.iter().filter(there).filter_map(file).collect()
+    let file = |seen: &Seen<'_>| {
+        let flow = seen.flow.map(|number| plan.flows[number].name.clone());
+        (only.is_none() || flow.as_deref() == only).then(|| file(seen, flow))
+    };
+    seen.iter().filter(there).filter_map(file).collect()
 }
 
 /// The flow that goes on with a content.
@@ -113,8 +131,9 @@ fn same_file(place: &SavedPlace, status: std::fs::Metadata) -> Option<std::fs::M
     (status.is_file() && status.ino() == place.key.inode).then_some(status)
 }
 
-fn file(saved: &SavedContent, flow: Option<String>) -> FileStatus {
-    let (row, now) = (&saved.row, Now::of(&saved.row));
+fn file(seen: &Seen<'_>, flow: Option<String>) -> FileStatus {
+    let Seen { saved, now, .. } = seen;
+    let row = &saved.row;
     let first = row.places.first();
     let others = row.places.iter().skip(1).map(|place| place.path.clone().into()).collect();
     let known = if row.packing == 0 { row.known.max(now.size.unwrap_or(0)) } else { row.position };

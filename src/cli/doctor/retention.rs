@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// A line for each flow that reads files; `found` is what its patterns match, `now` is in milliseconds since 1970.
 pub(super) fn look(plan: &Plan, found: &[Survey], remembered: Option<&Remembered>, now: u64) -> Vec<Line> {
-    let status = stopped::status(plan, remembered);
+    let seen = remembered.map_or_else(Vec::new, |known| stopped::look(plan, known));
+    let status = stopped::status(plan, remembered, &seen);
     let mut lines = Vec::new();
     for ((planned, flow), found) in plan.flows.iter().zip(&status.flows).zip(found) {
         if planned.mqtt.is_some() {
