@@ -22,19 +22,18 @@ mod rows;
 mod store;
 
 pub use keeper::{Health, Keeper, Poster};
-pub use peek::{PeekError, holder, peek};
+pub use peek::{PeekError, peek};
 pub(crate) use store::contents_of;
 pub use store::{Store, fuzz_database};
 
 use datalake_base::shown::shown;
 use std::path::{Path, PathBuf};
 
-/// The process that may be asked by a signal, because it is the agent of this state folder; known only to who may open its
-/// lock.
+/// The process that is the agent of this state folder, and may be asked by a signal; known only to who may open its lock.
 ///
 /// # Errors
 /// When this user may not open it.
-pub fn lock_holder(folder: &Path) -> std::io::Result<Option<u32>> {
+pub fn holder(folder: &Path) -> std::io::Result<Option<u32>> {
     lock::holder(folder)
 }
 

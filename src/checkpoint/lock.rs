@@ -108,4 +108,14 @@ mod tests {
         std::fs::write(folder.path().join(FILE_NAME), [0xff, 0xfe]).unwrap();
         assert!(matches!(Lock::take(folder.path()), Err(Error::Held { holder: None, .. })));
     }
+
+    #[test]
+    fn nobody_holds_a_folder_whose_holder_is_gone_or_is_somebody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(holder(folder.path()).ok().flatten(), None);
+        std::fs::write(folder.path().join(FILE_NAME), "4194305").unwrap();
+        assert_eq!(holder(folder.path()).ok().flatten(), None, "no such process");
+        std::fs::write(folder.path().join(FILE_NAME), "1").unwrap();
+        assert_eq!(holder(folder.path()).ok().flatten(), None, "another program");
+    }
 }

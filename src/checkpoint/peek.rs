@@ -3,10 +3,8 @@
 //! Leaves what a row means to the caller.
 
 use super::format1;
-use super::lock;
 use super::rows::{self, FORMAT, Unreadable};
 use super::store::{APPLICATION, FILE_NAME, contents_of};
-use crate::regular;
 use crate::saved::Remembered;
 use datalake_base::shown::shown;
 use rusqlite::config::DbConfig;
@@ -75,16 +73,6 @@ pub fn peek(folder: &Path) -> Result<Option<Remembered>, PeekError> {
         }
     }
     Err(PeekError::Unreadable { path, reason: last })
-}
-
-/// The process that uses this state folder, if one does: it wrote its number into the lock file, and lives.
-#[must_use]
-pub fn holder(folder: &Path) -> Option<u32> {
-    // Read by root, perhaps, in a folder of the agent's user: whatever lies there has to have an end.
-    let (text, _) = regular::read(&folder.join(lock::FILE_NAME), 64).ok()?;
-    let pid = std::str::from_utf8(&text).ok()?.trim().parse().ok()?;
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    name.starts_with("datalake-agent").then_some(pid)
 }
 
 enum Found {
@@ -180,6 +168,7 @@ impl Drop for Copy {
 #[cfg(test)]
 mod tests {
     use super::super::Store;
+    use super::super::{Store, lock};
     use super::super::rows::tests::update;
     use super::*;
     use crate::saved::{CheckpointUpdate, Counters};
@@ -258,16 +247,6 @@ mod tests {
         assert!(matches!(peek(folder.path()), Err(PeekError::Unreadable { .. })));
     }
 
-    #[test]
-    fn nobody_holds_a_folder_whose_holder_is_gone_or_is_somebody_else() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(holder(folder.path()), None);
-        std::fs::write(folder.path().join(lock::FILE_NAME), "4194305").unwrap();
-        assert_eq!(holder(folder.path()), None, "no such process");
-        std::fs::write(folder.path().join(lock::FILE_NAME), "1").unwrap();
-        assert_eq!(holder(folder.path()), None, "another program");
-    }
-
     /// Root asks about a folder of the agent's user, who could have him wait for ever.
     #[test]
     fn what_is_no_file_is_not_waited_for() {
@@ -276,7 +255,7 @@ mod tests {
             let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
             rustix::fs::mknodat(rustix::fs::CWD, folder.path().join(name), kind, mode, 0).unwrap();
         }
-        assert_eq!(holder(folder.path()), None);
+        assert_eq!(lock::holder(folder.path()).ok().flatten(), None);
         assert!(matches!(peek(folder.path()), Err(PeekError::Unreadable { .. })));
     }
 }

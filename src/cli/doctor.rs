@@ -152,7 +152,7 @@ fn inside(plan: &Plan, findings: &Findings) -> Vec<Line> {
 /// What the kernel allows, and what rotation keeps.
 fn on_this_machine(plan: &Plan, findings: &Findings) -> Vec<Line> {
     let folders = findings.flows.iter().map(|found| found.folders as u64).sum();
-    let is_running = checkpoint::holder(&plan.state_directory).is_some();
+    let is_running = checkpoint::holder(&plan.state_directory).is_ok_and(|agent| agent.is_some());
     let looked = inotify::look(Path::new("/proc"), findings.uid, folders, is_running);
     let mut lines = vec![match looked {
         Ok(words) => Line::ok("inotify", words),

@@ -57,7 +57,7 @@ pub(super) fn ask(state: &Path, question: &Question) -> Result<Option<Answers>, 
     for _ in 0..ATTEMPTS {
         match local::ask(state, question) {
             Ok(Some(answers)) => return Ok(Some(answers)),
-            Ok(None) if checkpoint::holder(state).is_none() => return Ok(None),
+            Ok(None) if checkpoint::holder(state).ok().flatten().is_none() => return Ok(None),
             // It is starting, or stopping.
             Ok(None) => std::thread::sleep(APART),
             Err(error) => {

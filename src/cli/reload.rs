@@ -27,7 +27,7 @@ pub fn reload(config: &Path, patience: Duration, out: &mut dyn Write) -> Exit {
         }
     };
     let state = &plan.state_directory;
-    let holder = match checkpoint::lock_holder(state) {
+    let holder = match checkpoint::holder(state) {
         Ok(holder) => holder,
         Err(error) => {
             complain(&format!(
@@ -62,7 +62,7 @@ pub fn reload(config: &Path, patience: Duration, out: &mut dyn Write) -> Exit {
         {
             return said(outcome, out);
         }
-        if checkpoint::lock_holder(state).ok().flatten() != Some(pid) {
+        if checkpoint::holder(state).ok().flatten() != Some(pid) {
             complain("datalake-agent: the agent ended meanwhile; its log says why\n");
             return Exit::NotDelivered;
         }

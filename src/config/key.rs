@@ -72,6 +72,12 @@ pub enum Default {
 }
 
 impl Key {
+    /// Whether the most depends on the service: then it is checked where that is known.
+    #[must_use]
+    pub fn is_bounded_by_service(&self) -> bool {
+        matches!(self.name, "maxBufferSizeBytes" | "aggregatedRecordSizeBytes")
+    }
+
     /// The default as it would be written in a configuration.
     #[must_use]
     pub fn written_default(&self) -> Option<String> {

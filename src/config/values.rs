@@ -123,6 +123,7 @@ pub(super) fn number(value: &Value, at: &At, key: &'static Key, report: &mut Rep
         key::Kind::Size { min, max } => (min, max, true),
         _ => unreachable!("{} is a number", key.name),
     };
+    let max = if key.is_bounded_by_service() { u64::MAX } else { max };
     let parsed = match &value.node {
         Node::Number(text) => whole_number(text),
         Node::Text(text) if is_size => size(text),
@@ -161,7 +162,7 @@ pub(super) fn number(value: &Value, at: &At, key: &'static Key, report: &mut Rep
     }
 }
 
-fn with_unit(bytes: u64) -> String {
+pub(super) fn with_unit(bytes: u64) -> String {
     if bytes < 1024 {
         bytes.to_string()
     } else {

@@ -437,8 +437,8 @@ fn of_credentials_in(reason: &str, variable: impl Fn(&str) -> Option<String>) ->
         meaning: Meaning::Hold,
         code: "credentials".to_owned(),
         message: format!(
-            "{reason}; {profile}{between}give the agent credentials: an instance or task role, AWS_ACCESS_KEY_ID, a profile, or \
-             `awsAccessKeyId` and `awsSecretAccessKey` in the configuration"
+            "none could be fetched; {profile}{between}give the agent credentials: an instance or task role, AWS_ACCESS_KEY_ID, a \
+             profile, or `awsAccessKeyId` and `awsSecretAccessKey` in the configuration; the AWS SDK says: {reason}"
         ),
     }
 }

@@ -4,6 +4,7 @@
 
 use super::positions::{self, Positions};
 use super::service::Service;
+use crate::checkpoint;
 use crate::config::{FlowPlan, Plan};
 use crate::source::file::access::{self, User};
 use crate::source::file::survey::{Miss, Survey, survey};
@@ -214,17 +215,12 @@ fn state(folder: &Path, user: &User, name: &str, all: &mut Vec<Finding>) -> Stri
             "make room, or move it".to_owned(),
         );
     }
-    let held = holder(folder).map(|holder| format!("; in use by the running agent, pid {holder}")).unwrap_or_default();
+    let held = checkpoint::holder(folder)
+        .ok()
+        .flatten()
+        .map(|holder| format!("; in use by the running agent, pid {holder}"))
+        .unwrap_or_default();
     format!("{path} ({}, {} MiB free{held})", access::rights(&metadata), room >> 20)
-}
-
-/// The process that holds the lock of the folder.
-fn holder(folder: &Path) -> Option<String> {
-    let mut file = File::open(folder.join("lock")).ok()?;
-    let free = flock(&file, FlockOperation::NonBlockingLockShared).is_ok();
-    let mut text = String::new();
-    (&mut file).take(32).read_to_string(&mut text).ok()?;
-    (!free).then(|| text.trim().to_owned())
 }
 
 /// Where credentials come from, as the SDK looks for them; nobody is asked.

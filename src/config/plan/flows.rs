@@ -357,8 +357,9 @@ fn prove_batch(written: &WrittenFlow, report: &mut Report) -> batch::Settings {
     let mut at_most = |given: &Option<Placed<u64>>, most: usize| {
         let given = given.as_ref()?;
         if size(given) > most {
-            let message =
-                format!("`{}` is {}, more than {} takes", given.at.path, given.value, kinesis::service(&form));
+            let (size, most, service) =
+                (values::with_unit(given.value), values::with_unit(most as u64), kinesis::service(&form));
+            let message = format!("`{}` is {size}; for {service} it can be at most {most}", given.at.path);
             report.add(Kind::OutOfRange, &given.at, message, format!("write at most {most}, or leave the key out"));
         }
         Some(size(given).min(most))
