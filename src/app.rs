@@ -168,10 +168,11 @@ fn start<F: Future<Output = ()>>(
         let mut running = Running::build(plan, &keeper, board.clone());
         let ready = running.ready(plan, flows.clone(), destinations)?;
         running.begin(plan, ready, remembered)?;
+        let tailer = running.tailer.as_ref().map(Tailer::inquirer);
+        // Before anything is waited for: positions are saved with what the board has counted.
+        board.run(&running.looks.all(), tailer);
         running.beside(plan).await;
         signals.watch(running.looks.clone());
-        let tailer = running.tailer.as_ref().map(Tailer::inquirer);
-        board.run(&running.looks.all(), tailer);
         let until = watch(running.looks.all().to_vec());
         let opening = Opening { flows, regions, before, board: board.clone() };
         let exit = running.supervise(&keeper, once, opening, &mut signals, until).await;
@@ -261,8 +262,11 @@ impl Running {
         // Spools are repaired before anyone reads them.
         self.receivers.start(plan, &flows, ready.signers);
         let (inputs, outlets) = ends(&flows);
-        let poster = self.poster.clone();
-        let save = Box::new(move |update| poster.post(update));
+        let (poster, board) = (self.poster.clone(), self.board.clone());
+        let save = Box::new(move |mut update| {
+            board.save_with(&mut update);
+            poster.post(update);
+        });
         let pool = file::Input::pool(plan.flows.len());
         let own_thread = std::env::var_os(TAILER).is_some_and(|wanted| wanted == "thread");
         let means = file::Means { budget: Some(self.budget.clone()), own_thread, ..file::Means::new(pool, save) };

@@ -181,12 +181,14 @@ impl<S: Service> Flow<S> {
                 self.core.count_work(self::now().saturating_duration_since(began));
             }
             self.show(&mut shown_last);
+            // Before the watermarks: who sees a position sees what was counted up to it.
+            self.publish();
             let mut settled = false;
             for action in actions.drain(..) {
                 settled |= matches!(action, Action::Commit(..));
                 match action {
                     Action::Send(id, body, records) => self.send(&mut tasks, id, Call { body, records }),
-                    Action::Commit(origin, position) => self.watermarks.post(origin, position),
+                    Action::Commit(origin, watermark) => self.watermarks.post(origin, watermark),
                     Action::Quarantine(id, given_up) => {
                         let keep = self.keep.clone();
                         tasks.spawn_blocking(move || Done::Kept(id, keep(given_up)));
@@ -196,7 +198,6 @@ impl<S: Service> Flow<S> {
                     }
                     Action::Notice(notice) => self.tell(notice),
                     Action::Finish { settled } => {
-                        self.publish();
                         return if settled { Ended::Settled } else { Ended::Paused };
                     }
                 }
@@ -205,7 +206,6 @@ impl<S: Service> Flow<S> {
                 // A position is saved as soon as it is settled.
                 (self.wake)();
             }
-            self.publish();
         }
     }
 

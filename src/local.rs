@@ -14,7 +14,7 @@ mod server;
 mod wire;
 
 pub use client::{Answers, ask};
-pub use question::{About, Ask, Call, Key, Known, Place, Question, word_of};
+pub use question::{About, Ask, Call, FileBalance, Key, Known, Place, Question, word_of};
 pub use server::{Lines, Respond, Server};
 pub use wire::{Bytes, PathText};
 

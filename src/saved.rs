@@ -117,6 +117,12 @@ impl Counters {
         }
     }
 
+    /// Bytes that are accounted for.
+    #[must_use]
+    pub const fn bytes(&self) -> [u64; 5] {
+        [self.delivered, self.filtered, self.quarantined, self.destroyed, self.skipped]
+    }
+
     /// Those of both, counted since the first of the two.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {

@@ -9,7 +9,7 @@ pub mod stopped;
 /// Rates, out of looks that are some seconds apart.
 pub mod samples;
 
-use crate::local::PathText;
+use crate::local::{FileBalance, PathText};
 use crate::saved::Counters;
 use datalake_base::accounting::Stage;
 use serde::{Deserialize, Serialize};
@@ -240,12 +240,10 @@ pub struct FileStatus {
     pub position: u64,
     /// Everything before this was read.
     pub read: u64,
-    /// Read and not settled.
-    pub pending: u64,
     /// Known and not read.
     pub unread: u64,
-    /// Bytes of it that were destroyed unread.
-    pub destroyed: u64,
+    /// Where its bytes are.
+    pub accounting: FileBalance,
     /// Its size when it was last looked at.
     pub size: u64,
     /// When it was changed, in milliseconds since 1970; 0 where that is not known.

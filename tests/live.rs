@@ -61,6 +61,22 @@ fn balance(value: &Value) -> BTreeMap<String, u64> {
     names.map(|name| (name.to_owned(), of(name))).into()
 }
 
+/// The accounting of each file, which must balance, by its position; and the sums.
+#[track_caller]
+fn of_files(value: &Value) -> (Vec<(u64, BTreeMap<String, u64>)>, BTreeMap<String, u64>) {
+    let (mut files, mut sums) = (Vec::new(), BTreeMap::new());
+    for file in value["files"].as_array().unwrap() {
+        let of = |name: &str| number(file, &format!("/accounting/{name}"));
+        let names = ["read", "delivered", "pending", "filtered", "quarantined", "destroyed"];
+        assert_eq!(of("read"), of("delivered") + of("pending") + of("filtered") + of("quarantined"), "{file}");
+        for name in names {
+            *sums.entry(name.to_owned()).or_default() += of(name);
+        }
+        files.push((number(file, "/position"), names.map(|name| (name.to_owned(), of(name))).into()));
+    }
+    (files, sums)
+}
+
 /// Names, lengths and times of change of everything below a folder.
 fn state_of(folder: &Path) -> BTreeMap<PathBuf, (u64, i64)> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -113,11 +129,24 @@ fn a_running_a_stopped_and_a_killed_agent_show_the_same_accounting_and_it_balanc
     let files = seen["files"].as_array().unwrap();
     let file = |name: &str| files.iter().find(|file| file["path"] == host.log(name).to_str().unwrap()).unwrap();
     assert_eq!((&file("a.log")["position"], &file("a.log")["size"]), (&json!(15), &json!(15)));
-    assert_eq!((&file("b.log")["position"], &file("b.log")["pending"]), (&json!(6), &json!(5)));
+    let accounting = |read: u64, delivered: u64, pending: u64, quarantined: u64| json!({"read": read, "delivered": delivered, "pending": pending, "filtered": 0, "quarantined": quarantined, "destroyed": 0});
+    assert_eq!(file("a.log")["accounting"], accounting(15, 8, 0, 7));
+    assert_eq!((&file("b.log")["position"], &file("b.log")["accounting"]), (&json!(6), &accounting(11, 6, 5, 0)));
     let table = text(&run(&host, &words(&["status", "--files"])).stdout);
     for words in ["app ", "→ Firehose logs", "quarantined 7 B", "unknown until two rotations were seen", "a.log"] {
         assert!(table.contains(words), "`{words}` is missing in {table}");
     }
+    let row = |name: &str| table.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(
+        row("FILE ").contains("DELIVERED  PENDING  QUARANTINED  CHANGED"),
+        "what never happened takes no room: {table}"
+    );
+    assert!(row("a.log").contains(" 15 B  8 B        -        7 B "), "{table}");
+    let explained = text(&run(&host, &[OsStr::new("explain"), host.log("a.log").as_os_str()]).stdout);
+    assert!(
+        explained.contains("read 15 B = delivered 8 B + pending 0 B + filtered 0 B + quarantined 7 B"),
+        "{explained}"
+    );
 
     assert_eq!(agent.stop(), 0);
     let folder = state_of(&host.state());
@@ -126,7 +155,9 @@ fn a_running_a_stopped_and_a_killed_agent_show_the_same_accounting_and_it_balanc
     let balanced = balance(&stopped);
     assert_eq!((balanced["delivered"], balanced["quarantined"], balanced["read"]), (14, 7, 21), "{stopped}");
     assert_eq!(number(&stopped, "/flows/0/behindBytes"), 5, "the line that was begun is read again");
-    assert_eq!(stopped["files"].as_array().unwrap().len(), 2);
+    let (files, sums) = of_files(&stopped);
+    assert_eq!(files.len(), 2);
+    assert_eq!((sums["delivered"], sums["quarantined"], sums["pending"]), (14, 7, 0), "{stopped}");
     assert_eq!(state_of(&host.state()), folder, "a look changes nothing");
 
     // Another life counts on.
@@ -135,15 +166,82 @@ fn a_running_a_stopped_and_a_killed_agent_show_the_same_accounting_and_it_balanc
     until("the next line", || balance(&status(&host, &[]).0)["delivered"] == 19);
     let kept = || {
         let connection = rusqlite::Connection::open(host.state().join("checkpoint.db")).unwrap();
-        let query = "SELECT value FROM counters WHERE flow = 'app' AND name = 'delivered_bytes'";
+        let query = "SELECT count(*) FROM contents WHERE position = 20";
         connection.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap_or(0)
     };
-    until("the counters in the checkpoint", || kept() == 19);
+    until("the position in the checkpoint", || kept() == 1);
     agent.kill();
     let folder = state_of(&host.state());
     let (killed, code) = status(&host, &["--files"]);
     assert_eq!((killed["running"].as_bool(), code, balance(&killed)["delivered"]), (Some(false), 3, 19));
     assert_eq!(state_of(&host.state()), folder, "a look at what a killed agent left changes nothing");
+}
+
+/// Counters were saved every ten seconds: after a kill, up to so long of them was missing, and files had none at all.
+#[test]
+fn whenever_the_agent_is_killed_what_was_counted_goes_with_the_positions() {
+    let filter = json!([{"optionName": "FILTER", "exclude": ["drop"]}]);
+    let flow = json!({"name": "app", "aggregatedRecordSizeBytes": 0, "dataProcessingOptions": filter});
+    let host = Host::new().flow("*.log", STREAM, flow);
+    let poison = Some(b"poison".to_vec());
+    host.lake.faults().set(FaultPlan { poison, ..FaultPlan::default() }).unwrap();
+    let lines = |from: u64| {
+        let kind = |number: u64| match number % 10 {
+            3 => "drop",
+            7 if number.is_multiple_of(3) => "poison",
+            _ => "line",
+        };
+        (from..from + 100).fold(String::new(), |text, number| text + &format!("{} {number}\n", kind(number)))
+    };
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut written, mut kills_in_between) = (0, 0);
+    for _ in 0..12 {
+        let agent = host.run();
+        let accepted = host.payload(STREAM).len();
+        for _ in 0..random.u8(1..8) {
+            for name in ["a.log", "b.log", "c.log"] {
+                append(&host.log(name), &lines(written));
+            }
+            written += 100;
+            std::thread::sleep(Duration::from_millis(random.u64(0..30)));
+        }
+        until("something is accepted", || host.payload(STREAM).len() > accepted);
+        agent.kill();
+        let (killed, _) = status(&host, &["--files"]);
+        let (files, sums) = of_files(&killed);
+        for (position, file) in files {
+            assert_eq!(file["read"], position, "SEED={seed}: {killed}");
+            kills_in_between += u32::from(position > 0 && position < lines(0).len() as u64);
+        }
+        let flow = balance(&killed);
+        for name in ["delivered", "filtered", "quarantined"] {
+            assert!(
+                flow[name] >= sums[name],
+                "SEED={seed}: positions passed {name} bytes that no flow counted: {killed}"
+            );
+        }
+        assert!(flow["delivered"] <= host.payload(STREAM).len() as u64, "SEED={seed}: {killed}");
+    }
+    let mut agent = host.run();
+    let size = host.log("a.log").metadata().unwrap().len();
+    let mut seen = Value::Null;
+    let settled = holds_within(PATIENCE, || {
+        seen = status(&host, &["--files"]).0;
+        of_files(&seen).0.iter().all(|(position, _)| *position == size)
+    });
+    assert!(settled, "SEED={seed}: {seen}");
+    assert_eq!(agent.stop(), 0);
+    let text = std::fs::read_to_string(host.log("a.log")).unwrap();
+    let of = |kind: &str| {
+        text.split_inclusive('\n').filter(|line| line.starts_with(kind)).map(str::len).sum::<usize>() as u64
+    };
+    let (stopped, _) = status(&host, &["--files"]);
+    for (_, file) in of_files(&stopped).0 {
+        let found = (file["delivered"], file["filtered"], file["quarantined"], file["pending"]);
+        assert_eq!(found, (of("line"), of("drop"), of("poison"), 0), "SEED={seed}: {stopped}");
+    }
+    host::say(&format!("{kills_in_between} files were in their middle when the agent was killed"));
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Driven {
                     }
                     self.calls.push((id, records));
                 }
-                Action::Commit(_, Position(position)) => self.committed = position,
+                Action::Commit(_, watermark) => self.committed = watermark.position.0,
                 Action::Quarantine(id, given_up) => {
                     self.quarantined += given_up.len();
                     self.step(Input::Quarantined(id, Ok(())));

@@ -146,6 +146,24 @@ impl Board {
         }
     }
 
+    /// Adds to positions that are about to be saved what was counted up to them: in one transaction, so that a kill parts
+    /// neither from the other.
+    pub(super) fn save_with(&self, update: &mut CheckpointUpdate) {
+        if update.contents.is_empty() {
+            return;
+        }
+        let mut shown = self.lock();
+        let Shown { flows, before, .. } = &mut *shown;
+        for line in flows {
+            let Some(counters) = line.counters(before, self.started_at) else { continue };
+            // Time alone goes with the next that is saved for its own sake.
+            if counters.bytes() != line.saved.bytes() {
+                line.saved = counters;
+                update.counters.push((line.status.name.clone(), counters));
+            }
+        }
+    }
+
     /// How everything stands, but for the content that waits longest.
     pub(super) fn status(&self) -> Status {
         let health = self.poster.health();

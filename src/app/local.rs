@@ -3,7 +3,7 @@
 //! Leaves connections and their bounds to the socket.
 
 use super::board::Board;
-use crate::local::{About, Ask, Bytes, Call, Known, Lines, Question, Respond, Server, places_to_listen};
+use crate::local::{About, Ask, Bytes, Call, FileBalance, Known, Lines, Question, Respond, Server, places_to_listen};
 use crate::source::file::inquiry::{Cursor, FileKnown, FileSeen, Inquirer};
 use crate::status::samples;
 use crate::status::{FileStatus, Oldest, Status};
@@ -206,9 +206,8 @@ fn file(seen: FileSeen) -> FileStatus {
         unreadable: content.is_refused,
         position: content.settled,
         read: content.read,
-        pending: content.read - content.settled,
         unread: content.known.saturating_sub(content.read),
-        destroyed: content.destroyed,
+        accounting: FileBalance::of(content.counted, content.read - content.settled),
         size: content.size,
         changed_at: millis(content.changed),
     }

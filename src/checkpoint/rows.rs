@@ -3,7 +3,7 @@
 //! Leaves transactions to the store.
 
 use crate::saved::{Counters, SavedContent};
-use datalake_tail::{ContentId, FileKey, FolderRow, Proof, Row as Content, SavedPlace, SavedState};
+use datalake_tail::{ContentId, Counted, FileKey, FolderRow, Proof, Row as Content, SavedPlace, SavedState};
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -30,6 +30,10 @@ CREATE TABLE contents (
     proof BLOB NOT NULL,
     saved_at INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    filtered INTEGER NOT NULL DEFAULT 0,
+    quarantined INTEGER NOT NULL DEFAULT 0,
+    destroyed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (stream, id)
 ) STRICT;
 CREATE TABLE folders (
@@ -51,16 +55,60 @@ CREATE TABLE started (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// What became of the bytes of each flow; one row a number. Made where it is missing: agents of before had none.
-pub(super) const COUNTERS: &str = "
-CREATE TABLE IF NOT EXISTS counters (
-    flow TEXT NOT NULL,
-    name TEXT NOT NULL,
-    value INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
-    PRIMARY KEY (flow, name)
-) STRICT, WITHOUT ROWID;
+/// What became of the bytes of each flow: `name=value` for each counter that is not 0. One row a flow, because it is written
+/// with the positions.
+pub(super) const ACCOUNTING: &str = "
+CREATE TABLE IF NOT EXISTS accounting (
+    flow TEXT PRIMARY KEY,
+    counters TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
 ";
+
+/// Makes the table of counters where it is missing. Agents of before had none, or one with a row a number, which is taken
+/// over.
+pub(super) fn prepare_counters(connection: &Connection) -> rusqlite::Result<()> {
+    let counters = read_counters(connection);
+    let transaction = connection.unchecked_transaction()?;
+    if counters.is_err() {
+        transaction.execute_batch("DROP TABLE IF EXISTS accounting")?;
+    }
+    transaction.execute_batch(ACCOUNTING)?;
+    if has_table(&transaction, "counters")? {
+        for (flow, counters) in counters.unwrap_or_default() {
+            save_counters(&transaction, &flow, &counters)?;
+        }
+        transaction.execute_batch("DROP TABLE counters")?;
+    }
+    transaction.commit()
+}
+
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let query = "SELECT count(*) FROM sqlite_schema WHERE name = ?1";
+    let count: i64 = connection.query_row(query, [name], |row| row.get(0))?;
+    Ok(count > 0)
+}
+
+/// The columns that say what became of the bytes of a content. Made where they are missing: agents of before had none.
+const COUNTED: [&str; 4] = ["delivered", "filtered", "quarantined", "destroyed"];
+
+/// Gives the table of contents the columns that agents of before did not make.
+pub(super) fn complete(connection: &Connection) -> rusqlite::Result<()> {
+    for column in COUNTED {
+        if !has_column(connection, column)? {
+            let add = format!("ALTER TABLE contents ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0");
+            connection.execute_batch(&add)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the table of contents has this column.
+fn has_column(connection: &Connection, column: &str) -> rusqlite::Result<bool> {
+    let query = "SELECT count(*) FROM pragma_table_info('contents') WHERE name = ?1";
+    let count: i64 = connection.query_row(query, [column], |row| row.get(0))?;
+    Ok(count > 0)
+}
 
 /// The name of the row that says since when a flow's counters count.
 const SINCE: &str = "since_ms";
@@ -100,9 +148,19 @@ impl Checksum {
         Self(number.to_le_bytes().into_iter().fold(self.0, fold))
     }
 
+    /// Rows of agents that did not count carry the checksum of before.
+    fn counted(self, counted: Counted) -> Self {
+        if counted == Counted::default() { self } else { numbers(counted).into_iter().fold(self, Self::number) }
+    }
+
     pub(super) fn column(self) -> i64 {
         self.0.cast_signed()
     }
+}
+
+/// In the order of the columns.
+const fn numbers(counted: Counted) -> [u64; 4] {
+    [counted.delivered, counted.filtered, counted.quarantined, counted.destroyed]
 }
 
 fn checksum_of(stream: &str, row: &Content, places: &[u8], proof: &[u8]) -> i64 {
@@ -112,6 +170,7 @@ fn checksum_of(stream: &str, row: &Content, places: &[u8], proof: &[u8]) -> i64 
         .fold(text, Checksum::number)
         .bytes(places)
         .bytes(proof)
+        .counted(row.counted)
         .column()
 }
 
@@ -169,12 +228,14 @@ fn decode_places(mut bytes: &[u8]) -> Option<Vec<SavedPlace>> {
 /// 1970 and only for the operator to see.
 pub(super) fn save(connection: &Connection, stream: &str, row: &Content, now: u64) -> rusqlite::Result<usize> {
     let (places, proof) = (encode_places(&row.places), row.proof.encode());
+    let [delivered, filtered, quarantined, destroyed] = numbers(row.counted).map(u64::cast_signed);
     connection
         .prepare_cached(
-            "INSERT INTO contents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            "INSERT INTO contents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT DO UPDATE SET path = excluded.path, position = excluded.position, known = excluded.known,
                  state = excluded.state, packing = excluded.packing, places = excluded.places, proof = excluded.proof,
-                 saved_at = excluded.saved_at, checksum = excluded.checksum
+                 saved_at = excluded.saved_at, checksum = excluded.checksum, delivered = excluded.delivered,
+                 filtered = excluded.filtered, quarantined = excluded.quarantined, destroyed = excluded.destroyed
              WHERE checksum <> excluded.checksum",
         )?
         .execute(params![
@@ -189,6 +250,10 @@ pub(super) fn save(connection: &Connection, stream: &str, row: &Content, now: u6
             proof,
             now.cast_signed(),
             checksum_of(stream, row, &places, &proof),
+            delivered,
+            filtered,
+            quarantined,
+            destroyed,
         ])
 }
 
@@ -231,55 +296,73 @@ pub(super) fn start(connection: &Connection, stream: &str, pattern: &str) -> rus
     ])
 }
 
-fn checksum_of_counter(flow: &str, name: &str, value: u64) -> i64 {
-    Checksum::start("counters").bytes(flow.as_bytes()).bytes(name.as_bytes()).number(value).column()
+fn checksum_of_counters(flow: &str, counters: &str) -> i64 {
+    Checksum::start("accounting").bytes(flow.as_bytes()).bytes(counters.as_bytes()).column()
 }
 
-/// Inserts or replaces the counters of a flow; numbers that are there already are not written again.
+/// Inserts or replaces the counters of a flow; what is there already is not written again.
 pub(super) fn save_counters(connection: &Connection, flow: &str, counters: &Counters) -> rusqlite::Result<()> {
+    let named = counters.named().into_iter().chain([(SINCE, counters.since)]).filter(|(_, value)| *value > 0);
+    let words: Vec<String> = named.map(|(name, value)| format!("{name}={value}")).collect();
+    let text = words.join(" ");
     let mut statement = connection.prepare_cached(
-        "INSERT INTO counters VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET value = excluded.value, checksum = excluded.checksum
+        "INSERT INTO accounting VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET counters = excluded.counters, checksum = excluded.checksum
          WHERE checksum <> excluded.checksum",
     )?;
-    for (name, value) in counters.named().into_iter().chain([(SINCE, counters.since)]) {
-        statement.execute(params![flow, name, value.cast_signed(), checksum_of_counter(flow, name, value)])?;
-    }
-    Ok(())
+    statement.execute(params![flow, text, checksum_of_counters(flow, &text)]).map(drop)
 }
 
-/// The counters of all flows. They are for people: a number that does not carry its checksum is left out, and positions are
+/// The counters of all flows. They are for people: a row that does not carry its checksum is left out, and positions are
 /// believed all the same.
 pub(super) fn read_counters(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Counters>> {
-    let there: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'counters'", [], |row| row.get(0))?;
     let mut flows: BTreeMap<String, Counters> = BTreeMap::new();
-    if there == 0 {
-        return Ok(flows);
-    }
-    let mut statement = connection.prepare("SELECT flow, name, value, checksum FROM counters")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (flow, name): (String, String) = (row.get(0)?, row.get(1)?);
-        let value = row.get::<_, i64>(2)?.cast_unsigned();
-        if row.get::<_, i64>(3)? != checksum_of_counter(&flow, &name, value) {
-            continue;
+    if has_table(connection, "counters")? {
+        let mut statement = connection.prepare("SELECT flow, name, value, checksum FROM counters")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (flow, name): (String, String) = (row.get(0)?, row.get(1)?);
+            let value = row.get::<_, i64>(2)?.cast_unsigned();
+            let checksum = Checksum::start("counters").bytes(flow.as_bytes()).bytes(name.as_bytes()).number(value);
+            if row.get::<_, i64>(3)? == checksum.column() {
+                set(flows.entry(flow).or_default(), &name, value);
+            }
         }
-        let counters = flows.entry(flow).or_default();
-        if name == SINCE {
-            counters.since = value;
-        } else if let Some((_, counter)) = counters.named_mut().into_iter().find(|(known, _)| *known == name) {
-            *counter = value;
+    }
+    if has_table(connection, "accounting")? {
+        let mut statement = connection.prepare("SELECT flow, counters, checksum FROM accounting")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (flow, text): (String, String) = (row.get(0)?, row.get(1)?);
+            if row.get::<_, i64>(2)? != checksum_of_counters(&flow, &text) {
+                continue;
+            }
+            let mut counters = Counters::default();
+            for (name, value) in text.split(' ').filter_map(|word| word.split_once('=')) {
+                value.parse().into_iter().for_each(|value| set(&mut counters, name, value));
+            }
+            flows.insert(flow, counters);
         }
     }
     Ok(flows)
 }
 
+fn set(counters: &mut Counters, name: &str, value: u64) {
+    if name == SINCE {
+        counters.since = value;
+    } else if let Some((_, counter)) = counters.named_mut().into_iter().find(|(known, _)| *known == name) {
+        *counter = value;
+    }
+}
+
 /// All rows of `contents`.
 pub(super) fn read_contents(connection: &Connection) -> Result<Vec<SavedContent>, Unreadable> {
-    let mut statement = connection.prepare(
-        "SELECT stream, id, path, position, known, state, packing, places, proof, saved_at, checksum FROM contents",
-    )?;
+    let column = |column| Ok(if has_column(connection, column)? { column } else { "0" });
+    let counted = COUNTED.into_iter().map(column).collect::<rusqlite::Result<Vec<_>>>()?.join(", ");
+    let mut statement = connection.prepare(&format!(
+        "SELECT stream, id, path, position, known, state, packing, places, proof, saved_at, checksum, {counted}
+         FROM contents"
+    ))?;
     let mut rows = statement.query([])?;
     let mut contents: Vec<SavedContent> = Vec::new();
     let unsound = Unreadable::Checksum { table: "contents" };
@@ -317,6 +400,12 @@ fn read_content(row: &Row<'_>, places: &[u8], proof: &[u8]) -> rusqlite::Result<
         packing,
         places,
         proof,
+        counted: Counted {
+            delivered: number(11)?,
+            filtered: number(12)?,
+            quarantined: number(13)?,
+            destroyed: number(14)?,
+        },
     }))
 }
 
@@ -378,6 +467,7 @@ pub(super) mod tests {
             packing: 0,
             places: vec![place],
             proof: Proof::of_old_row(head, position.max(10), last),
+            counted: Counted { delivered: position, ..Counted::default() },
         }
     }
 
@@ -431,6 +521,7 @@ pub(super) mod tests {
                 packing,
                 places,
                 proof: row(1, 100).proof,
+                counted: Counted { delivered: numbers[0], filtered: numbers[1], quarantined: numbers[2], destroyed: 0 },
             }
         }
     }
@@ -467,9 +558,52 @@ pub(super) mod tests {
         assert_eq!(read_folders(&connection).unwrap().len(), 1);
     }
 
+    /// The tables as agents made them that counted nothing of files, and kept a row for each counter of a flow.
+    #[test]
+    fn a_folder_of_an_agent_that_did_not_count_files_is_read_and_completed() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut before = SCHEMA.to_owned();
+        for column in COUNTED {
+            before = before.replace(&format!("    {column} INTEGER NOT NULL DEFAULT 0,\n"), "");
+        }
+        connection.execute_batch(&before).unwrap();
+        let old = Content { counted: Counted::default(), ..row(1, 100) };
+        let (places, proof) = (encode_places(&old.places), old.proof.encode());
+        let checksum = checksum_of("s", &old, &places, &proof);
+        connection
+            .execute(
+                "INSERT INTO contents VALUES ('s', 1, ?1, 100, ?2, 0, 0, ?3, ?4, 7, ?5)",
+                params![old.home.as_os_str().as_bytes(), old.known.cast_signed(), places, proof, checksum],
+            )
+            .unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE counters (flow TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL,
+                     checksum INTEGER NOT NULL, PRIMARY KEY (flow, name)) STRICT, WITHOUT ROWID",
+            )
+            .unwrap();
+        for (name, value) in [("delivered_bytes", 90), (SINCE, 5)] {
+            let checksum = Checksum::start("counters").bytes(b"f").bytes(name.as_bytes()).number(value).column();
+            let numbers = params!["f", name, value.cast_signed(), checksum];
+            connection.execute("INSERT INTO counters VALUES (?1, ?2, ?3, ?4)", numbers).unwrap();
+        }
+        let counters = Counters { since: 5, delivered: 90, ..Counters::default() };
+        for completed in [false, true] {
+            if completed {
+                prepare_counters(&connection).unwrap();
+                complete(&connection).unwrap();
+                assert!(!has_table(&connection, "counters").unwrap());
+            }
+            assert_eq!(read(&connection), [("s".into(), old.clone())], "completed: {completed}");
+            assert_eq!(read_counters(&connection).unwrap()["f"], counters, "completed: {completed}");
+        }
+        save(&connection, "s", &row(1, 110), 8).unwrap();
+        assert_eq!(read(&connection)[0].1.counted.delivered, 110);
+    }
+
     #[test]
     fn a_number_changed_by_another_hand_is_noticed() {
-        for column in ["position", "id", "known", "state", "packing", "checksum"] {
+        for column in ["position", "id", "known", "state", "packing", "checksum", "delivered", "quarantined"] {
             let connection = database();
             save(&connection, "s", &row(1, 100), 1).unwrap();
             connection.execute(&format!("UPDATE contents SET {column} = {column} + 1"), []).unwrap();

@@ -104,10 +104,8 @@ impl Store {
             }
         };
         let refused = |source| Error::Database { path: path.clone(), action: "write to", source };
-        if rows::read_counters(&connection).is_err() {
-            connection.execute_batch("DROP TABLE counters").map_err(refused)?;
-        }
-        connection.execute_batch(rows::COUNTERS).map_err(refused)?;
+        rows::prepare_counters(&connection).map_err(refused)?;
+        rows::complete(&connection).map_err(refused)?;
         mark(folder, &marker)?;
         let file = identity(&path).ok_or_else(|| Error::Replaced { path: path.clone() })?;
         Ok((Self { connection, path, file, durable: true, _lock: lock }, remembered))
@@ -373,7 +371,7 @@ fn create(
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(rows::SCHEMA)?;
         transaction.execute_batch(rows::STARTED)?;
-        transaction.execute_batch(rows::COUNTERS)?;
+        transaction.execute_batch(rows::ACCOUNTING)?;
         for (stream, pattern) in started {
             rows::start(&transaction, stream, pattern)?;
         }

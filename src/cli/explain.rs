@@ -8,7 +8,7 @@ use super::shipped::about;
 use crate::config::{FlowPlan, Plan};
 use crate::deliver::quarantine::{self, LineState};
 use crate::exit::Exit;
-use crate::local::{About, Known, Question};
+use crate::local::{About, FileBalance, Known, Question};
 use crate::source::file::access::{self, User};
 use crate::source::file::specimen::Specimen;
 use crate::source::file::way::{Match, Way, matched, way};
@@ -235,6 +235,15 @@ fn of_content(stream: &str, known: &Known, specimen: &Specimen, path: &Path) -> 
         known.read,
         bytes_in_words(known.read.saturating_sub(known.settled))
     )];
+    let FileBalance { read, delivered, pending, filtered, quarantined, destroyed } = known.accounting;
+    let [read, delivered, pending, filtered, quarantined] =
+        [read, delivered, pending, filtered, quarantined].map(bytes_in_words);
+    lines.push(format!(
+        "  read {read} = delivered {delivered} + pending {pending} + filtered {filtered} + quarantined {quarantined}"
+    ));
+    if destroyed > 0 {
+        lines.push(format!("  {} of it were destroyed before they could be read", bytes_in_words(destroyed)));
+    }
     let packed = specimen.is_packed();
     if !packed && specimen.size() > known.read {
         lines.push(format!("  {} are there and not read yet", bytes_in_words(specimen.size() - known.read)));

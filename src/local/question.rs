@@ -3,7 +3,7 @@
 
 use super::{Bytes, PathText};
 use datalake_base::record::FileKey;
-use datalake_tail::{ContentId, Proof, Row, SavedPlace, SavedState};
+use datalake_tail::{ContentId, Counted, Proof, Row, SavedPlace, SavedState};
 use serde::{Deserialize, Serialize};
 
 /// A line that a client writes.
@@ -103,6 +103,45 @@ pub struct Known {
     pub places: Vec<Place>,
     /// By which it is known again.
     pub proof: Bytes,
+    /// Where its bytes are.
+    #[serde(default)]
+    pub accounting: FileBalance,
+}
+
+/// Where the bytes of a file are: `read = delivered + pending + filtered + quarantined`. What was settled beyond the position
+/// counts as pending until the position has passed it. Kept with the position, so that a kill changes nothing. What was read
+/// before the agent counted files is in none of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FileBalance {
+    /// Taken from the file.
+    pub read: u64,
+    /// Accepted by the service.
+    pub delivered: u64,
+    /// Read, and beyond the position.
+    pub pending: u64,
+    /// Dropped because the configuration says so.
+    pub filtered: u64,
+    /// Kept in the quarantine, or replayed or removed from it since.
+    pub quarantined: u64,
+    /// Destroyed before they were read; not part of `read`.
+    pub destroyed: u64,
+}
+
+impl FileBalance {
+    /// What was counted, with `pending` bytes on their way.
+    #[must_use]
+    pub const fn of(counted: Counted, pending: u64) -> Self {
+        let Counted { delivered, filtered, quarantined, destroyed } = counted;
+        Self {
+            read: delivered.saturating_add(filtered).saturating_add(quarantined).saturating_add(pending),
+            delivered,
+            pending,
+            filtered,
+            quarantined,
+            destroyed,
+        }
+    }
 }
 
 /// A file that holds a content.
@@ -154,6 +193,7 @@ impl Known {
             packing: row.packing,
             places: row.places.iter().map(place).collect(),
             proof: Bytes(row.proof.encode()),
+            accounting: FileBalance::of(row.counted, read.unwrap_or(row.position).saturating_sub(row.position)),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::{FileStatus, FlowStatus, Oldest, Status};
 use crate::config::{FlowPlan, Plan};
-use crate::local::word_of;
+use crate::local::{FileBalance, word_of};
 use crate::saved::{Remembered, SavedContent};
 use datalake_core::batch::Form;
 use datalake_tail::{Row, SavedPlace, SavedState};
@@ -43,7 +43,6 @@ pub fn status(plan: &Plan, remembered: Option<&Remembered>, seen: &[Seen<'_>]) -
     for Seen { saved, flow, now } in seen {
         let Some(number) = *flow else { continue };
         let flow = &mut status.flows[number];
-        let now = Now::of(&saved.row);
         flow.files += u64::from(saved.row.state != SavedState::Finished);
         flow.behind_bytes += now.behind;
         if now.behind > 0 && saved.row.id.0 < oldest[number] {
@@ -150,6 +149,7 @@ fn file(seen: &Seen<'_>, flow: Option<String>) -> FileStatus {
         position: row.position,
         read: row.position,
         unread: if row.state == SavedState::Finished { 0 } else { known.saturating_sub(row.position) },
+        accounting: FileBalance::of(row.counted, 0),
         size: now.size.or(first.map(|place| place.size)).unwrap_or(0),
         changed_at: now.changed_at,
         ..FileStatus::default()

@@ -292,19 +292,38 @@ impl ChunkPool {
     }
 }
 
+/// A watermark of an origin, and what became of the bytes before it since the origin opened. All else before it was delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Watermark {
+    /// Everything before this is settled.
+    pub position: Position,
+    /// Bytes that the settings drop.
+    pub filtered: u64,
+    /// Bytes that are kept in the quarantine.
+    pub quarantined: u64,
+}
+
+impl From<Position> for Watermark {
+    /// Everything before the position was delivered.
+    fn from(position: Position) -> Self {
+        Self { position, ..Self::default() }
+    }
+}
+
 /// The newest watermark of each origin: flows post, the source takes. Newest wins, so it can neither
 /// fill up nor block; a watermark that is overtaken before it was looked at was of no interest.
 #[derive(Clone, Debug, Default)]
 pub struct Watermarks {
-    newest: Arc<Mutex<BTreeMap<Origin, Position>>>,
+    newest: Arc<Mutex<BTreeMap<Origin, Watermark>>>,
 }
 
 impl Watermarks {
-    /// Everything before `position` in `origin` is settled.
-    pub fn post(&self, origin: Origin, position: Position) {
+    /// Everything before the watermark of `origin` is settled.
+    pub fn post(&self, origin: Origin, watermark: impl Into<Watermark>) {
+        let watermark = watermark.into();
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = newest.entry(origin).or_insert(position);
-        *known = (*known).max(position);
+        let known = newest.entry(origin).or_insert(watermark);
+        *known = (*known).max(watermark);
     }
 
     /// Whether none was posted since the last [`Watermarks::take`].
@@ -315,7 +334,7 @@ impl Watermarks {
 
     /// All that were posted since the last call.
     #[must_use]
-    pub fn take(&self) -> BTreeMap<Origin, Position> {
+    pub fn take(&self) -> BTreeMap<Origin, Watermark> {
         std::mem::take(&mut *self.newest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -392,7 +411,7 @@ mod tests {
         let watermarks = Watermarks::default();
         watermarks.post(Origin::new(1), Position(9));
         watermarks.post(Origin::new(1), Position(4));
-        assert_eq!(watermarks.take().get(&Origin::new(1)), Some(&Position(9)));
+        assert_eq!(watermarks.take().get(&Origin::new(1)), Some(&Position(9).into()));
         assert!(watermarks.take().is_empty());
     }
 

@@ -37,7 +37,7 @@ use crate::framing::{self, Framer};
 use crate::ledger::Ledger;
 use bytes::Bytes;
 use datalake_base::accounting::{Calls, Stage};
-use datalake_base::record::{Arrival, Chunk, Origin, OriginInfo, Position};
+use datalake_base::record::{Arrival, Chunk, Origin, OriginInfo, Watermark};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,8 +85,8 @@ pub enum Input {
 pub enum Action {
     /// Send this body of this many records.
     Send(BatchId, Bytes, usize),
-    /// Everything before the position is settled.
-    Commit(Origin, Position),
+    /// Everything before the watermark is settled.
+    Commit(Origin, Watermark),
     /// Keep these records, which the service will never take or no option can work on, for ever on disk; all or none.
     Quarantine(BatchId, Vec<GivenUp>),
     /// Take this record through the options where that delays nobody; the flow takes in nothing more until it is back.
@@ -163,7 +163,7 @@ pub struct Core {
     quarantine_fails: bool,
     /// Records that were refused for good and kept.
     refused: Refused,
-    commits: BTreeMap<Origin, Position>,
+    commits: BTreeMap<Origin, Watermark>,
     next_batch: u64,
     stopping: bool,
     /// When a flow that is paused does not wait any longer for the answers to calls under way; set by `Stop`.
@@ -303,7 +303,7 @@ impl Core {
         }
         self.advance(now, actions);
         let commits = std::mem::take(&mut self.commits);
-        actions.extend(commits.into_iter().map(|(origin, position)| Action::Commit(origin, position)));
+        actions.extend(commits.into_iter().map(|(origin, watermark)| Action::Commit(origin, watermark)));
         self.lease.shrink(self.memory());
         self.check();
         self.waits_for = self.bottleneck(now);

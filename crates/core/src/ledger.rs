@@ -1,8 +1,9 @@
-//! Which bytes of which origin are settled: claims out, watermark back.
-//! Promises that a watermark never passes an unsettled byte and never falls, in whatever order claims are settled.
+//! Which bytes of which origin are settled: claims out, watermark back, and what became of the bytes before it.
+//! Promises that a watermark never passes an unsettled byte and never falls, in whatever order claims are settled, and that
+//! each byte before it counts as delivered, filtered or quarantined: one of the three.
 //! Leaves deciding what "settled" means to the flow core, and saving watermarks to the checkpoint.
 
-use datalake_base::record::{Claim, Origin, Position};
+use datalake_base::record::{Claim, Origin, Position, Watermark};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The open claims of all origins of one flow.
@@ -21,6 +22,10 @@ pub struct Track {
     front: u64,
     /// Everything before this is settled. Invariant: `watermark <= read`; never falls.
     watermark: Position,
+    /// Bytes before the watermark that were filtered.
+    filtered: u64,
+    /// Bytes before the watermark that were given up and kept.
+    quarantined: u64,
     /// Everything before this was admitted or discarded.
     read: Position,
 }
@@ -31,6 +36,12 @@ struct Entry {
     end: Position,
     /// Parts that are not settled.
     open: u32,
+    /// It was made of more than one part: then each part knows its own stretch.
+    is_spread: bool,
+    /// Bytes that its parts stand for. The rest up to `end` was filtered.
+    input: u64,
+    /// Of these, the ones that were given up and kept. Invariant: `quarantined <= input`.
+    quarantined: u64,
 }
 
 impl Ledger {
@@ -39,7 +50,15 @@ impl Ledger {
     /// # Panics
     /// When the origin was opened before.
     pub fn open(&mut self, origin: Origin, start: Position) {
-        let track = Track { origin, entries: VecDeque::new(), front: 0, watermark: start, read: start };
+        let track = Track {
+            origin,
+            entries: VecDeque::new(),
+            front: 0,
+            watermark: start,
+            filtered: 0,
+            quarantined: 0,
+            read: start,
+        };
         assert!(self.tracks.insert(origin, track).is_none(), "origin {origin:?} was opened twice");
     }
 
@@ -74,6 +93,24 @@ impl Ledger {
         let track = self.tracks.get_mut(&claim.origin());
         track.expect("a claim's origin stays open until all its claims are settled").settle(claim)
     }
+
+    /// The claim's bytes were given up on purpose and are kept: notes that, before the claim is settled.
+    ///
+    /// # Panics
+    /// When the claim is not of this ledger.
+    pub fn note_quarantined(&mut self, claim: &Claim) {
+        let track = self.tracks.get_mut(&claim.origin());
+        let entry = track.and_then(|track| track.entry(claim)).expect("the claim is open");
+        let bytes = if entry.is_spread { claim.end.0 - claim.start.0 } else { entry.input };
+        entry.quarantined = (entry.quarantined + bytes).min(entry.input);
+    }
+
+    /// The watermark of an open origin, and what became of the bytes before it.
+    #[must_use]
+    pub fn watermark(&self, origin: Origin) -> Option<Watermark> {
+        let Track { watermark, filtered, quarantined, .. } = self.tracks.get(&origin)?;
+        Some(Watermark { position: *watermark, filtered: *filtered, quarantined: *quarantined })
+    }
 }
 
 impl Track {
@@ -85,6 +122,18 @@ impl Track {
         self.admit_spread(end, 1)
     }
 
+    /// Claims the bytes up to `end`; all of them but `input` were filtered.
+    ///
+    /// # Panics
+    /// When `end` lies before what was read already.
+    pub fn admit_input(&mut self, end: Position, input: u64) -> Claim {
+        let claim = self.admit_spread(end, 1);
+        if let Some(entry) = self.entries.back_mut() {
+            entry.input = input;
+        }
+        claim
+    }
+
     /// Claims the bytes up to `end`, which are spread over this many records.
     ///
     /// # Panics
@@ -94,7 +143,8 @@ impl Track {
         let start = self.read;
         self.advance(end);
         let serial = self.front + self.entries.len() as u64;
-        self.entries.push_back(Entry { end, open: records });
+        let (is_spread, input) = (records > 1, end.0 - start.0);
+        self.entries.push_back(Entry { end, open: records, is_spread, input, quarantined: 0 });
         Claim::new(self.origin, serial, records, start, end)
     }
 
@@ -104,6 +154,14 @@ impl Track {
     /// # Panics
     /// When `end` lies before what was read already.
     pub fn stretch(&mut self, claim: &mut Claim, end: Position) -> bool {
+        self.stretch_input(claim, end, end.0.saturating_sub(self.read.0))
+    }
+
+    /// The same; all of these bytes but `input` were filtered.
+    ///
+    /// # Panics
+    /// When `end` lies before what was read already.
+    pub fn stretch_input(&mut self, claim: &mut Claim, end: Position, input: u64) -> bool {
         let newest = self.front + self.entries.len() as u64;
         if claim.origin() != self.origin || claim.serial() + 1 != newest {
             return false;
@@ -112,6 +170,7 @@ impl Track {
         if let Some(entry) = self.entries.back_mut() {
             assert!(entry.open > 0, "a settled claim was stretched");
             entry.end = end;
+            entry.input += input;
         }
         claim.end = end;
         true
@@ -130,10 +189,11 @@ impl Track {
                 None
             }
             Some(_) => {
-                self.entries.push_back(Entry { end, open: 0 });
+                self.entries.push_back(Entry { end, open: 0, is_spread: false, input: 0, quarantined: 0 });
                 None
             }
             None => {
+                self.filtered += end.0 - self.watermark.0;
                 self.watermark = end;
                 Some(end)
             }
@@ -159,21 +219,25 @@ impl Track {
 
     #[expect(clippy::needless_pass_by_value, reason = "a claim is settled exactly once: by value")]
     fn settle(&mut self, claim: Claim) -> Option<Position> {
-        let index = claim.serial().checked_sub(self.front).and_then(|index| usize::try_from(index).ok());
-        let entry = index.and_then(|index| self.entries.get_mut(index));
-        let entry = entry.expect("the entry of an unsettled claim is never popped");
+        let entry = self.entry(&claim).expect("the entry of an unsettled claim is never popped");
         entry.open = entry.open.checked_sub(claim.parts()).expect("a claim is settled once");
         let mut moved = None;
         while let Some(entry) = self.entries.front().filter(|entry| entry.open == 0) {
+            assert!(entry.end >= self.watermark && entry.end <= self.read, "the watermark left its bounds");
+            let filtered = (entry.end.0 - self.watermark.0).checked_sub(entry.input);
+            self.filtered += filtered.expect("a claim stands for bytes that were read");
+            self.quarantined += entry.quarantined;
+            self.watermark = entry.end;
             moved = Some(entry.end);
             self.entries.pop_front();
             self.front += 1;
         }
-        if let Some(end) = moved {
-            assert!(end >= self.watermark && end <= self.read, "the watermark left its bounds");
-            self.watermark = end;
-        }
         moved
+    }
+
+    fn entry(&mut self, claim: &Claim) -> Option<&mut Entry> {
+        let index = claim.serial().checked_sub(self.front).and_then(|index| usize::try_from(index).ok())?;
+        self.entries.get_mut(index)
     }
 }
 

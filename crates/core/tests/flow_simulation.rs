@@ -10,7 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "a world starts from the clock and is chosen by the environment")]
 
 use datalake_base::accounting::{Calls, Spread};
-use datalake_base::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position};
+use datalake_base::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position, Watermark};
 use datalake_core::batch::{self, Compression, Form, PartitionKey, kinesis};
 use datalake_core::budget::{Budget, Lease};
 use datalake_core::deliver::{Answer, Fault, GivenUp, Meaning, Outcome, pace};
@@ -110,6 +110,8 @@ struct World {
     refuses_until: Option<Instant>,
     crashes: u32,
     finished: bool,
+    /// The newest of each origin, since the last crash.
+    watermarks: BTreeMap<Origin, Watermark>,
     history: DefaultHasher,
 }
 
@@ -197,6 +199,7 @@ impl World {
             refuses_until: None,
             crashes: 0,
             finished: false,
+            watermarks: BTreeMap::new(),
             history: DefaultHasher::new(),
         }
     }
@@ -446,6 +449,7 @@ impl World {
         self.calls.clear();
         self.quarantining.clear();
         self.elsewhere = None;
+        self.watermarks.clear();
         for file in &mut self.files {
             file.origin = None;
             file.ended = false;
@@ -466,7 +470,7 @@ impl World {
                     count.hash(&mut self.history);
                     self.calls.insert(id, records);
                 }
-                Action::Commit(origin, position) => self.commit(origin, position),
+                Action::Commit(origin, watermark) => self.commit(origin, watermark),
                 Action::Quarantine(id, given_up) => {
                     for record in &given_up {
                         assert!(!record.extents.is_empty(), "a quarantined record must say where it comes from");
@@ -519,7 +523,13 @@ impl World {
     }
 
     /// A committed watermark is checked against what has really become of the lines before it.
-    fn commit(&mut self, origin: Origin, Position(position): Position) {
+    fn commit(&mut self, origin: Origin, watermark: Watermark) {
+        let Position(position) = watermark.position;
+        let before = self.watermarks.insert(origin, watermark).unwrap_or_default();
+        assert!(watermark.filtered >= before.filtered && watermark.quarantined >= before.quarantined, "{watermark:?}");
+        let tally = self.core.tally();
+        let (filtered, quarantined) = self.given_up();
+        assert!(filtered <= tally.filtered && quarantined <= tally.quarantined, "{filtered}, {quarantined}: {tally:?}");
         let found = self.files.iter().position(|file| file.origin == Some(origin));
         let index = found.expect("a watermark is of an origin that was opened");
         let file = &mut self.files[index];
@@ -541,6 +551,12 @@ impl World {
             );
         }
         file.committed = position;
+    }
+
+    /// What the watermarks of this life say was filtered and quarantined.
+    fn given_up(&self) -> (u64, u64) {
+        let all = self.watermarks.values();
+        all.fold((0, 0), |sums, watermark| (sums.0 + watermark.filtered, sums.1 + watermark.quarantined))
     }
 
     /// The faults end; everything must come home.
@@ -568,6 +584,8 @@ impl World {
         }
         self.step(Input::Stop);
         assert!(self.finished, "a drained flow must finish when it is stopped");
+        let tally = self.core.tally();
+        assert_eq!(self.given_up(), (tally.filtered, tally.quarantined), "the files say something else than the flow");
         let mut unlucky = 0;
         for (index, number) in &self.quarantined {
             let line =

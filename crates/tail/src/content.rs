@@ -4,6 +4,7 @@
 
 use crate::places::{NONE, Slab, spread};
 use crate::proof::{ENOUGH, Proof, Weight};
+use crate::row::Counted;
 use crate::seen::{FlowId, Moment};
 use datalake_base::record::{Fingerprint, Origin};
 use hashbrown::HashTable;
@@ -66,6 +67,13 @@ impl Few {
     }
 }
 
+/// Bytes of a content that were not sent on purpose.
+#[derive(Debug, Default)]
+struct GivenUp {
+    filtered: u64,
+    quarantined: u64,
+}
+
 /// See the head of this file. Invariant: `settled <= read`; what is between was handed over.
 #[derive(Debug)]
 pub(crate) struct Content {
@@ -99,6 +107,10 @@ pub(crate) struct Content {
     pub(crate) touched: Moment,
     /// It lost bytes that were counted as destroyed.
     pub(crate) destroyed: u64,
+    /// Bytes of it that the service accepted, as far as the settled position tells.
+    pub(crate) delivered: u64,
+    /// The same of what was given up; most contents have nothing of that.
+    given_up: Option<Box<GivenUp>>,
     /// Once everything that was read is settled, it goes on from here, unless this is
     /// [`NO_JUMP`]: it was cut, or there is a hole.
     pub(crate) jump: u64,
@@ -151,6 +163,8 @@ impl Content {
             found_at: now,
             touched: now,
             destroyed: 0,
+            delivered: 0,
+            given_up: None,
             jump: NO_JUMP,
             confirmed: true,
             checking: false,
@@ -166,6 +180,24 @@ impl Content {
             served: false,
             unlinked: false,
             counted: 0,
+        }
+    }
+
+    /// What became of its bytes.
+    pub(crate) fn count(&self) -> Counted {
+        let (filtered, quarantined) = self.given_up.as_ref().map_or((0, 0), |it| (it.filtered, it.quarantined));
+        Counted { delivered: self.delivered, filtered, quarantined, destroyed: self.destroyed }
+    }
+
+    /// These came to it, beside what was counted before.
+    pub(crate) fn add(&mut self, counted: Counted) {
+        let Counted { delivered, filtered, quarantined, destroyed } = counted;
+        self.delivered = self.delivered.saturating_add(delivered);
+        self.destroyed = self.destroyed.saturating_add(destroyed);
+        if filtered > 0 || quarantined > 0 {
+            let given_up = self.given_up.get_or_insert_default();
+            given_up.filtered = given_up.filtered.saturating_add(filtered);
+            given_up.quarantined = given_up.quarantined.saturating_add(quarantined);
         }
     }
 

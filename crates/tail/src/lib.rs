@@ -27,7 +27,7 @@ mod worlds;
 
 pub use datalake_base::record::{FileKey, Fingerprint, Origin, Position};
 pub use proof::{Proof, Verdict, Weight};
-pub use row::{ContentId, FolderRow, Row, SavedPlace, SavedState};
+pub use row::{ContentId, Counted, FolderRow, Row, SavedPlace, SavedState};
 pub use seen::{
     ArchiveFault, Entry, Failure, FlowId, FolderId, Kind, Moment, Packing, Part, Sample, Seen, Slot, Status, Ticket,
 };

@@ -771,7 +771,7 @@ impl World {
     fn settle(&mut self, origin: Origin) {
         let Some(stream) = self.agent.as_ref().and_then(|agent| agent.streams.get(&origin.number())) else { return };
         let position = Position(stream.end - stream.begun.len() as u64);
-        self.step(Seen::Settled { origin, position });
+        self.step(Seen::Settled { origin, position, filtered: 0, quarantined: 0 });
     }
 
     pub(crate) fn settle_all(&mut self) {

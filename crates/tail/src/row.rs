@@ -85,6 +85,22 @@ pub struct Row {
     pub places: Vec<SavedPlace>,
     /// How it is known again. Only of bytes before `position`.
     pub proof: Proof,
+    /// What became of its bytes.
+    pub counted: Counted,
+}
+
+/// What became of the bytes of a content, for as long as its row was kept. Bytes that were skipped on purpose, at the first
+/// start or as a hole, are in none of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Accepted by the service.
+    pub delivered: u64,
+    /// Dropped because the settings say so.
+    pub filtered: u64,
+    /// Kept in the quarantine.
+    pub quarantined: u64,
+    /// Destroyed before they were read.
+    pub destroyed: u64,
 }
 
 /// The number of a packing for a column; 0 for a plain file.
@@ -159,6 +175,7 @@ impl Row {
             packing: packing_number(packing),
             places: vec![SavedPlace { path, key: file, size, changed, quiet: false, packing: packing_number(packing) }],
             proof: Proof::of_old_row(head, frontier_end, frontier),
+            counted: Counted::default(),
         }
     }
 }

@@ -283,6 +283,10 @@ pub enum Seen<'a> {
         origin: Origin,
         /// How far.
         position: Position,
+        /// Bytes that the settings drop, among those that are settled now and were not before.
+        filtered: u64,
+        /// The same of bytes that are kept in the quarantine.
+        quarantined: u64,
     },
     /// Nothing but that time went by: [`crate::Tail::deadline`] is reached.
     Time,

@@ -338,7 +338,9 @@ impl Tail {
                     flow.gone = true;
                 }
             }
-            Seen::Settled { origin, position } => self.settled(origin, position.0),
+            Seen::Settled { origin, position, filtered, quarantined } => {
+                self.settled(origin, position.0, filtered, quarantined);
+            }
             Seen::Time => {}
         }
     }

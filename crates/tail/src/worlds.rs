@@ -222,8 +222,8 @@ fn a_position_in_the_middle_of_a_line_leads_to_the_rest_after_every_rotation() {
                 world.fs.create(LIVE, &whole);
                 world.start();
                 world.run_for(100);
-                world
-                    .step(crate::Seen::Settled { origin: crate::Origin::new(1 << 32), position: crate::Position(cut) });
+                let (origin, position) = (crate::Origin::new(1 << 32), crate::Position(cut));
+                world.step(crate::Seen::Settled { origin, position, filtered: 0, quarantined: 0 });
                 world.run_for(100);
                 world.crash();
                 world.lines.clear();

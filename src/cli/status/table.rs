@@ -69,11 +69,18 @@ fn row(flow: &FlowStatus) -> [String; 7] {
 
 /// Columns of the same width, two spaces apart.
 fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
+    let mut widths = [0; N];
+    for row in rows {
+        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
+    }
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths).filter(|(_, width)| *width > 0) {
+            push(&mut line, format_args!("{cell:width$}  "));
+        }
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        line
     };
     rows.iter().map(line).collect()
 }
@@ -170,18 +177,43 @@ fn sent(flow: &FlowStatus) -> Option<String> {
 }
 
 fn file_table(files: &[FileStatus]) -> String {
-    let mut rows = vec![["FILE", "FLOW", "POSITION", "SIZE", "BEHIND", "CHANGED", "STATE"].map(str::to_owned)];
+    let head = [
+        "FILE",
+        "FLOW",
+        "POSITION",
+        "SIZE",
+        "BEHIND",
+        "READ",
+        "DELIVERED",
+        "PENDING",
+        "FILTERED",
+        "QUARANTINED",
+        "DESTROYED",
+        "CHANGED",
+        "STATE",
+    ];
+    let mut rows = vec![head.map(str::to_owned)];
     rows.extend(files.iter().map(file_row));
+    // What most agents never do takes no room.
+    for column in SELDOM {
+        if rows[1..].iter().all(|row| row[column] == "-") {
+            rows.iter_mut().for_each(|row| row[column].clear());
+        }
+    }
     aligned(&rows).concat()
 }
 
-fn file_row(file: &FileStatus) -> [String; 7] {
+/// The columns that are shown only where there is something in them: filtered, quarantined, destroyed.
+const SELDOM: std::ops::Range<usize> = 8..11;
+
+fn file_row(file: &FileStatus) -> [String; 13] {
     let path = file.path.as_ref().unwrap_or(&file.home);
     let changed = match file.changed_at {
         0 => "-".to_owned(),
         at => format!("{} ago", duration_in_words(clock::now_ms().saturating_sub(at))),
     };
-    let behind = file.pending + file.unread;
+    let words = |bytes: u64| if bytes == 0 { "-".to_owned() } else { bytes_in_words(bytes) };
+    let balance = &file.accounting;
     let mut state = vec![file.state.clone()];
     let mut note = |applies: bool, words: &str| {
         if applies {
@@ -193,13 +225,18 @@ fn file_row(file: &FileStatus) -> [String; 7] {
     note(file.path.is_none(), "gone");
     note(file.unreadable, "cannot be read");
     note(!file.links.is_empty(), "behind a link");
-    note(file.destroyed > 0, "bytes destroyed unread");
     [
         shown(&path.0).to_string(),
         file.flow.as_ref().map_or_else(|| "-".to_owned(), |flow| shown(flow).to_string()),
         file.position.to_string(),
         file.size.to_string(),
-        if behind == 0 { "-".to_owned() } else { bytes_in_words(behind) },
+        words(file.read.saturating_sub(file.position) + file.unread),
+        words(balance.read),
+        words(balance.delivered),
+        words(balance.pending),
+        words(balance.filtered),
+        words(balance.quarantined),
+        words(balance.destroyed),
         changed,
         shown(&state.join(", ")).to_string(),
     ]

@@ -130,6 +130,9 @@ struct Followed {
     info: Arc<OriginInfo>,
     handed_over: u64,
     settled: u64,
+    /// Bytes before `settled` that were given up, since the origin opened.
+    filtered: u64,
+    quarantined: u64,
     ended: bool,
 }
 
@@ -306,8 +309,15 @@ impl Stream {
                 }
                 let (origin, start) = (Origin::new(origin.number()), Position(start.0));
                 let flow = usize::from(flow.0);
-                let followed =
-                    Followed { flow, info: info.clone(), handed_over: start.0, settled: start.0, ended: false };
+                let followed = Followed {
+                    flow,
+                    info: info.clone(),
+                    handed_over: start.0,
+                    settled: start.0,
+                    filtered: 0,
+                    quarantined: 0,
+                    ended: false,
+                };
                 self.origins.insert(origin, followed);
                 self.flows[flow].outbox.push_back(Arrival::Opened { origin, info, start });
             }
@@ -326,6 +336,7 @@ impl Stream {
                 let origin = Origin::new(origin.number());
                 let flow = &mut self.flows[usize::from(flow.0)];
                 flow.books.read.add(count);
+                flow.under_way += count;
                 let wide = start.0 == 0 && matches!(buffer.get(first..first + 2), Some([0xff, 0xfe] | [0xfe, 0xff]));
                 let bytes = world.pool.wrap(buffer, first);
                 let chunk = Chunk { origin, start: Position(start.0), bytes, read_at: world.now };
@@ -336,7 +347,6 @@ impl Stream {
                         self.words.wide(&flow.name, &followed.info.path);
                     }
                 }
-                flow.under_way += count;
             }
             ToDo::End { flow, origin } => {
                 let origin = Origin::new(origin.number());
@@ -407,14 +417,19 @@ impl Stream {
     /// Takes what was settled since the last call.
     pub(super) fn take_watermarks(&mut self, world: &mut World) {
         for flow in 0..self.flows.len() {
-            for (origin, position) in self.flows[flow].watermarks.take() {
+            for (origin, watermark) in self.flows[flow].watermarks.take() {
                 let Some(followed) = self.origins.get_mut(&origin) else { continue };
-                let position = position.0.min(followed.handed_over);
+                let position = watermark.position.0.min(followed.handed_over);
                 if position <= followed.settled {
                     continue;
                 }
                 self.update.settled_bytes += position - followed.settled;
+                let under_way = &mut self.flows[followed.flow].under_way;
+                *under_way = under_way.saturating_sub(position - followed.settled);
                 followed.settled = position;
+                let filtered = watermark.filtered - std::mem::replace(&mut followed.filtered, watermark.filtered);
+                let quarantined =
+                    watermark.quarantined - std::mem::replace(&mut followed.quarantined, watermark.quarantined);
                 if let Some(owner) = &self.flows[followed.flow].settings.owned {
                     owner.post(&followed.info.path, Position(position));
                 }
@@ -422,10 +437,9 @@ impl Stream {
                     self.origins.remove(&origin);
                 }
                 let origin = datalake_tail::Origin::new(origin.number());
-                self.tell(Seen::Settled { origin, position: datalake_tail::Position(position) }, world);
+                let position = datalake_tail::Position(position);
+                self.tell(Seen::Settled { origin, position, filtered, quarantined }, world);
             }
-                let under_way = &mut self.flows[followed.flow].under_way;
-                *under_way = under_way.saturating_sub(position - followed.settled);
         }
     }
 
@@ -553,6 +567,7 @@ impl Stream {
             let gauge = self.tail.gauge(FlowId(number as u16));
             flow.books.files.set(gauge.files);
             flow.books.unsettled.set(gauge.lag);
+            flow.books.unread.set(gauge.lag.saturating_sub(flow.under_way));
         }
     }
 
@@ -567,7 +582,6 @@ impl Stream {
     /// The same for the longer answers, so that they get on beside many short ones.
     pub(super) fn work_on_a_job(&mut self, world: &mut World) -> Option<Work> {
         let job = self.jobs.pop_front()?;
-            flow.books.unread.set(gauge.lag.saturating_sub(flow.under_way));
         Some(self.step_job(job, world))
     }
 

@@ -183,24 +183,23 @@ impl Core {
 
     pub(super) fn settle(&mut self, claims: impl IntoIterator<Item = Claim>) {
         // Most claims of a batch are of one origin: what follows from them is done once for all.
-        let mut last: Option<(Origin, Option<Position>)> = None;
+        let mut last: Option<(Origin, bool)> = None;
         for claim in claims {
             let origin = claim.origin();
-            if let Some((before, watermark)) = last.take_if(|(before, _)| *before != origin) {
-                self.settled(before, watermark);
+            if let Some((before, moved)) = last.take_if(|(before, _)| *before != origin) {
+                self.settled(before, moved);
             }
-            let moved = self.ledger.settle(claim);
-            let known = last.and_then(|(_, watermark)| watermark);
-            last = Some((origin, moved.or(known)));
+            let moved = self.ledger.settle(claim).is_some();
+            last = Some((origin, moved || last.is_some_and(|(_, moved)| moved)));
         }
-        if let Some((origin, watermark)) = last {
-            self.settled(origin, watermark);
+        if let Some((origin, moved)) = last {
+            self.settled(origin, moved);
         }
     }
 
-    fn settled(&mut self, origin: Origin, watermark: Option<Position>) {
-        if let Some(watermark) = watermark {
-            self.commits.insert(origin, watermark);
+    fn settled(&mut self, origin: Origin, moved: bool) {
+        if moved {
+            self.commit(origin);
         }
         self.close_if_settled(origin);
     }

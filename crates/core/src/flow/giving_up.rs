@@ -98,7 +98,8 @@ impl Core {
         self.refused.records += 1;
         self.refused.lines += sealed.records().iter().map(|record| record.lines as u64).sum::<u64>();
         self.refused.bytes += input;
-        let claims = sealed.take_all_claims();
+        let claims: Vec<Claim> = sealed.take_all_claims().collect();
+        claims.iter().for_each(|claim| self.ledger.note_quarantined(claim));
         self.settle(claims);
         self.recycle(sealed);
     }

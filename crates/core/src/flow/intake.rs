@@ -297,9 +297,14 @@ impl Core {
 
     pub(super) fn discard(&mut self, origin: Origin, end: Position) {
         let track = self.ledger.track(origin).expect("opened with the origin");
-        if let Some(watermark) = track.discard(end) {
-            self.commits.insert(origin, watermark);
+        if track.discard(end).is_some() {
+            self.commit(origin);
         }
+    }
+
+    /// The watermark of the origin has moved.
+    pub(super) fn commit(&mut self, origin: Origin) {
+        self.commits.extend(self.ledger.watermark(origin).map(|watermark| (origin, watermark)));
     }
 
     /// Forgets an origin that has ended and of which nothing is open.
@@ -323,7 +328,7 @@ pub(super) fn pack(
 ) -> Option<Sealed> {
     let lines = Lines { bytes: run.bytes, input: run.input, count: run.lines, read_at, key };
     packer.append(lines, |newest| {
-        let stretched = newest.is_some_and(|claim| track.stretch(claim, run.end));
-        (!stretched).then(|| track.admit(run.end))
+        let stretched = newest.is_some_and(|claim| track.stretch_input(claim, run.end, run.input));
+        (!stretched).then(|| track.admit_input(run.end, run.input))
     })
 }

@@ -284,7 +284,7 @@ impl Core {
                 self.tally.unprocessed += 1;
                 processing.note(reason, |unreported| &mut unreported.quarantined);
                 let Taken { origin, end, input, .. } = record;
-                let claim = self.ledger.track(origin).expect("opened with the origin").admit(end);
+                let claim = self.ledger.track(origin).expect("opened with the origin").admit_input(end, input);
                 processing.gathered += bytes.len() + FAILED_OVERHEAD;
                 processing.failed.push(Failure { claim, payload: bytes.to_vec(), input, reason });
                 return;
@@ -373,6 +373,7 @@ impl Core {
         }
         self.tally.quarantined += failed.iter().map(|failure| failure.input).sum::<u64>();
         self.tally.quarantined_records += failed.len() as u64;
+        failed.iter().for_each(|failure| self.ledger.note_quarantined(&failure.claim));
         self.settle(failed.into_iter().map(|failure| failure.claim));
     }
 

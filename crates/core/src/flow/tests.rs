@@ -5,7 +5,7 @@ use crate::batch::{Compression, Form, PartitionKey, kinesis};
 use crate::budget::Budget;
 use crate::deliver::{Fault, Meaning, Outcome};
 use crate::framing::LongLines;
-use datalake_base::record::FileKey;
+use datalake_base::record::{FileKey, Position};
 
 const FILE: Origin = Origin::new(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ impl Bench {
                     self.sent.push(records.clone());
                     self.calls.push_back((id, records));
                 }
-                Action::Commit(_, Position(position)) => self.committed = position,
+                Action::Commit(_, watermark) => self.committed = watermark.position.0,
                 Action::Quarantine(id, given_up) => {
                     let text = |record: GivenUp| String::from_utf8(record.payload).unwrap();
                     self.keeping.push_back((id, given_up.into_iter().map(text).collect()));

@@ -5,7 +5,7 @@
 use super::Tail;
 use crate::content::{Content, State};
 use crate::places::Standing;
-use crate::row::{ContentId, Row, SavedState};
+use crate::row::{ContentId, Counted, Row, SavedState};
 use crate::seen::FlowId;
 use datalake_base::record::FileKey;
 use std::path::PathBuf;
@@ -29,8 +29,8 @@ pub struct Inspected {
     pub read: u64,
     /// So much of it is known to exist.
     pub known: u64,
-    /// Bytes of it that were destroyed before they were read.
-    pub destroyed: u64,
+    /// What became of its bytes.
+    pub counted: Counted,
     /// Where it stands.
     pub state: SavedState,
     /// Its file is an archive.
@@ -144,7 +144,7 @@ impl Tail {
             settled: content.settled,
             read: content.read,
             known: content.known,
-            destroyed: content.destroyed,
+            counted: content.count(),
             state: match content.state {
                 State::Sought => SavedState::Sought,
                 State::Finished if content.is_settled() => SavedState::Finished,

@@ -114,6 +114,7 @@ impl Tail {
             packing: packing_number(file.and_then(|file| file.packing)),
             places,
             proof: content.proof.upto(content.settled),
+            counted: content.count(),
         }
     }
 
@@ -126,6 +127,7 @@ impl Tail {
         (content.read, content.settled) = (row.position, row.position);
         content.known = row.known.max(row.position);
         content.proof = row.proof;
+        content.add(row.counted);
         content.confirmed = false;
         let packing = packing_of_number(row.packing);
         if row.state == SavedState::Finished {

@@ -7,6 +7,7 @@ use super::{AGAIN, AT_A_TIME, BLOCKED, CLOSE_AFTER, Due, Job, SAVES_APART, Tail}
 use crate::content::{Content, NEVER, NO_JUMP, State};
 use crate::places::{NONE, Standing};
 use crate::proof::{Proof, Verdict, WINDOW, Weight, stretch_of};
+use crate::row::Counted;
 use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
 use crate::todo::{Again, Loss, Notice, ToDo};
 use datalake_base::record::{Origin, Position};
@@ -471,13 +472,16 @@ impl Tail {
         }
     }
 
-    pub(super) fn settled(&mut self, origin: Origin, position: u64) {
+    /// `filtered` and `quarantined`: bytes that were given up among those that are settled now and were not before.
+    pub(super) fn settled(&mut self, origin: Origin, position: u64, filtered: u64, quarantined: u64) {
         let Some(number) = self.origins.get(&origin.number()).copied() else { return };
         let Some(content) = self.contents.get_mut(number) else { return };
         let position = position.min(content.read);
         if position <= content.settled {
             return;
         }
+        let delivered = (position - content.settled).saturating_sub(filtered + quarantined);
+        content.add(Counted { delivered, filtered, quarantined, destroyed: 0 });
         content.settled = position;
         self.drop_ended(number);
         self.mark_dirty(number);
