@@ -797,7 +797,7 @@ impl Stream {
                 }
                 Ok(_) => {}
                 // It leads nowhere, and may lead somewhere later.
-                Err(Trouble::Elsewhere) => entry.hops = super::walk::hops_of_dangling(path),
+                Err(Trouble::Elsewhere) => entry.hops = super::walk::hops_of_dangling(path, self.walker(path).follow),
                 Err(trouble) => {
                     self.refused(path, &trouble);
                 }

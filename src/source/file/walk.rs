@@ -17,6 +17,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Links in one way; as many as the kernel follows.
@@ -263,12 +264,14 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     })
 }
 
-/// Where a link leads that leads nowhere: only to know where its target would come into being.
-pub(super) fn hops_of_dangling(link: &Path) -> Vec<PathBuf> {
+/// Where a link leads that leads nowhere: only to know where its target would come into being. Nowhere, for a link that would
+/// not be followed if its target were there: the folder of the target is looked into, and what lies there is read by its own
+/// name. Nowhere too when the target is there: then the link was swapped since it was found to lead nowhere.
+pub(super) fn hops_of_dangling(link: &Path, follow: FollowLinks) -> Vec<PathBuf> {
     let mut hops: Vec<PathBuf> = Vec::new();
     while hops.len() < MOST_LINKS {
         let at = hops.last().map_or(link, PathBuf::as_path);
-        let Ok(target) = std::fs::read_link(at) else { break };
+        let Some((owner, target)) = read_link(at) else { break };
         let folder = at.parent().unwrap_or(Path::new("/"));
         let mut next = PathBuf::new();
         for component in folder.join(target).components() {
@@ -280,12 +283,27 @@ pub(super) fn hops_of_dangling(link: &Path) -> Vec<PathBuf> {
                 other => next.push(other),
             }
         }
-        if next == link || hops.contains(&next) {
+        if next == link || hops.contains(&next) || (follow == FollowLinks::Owned && !may_make(owner, &next)) {
             return Vec::new();
         }
         hops.push(next);
     }
-    hops
+    let is_there = hops.last().is_some_and(|target| target.symlink_metadata().is_ok());
+    if is_there { Vec::new() } else { hops }
+}
+
+/// Whose link it is, and where it leads, of the same moment.
+fn read_link(path: &Path) -> Option<(u32, PathBuf)> {
+    let link = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let owner = rustix::fs::fstat(&link).ok()?.st_uid;
+    let target = readlinkat(&link, "", Vec::new()).ok()?;
+    Some((owner, PathBuf::from(OsString::from_vec(target.into_bytes()))))
+}
+
+/// Whether the user could make the target himself: root, or the owner of the nearest folder that is there.
+fn may_make(user: u32, target: &Path) -> bool {
+    let folder = target.ancestors().skip(1).find_map(|folder| folder.symlink_metadata().ok());
+    user == 0 || folder.is_some_and(|folder| folder.uid() == user)
 }
 
 #[cfg(test)]
