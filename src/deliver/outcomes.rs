@@ -67,11 +67,10 @@ impl Reader {
         let Some(open) = memchr::memmem::find(head, self.list.as_bytes()).map(|at| at + self.list.len()) else {
             return false;
         };
-        let (mut at, mut count, mut usual) = (open, 0, None);
-        while let Some(outcome) = Plain::at(&body[at..], usual) {
+        let (mut at, mut count) = (open, 0);
+        while let Some(length) = plain_outcome(&body[at..]) {
             count += 1;
-            at += outcome.bytes.len();
-            usual = Some(outcome);
+            at += length;
             if body.get(at) != Some(&b',') {
                 break;
             }
@@ -100,71 +99,26 @@ impl RecordAnswer {
     }
 }
 
-/// An object that holds nothing but the identity of a stored record.
-#[derive(Clone, Copy)]
-struct Plain<'a> {
-    bytes: &'a [u8],
-    /// Where its values stand, without their quotes, beginning and end; the others are empty.
-    values: [(usize, usize); MOST_MEMBERS],
-}
-
-/// Identity, shard and encryption; no member is named twice but by mistake, and what has more takes the long way.
-const MOST_MEMBERS: usize = 4;
-
-impl<'a> Plain<'a> {
-    /// The outcome at the beginning, of which `usual` is the one before.
-    fn at(bytes: &'a [u8], usual: Option<Self>) -> Option<Self> {
-        // Five hundred follow each other in one form: then only the values differ, and have the same length.
-        if let Some(usual) = usual
-            && let Some(bytes) = bytes.get(..usual.bytes.len())
-            && usual.is_form_of(bytes)
-        {
-            return Some(Self { bytes, ..usual });
+/// The length of an object at the beginning that holds nothing but the identity of a stored record.
+fn plain_outcome(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut has_id) = (0, false);
+    loop {
+        let opens: &[u8] = if at == 0 { b"{\"" } else { b",\"" };
+        at += bytes[at..].starts_with(opens).then_some(2)?;
+        let member = text(&bytes[at..])?;
+        at += member.len() + 1;
+        at += bytes[at..].starts_with(b":\"").then_some(2)?;
+        let value = text(&bytes[at..])?;
+        at += value.len() + 1;
+        match member {
+            b"RecordId" | b"SequenceNumber" if !value.is_empty() => has_id = true,
+            b"ShardId" | b"EncryptionType" => {}
+            _ => return None,
         }
-        Self::read(bytes)
-    }
-
-    /// Whether these bytes, as many as it has itself, are its own but for its values, and those are texts without escapes.
-    fn is_form_of(&self, bytes: &[u8]) -> bool {
-        let mut at = 0;
-        for (start, end) in self.values.into_iter().filter(|(start, end)| start < end) {
-            if bytes[at..start] != self.bytes[at..start] || !is_plain_text(&bytes[start..end]) {
-                return false;
-            }
-            at = end;
+        if bytes.get(at) == Some(&b'}') {
+            return has_id.then_some(at + 1);
         }
-        bytes[at..] == self.bytes[at..]
     }
-
-    fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (mut at, mut has_id) = (0, false);
-        let mut values = [(0, 0); MOST_MEMBERS];
-        for place in &mut values {
-            let opens: &[u8] = if at == 0 { b"{\"" } else { b",\"" };
-            at += bytes[at..].starts_with(opens).then_some(2)?;
-            let member = text(&bytes[at..])?;
-            at += member.len() + 1;
-            at += bytes[at..].starts_with(b":\"").then_some(2)?;
-            let value = text(&bytes[at..])?;
-            *place = (at, at + value.len());
-            at += value.len() + 1;
-            match member {
-                b"RecordId" | b"SequenceNumber" if !value.is_empty() => has_id = true,
-                b"ShardId" | b"EncryptionType" => {}
-                _ => return None,
-            }
-            if bytes.get(at) == Some(&b'}') {
-                return has_id.then_some(Self { bytes: &bytes[..=at], values });
-            }
-        }
-        None
-    }
-}
-
-/// Whether there is neither a quote nor the beginning of an escape in it. All bytes are looked at, whatever is found: that
-/// is done sixteen at a time.
-fn is_plain_text(bytes: &[u8]) -> bool {
-    !bytes.iter().fold(false, |found, byte| found | (*byte == b'"') | (*byte == b'\\'))
 }
 
 /// A JSON text without escapes up to its closing quote.
@@ -264,7 +218,6 @@ mod tests {
         assert!(FIREHOSE.read(&[&whole[..], b"{}"].concat(), 2).is_err());
     }
 
-    /// The form of an outcome is compared with that of the one before it.
     #[test]
     fn an_outcome_in_the_form_of_its_neighbour_that_holds_something_else_is_not_taken_for_it() {
         let usual = r#"{"RecordId":"abcdefgh0123456789"}"#;
