@@ -135,6 +135,9 @@ fn tai64n(name: &[u8]) -> Option<u64> {
     let stamp = name.strip_prefix(b"@")?;
     let stamp = stamp.strip_suffix(b".s").or(stamp.strip_suffix(b".u")).unwrap_or(stamp);
     let digits = std::str::from_utf8(stamp).ok().filter(|stamp| stamp.len() == 24)?;
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
     let (seconds, nanoseconds) = digits.split_at(16);
     let seconds = u64::from_str_radix(seconds, 16).ok()? & 0xffff_ffff;
     let nanoseconds = u64::from_str_radix(nanoseconds, 16).ok()?;
@@ -237,6 +240,8 @@ mod tests {
             );
         }
         assert!(kin(b"@400000006746f3a1").is_empty() && kin(b"@x00000006746f3a11a2b3c4d").is_empty());
+        // A character of two bytes in the middle.
+        assert!(kin("@000000000000000\u{e9}0000000".as_bytes()).is_empty());
         assert!(kin(b".1").is_empty() && kin(b"12").is_empty());
     }
 }
