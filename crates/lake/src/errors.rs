@@ -98,7 +98,7 @@ pub fn read(root: &Path, found: &Found) -> Result<Failed, Exit> {
         let what = format!("{} holds more than 512 MiB, which no object of Firehose does", shown(path.as_path()));
         return Err(Exit::Failed(what));
     }
-    let path = path.strip_prefix(root).unwrap_or(&path).to_owned();
+    let path = path.strip_prefix(root).unwrap_or(path).to_owned();
     let mut failed =
         Failed { path, table: table.clone(), records: Vec::new(), reasons: BTreeMap::new(), unreadable: 0 };
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {

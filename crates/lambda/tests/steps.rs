@@ -2,7 +2,11 @@
 //! reaction has one result whatever they do. The functions of the lake run as Lambda starts them; Athena, S3 and the API
 //! of Lambda are on loopback.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is an answer, and what is skipped is said"
+)]
 
 #[path = "../../lake/tests/support/house.rs"]
 mod house;
