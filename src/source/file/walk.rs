@@ -265,8 +265,8 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 }
 
 /// Where a link leads that leads nowhere: only to know where its target would come into being. Nowhere, for a link that would
-/// not be followed if its target were there: the folder of the target is looked into, and what lies there is read by its own
-/// name. Nowhere too when the target is there: then the link was swapped since it was found to lead nowhere.
+/// not be followed if its maker made the target: the folder of the target is looked into, and what lies there is read by its
+/// own name. The link may have been swapped since it was found to lead nowhere, so the target may be there after all.
 pub(super) fn hops_of_dangling(link: &Path, follow: FollowLinks) -> Vec<PathBuf> {
     let mut hops: Vec<PathBuf> = Vec::new();
     while hops.len() < MOST_LINKS {
@@ -288,8 +288,7 @@ pub(super) fn hops_of_dangling(link: &Path, follow: FollowLinks) -> Vec<PathBuf>
         }
         hops.push(next);
     }
-    let is_there = hops.last().is_some_and(|target| target.symlink_metadata().is_ok());
-    if is_there { Vec::new() } else { hops }
+    hops
 }
 
 /// Whose link it is, and where it leads, of the same moment.
@@ -300,10 +299,11 @@ fn read_link(path: &Path) -> Option<(u32, PathBuf)> {
     Some((owner, PathBuf::from(OsString::from_vec(target.into_bytes()))))
 }
 
-/// Whether the user could make the target himself: root, or the owner of the nearest folder that is there.
+/// Whether the user made the target, or could make it: root, or its owner, or while it is not there the owner of the nearest
+/// folder that is.
 fn may_make(user: u32, target: &Path) -> bool {
-    let folder = target.ancestors().skip(1).find_map(|folder| folder.symlink_metadata().ok());
-    user == 0 || folder.is_some_and(|folder| folder.uid() == user)
+    let nearest = target.ancestors().find_map(|path| path.symlink_metadata().ok());
+    user == 0 || nearest.is_some_and(|nearest| nearest.uid() == user)
 }
 
 #[cfg(test)]
