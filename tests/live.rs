@@ -53,7 +53,7 @@ fn number(value: &Value, path: &str) -> u64 {
 
 /// The accounting of the first flow: it must balance.
 #[track_caller]
-fn balance(value: &Value) -> BTreeMap<String, u64> {
+fn balance(value: &Value) -> Figures {
     let of = |name: &str| number(value, &format!("/flows/0/accounting/{name}"));
     let names = ["read", "delivered", "pending", "filtered", "quarantined", "destroyed", "skipped"];
     let parts = of("delivered") + of("pending") + of("filtered") + of("quarantined");
@@ -61,9 +61,12 @@ fn balance(value: &Value) -> BTreeMap<String, u64> {
     names.map(|name| (name.to_owned(), of(name))).into()
 }
 
+/// Figures by their names.
+type Figures = BTreeMap<String, u64>;
+
 /// The accounting of each file, which must balance, by its position; and the sums.
 #[track_caller]
-fn of_files(value: &Value) -> (Vec<(u64, BTreeMap<String, u64>)>, BTreeMap<String, u64>) {
+fn of_files(value: &Value) -> (Vec<(u64, Figures)>, Figures) {
     let (mut files, mut sums) = (Vec::new(), BTreeMap::new());
     for file in value["files"].as_array().unwrap() {
         let of = |name: &str| number(file, &format!("/accounting/{name}"));

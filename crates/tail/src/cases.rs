@@ -136,7 +136,7 @@ fn an_old_rotation_that_nobody_followed_is_not_read_because_a_new_log_has_the_sa
     }
     world.expect('x', 0..20);
     world.expect('y', 0..60);
-    assert!((0..40).all(|number| world.count(line('o', number).as_bytes()) == 0));
+    assert!((0..40).all(|number| world.count(line('o', number).as_bytes()) == 0), "{:?}", world.notices);
 }
 
 /// The same, and a restored file took the name of the log: what had been open was read on without a name, and the copy of the
