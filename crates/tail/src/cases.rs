@@ -118,25 +118,33 @@ fn a_copy_of_a_log_of_which_little_was_read_waits_until_more_is_known() {
     }
 }
 
-/// A header proves nothing: what was rotated away before the first start is nobody's, and stays so.
+/// What was rotated away before the first start is nobody's, and stays so. When the first rotation renamed it from `.1` to
+/// `.2`, its old name led to another file before its new one was seen: it was forgotten, and sent as if it had just come.
+/// An equal header does not make it ours either.
 #[test]
-fn an_old_rotation_that_nobody_followed_is_not_read_because_a_new_log_has_the_same_header() {
-    let with_header = |lines: Vec<u8>| [b"time,host,service,level,message\n".to_vec(), lines].concat();
-    let mut world = World::new(only_live);
-    world.fs.create("/l/a.log.1", &with_header(text('o', 0..40)));
-    world.fs.create(LIVE, &with_header(text('x', 0..20)));
-    world.start();
-    world.run_for(3_000);
-    for round in 0..3 {
-        rotate(&mut world, LIVE, Rotation::Rename, round, |_| {});
-        world.fs.create(LIVE, &with_header(Vec::new()));
-        world.run_for(20_000);
-        world.fs.append(LIVE, &text('y', round * 20..round * 20 + 20));
-        world.run_for(20_000);
+fn an_old_rotation_that_nobody_followed_is_not_read_when_the_next_rotations_rename_it() {
+    for (header, pause) in [("", 3_000), ("", 200_000), ("time,host,service,level,message\n", 3_000)] {
+        let with_header = |lines: Vec<u8>| [header.as_bytes().to_vec(), lines].concat();
+        let mut world = World::new(only_live);
+        world.fs.create("/l/a.log.1", &with_header(text('o', 0..40)));
+        world.fs.create("/l/a.log.2", &with_header(text('p', 0..40)));
+        world.fs.create(LIVE, &with_header(text('x', 0..20)));
+        world.start();
+        world.run_for(pause);
+        for round in 0..3 {
+            rotate(&mut world, LIVE, Rotation::Rename, round, |_| {});
+            world.fs.create(LIVE, &with_header(Vec::new()));
+            world.run_for(20_000);
+            world.fs.append(LIVE, &text('y', round * 20..round * 20 + 20));
+            world.run_for(20_000);
+        }
+        world.expect('x', 0..20);
+        world.expect('y', 0..60);
+        for old in ['o', 'p'] {
+            let sent = (0..40).filter(|number| world.count(line(old, *number).as_bytes()) > 0).count();
+            assert_eq!(sent, 0, "{header:?} {pause} {:?}", world.notices);
+        }
     }
-    world.expect('x', 0..20);
-    world.expect('y', 0..60);
-    assert!((0..40).all(|number| world.count(line('o', number).as_bytes()) == 0), "{:?}", world.notices);
 }
 
 /// The same, and a restored file took the name of the log: what had been open was read on without a name, and the copy of the
@@ -518,7 +526,7 @@ fn many_files_are_taken_up_in_bounded_steps_and_cost_little_each() {
 }
 
 #[test]
-fn a_file_costs_at_most_six_tenths_of_a_kibibyte() {
+fn a_file_costs_at_most_five_eighths_of_a_kibibyte() {
     // A short text takes the smallest block but one of the heap.
     let name = size_of::<crate::places::Name>() + 32;
     let file = size_of::<Option<crate::places::File>>();
@@ -528,7 +536,7 @@ fn a_file_costs_at_most_six_tenths_of_a_kibibyte() {
     let tables = 2 * 10 + 2 * 18;
     let sum = name + file + content + proof + tables;
     println!("name {name}, file {file}, content {content}, proof {proof}, tables {tables}: {sum}");
-    assert!(sum * 9 / 8 <= 614, "{sum} bytes, and up to an eighth of room to grow");
+    assert!(sum * 9 / 8 <= 640, "{sum} bytes, and up to an eighth of room to grow");
 }
 
 /// A file that grew by being written anew was thought to have grown: bytes that never were counted as destroyed.

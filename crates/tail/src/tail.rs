@@ -86,6 +86,8 @@ enum Due {
     Folder(u32),
     Content(u32),
     File(u32),
+    /// A file that was none of ours has no name.
+    Nameless(u32),
     Flow(FlowId),
     Resources,
 }
@@ -419,6 +421,7 @@ impl Tail {
                 Due::Folder(folder) => self.list_if_due(folder, todo),
                 Due::Content(content) => self.time_passed(content, todo),
                 Due::File(file) => self.ask_again(file, todo),
+                Due::Nameless(file) => self.forget_nameless(file),
                 Due::Flow(flow) => {
                     if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
                         flow.blocked = false;

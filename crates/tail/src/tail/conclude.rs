@@ -73,9 +73,10 @@ impl Tail {
             let related = question.from.is_some() || question.doubt > 0;
             let identity = held(file.key);
             let folder = file.last_folder;
-            let final_since = file.judged_at + JUDGED;
+            // What the first look at the folder found, or an earlier life, was judged then.
+            let is_final = file.judged_at == 0 || seconds(self.now) >= file.judged_at + JUDGED;
             let was_held = self.places.folders.get(folder).is_some_and(|folder| folder.held.contains(&identity));
-            if was_held && !related && seconds(self.now) >= final_since && sought.is_none() {
+            if was_held && !related && is_final && sought.is_none() {
                 file.standing = Standing::Ignored;
                 return self.drop_question(&question);
             }

@@ -20,6 +20,10 @@ const NAME_COSTS: u64 = 3;
 /// Stamps that stood still for this many seconds are believed.
 const STILL: u32 = 2;
 
+/// A file that was none of ours and lost its name is remembered for this many milliseconds: the other half of a renaming
+/// comes later, and what was a stranger under one name is a stranger under the next.
+const RENAMED_WITHIN: u64 = 10_000;
+
 /// No more files than this that are of no other interest are looked into for what is sought in a folder.
 const MOST_STRANGERS: usize = 4_096;
 
@@ -613,17 +617,33 @@ impl Tail {
                 self.lost_name(number, file, todo);
             }
             Standing::Unproven if self.heir_lost_name(file) => {}
-            Standing::Ignored | Standing::Unproven | Standing::Skipped => {
-                let Some(entry) = self.places.files.get(file) else { return };
-                let (identity, folder) = (held(entry.key), entry.last_folder);
-                self.heirs.end(file);
-                self.places.remove_file(file);
-                if let Some(folder) = self.places.folders.get_mut(folder)
-                    && folder.held.remove(&identity)
-                {
-                    folder.row_dirty = true;
-                }
+            // Renamed, perhaps, and its new name is seen in a moment. Without a time of birth it may also be another file then.
+            Standing::Ignored | Standing::Skipped
+                if self.places.files.get(file).is_some_and(|file| file.key.born > 0) =>
+            {
+                self.at(RENAMED_WITHIN, Due::Nameless(file));
             }
+            Standing::Ignored | Standing::Unproven | Standing::Skipped => self.forget_file(file),
+        }
+    }
+
+    /// A file that was none of ours has had no name for a while.
+    pub(super) fn forget_nameless(&mut self, file: u32) {
+        let stranger = |standing| matches!(standing, Standing::Ignored | Standing::Skipped);
+        if self.places.files.get(file).is_some_and(|file| stranger(file.standing)) && !self.places.has_name(file) {
+            self.forget_file(file);
+        }
+    }
+
+    fn forget_file(&mut self, file: u32) {
+        let Some(entry) = self.places.files.get(file) else { return };
+        let (identity, folder) = (held(entry.key), entry.last_folder);
+        self.heirs.end(file);
+        self.places.remove_file(file);
+        if let Some(folder) = self.places.folders.get_mut(folder)
+            && folder.held.remove(&identity)
+        {
+            folder.row_dirty = true;
         }
     }
 
