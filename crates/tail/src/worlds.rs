@@ -655,10 +655,8 @@ fn seeded_world(seed: u64) -> (usize, bool) {
                     written.extend(lines_of(&new));
                     world.fs.append(&away, &new);
                 }
-                if cut {
-                    // Killed before anything was saved of what came there, nobody knows whose the file was.
-                    world.run_for(3_000);
-                }
+                // Killed before anything was saved of what came there, nobody knows whose the file was, or where it is.
+                world.run_for(3_000);
             }
             Event::Restore => {
                 if let Some(whole) = world.fs.content(LIVE).map(<[u8]>::to_vec) {
@@ -730,9 +728,10 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
     }
     let few = |seeds: &[u64]| format!("{} such as {:?}", seeds.len(), &seeds[..seeds.len().min(5)]);
     println!("{worlds} worlds, repeating without a word: {}, false alarms: {}", few(&silent), few(&alarms));
-    // Of 20,000 worlds one has such an alarm.
-    assert!(alarms.len() as u64 <= worlds.div_ceil(1_000), "false alarms: {alarms:?}");
-    assert!(silent.len() as u64 <= worlds.div_ceil(1_000), "repeated without a word: {silent:?}");
+    // Of 20,000 worlds two have such an alarm, and up to six repeat something; few worlds may have more than their share.
+    let most = 2 + worlds / 1_000;
+    assert!(alarms.len() as u64 <= most, "false alarms: {alarms:?}");
+    assert!(silent.len() as u64 <= most, "repeated without a word: {silent:?}");
     assert!(failed.is_empty(), "for a closer look at one of {failed:?}: TAIL_SEED=… TAIL_LOG=1");
 }
 
