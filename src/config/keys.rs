@@ -131,7 +131,7 @@ tables! {
         INITIAL_POSITION initial_position: Choice, "initialPosition" Kind::Choice(&["START_OF_FILE", "END_OF_FILE"]), Default::Text("END_OF_FILE"),
             "Where to begin in files that exist when the flow is started for the very first time. Later files are read from their beginning.";
         ROTATED_TO rotated_to: Texts, "rotatedTo" Kind::Texts, Default::Unset("`rotated`, `old` and `archive` beside the file, and `../rotated`"),
-            "Folders that rotation moves files to, or their archives, such as `olddir` of logrotate; absolute paths. What is unread in a file that was rotated is sought there too, under any name, and found by its content.";
+            "Folders that rotation moves files to, or their archives, such as `olddir` of logrotate; absolute paths. What is unread in a file that was rotated is sought there too, under any name, and found by its content. A file that came and was rotated while no agent ran has no known content: it is read where its name says that it is a rotation.";
         FOLLOW_LINKS follow_links: Choice, "followLinks" Kind::Choice(&["owned", "all"]), Default::Text("owned"),
             "`owned`: a symbolic link is followed when root made it, or the owner of what it leads to; a file with several names is read when it belongs to the owner of its folder. `all`: all links are followed; for folders that only trusted users can write to.";
         MAX_ARCHIVE_MEMORY max_archive_memory: Amount, "maxArchiveMemoryBytes" Kind::Size { min: 1 << 20, max: 2 << 30 }, Default::Number(16 << 20),
