@@ -23,7 +23,7 @@ pub const LARGEST_CALL_BYTES: usize = 10 << 20;
 /// A stream on demand bills each record rounded up to a multiple of this (pricing page).
 pub const BILLING_STEP: usize = 1024;
 /// What an aggregate holds unless set otherwise: two PUT payload units of 25 KiB, of which a shard takes twenty a second.
-pub const AGGREGATE_BYTES: usize = 51_200;
+pub const AGGREGATE_BYTES: usize = kpl::USUAL_BYTES;
 
 /// How records are made for a stream of Kinesis Data Streams.
 #[derive(Clone, Debug)]

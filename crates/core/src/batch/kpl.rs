@@ -24,9 +24,12 @@ pub(super) const fn frame(key: usize) -> usize {
     MAGIC.len() + KEY_FRAME + key + TRAILER
 }
 
+/// What an aggregate holds unless set otherwise: two PUT payload units of 25 KiB, of which a shard takes twenty a second.
+pub(super) const USUAL_BYTES: usize = 51_200;
+
 /// Aggregates wait for their checksum until they are this many bytes: eight of the usual size, one for each lane. They fit
 /// into the cache of a core.
-pub(super) const AT_ONCE: usize = 7 * super::kinesis::AGGREGATE_BYTES + super::kinesis::AGGREGATE_BYTES / 2;
+pub(super) const AT_ONCE: usize = 7 * USUAL_BYTES + USUAL_BYTES / 2;
 
 /// An aggregate being written, and those before it that wait for their checksum.
 #[derive(Debug, Default)]
