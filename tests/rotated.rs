@@ -249,7 +249,9 @@ fn a_folder_that_patterns_match_by_several_names_is_followed_by_each_and_when_on
             assert!(holds_within(PATIENCE, known), "{}", agent.log_text());
         }
     }
-    write("first.log", &mut all);
+    let more = lines("first.log", 20..40);
+    append(&shared.join("first.log"), more.as_bytes());
+    all += &more;
     exactly(&host, &all, &shared.join("first.log"));
     stop(&mut agent.unwrap());
 }
