@@ -285,7 +285,7 @@ pub(crate) struct World {
     saves: u64,
     /// Bytes that had arrived when the process died, and were not settled: whether they had, the next one cannot know.
     pub(crate) in_flight: u64,
-    /// Files of which an agent was told.
+    /// Files that an agent was shown.
     shown: BTreeSet<usize>,
     pub(crate) settles: bool,
     pub(crate) random: fastrand::Rng,
@@ -479,7 +479,7 @@ impl World {
         names::kin(name).iter().find_map(|base| flow_of(self.matches, &parent.join(OsStr::from_bytes(base))))
     }
 
-    /// Whether an agent was told of the file.
+    /// Whether an agent was shown the file.
     pub(crate) fn has_shown(&self, path: &str) -> bool {
         self.fs.inode(path).is_some_and(|inode| self.shown.contains(&inode))
     }
