@@ -16,7 +16,7 @@ pub(super) const LATEST: Duration = Duration::from_secs(15);
 /// spends half a hundredth on its positions.
 const TIMES_ITS_COST: i64 = 200;
 
-/// Processor time that was not used is kept up to this: calls that settle now and then are saved as they settle, and so are
+/// Processor time that was not used is kept up to this: calls that settle occasionally are saved as they settle, and so are
 /// those of the first seconds after a start. 50 ms are some two hundred transactions.
 const MOST_TIME_SAVED_UP: Duration = Duration::from_millis(50);
 
@@ -164,7 +164,8 @@ mod tests {
         assert_eq!(first.next(now), now + APART, "a first start is free");
     }
 
-    /// Saves as often as it may for so long, each time for so many microseconds of the processor; returns how often.
+    /// Saves as often as it may during `time`; each transaction takes `took` microseconds of the processor. Returns the number
+    /// of transactions.
     fn spend_time(pace: &mut Pace, now: &mut Instant, time: Duration, took: u64) -> u64 {
         let (until, mut count) = (*now + time, 0);
         while *now < until {
@@ -178,7 +179,7 @@ mod tests {
     /// Each transaction made the next one wait for 200 times its cost. That of a call which settled 50 ms later waited for
     /// up to a quarter of a second, in an agent that had nothing else to do: a kill repeated all that.
     #[test]
-    fn calls_that_settle_now_and_then_are_saved_at_once_whatever_one_transaction_takes() {
+    fn calls_that_settle_occasionally_are_saved_at_once_whatever_one_transaction_takes() {
         let begun = Instant::now();
         let (mut pace, mut now) = (Pace::new(begun), begun);
         for call in 0..10_000 {
@@ -186,7 +187,7 @@ mod tests {
             pace.wrote(1100, Duration::from_micros(900), true, now);
             now += Duration::from_millis(200);
         }
-        // After a rest many are, that come closer.
+        // After a rest, so are many that come closer together.
         now += Duration::from_secs(10);
         let count = spend_time(&mut pace, &mut now, Duration::from_secs(1), 900);
         assert_eq!(count, 50);

@@ -477,8 +477,8 @@ fn a_flow_that_waits_for_its_files_names_the_disk_and_one_that_is_up_to_date_nam
     assert_eq!(*bench.core.limits(), Limits::default(), "an idle flow waits for nothing");
 }
 
-/// A flow that gets a line now and then, and whose calls take their time, was said to be limited by its disk for a third of
-/// the time: what it had read and sent counted as if it lay on the disk.
+/// A flow that got a line every few seconds and whose calls took long was reported as limited by its disk for a third of the
+/// time: what it had read and sent counted as if it lay on the disk.
 #[test]
 fn a_flow_that_has_read_all_there_is_waits_for_nothing_but_for_the_next_attempt() {
     let mut bench = Bench::firehose();
