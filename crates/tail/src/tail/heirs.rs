@@ -103,6 +103,18 @@ impl Tail {
         self.list_in_turn(folder, true);
     }
 
+    /// A pattern matched a file, and it loses that name before anybody knows what it holds, or while it is empty: what its
+    /// writer puts there under another name is the flow's.
+    pub(super) fn unproven_lost_name(&mut self, file: u32, flow: FlowId, home: Home) {
+        // What was there at the first start is followed from its end, and where that is nobody knows.
+        let unproven = |file: &crate::places::File| {
+            file.standing == Standing::Unproven && file.packing.is_none() && !file.skip
+        };
+        if self.places.files.get(file).is_some_and(unproven) && self.heirs.get(file).is_none() {
+            self.heirs.insert(file, Heir::new(flow, Some(home), NONE, 0, NONE));
+        }
+    }
+
     /// A copy of a content is on its way to be something else: what comes is its flow's, if a pattern matched it.
     pub(super) fn copy_changes(&mut self, number: u32, file: u32) {
         let Some(flow) = self.contents.get(number).and_then(|content| content.flow) else { return };

@@ -587,8 +587,13 @@ impl Tail {
     /// matched it.
     fn leave(&mut self, name: u32) -> Option<Home> {
         let entry = self.places.names.get(name)?;
-        let Standing::Holds(content) = self.places.files.get(entry.file)?.standing else { return None };
-        let (folder, matched, text) = (entry.folder, entry.is_matched, entry.text.clone());
+        let (file, folder, matched, text) = (entry.file, entry.folder, entry.is_matched, entry.text.clone());
+        let Standing::Holds(content) = self.places.files.get(file)?.standing else {
+            if let Some(flow) = entry.flow.filter(|_| matched) {
+                self.unproven_lost_name(file, flow, (folder, text));
+            }
+            return None;
+        };
         if matched {
             // What was taken for a stranger while this name was thought to be there may be a rotation of it.
             self.replaced.insert(content);
