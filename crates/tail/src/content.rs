@@ -126,6 +126,8 @@ pub(crate) struct Content {
     pub(crate) dirty: bool,
     /// Its origin has ended.
     pub(crate) ended: bool,
+    /// The last origin ended, and so all that was read was sent, be it the beginning of a line.
+    pub(crate) had_end: bool,
     /// An archive that was read to its end.
     pub(crate) at_end: bool,
     /// When time is let pass for it, or [`NEVER`].
@@ -173,6 +175,7 @@ impl Content {
             queued: false,
             dirty: false,
             ended: false,
+            had_end: false,
             at_end: false,
             timed: NEVER,
             poll: false,

@@ -107,9 +107,8 @@ impl Tail {
     /// writer puts there under another name is the flow's.
     pub(super) fn unproven_lost_name(&mut self, file: u32, flow: FlowId, home: Home) {
         // What was there at the first start is followed from its end, and where that is nobody knows.
-        let unproven = |file: &crate::places::File| {
-            file.standing == Standing::Unproven && file.packing.is_none() && !file.skip
-        };
+        let unproven =
+            |file: &crate::places::File| file.standing == Standing::Unproven && file.packing.is_none() && !file.skip;
         if self.places.files.get(file).is_some_and(unproven) && self.heirs.get(file).is_none() {
             self.heirs.insert(file, Heir::new(flow, Some(home), NONE, 0, NONE));
         }

@@ -4,7 +4,7 @@
 //! Leaves writing to the checkpoint.
 
 use super::conclude::JUST;
-use super::{AT_A_TIME, Due, SAVES_APART, Tail};
+use super::{AT_A_TIME, Due, Job, SAVES_APART, Tail};
 use crate::content::{Content, NEVER, State};
 use crate::places::{NONE, Standing, seconds};
 use crate::row::{ContentId, FolderRow, Row, SavedPlace, SavedState, packing_number, packing_of_number};
@@ -63,7 +63,7 @@ impl Tail {
 
     /// Everything that was there at the start is decided, as soon as no file is asked any more.
     pub(super) fn begin(&mut self, todo: &mut Vec<ToDo>) {
-        let asked = self.jobs.values().any(|job| matches!(job, super::Job::Identify(_)));
+        let asked = self.jobs.values().any(|job| matches!(job, Job::Identify(_)));
         let listing = self.watched_folders().any(|folder| self.is_first(folder));
         if asked || listing || (self.skips && !self.unproven.is_empty()) {
             return;
@@ -106,9 +106,7 @@ impl Tail {
             state: match content.state {
                 State::Sought => SavedState::Sought,
                 State::Finished if finished => SavedState::Finished,
-                State::Followed if content.found_at != NEVER && self.now.ms_since(content.found_at) < JUST => {
-                    SavedState::New
-                }
+                State::Followed if self.is_new(content) => SavedState::New,
                 State::Finished | State::Followed => SavedState::Followed,
             },
             packing: packing_number(file.and_then(|file| file.packing)),
@@ -116,6 +114,24 @@ impl Tail {
             proof: content.proof.upto(content.settled),
             counted: content.count(),
         }
+    }
+
+    /// Whether the content has just replaced another as far as the next life is concerned: until its folder was listed once
+    /// more and all is judged that was found there, a rotation may turn up that nobody has seen.
+    fn is_new(&self, content: &Content) -> bool {
+        let folder = || self.places.files.get(content.file).and_then(|file| self.places.folders.get(file.last_folder));
+        let listed = || {
+            folder().is_none_or(|folder| {
+                folder.listed_at.is_some_and(|at| at > content.found_at)
+                    && folder.listing.is_none()
+                    && folder.sweep.is_none()
+            })
+        };
+        let asked = || self.jobs.values().any(|job| matches!(job, Job::Identify(_)));
+        let judged = || {
+            self.unproven.is_empty() && self.waiting.is_empty() && self.dirty.len() < AT_A_TIME && !asked() && listed()
+        };
+        content.found_at != NEVER && (self.now.ms_since(content.found_at) < JUST || !judged())
     }
 
     /// The content that a row tells of, where nobody has looked yet.
@@ -132,6 +148,7 @@ impl Tail {
         let packing = packing_of_number(row.packing);
         if row.state == SavedState::Finished {
             content.state = State::Finished;
+            content.had_end = true;
             content.at_end = packing.is_some();
             content.known = row.position;
         }

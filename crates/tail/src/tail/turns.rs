@@ -340,7 +340,7 @@ impl Tail {
             content.touched = self.now;
             let late = content.origin.is_some() && !knew_line && content.proof.generation != 0;
             self.contents.index(number, head);
-            self.hand_over(number, flow, from, overlap as usize, todo);
+            self.hand_over(number, flow, from, before, todo);
             if let Some(content) = self.contents.get(number).filter(|_| late)
                 && let Some(origin) = content.origin
             {
@@ -374,9 +374,15 @@ impl Tail {
         self.time_content(number, CLOSE_AFTER);
     }
 
-    fn hand_over(&mut self, number: u32, flow: FlowId, start: u64, skip: usize, todo: &mut Vec<ToDo>) {
+    /// Hands over what was read behind `before`, which ends at `from`. The last bytes of an origin that ended may be the
+    /// first of a line whose rest comes only now: then they come once more, so that the line is whole.
+    fn hand_over(&mut self, number: u32, flow: FlowId, from: u64, before: &[u8], todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get(number) else { return };
         let (known, path) = (content.origin.filter(|_| !content.ended), self.path_of_content(content));
+        let line = memchr::memrchr(b'\n', before).filter(|_| content.had_end);
+        let skip = line.map_or(before.len(), |newline| newline + 1);
+        let again = (before.len() - skip) as u64;
+        let start = from - again;
         let generation = (content.proof.generation != 0).then_some(content.proof.generation);
         let key = self.places.files.get(content.file).map(|file| file.key).unwrap_or_default();
         let origin = known.unwrap_or_else(|| {
@@ -388,7 +394,9 @@ impl Tail {
         todo.push(ToDo::HandOver { flow, origin, start: Position(start), skip });
         if let Some(content) = self.contents.get_mut(number) {
             content.origin = Some(origin);
-            content.ended = false;
+            (content.ended, content.had_end) = (false, false);
+            content.settled = content.settled.min(start);
+            content.delivered = content.delivered.saturating_sub(again);
         }
     }
 
@@ -396,7 +404,7 @@ impl Tail {
     pub(super) fn say_end(&mut self, number: u32, todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get_mut(number) else { return };
         if let (Some(flow), Some(origin), false) = (content.flow, content.origin, content.ended) {
-            content.ended = true;
+            (content.ended, content.had_end) = (true, true);
             todo.push(ToDo::End { flow, origin });
             self.drop_ended(number);
         }
