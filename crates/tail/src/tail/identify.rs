@@ -4,7 +4,7 @@
 //! Leaves comparing to `Proof`, and reading to `turns`.
 
 use super::{AGAIN, AT_A_TIME, Due, Job, Tail};
-use crate::places::{NONE, Standing, seconds};
+use crate::places::{File, NONE, Standing, seconds};
 use crate::proof::WINDOW;
 use crate::seen::{ArchiveFault, Failure, Kind, Packing, Sample};
 use crate::todo::{Notice, ToDo};
@@ -106,8 +106,9 @@ impl Tail {
         self.at(milliseconds, Due::File(number));
     }
 
+    /// Whether files wait for more than the right to be read.
     pub(super) fn files_wait(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.iter().any(|file| self.places.files.get(*file).is_some_and(|file| !file.refused))
     }
 
     /// Asks as many files as may be asked at a time.
@@ -186,7 +187,8 @@ impl Tail {
     fn waits_for_older(&self, age: u64, family: u64) -> bool {
         let now = seconds(self.now);
         self.waiting.iter().any(|other| {
-            let recent = self.places.files.get(*other).is_some_and(|file| now < file.changed_at + HOLD_BACK);
+            let recent = |file: &File| !file.refused && now < file.changed_at + HOLD_BACK;
+            let recent = self.places.files.get(*other).is_some_and(recent);
             recent && self.family_of(*other) == family && self.age_of(*other) < age
         })
     }

@@ -683,6 +683,9 @@ impl Tail {
         let path = self.places.path_of(file);
         let Some(entry) = self.places.files.get_mut(file) else { return };
         let known = std::mem::replace(&mut entry.refused, true);
+        if entry.standing == Standing::Unproven {
+            self.waiting.insert(file);
+        }
         if let (Some(flow), Some(path), false) = (flow, path, known || failure == Failure::Refused) {
             todo.push(ToDo::Say(Notice::Unreadable { flow, path, failure }));
         }

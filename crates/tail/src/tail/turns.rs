@@ -625,6 +625,10 @@ impl Tail {
             && content.proof.head.length == 0
         {
             content.proof = Proof::of_beginning(beginning);
+            if !beginning.is_empty() {
+                // Until now there was nothing: what it replaced may have come and gone meanwhile.
+                content.found_at = self.now;
+            }
         }
         let last = content.known.saturating_sub(1)..content.known;
         let end_is_there = stretch_of(sample, &last).is_some_and(|bytes| !bytes.is_empty());
