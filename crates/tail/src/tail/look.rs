@@ -113,13 +113,14 @@ impl Tail {
             return;
         }
         let sources = folder.sources.clone();
+        if self.waits_for_home(number) {
+            return self.list_soon_again(number, AGAIN);
+        }
+        let Some(folder) = self.places.folders.get(number) else { return };
         if folder.listing.is_some() || folder.sweep.is_some() || sources.iter().any(|source| self.is_new_home(*source))
         {
             // Once that is over.
-            let Some(folder) = self.places.folders.get_mut(number) else { return };
-            folder.due = Some(now.plus_ms(5));
-            self.at(5, Due::Folder(number));
-            return;
+            return self.list_soon_again(number, 5);
         }
         let Some(folder) = self.places.folders.get_mut(number) else { return };
         folder.due = None;
@@ -138,6 +139,14 @@ impl Tail {
             folder.seen = 0;
         }
         todo.push(ToDo::List { ticket, folder: FolderId(number), everything });
+    }
+
+    /// Puts off a listing that is due.
+    fn list_soon_again(&mut self, number: u32, milliseconds: u64) {
+        let at = self.now.plus_ms(milliseconds);
+        let Some(folder) = self.places.folders.get_mut(number) else { return };
+        folder.due = Some(at);
+        self.at(milliseconds, Due::Folder(number));
     }
 
     pub(super) fn listed(
@@ -214,6 +223,19 @@ impl Tail {
                 // It was refused, and nobody knows what it holds.
                 || (folder.refused && !folder.is_known)
         }) && self.places.folders.get(number).is_some_and(|folder| !folder.refused)
+            && !self.waits_for_home(number)
+    }
+
+    /// Whether the folder holds rotations of logs whose own folder has refused to be listed since the start: as nobody
+    /// knows the names of the logs, nobody knows what is a rotation of them.
+    fn waits_for_home(&self, number: u32) -> bool {
+        let unknown = |source: &u32| {
+            self.places
+                .folders
+                .get(*source)
+                .is_some_and(|home| home.is_home && home.refused && home.listed_at.is_none())
+        };
+        self.places.folders.get(number).is_some_and(|folder| !folder.is_home && folder.sources.iter().any(unknown))
     }
 
     fn sweep(&mut self, number: u32, todo: &mut Vec<ToDo>) {
