@@ -754,3 +754,77 @@ fn archives_that_wait_for_an_older_one_hold_no_decoder() {
         world.expect('x', 0..120);
     }
 }
+
+/// A log that was restored from a copy, and emptied and moved out of the pattern before anybody looked into it: it was
+/// forgotten with its name, and what its writer went on to put there was lost.
+#[test]
+fn a_file_that_was_seen_only_empty_under_the_name_of_a_log_is_followed_under_any_other() {
+    for steps in 1..12 {
+        let mut world = World::new(only_live);
+        world.fs.append(LIVE, &text('x', 0..20));
+        world.start();
+        world.run_for(5_000);
+        world.fs.create(LIVE, &text('x', 0..20));
+        world.fs.truncate(LIVE, 0);
+        world.run_steps(steps);
+        if !world.has_shown(LIVE) {
+            continue;
+        }
+        world.fs.rename(LIVE, "/l/moved");
+        world.run_steps(3);
+        world.fs.append("/l/moved", &text('y', 0..20));
+        world.run_for(20_000);
+        world.expect('x', 0..20);
+        world.expect('y', 0..20);
+    }
+}
+
+/// The event of a rotation was lost, and a listing comes every two minutes. After one the new log counted as an old one; a
+/// kill before the listing made a stranger of the rotation, and its 20 lines were lost.
+#[test]
+fn a_rotation_that_no_event_told_of_is_read_though_the_agent_is_killed_before_a_listing_shows_it() {
+    for pause in [100, 70_000, 119_000] {
+        let mut world = World::new(only_live);
+        world.start();
+        world.run_for(1_000);
+        world.faults.lost_events = 100;
+        world.fs.append(LIVE, &text('x', 0..20));
+        world.fs.rename(LIVE, "/l/a.log.1");
+        world.run_for(100);
+        world.faults.lost_events = 0;
+        world.fs.append(LIVE, &text('y', 0..20));
+        world.run_for(pause);
+        world.fs.append(LIVE, &text('y', 20..40));
+        world.run_for(100);
+        world.crash();
+        world.start();
+        world.run_for(130_000);
+        world.expect('x', 0..20);
+        world.expect('y', 0..40);
+    }
+}
+
+/// The last line was read up to its middle when the log was cut, and what had been read went out as it was. Its rest came out
+/// of the archive half a minute later: a line in two records, neither of which anybody wrote.
+#[test]
+fn a_line_that_was_cut_by_the_end_of_its_log_comes_whole_when_the_rest_is_found() {
+    let mut world = World::new(only_live);
+    world.start();
+    let (begun, rest) = (line('x', 20).as_bytes()[..20].to_vec(), line('x', 20).as_bytes()[20..].to_vec());
+    world.fs.append(LIVE, &[text('x', 0..20), begun].concat());
+    world.run_for(3_000);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &[rest, b"\n".to_vec(), text('x', 21..40)].concat());
+    world.fs.folder("/elsewhere");
+    world.run_for(500);
+    world.fs.copy(LIVE, "/elsewhere/copy");
+    world.fs.truncate(LIVE, 0);
+    world.faults.no_room = 0;
+    world.run_for(30_000);
+    assert!(world.destroyed() > 0, "{:?}", world.notices);
+    world.fs.folder("/l/old");
+    world.fs.rename("/elsewhere/copy", "/l/old/a.log-20261102");
+    world.run_for(130_000);
+    world.expect('x', 0..40);
+    assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+}
