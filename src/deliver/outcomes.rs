@@ -68,7 +68,8 @@ impl Reader {
             return false;
         };
         let (mut at, mut count) = (open, 0);
-        while let Some(length) = plain_outcome(&body[at..]) {
+        let mut form = Form::default();
+        while let Some(length) = form.next(&body[at..]) {
             count += 1;
             at += length;
             if body.get(at) != Some(&b',') {
@@ -99,24 +100,53 @@ impl RecordAnswer {
     }
 }
 
-/// The length of an object at the beginning that holds nothing but the identity of a stored record.
-fn plain_outcome(bytes: &[u8]) -> Option<usize> {
-    let (mut at, mut has_id) = (0, false);
-    loop {
-        let opens: &[u8] = if at == 0 { b"{\"" } else { b",\"" };
-        at += bytes[at..].starts_with(opens).then_some(2)?;
-        let member = text(&bytes[at..])?;
-        at += member.len() + 1;
-        at += bytes[at..].starts_with(b":\"").then_some(2)?;
-        let value = text(&bytes[at..])?;
-        at += value.len() + 1;
-        match member {
-            b"RecordId" | b"SequenceNumber" if !value.is_empty() => has_id = true,
-            b"ShardId" | b"EncryptionType" => {}
-            _ => return None,
+/// What stands between the values of an outcome that holds nothing but the identity of a stored record: that of the one
+/// before it, as a service writes all of them alike. With it, an outcome takes one search for each of its values.
+#[derive(Default)]
+struct Form<'a> {
+    /// Before each value, and after the last; none before the first outcome.
+    between: Vec<&'a [u8]>,
+}
+
+impl<'a> Form<'a> {
+    /// The length of such an outcome at the beginning.
+    fn next(&mut self, bytes: &'a [u8]) -> Option<usize> {
+        self.in_form(bytes).or_else(|| self.taken_apart(bytes))
+    }
+
+    fn in_form(&self, bytes: &[u8]) -> Option<usize> {
+        let (last, before) = self.between.split_last()?;
+        let mut rest = bytes;
+        for between in before {
+            rest = rest.strip_prefix(*between)?;
+            let value = text(rest)?;
+            // An id that is empty is none.
+            rest = &rest[(!value.is_empty()).then_some(value.len())?..];
         }
-        if bytes.get(at) == Some(&b'}') {
-            return has_id.then_some(at + 1);
+        Some(bytes.len() - rest.strip_prefix(*last)?.len())
+    }
+
+    fn taken_apart(&mut self, bytes: &'a [u8]) -> Option<usize> {
+        self.between.clear();
+        let (mut at, mut from, mut has_id) = (0, 0, false);
+        loop {
+            let opens: &[u8] = if at == 0 { b"{\"" } else { b",\"" };
+            at += bytes[at..].starts_with(opens).then_some(2)?;
+            let member = text(&bytes[at..])?;
+            at += member.len() + 1;
+            at += bytes[at..].starts_with(b":\"").then_some(2)?;
+            self.between.push(&bytes[from..at]);
+            let value = text(&bytes[at..])?;
+            (from, at) = (at + value.len(), at + value.len() + 1);
+            match member {
+                b"RecordId" | b"SequenceNumber" if !value.is_empty() => has_id = true,
+                b"ShardId" | b"EncryptionType" => {}
+                _ => return None,
+            }
+            if bytes.get(at) == Some(&b'}') {
+                self.between.push(&bytes[from..=at]);
+                return has_id.then_some(at + 1);
+            }
         }
     }
 }
