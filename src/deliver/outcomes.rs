@@ -258,6 +258,9 @@ mod tests {
             r#"{"RecordIx":"abcdefgh0123456789"}"#,
             r#"{"RecordId":"abcdefgh012345678","}"#,
             r#"{"RecordId":"abcdefgh0123456789",}"#,
+            r#"{"RecordId":""}"#,
+            r#"{"RecordId":"abc\"}{"}"#,
+            r#"{"RecordId":"abc"}}"#,
         ] {
             let body = firehose("0", &format!("[{usual},{other},{usual}]"));
             assert!(!FIREHOSE.all_are_stored(&body, 3), "{other}");
