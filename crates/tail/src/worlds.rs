@@ -549,6 +549,8 @@ enum Event {
     Restore,
     /// To a name that nothing matches, truncated before that or not; its writer goes on.
     MoveAway(bool),
+    /// Somebody keeps the log as it is now, beside it.
+    Keep,
 }
 
 fn event(random: &mut fastrand::Rng) -> Event {
@@ -581,6 +583,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
     let failures = [0, 0, 5][random.usize(..3)];
     world.faults.disorder = random.bool();
     let rotation = random.bool().then(|| ROTATIONS[random.usize(..ROTATIONS.len())]);
+    let keeps = seed.is_multiple_of(4);
     let mut written = BTreeSet::new();
     let (mut next, mut rotations, mut moved) = (0, 0, 0);
     world.start();
@@ -589,7 +592,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
     let mut plan = Vec::new();
     for _ in 0..random.usize(3..25) {
         world.note_small();
-        let event = event(&mut random);
+        let event = if keeps && random.u8(..8) == 0 { Event::Keep } else { event(&mut random) };
         plan.push(event);
         match event {
             Event::Write(lines) => {
@@ -659,6 +662,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
                 // Killed before anything was saved of what came there, nobody knows whose the file was, or where it is.
                 world.run_for(3_000);
             }
+            Event::Keep => world.fs.copy(LIVE, "/l/a.log.bak"),
             Event::Restore => {
                 if let Some(whole) = world.fs.content(LIVE).map(<[u8]>::to_vec) {
                     world.fs.create(LIVE, &whole);

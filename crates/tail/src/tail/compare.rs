@@ -42,8 +42,9 @@ impl Tail {
                 ranges.push(tail.clone());
             }
             if question.packing.is_some() {
-                // Does it go on behind what was read?
-                ranges.push(content.read..content.read + 1);
+                // Does it go on behind what was read, and behind what is known to be there?
+                let ends = [Some(content.read), question.tail.as_ref().map(|tail| tail.end)];
+                ranges.extend(ends.into_iter().flatten().map(|end| end..end + 1));
             }
             ranges.sort_by_key(|range| (range.start, range.end));
             question.stage = Stage::Compare(number);
@@ -70,8 +71,9 @@ impl Tail {
         let growing = self.places.files.get(question.file).is_some_and(|file| now < file.changed_at + GROWING);
         let placeless = self.is_placeless(content);
         question.size = if question.packing.is_some() {
-            let next = stretch_of(&sample, &(content.read..content.read + 1));
-            sample.end.or(next.filter(|next| !next.is_empty()).map(|_| content.read + 1))
+            let goes_on = |end: &u64| stretch_of(&sample, &(*end..*end + 1)).is_some_and(|next| !next.is_empty());
+            let ends = question.tail.as_ref().map(|tail| tail.end).into_iter().chain([content.read]);
+            sample.end.or_else(|| ends.into_iter().find(goes_on).map(|end| end + 1))
         } else {
             Some(sample.status.size)
         };
@@ -204,6 +206,11 @@ impl Tail {
         }
         if !shorter {
             let longer = question.size.is_some_and(|size| size > sample.status.size);
+            let at_least = question.packing.is_some() && question.sample.end.is_none();
+            if at_least && !longer {
+                // It has grown since the archive was asked for a byte behind it.
+                return self.put_off(&question, AGAIN / 4);
+            }
             return if longer { self.longer_copy(question, number, todo) } else { self.copy(&question, number) };
         }
         let end = question.size.unwrap_or(0);
@@ -256,7 +263,7 @@ impl Tail {
         let Some(file) = self.places.files.get_mut(question.file) else { return };
         file.standing = Standing::Holds(number);
         file.attempts = 0;
-        self.heirs.end(question.file);
+        self.heirs.rest(question.file);
         if let Some(content) = self.contents.get_mut(number) {
             content.copies.push(question.file);
         }

@@ -70,6 +70,14 @@ impl Heirs {
         }
     }
 
+    /// The file holds a copy of what is known. It need not be open for that; what comes in it later is still its heir's.
+    pub(super) fn rest(&mut self, file: u32) {
+        self.release(file);
+        if let Some(heir) = self.all.get_mut(&file) {
+            heir.until = NEVER;
+        }
+    }
+
     fn release(&mut self, file: u32) -> bool {
         let Some(heir) = self.all.get_mut(&file).filter(|heir| heir.slot != NONE) else { return false };
         self.released.push(std::mem::replace(&mut heir.slot, NONE));
