@@ -1,6 +1,6 @@
 //! What is said when the agent itself is at fault: a panic.
 //! Promises one line, in the log where there is one, and that saying it never waits for a reader.
-//! Leaves what follows to the caller that catches the panic.
+//! Leaves the end of the process to the caller.
 
 use crate::telemetry::{self, ids};
 use datalake_base::shown::shown;

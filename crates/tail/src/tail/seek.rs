@@ -57,8 +57,18 @@ impl Tail {
         self.close(number, todo);
         let Some(content) = self.contents.get_mut(number) else { return };
         let flow = content.flow;
-        if !content.copies.is_empty() {
-            let copy = content.copies[0];
+        let known = content.known;
+        // A copy may be of a moment before the last bytes came: what holds all that is known is read, plain rather than
+        // packed; else what holds the most.
+        let holds = |number: &&u32| {
+            let file = self.places.files.get(**number).filter(|file| !file.refused);
+            file.map(|file| match file.packing {
+                None if file.size >= known => (2, file.size),
+                Some(_) => (1, file.size),
+                None => (0, file.size),
+            })
+        };
+        if let Some(copy) = content.copies.iter().max_by_key(holds).copied() {
             content.copies.take_out(copy);
             let old = std::mem::replace(&mut content.file, copy);
             let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
