@@ -828,3 +828,52 @@ fn a_line_that_was_cut_by_the_end_of_its_log_comes_whole_when_the_rest_is_found(
     world.expect('x', 0..40);
     assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
 }
+
+/// Somebody kept the log as `app.log.bak`. The log went on, was rotated and packed with the flow full: the archive counted as
+/// a copy of what had been kept, and what came after that was lost.
+#[test]
+fn a_kept_copy_hides_nothing_of_the_rotation_that_goes_on_behind_it() {
+    for (packed, settled) in [(false, false), (true, false), (true, true)] {
+        let mut world = World::new(only_live);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..40));
+        world.run_for(if settled { 5_000 } else { 0 });
+        world.faults.no_room = 100;
+        world.fs.copy(LIVE, "/l/a.log.bak");
+        world.run_for(200);
+        world.fs.append(LIVE, &text('x', 40..160));
+        world.run_for(200);
+        let rotation = if packed { Rotation::RenameAndPack } else { Rotation::Rename };
+        rotate(&mut world, LIVE, rotation, 1, |_| {});
+        world.run_for(500);
+        world.faults.no_room = 0;
+        world.run_for(130_000);
+        world.expect('x', 0..160);
+        assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+    }
+}
+
+/// Of two kept copies the older one was read on when the log was cut, and what only the younger one held was counted as
+/// destroyed.
+#[test]
+fn of_several_copies_the_one_that_holds_the_most_is_read_when_the_log_is_cut() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.append(LIVE, &text('x', 0..40));
+    world.run_for(5_000);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 40..80));
+    world.run_for(500);
+    world.fs.copy(LIVE, "/l/a.log.bak");
+    world.run_for(500);
+    world.fs.append(LIVE, &text('x', 80..120));
+    world.run_for(500);
+    world.fs.copy(LIVE, "/l/a.log.1");
+    world.run_for(2_000);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(500);
+    world.faults.no_room = 0;
+    world.run_for(130_000);
+    world.expect('x', 0..120);
+    assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+}
