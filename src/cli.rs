@@ -80,6 +80,7 @@ pub fn main() -> Exit {
     guarded(dispatch)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place where destructors are to be left out")]
 fn guarded(command: fn() -> Exit) -> Exit {
     std::panic::set_hook(Box::new(|info| {
         bug::report(info);
