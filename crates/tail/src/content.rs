@@ -128,6 +128,8 @@ pub(crate) struct Content {
     pub(crate) ended: bool,
     /// The last origin ended, and so all that was read was sent, be it the beginning of a line.
     pub(crate) had_end: bool,
+    /// How often in a row a read found something else than a comparison.
+    pub(crate) doubts: u8,
     /// An archive that was read to its end.
     pub(crate) at_end: bool,
     /// When time is let pass for it, or [`NEVER`].
@@ -176,6 +178,7 @@ impl Content {
             dirty: false,
             ended: false,
             had_end: false,
+            doubts: 0,
             at_end: false,
             timed: NEVER,
             poll: false,

@@ -305,6 +305,10 @@ impl Tail {
         {
             content.copies.push(old);
         }
+        if packing.is_none() {
+            self.goes_on_in(number, size);
+        }
+        self.left_for_copy(number, old);
         self.forget_file_if_bare(old);
         self.end_seek(number);
         if let (Some(flow), Some(path), true) = (flow, self.places.path_of(file), recovered > 0) {

@@ -111,6 +111,18 @@ impl Tail {
         self.list_in_turn(folder, true);
     }
 
+    /// The content goes on in a copy of its file, which has no name: renamed, perhaps, and its new name is seen in a moment.
+    /// Without a time of birth it may also be another file then.
+    pub(super) fn left_for_copy(&mut self, number: u32, old: u32) {
+        let born = self.places.files.get(old).is_some_and(|file| file.key.born > 0);
+        if born
+            && !self.places.has_name(old)
+            && let Some(home) = self.contents.get(number).and_then(|content| content.home.as_deref().cloned())
+        {
+            self.copy_lost_name(number, old, home);
+        }
+    }
+
     /// A pattern matched a file, and it loses that name before anybody knows what it holds, or while it is empty: what its
     /// writer puts there under another name is the flow's.
     pub(super) fn unproven_lost_name(&mut self, file: u32, flow: FlowId, home: Home) {

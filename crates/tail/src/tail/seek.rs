@@ -78,6 +78,9 @@ impl Tail {
                 content.confirmed = packed;
                 content.at_end = false;
                 content.known = if packed { content.known } else { content.known.max(size) };
+                if !packed {
+                    self.goes_on_in(number, size);
+                }
             }
             self.forget_file_if_bare(old);
             self.mark_dirty(number);
@@ -98,6 +101,16 @@ impl Tail {
         self.seek(number);
         self.mark_dirty(number);
         self.time_content(number, CHECK_EVERY);
+    }
+
+    /// The content goes on in a copy of this size, which may be of a moment before its whole beginning was there.
+    pub(super) fn goes_on_in(&mut self, number: u32, size: u64) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if size < u64::from(content.proof.head.length) && content.read <= size {
+            let keys = content.proof.keys();
+            content.proof.cut(size);
+            self.contents.index(number, keys);
+        }
     }
 
     /// Where rotation may have put it: beside where it was, and where that folder's rotations go.

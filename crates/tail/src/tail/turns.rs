@@ -23,6 +23,9 @@ const ORPHAN_POLL: u64 = 1_000;
 /// How many files of a flow are opened in one step.
 const OPENS_AT_A_TIME: usize = 16;
 
+/// A file that says now this and now that is looked at so often without a pause.
+const MOST_DOUBTS: u8 = 4;
+
 /// No more steps than this does a file that had a turn wait for others to have their first.
 const MOST_STEPS_BEHIND: u32 = 512;
 
@@ -327,6 +330,7 @@ impl Tail {
             return self.doubt(number, todo);
         }
         let from = content.read;
+        content.doubts = 0;
         if !new.is_empty() {
             let head = content.proof.keys();
             let knew_line = content.proof.generation != 0;
@@ -515,6 +519,11 @@ impl Tail {
             // Another archive lies there: what it holds is asked like that of any other.
             let file = self.contents.get(number).map_or(NONE, |content| content.file);
             return self.other_content(number, file, todo);
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.doubts = content.doubts.saturating_add(1);
+        if content.doubts > MOST_DOUBTS {
+            return self.time_content(number, AGAIN);
         }
         self.enqueue(number);
     }
