@@ -242,12 +242,16 @@ impl Tail {
         let Some(folder) = self.places.folders.get(number) else { return };
         let from = folder.sweep.unwrap_or(0).min(folder.names.len() as u32);
         let to = from.saturating_sub(AT_A_TIME as u32 * 16);
-        let listing = folder.listings;
+        let (listing, everything) = (folder.listings, folder.listing_everything);
         let unseen = |name: &u32| self.places.names.get(*name).is_some_and(|name| name.seen_in != listing);
         // From the end: what is taken out is filled up with what was looked at already.
         let gone: Vec<u32> =
             folder.names[to as usize..from as usize].iter().rev().copied().filter(|name| unseen(name)).collect();
         for name in gone {
+            if !everything && self.is_followed_without_a_match(name) {
+                self.list_in_turn(number, true);
+                continue;
+            }
             self.vanished(name, todo);
         }
         let Some(folder) = self.places.folders.get_mut(number) else { return };
@@ -264,6 +268,15 @@ impl Tail {
         let next = if folder.events || !folder.is_home { SWEEP } else { POLL };
         self.list_soon(number, next, false);
         self.folder_was_listed(number);
+    }
+
+    /// Whether a log goes on under this name, which a listing of what patterns match does not show.
+    fn is_followed_without_a_match(&self, name: u32) -> bool {
+        let Some(name) = self.places.names.get(name).filter(|name| name.flow.is_none()) else { return false };
+        let Some(Standing::Holds(number)) = self.places.files.get(name.file).map(|file| file.standing) else {
+            return false;
+        };
+        self.contents.get(number).is_some_and(|content| content.file == name.file && content.state == State::Followed)
     }
 
     /// An event, or the answer to a look.
