@@ -23,6 +23,8 @@ mod todo;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod worlds;
 
 pub use datalake_base::record::{FileKey, Fingerprint, Origin, Position};

@@ -256,6 +256,8 @@ pub(crate) struct Faults {
     pub(crate) disorder: bool,
     /// How many of a hundred reads find no room.
     pub(crate) no_room: u32,
+    /// Files and folders that nobody may read.
+    pub(crate) denied: BTreeSet<PathBuf>,
 }
 
 /// A world: files, an agent that may run, and what arrived from it over all starts.
@@ -292,6 +294,8 @@ pub(crate) struct World {
     pub(crate) steps: u64,
     origins: u64,
     pub(crate) read_bytes: u64,
+    /// How often a file was opened, or looked into.
+    pub(crate) looks: u64,
     pub(crate) log: bool,
 }
 
@@ -330,6 +334,7 @@ impl World {
             steps: 0,
             origins: 0,
             read_bytes: 0,
+            looks: 0,
             log: std::env::var_os("TAIL_LOG").is_some(),
         }
     }
@@ -518,7 +523,10 @@ impl World {
         self.step(Seen::Changed { folder: FolderId(folder), name: &name, entry });
     }
 
-    fn fails(&mut self) -> Option<Failure> {
+    fn fails(&mut self, path: &Path) -> Option<Failure> {
+        if self.faults.denied.contains(path) {
+            return Some(Failure::Denied);
+        }
         if self.random.u32(..100) >= self.faults.failures {
             return None;
         }
@@ -535,11 +543,12 @@ impl World {
                 let path = path.join(OsStr::from_bytes(&name));
                 self.event(&path);
             }
-            ToDo::Open { ticket, slot, path, packing } => match (self.fails(), self.fs.resolve(&path).1) {
+            ToDo::Open { ticket, slot, path, packing } => match (self.fails(&path), self.fs.resolve(&path).1) {
                 (Some(failure), _) => self.step(Seen::Failed { ticket, failure }),
                 (None, None) => self.step(Seen::Failed { ticket, failure: Failure::Missing }),
                 (None, Some(inode)) => {
                     let opened = Opened { inode, packed: packing.is_some() };
+                    self.looks += 1;
                     if let Some(agent) = &mut self.agent {
                         assert!(agent.slots.insert(slot.0, opened).is_none(), "a slot is used twice");
                         assert!(agent.slots.len() <= self.limits.open, "too many open files");
@@ -558,7 +567,8 @@ impl World {
                     },
                     None => self.fs.resolve(&path).1,
                 };
-                let failure = self.fails().or(inode.is_none().then_some(Failure::Missing));
+                self.looks += 1;
+                let failure = self.fails(&path).or(inode.is_none().then_some(Failure::Missing));
                 match (failure, inode) {
                     (None, Some(inode)) => match self.sample(inode, packing, &ranges) {
                         Ok(sample) => self.step(Seen::Sampled { ticket, sample }),
@@ -577,7 +587,7 @@ impl World {
         if !self.fs.folders.contains(&path) {
             return self.step(Seen::Failed { ticket, failure: Failure::Missing });
         }
-        if let Some(failure) = self.fails() {
+        if let Some(failure) = self.fails(&path) {
             return self.step(Seen::Failed { ticket, failure });
         }
         let paths: Vec<PathBuf> =
@@ -635,7 +645,7 @@ impl World {
         if self.random.u32(..100) < self.faults.no_room {
             return self.step(Seen::NoRoom { ticket });
         }
-        if let Some(failure) = self.fails() {
+        if let Some(failure) = self.fails(Path::new("")) {
             return self.step(Seen::Failed { ticket, failure });
         }
         let data = self.fs.inodes[opened.inode].data.clone();

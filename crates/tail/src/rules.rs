@@ -1,0 +1,546 @@
+//! Rules of the core, one by one: each test breaks when its rule is taken out.
+//! Promises for each rule the world in which nothing else makes up for it.
+//! Leaves stories of rotation to `cases`, all worlds and chance to `worlds`.
+
+use crate::model::{World, pack};
+use crate::worlds::{LIVE, PATTERNS, Rotation, all, line, only_live, rotate, text};
+use crate::{FolderId, Notice, Seen};
+
+const AWAY: &str = "/elsewhere/away";
+
+/// Lines that stand once in each file, at its beginning.
+fn count_of(world: &World, text: &[u8]) -> Vec<u32> {
+    text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| world.count(line)).collect()
+}
+
+fn destroyed(world: &World) -> usize {
+    world.notices.iter().filter(|notice| matches!(notice, Notice::Destroyed { .. })).count()
+}
+
+/// Bytes that do not repeat themselves, without a line end.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..length).map(|_| b'a' + random.u8(..26)).collect()
+}
+
+/// A log in whose place another comes, which begins and ends like it and was never seen. Equal evidence of too little
+/// weight once made them one: what the second held in its own right was lost.
+fn replaced_while_stopped(first: &[u8], second: &[u8]) -> World {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, first);
+    world.start();
+    world.run_for(500);
+    world.stop();
+    world.fs.create(LIVE, second);
+    world.start();
+    world.run_for(20_000);
+    world
+}
+
+/// Evidence needs two lines: a header that every file has is one.
+#[test]
+fn a_header_of_one_line_proves_nothing_however_long_it_is() {
+    let header = [noise(1, 600), b"\n".to_vec()].concat();
+    let world = replaced_while_stopped(&header, &[header.clone(), text('y', 0..5)].concat());
+    assert_eq!(count_of(&world, &header), [2], "{:?}", world.notices);
+    world.expect('y', 0..5);
+}
+
+/// Lines that begin with `#` are a header, however many there are.
+#[test]
+fn a_header_of_comments_proves_nothing_however_many_they_are() {
+    let header: Vec<u8> =
+        (0..12).flat_map(|number| [b"#".to_vec(), noise(number, 60), b"\n".to_vec()].concat()).collect();
+    let world = replaced_while_stopped(&header, &[header.clone(), text('y', 0..5)].concat());
+    assert_eq!(count_of(&world, &header), [2; 12], "{:?}", world.notices);
+    world.expect('y', 0..5);
+}
+
+/// The same line again and again may have been written any number of times.
+#[test]
+fn a_beginning_that_repeats_itself_proves_nothing() {
+    let lines = b"GET /healthz 200, as every second\n".repeat(12);
+    let world = replaced_while_stopped(&lines, &lines);
+    assert_eq!(world.lines.len(), 24, "{:?}", world.notices);
+}
+
+/// A file that ends as it begins shows the same bytes at both ends, whatever is between.
+#[test]
+fn an_end_that_equals_the_beginning_proves_nothing() {
+    let mut ends = text('a', 0..40);
+    ends.truncate(1_023);
+    ends.push(b'\n');
+    let file = |which| [ends.clone(), text(which, 0..300), ends.clone()].concat();
+    let world = replaced_while_stopped(&file('x'), &file('y'));
+    world.expect('x', 0..300);
+    world.expect('y', 0..300);
+}
+
+/// What is long enough is no header, be it few lines: a copy of it beside the log is a copy.
+#[test]
+fn a_copy_of_a_long_log_of_few_lines_is_not_sent() {
+    let lines: Vec<u8> = (0..4).flat_map(|seed| [noise(seed, 20_000), b"\n".to_vec()].concat()).collect();
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &lines);
+    world.start();
+    world.run_for(500);
+    world.fs.copy(LIVE, "/l/a.log.copy");
+    world.run_for(20_000);
+    assert_eq!((world.lines.len(), world.notices.len()), (4, 0), "{:?}", world.notices);
+}
+
+/// A file that is only a header was thought a copy of a log that begins with it, as it was equal to its last byte.
+#[test]
+fn a_file_that_is_only_the_header_of_another_is_sent() {
+    let header = format!("{}\n", "time,host,service,level,message,".repeat(20)).into_bytes();
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &[header.clone(), text('x', 0..50)].concat());
+    world.start();
+    world.run_for(500);
+    world.fs.create("/l/a.log.other", &header);
+    world.run_for(20_000);
+    assert_eq!(count_of(&world, &header), [2], "{:?}", world.notices);
+}
+
+/// Equal up to a line end within the first 4 KiB, two files may just have the same long header: both are sent whole.
+#[test]
+fn a_long_header_of_many_lines_is_sent_of_every_file() {
+    let header = text('h', 0..30);
+    let file = |which| [header.clone(), text(which, 0..100)].concat();
+    let world = replaced_while_stopped(&file('x'), &file('y'));
+    assert_eq!(count_of(&world, &header), [2; 30], "{:?}", world.notices);
+    world.expect('x', 0..100);
+    world.expect('y', 0..100);
+}
+
+/// A copy of a log that stays where it is, and goes on by itself: sent is what only the copy holds.
+#[test]
+fn of_a_longer_copy_beside_a_log_only_what_is_new_is_sent() {
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &text('x', 0..200));
+    world.start();
+    world.run_for(500);
+    world.fs.create("/l/a.log.copy", &[text('x', 0..200), text('y', 0..20)].concat());
+    world.run_for(30_000);
+    world.expect('x', 0..200);
+    world.expect('y', 0..20);
+}
+
+/// What is equal is read from there only as far as it is settled: should the agent be killed, what was under way is read
+/// again from this file, as there is no other.
+#[test]
+fn a_file_that_begins_like_an_unsettled_log_is_read_from_where_that_is_settled() {
+    let mut world = World::new(only_live);
+    world.settles = false;
+    world.fs.create(LIVE, &text('x', 0..400));
+    world.start();
+    world.run_for(500);
+    world.fs.create(LIVE, &[text('x', 0..300), text('y', 0..300)].concat());
+    world.run_for(20_000);
+    assert!(world.rows.values().all(|row| row.position == 0), "{:?}", world.rows);
+    assert!((0..300).all(|number| world.count(line('y', number).as_bytes()) > 0));
+}
+
+/// Between the look at a file and its first turn something else was written over it: that was delivered as the content that
+/// had been looked at, and once more after the next start, when it turned out to be another.
+#[test]
+fn what_is_written_over_a_log_before_its_first_turn_is_sent_once() {
+    for lines in [3, 20, 50] {
+        let mut world = World::new(only_live);
+        world.fs.create(LIVE, &text('x', 0..50));
+        (world.faults.no_room, world.faults.lost_events) = (100, 100);
+        world.start();
+        world.run_for(500);
+        world.fs.overwrite(LIVE, &text('y', 0..lines));
+        world.faults.no_room = 0;
+        world.run_for(20_000);
+        world.stop();
+        world.start();
+        world.run_for(20_000);
+        world.expect('y', 0..lines);
+    }
+}
+
+/// Bytes of which only a size told may never have been the log's own: when they are not there, nothing was destroyed.
+#[test]
+fn a_size_that_was_only_seen_is_no_loss_when_it_is_not_there() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(500);
+    let size = text('x', 0..50).len();
+    world.fs.append(LIVE, &text('x', 50..80));
+    // The event is seen, and the read is on its way.
+    world.run_steps(1);
+    world.fs.truncate(LIVE, size);
+    world.run_for(30_000);
+    world.expect('x', 0..50);
+    assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+}
+
+/// A log of which 50 lines were read has lived for long; then it is rotated to where nobody looks, and the next log `z` with
+/// it. A third one has its name by now.
+fn two_rotations_unseen(pause: u64) -> World {
+    let mut world = World::new(only_live);
+    world.fs.folder("/elsewhere");
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(pause);
+    world.fs.rename(LIVE, "/elsewhere/first");
+    world.fs.create(LIVE, &text('z', 0..50));
+    world.fs.rename(LIVE, AWAY);
+    world.fs.create(LIVE, &text('y', 0..20));
+    world
+}
+
+/// A slow tool brings a rotation half a minute late, of a log that nobody saw: the folder has been looked at since the next
+/// log came, and still it is the log that came just before.
+#[test]
+fn a_rotation_that_comes_half_a_minute_late_is_read() {
+    let mut world = two_rotations_unseen(200_000);
+    world.run_for(30_000);
+    world.fs.rename(AWAY, "/l/a.log.1");
+    world.run_for(20_000);
+    world.expect('z', 0..50);
+    world.expect('y', 0..20);
+}
+
+/// The same, and the agent is stopped while the rotation is on its way: that the log is new is in its row, however often that
+/// was saved.
+#[test]
+fn a_rotation_that_comes_while_the_agent_is_stopped_soon_after_a_new_log_is_read() {
+    let mut world = two_rotations_unseen(200_000);
+    for round in 1..4 {
+        world.run_for(4_000);
+        world.fs.append(LIVE, &text('y', round * 20..round * 20 + 20));
+    }
+    world.run_for(4_000);
+    world.stop();
+    world.fs.rename(AWAY, "/l/a.log.1");
+    world.start();
+    world.run_for(20_000);
+    world.expect('z', 0..50);
+    world.expect('y', 0..80);
+}
+
+/// The same, and nobody may read the rotation for minutes: as long as it is not judged, the log is new.
+#[test]
+fn a_log_is_new_as_long_as_something_beside_it_cannot_be_read() {
+    let mut world = two_rotations_unseen(200_000);
+    world.run_for(1_000);
+    world.faults.denied.insert("/l/a.log.1".into());
+    world.fs.rename(AWAY, "/l/a.log.1");
+    for round in 1..6 {
+        world.run_for(40_000);
+        world.fs.append(LIVE, &text('y', round * 20..round * 20 + 20));
+    }
+    world.run_for(1_000);
+    world.stop();
+    world.faults.denied.clear();
+    world.start();
+    world.run_for(60_000);
+    world.expect('z', 0..50);
+    world.expect('y', 0..120);
+}
+
+/// An empty log of long ago: written, copied, truncated and written again between two looks. The first bytes that are seen of
+/// it are those of a new log, whoever sees them: a read, a check while there is no room, or the next start.
+#[test]
+fn the_first_bytes_of_an_empty_log_make_it_new() {
+    for (no_room, stopped) in [(0, false), (100, false), (0, true)] {
+        let mut world = World::new(only_live);
+        world.fs.create(LIVE, b"");
+        world.start();
+        world.run_for(200_000);
+        world.faults.no_room = no_room;
+        if stopped {
+            world.stop();
+        }
+        world.fs.append(LIVE, &text('z', 0..50));
+        world.fs.copy(LIVE, "/l/a.log.1");
+        world.fs.overwrite(LIVE, &text('y', 0..50));
+        if stopped {
+            world.start();
+        }
+        world.run_for(3_000);
+        world.faults.no_room = 0;
+        world.run_for(20_000);
+        world.expect('z', 0..50);
+        world.expect('y', 0..50);
+    }
+}
+
+/// A log was restored under its name after another had been there that nobody saw: what lies there is old, and has come just
+/// now all the same.
+#[test]
+fn a_restored_log_is_new_under_its_name() {
+    for stopped in [false, true] {
+        let mut world = World::new(only_live);
+        world.fs.folder("/elsewhere");
+        world.fs.create(LIVE, &text('x', 0..50));
+        world.start();
+        world.run_for(200_000);
+        if stopped {
+            world.stop();
+        }
+        world.fs.rename(LIVE, "/elsewhere/first");
+        world.fs.create(LIVE, &text('z', 0..50));
+        world.fs.rename(LIVE, AWAY);
+        world.fs.copy("/elsewhere/first", LIVE);
+        if stopped {
+            world.start();
+        }
+        world.run_for(5_000);
+        world.fs.rename(AWAY, "/l/a.log.1");
+        world.run_for(20_000);
+        world.expect('x', 0..50);
+        world.expect('z', 0..50);
+    }
+}
+
+/// Without room the next read is far away. What is appended meanwhile is looked at when it is seen, so that it is known to
+/// have been the log's own, should it be overwritten a moment later.
+#[test]
+fn what_is_appended_while_there_is_no_room_is_known_at_once() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..60));
+    world.run_for(200);
+    world.fs.append(LIVE, &text('x', 60..80));
+    world.run_for(1);
+    world.fs.overwrite(LIVE, &text('y', 0..50));
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.run_for(60_000);
+    world.expect('x', 0..50);
+    world.expect('y', 0..50);
+    assert_eq!((world.destroyed(), world.notices.len()), (text('x', 50..80).len() as u64, 1), "{:?}", world.notices);
+}
+
+/// Some folders have no events (network filesystems, too many watches): they are listed every second, for ever.
+#[test]
+fn a_folder_without_events_is_listed_every_second() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..10));
+    world.start();
+    world.run_for(500);
+    world.faults.lost_events = 100;
+    world.step(Seen::Watching { folder: FolderId(0), events: false });
+    for round in 1..5 {
+        world.fs.append(LIVE, &text('x', round * 10..round * 10 + 10));
+        world.run_for(2_500);
+        world.expect('x', 0..round * 10 + 10);
+    }
+}
+
+/// A log with unread lines is copied away and truncated; its successor waits three seconds for the copy to turn up.
+#[test]
+fn a_successor_waits_a_moment_for_what_is_sought_and_not_longer() {
+    for comes in [true, false] {
+        let mut world = World::new(only_live);
+        world.fs.folder("/elsewhere");
+        world.fs.folder("/l/old");
+        world.start();
+        world.fs.create(LIVE, &text('x', 0..50));
+        world.run_for(500);
+        world.faults.no_room = 100;
+        world.fs.append(LIVE, &text('x', 50..80));
+        world.run_for(200);
+        world.fs.copy(LIVE, AWAY);
+        world.fs.truncate(LIVE, 0);
+        world.run_for(200);
+        world.faults.no_room = 0;
+        world.fs.append(LIVE, &text('y', 0..50));
+        world.run_for(1_000);
+        if comes {
+            world.fs.rename(AWAY, "/l/old/some-name");
+        }
+        world.run_for(5_000);
+        world.expect('y', 0..50);
+        let first = world.lines.iter().position(|line| line.starts_with(b"y"));
+        let rest = world.lines.iter().rposition(|line| line.starts_with(b"x0079"));
+        assert_eq!(comes, rest.is_some(), "{:?}", world.notices);
+        assert!(rest < first, "the rest of the older log came after the younger one");
+    }
+}
+
+/// Thousands of files that stood still need not be opened at a start.
+#[test]
+fn files_that_stood_still_are_not_opened_at_a_start() {
+    let mut world = World::new(all);
+    for number in 0..20 {
+        world.fs.create(&format!("/l/a.log.{number}"), &text('x', number * 20..number * 20 + 20));
+    }
+    world.start();
+    world.run_for(300_000);
+    world.stop();
+    let looks = world.looks;
+    world.start();
+    world.run_for(20_000);
+    assert_eq!(world.looks - looks, 0);
+    world.expect('x', 0..400);
+}
+
+/// Of a log of four lines too little is known to tell its copy, which was sent in doubt. What the log had lost by the next
+/// truncation was counted as destroyed, though the copy had it.
+#[test]
+fn what_was_sent_in_doubt_is_not_destroyed() {
+    let mut world = World::new(all);
+    world.start();
+    world.fs.append(LIVE, &text('x', 0..4));
+    world.run_for(100);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 4..80));
+    world.run_for(200);
+    world.fs.copy(LIVE, "/l/a.log.1");
+    world.run_for(10_000);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(30_000);
+    world.faults.no_room = 0;
+    world.run_for(30_000);
+    assert!((0..80).all(|number| world.count(line('x', number).as_bytes()) > 0), "{:?}", world.notices);
+    assert_eq!(destroyed(&world), 0, "{:?}", world.notices);
+}
+
+/// The copy of a log of which little was read was taken for a stranger, as the log was still there. When the log is truncated,
+/// strangers are compared again.
+#[test]
+fn a_stranger_is_compared_again_when_a_log_is_lost() {
+    for lines in [2, 4, 6] {
+        let mut world = World::new(only_live);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..lines));
+        world.run_for(200_000);
+        world.faults.no_room = 100;
+        world.fs.append(LIVE, &text('x', lines..40));
+        world.run_for(200);
+        world.fs.copy(LIVE, "/l/a.log.1");
+        world.run_for(10_000);
+        world.fs.truncate(LIVE, 0);
+        world.run_for(1_000);
+        world.faults.no_room = 0;
+        world.run_for(30_000);
+        assert!((0..40).all(|number| world.count(line('x', number).as_bytes()) > 0), "{:?}", world.notices);
+    }
+}
+
+/// An archive that is still being written is older than the rotations behind it: they wait for it.
+#[test]
+fn younger_rotations_wait_for_an_archive_that_is_not_whole_yet() {
+    for matches in PATTERNS {
+        let mut world = World::new(matches);
+        world.fs.create(LIVE, &text('x', 0..20));
+        world.start();
+        world.run_for(500);
+        world.stop();
+        let archive = pack(&text('x', 0..40));
+        world.fs.rename(LIVE, "/l/a.log.2");
+        world.fs.unlink("/l/a.log.2");
+        world.fs.create("/l/a.log.2.gz", &archive[..archive.len() / 2]);
+        world.fs.create("/l/a.log.1", &text('x', 40..60));
+        world.fs.create(LIVE, &text('x', 60..80));
+        world.start();
+        world.run_for(2_500);
+        world.fs.overwrite("/l/a.log.2.gz", &archive);
+        world.run_for(30_000);
+        world.expect('x', 0..80);
+        assert!(world.lines.is_sorted(), "older rotations come first");
+    }
+}
+
+/// A log loses its name while it is empty, or before anybody knows what it holds: its writer goes on under a name that
+/// nothing matches.
+#[test]
+fn what_is_written_to_a_log_that_lost_its_name_while_it_was_empty_is_read() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.create(LIVE, b"");
+    world.run_for(500);
+    world.fs.rename(LIVE, "/l/moved-9");
+    world.run_for(100);
+    world.fs.append("/l/moved-9", &text('y', 0..20));
+    world.run_for(20_000);
+    world.expect('y', 0..20);
+}
+
+/// Truncated, moved to where nobody looks, and written to: only the descriptor by which it was open leads there.
+#[test]
+fn what_is_written_to_an_open_file_that_was_truncated_and_moved_away_is_read() {
+    let mut world = World::new(only_live);
+    world.fs.folder("/elsewhere");
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.fs.truncate(LIVE, 0);
+    world.fs.rename(LIVE, AWAY);
+    world.fs.append(AWAY, &text('y', 0..20));
+    world.run_for(20_000);
+    world.expect('x', 0..50);
+    world.expect('y', 0..20);
+}
+
+/// The last line of a rotation had no end, and after minutes it was sent as it was. When its rest comes the line is sent whole,
+/// not its rest as a line of its own.
+#[test]
+fn a_line_that_was_thought_ended_is_sent_whole_when_it_goes_on() {
+    for (deleted, stopped) in [(false, false), (true, false), (true, true)] {
+        let mut world = World::new(only_live);
+        world.fs.create(LIVE, &[text('x', 0..50), b"begun".to_vec()].concat());
+        world.start();
+        world.run_for(500);
+        world.fs.rename(LIVE, "/l/a.log.1");
+        let whole = [text('x', 0..50), b"begun and ended\n".to_vec()].concat();
+        if deleted {
+            world.fs.unlink("/l/a.log.1");
+            world.run_for(60_000);
+            if stopped {
+                world.stop();
+            }
+            world.fs.create(LIVE, &whole);
+            if stopped {
+                world.start();
+            }
+        } else {
+            world.run_for(300_000);
+            world.fs.append("/l/a.log.1", b" and ended\n");
+        }
+        world.run_for(20_000);
+        assert_eq!((world.count(b"begun"), world.count(b"begun and ended")), (1, 1), "{deleted} {stopped}");
+        world.expect('x', 0..50);
+    }
+}
+
+/// Nobody knows what is a rotation of a log in `old` before the folder of the logs could be listed: what was found there
+/// was taken for nobody's.
+#[test]
+fn rotations_elsewhere_wait_until_the_folder_of_their_logs_could_be_listed() {
+    for (denied, disorder) in [(true, false), (false, true), (true, true)] {
+        for seed in 0..10 {
+            let mut world = World::new(only_live);
+            world.random = fastrand::Rng::with_seed(seed);
+            world.fs.folder("/l/old");
+            world.fs.create(LIVE, &text('x', 0..20));
+            world.start();
+            world.run_for(200_000);
+            world.stop();
+            for round in 1..4 {
+                world.fs.append(LIVE, &text('x', round * 20..round * 20 + 20));
+                rotate(&mut world, LIVE, Rotation::CopyTruncateAway, round, |_| {});
+            }
+            world.fs.append(LIVE, &text('y', 0..20));
+            world.faults.disorder = disorder;
+            if denied {
+                world.faults.denied.insert("/l".into());
+            }
+            world.start();
+            world.run_for(15_000);
+            world.faults.denied.clear();
+            world.run_for(30_000);
+            world.expect('x', 0..80);
+            world.expect('y', 0..20);
+        }
+    }
+}
