@@ -256,8 +256,8 @@ pub(crate) struct Faults {
     pub(crate) disorder: bool,
     /// How many of a hundred reads find no room.
     pub(crate) no_room: u32,
-    /// Files and folders that nobody may read.
-    pub(crate) denied: BTreeSet<PathBuf>,
+    /// Files and folders of which nothing but this comes.
+    pub(crate) failing: BTreeMap<PathBuf, Failure>,
 }
 
 /// A world: files, an agent that may run, and what arrived from it over all starts.
@@ -524,8 +524,8 @@ impl World {
     }
 
     fn fails(&mut self, path: &Path) -> Option<Failure> {
-        if self.faults.denied.contains(path) {
-            return Some(Failure::Denied);
+        if let Some(failure) = self.faults.failing.get(path) {
+            return Some(*failure);
         }
         if self.random.u32(..100) >= self.faults.failures {
             return None;
