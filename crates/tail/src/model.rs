@@ -256,6 +256,8 @@ pub(crate) struct Faults {
     pub(crate) disorder: bool,
     /// How many of a hundred reads find no room.
     pub(crate) no_room: u32,
+    /// Names of which no event tells.
+    pub(crate) unheard: BTreeSet<PathBuf>,
     /// Files and folders of which nothing but this comes.
     pub(crate) failing: BTreeMap<PathBuf, Failure>,
 }
@@ -401,7 +403,8 @@ impl World {
         let Some(agent) = &mut self.agent else { return };
         for path in changes {
             let watched = agent.watches.values().any(|folder| Some(folder.as_path()) == path.parent());
-            if watched && self.random.u32(..100) >= self.faults.lost_events && !agent.events.contains(&path) {
+            let heard = !self.faults.unheard.contains(&path);
+            if watched && heard && self.random.u32(..100) >= self.faults.lost_events && !agent.events.contains(&path) {
                 agent.events.push_back(path);
             }
         }
