@@ -7,6 +7,9 @@ use crate::deliver::{Fault, Meaning, Outcome};
 use crate::framing::LongLines;
 use datalake_base::record::{FileKey, Position};
 
+mod options;
+mod sending;
+
 const FILE: Origin = Origin::new(1);
 const SECOND: Duration = Duration::from_secs(1);
 

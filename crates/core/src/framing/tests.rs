@@ -79,6 +79,42 @@ fn a_chunk_of_whole_lines_is_one_run() {
     assert_eq!(output.runs, [b"one\ntwo\nthree\n".to_vec()]);
 }
 
+/// A record may hold fewer lines than a chunk has: none more goes in than there is room for.
+#[test]
+fn a_run_has_no_more_lines_than_its_room() {
+    for most in 1..=6 {
+        let output = frame(&settings(), &[b"1\n2\n3\n4\n5\n6\n7\n"], Room { lines: most, ..WIDE });
+        let longest = output.runs.iter().map(|run| run.iter().filter(|byte| **byte == b'\n').count()).max();
+        assert_eq!((output.bytes.as_slice(), longest), (&b"1\n2\n3\n4\n5\n6\n7\n"[..], Some(most)));
+    }
+}
+
+/// What a framer holds counts as memory, until it is handed out.
+#[test]
+fn a_framer_holds_the_line_that_is_not_whole() {
+    let mut framer = Framer::new(&settings(), Position::START);
+    let mut input = Input { bytes: b"one\ntwo", position: Position::START };
+    assert!(matches!(framer.next(&mut input, WIDE, Instant::now()), Framed::Run(_)));
+    assert!(matches!(framer.next(&mut input, WIDE, Instant::now()), Framed::NeedMore));
+    assert_eq!(framer.held(), 3);
+    assert!(framer.finish().is_some());
+    assert_eq!(framer.held(), 0);
+}
+
+#[test]
+fn the_longest_whole_line_is_neither_split_nor_truncated_and_a_longer_one_is() {
+    for terminator in [&b""[..], b"\n", b"\r\n", b"-end-"] {
+        let settings = Settings { terminator: terminator.to_vec(), ..settings() };
+        let longest = settings.longest_whole_line();
+        for (length, runs) in [(longest, 1), (longest + 1, 2)] {
+            let line = [vec![b'x'; length - 1], b"\n".to_vec()].concat();
+            let output = frame(&settings, &[&line], WIDE);
+            let lines = output.bytes.iter().filter(|byte| **byte == b'\n').count().max(output.runs.len());
+            assert_eq!(lines, runs, "{length} bytes, {terminator:?}: {:?}", output.runs);
+        }
+    }
+}
+
 #[test]
 fn a_line_cut_by_a_chunk_border_is_put_together() {
     let output = frame(&settings(), &[b"on", b"", b"e\ntw", b"o\n"], WIDE);
