@@ -286,7 +286,7 @@ pub(crate) struct World {
     pub(crate) may_repeat: BTreeSet<Vec<u8>>,
     /// Lines that arrived and whose position may not be saved yet, and when they came.
     unsaved: BTreeMap<Vec<u8>, Moment>,
-    saves: u64,
+    pub(crate) saves: u64,
     /// Bytes that had arrived when the process died, and were not settled: whether they had, the next one cannot know.
     pub(crate) in_flight: u64,
     /// Files that an agent was shown.
@@ -296,8 +296,11 @@ pub(crate) struct World {
     pub(crate) steps: u64,
     origins: u64,
     pub(crate) read_bytes: u64,
-    /// How often a file was opened, or looked into.
+    /// How often a file was opened, or looked into; and a folder listed.
     pub(crate) looks: u64,
+    pub(crate) listings: u64,
+    /// First lines that were not whole when their origin began.
+    pub(crate) generations: Vec<(Origin, u64)>,
     pub(crate) log: bool,
 }
 
@@ -337,6 +340,8 @@ impl World {
             origins: 0,
             read_bytes: 0,
             looks: 0,
+            listings: 0,
+            generations: Vec::new(),
             log: std::env::var_os("TAIL_LOG").is_some(),
         }
     }
@@ -586,6 +591,7 @@ impl World {
     }
 
     fn list(&mut self, ticket: Ticket, folder: FolderId, everything: bool) {
+        self.listings += 1;
         let Some(path) = self.agent.as_ref().and_then(|agent| agent.watches.get(&folder.0)).cloned() else { return };
         if !self.fs.folders.contains(&path) {
             return self.step(Seen::Failed { ticket, failure: Failure::Missing });
@@ -752,7 +758,7 @@ impl World {
                 self.started = true;
             }
             ToDo::Say(notice) => self.notices.push(notice),
-            ToDo::Generation { .. } => {}
+            ToDo::Generation { origin, generation } => self.generations.push((origin, generation)),
             question => agent.answers.push_back(question),
         }
     }

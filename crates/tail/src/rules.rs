@@ -3,8 +3,9 @@
 //! Leaves stories of rotation to `cases`, all worlds and chance to `worlds`.
 
 use crate::model::{World, pack};
+use crate::proof::{Boundary, Proof, Verdict, WINDOW, Weight};
 use crate::worlds::{LIVE, PATTERNS, Rotation, all, line, only_live, rotate, text};
-use crate::{Failure, FolderId, Notice, Seen};
+use crate::{ContentId, Failure, FileKey, Fingerprint, FolderId, Notice, Part, Row, Sample, SavedState, Seen, Status};
 
 const AWAY: &str = "/elsewhere/away";
 
@@ -322,7 +323,9 @@ fn what_is_appended_while_there_is_no_room_is_known_at_once() {
     world.run_for(60_000);
     world.expect('x', 0..50);
     world.expect('y', 0..50);
-    assert_eq!((world.destroyed(), world.notices.len()), (text('x', 50..80).len() as u64, 1), "{:?}", world.notices);
+    let lost = text('x', 50..80).len() as u64;
+    assert_eq!((world.destroyed(), world.notices.len()), (lost, 1), "{:?}", world.notices);
+    assert_eq!(world.rows.values().map(|row| row.counted.destroyed).sum::<u64>(), lost, "the row keeps count");
 }
 
 /// Some folders have no events (network filesystems, too many watches): they are listed every second, for ever.
@@ -382,6 +385,7 @@ fn files_that_stood_still_are_not_opened_at_a_start() {
     world.start();
     world.run_for(300_000);
     world.stop();
+    assert!(world.rows.values().all(|row| row.state == SavedState::Followed), "none is new any more");
     let looks = world.looks;
     world.start();
     world.run_for(20_000);
@@ -393,21 +397,52 @@ fn files_that_stood_still_are_not_opened_at_a_start() {
 /// truncation was counted as destroyed, though the copy had it.
 #[test]
 fn what_was_sent_in_doubt_is_not_destroyed() {
+    for packed in [false, true] {
+        let mut world = World::new(all);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..4));
+        world.run_for(100);
+        world.faults.no_room = 100;
+        world.fs.append(LIVE, &text('x', 4..80));
+        world.run_for(200);
+        if packed {
+            world.fs.compress(LIVE, "/l/a.log.1.gz");
+        } else {
+            world.fs.copy(LIVE, "/l/a.log.1");
+        }
+        world.run_for(10_000);
+        world.fs.truncate(LIVE, 0);
+        world.run_for(30_000);
+        world.faults.no_room = 0;
+        world.run_for(30_000);
+        assert!((0..80).all(|number| world.count(line('x', number).as_bytes()) > 0), "{:?}", world.notices);
+        assert_eq!(destroyed(&world), 0, "{:?}", world.notices);
+    }
+}
+
+/// The rotation of before, a younger file of another name, a shorter one under its own: none of them has the lines that were
+/// lost, so they count as destroyed.
+#[test]
+fn what_only_seems_to_cover_a_loss_does_not_hide_it() {
     let mut world = World::new(all);
+    world.fs.create("/l/a.log.1", &text('w', 0..100));
     world.start();
-    world.fs.append(LIVE, &text('x', 0..4));
-    world.run_for(100);
+    world.run_for(500);
+    world.fs.create(LIVE, &text('x', 0..4));
+    world.run_for(500);
     world.faults.no_room = 100;
     world.fs.append(LIVE, &text('x', 4..80));
     world.run_for(200);
-    world.fs.copy(LIVE, "/l/a.log.1");
-    world.run_for(10_000);
-    world.fs.truncate(LIVE, 0);
-    world.run_for(30_000);
+    world.fs.create("/l/a.log-other", &text('v', 0..100));
+    world.run_for(500);
+    world.fs.overwrite(LIVE, &text('y', 0..10));
+    world.run_for(60_000);
     world.faults.no_room = 0;
-    world.run_for(30_000);
-    assert!((0..80).all(|number| world.count(line('x', number).as_bytes()) > 0), "{:?}", world.notices);
-    assert_eq!(destroyed(&world), 0, "{:?}", world.notices);
+    world.run_for(60_000);
+    world.expect('w', 0..100);
+    world.expect('v', 0..100);
+    world.expect('y', 0..10);
+    assert_eq!(world.destroyed(), text('x', 4..80).len() as u64, "{:?}", world.notices);
 }
 
 /// The copy of a log of which little was read was taken for a stranger, as the log was still there. When the log is truncated,
@@ -639,4 +674,402 @@ fn a_copy_that_was_made_before_the_first_look_is_found_by_its_name_and_its_begin
     world.run_for(30_000);
     world.expect('x', 0..5);
     assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+}
+
+/// What was counted as destroyed and turns up after all is read, and the count taken back.
+#[test]
+fn what_turns_up_after_it_was_counted_as_destroyed_is_recovered() {
+    let mut world = World::new(only_live);
+    world.fs.folder("/elsewhere");
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..80));
+    world.run_for(200);
+    world.fs.copy(LIVE, AWAY);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.fs.append(LIVE, &text('y', 0..50));
+    world.run_for(30_000);
+    assert_eq!(world.destroyed(), text('x', 50..80).len() as u64);
+    world.fs.rename(AWAY, "/l/a.log.1");
+    world.run_for(30_000);
+    world.expect('x', 0..80);
+    assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+    assert_eq!(world.rows.values().map(|row| row.counted.destroyed).sum::<u64>(), 0);
+}
+
+/// An archive that is deleted before it had a decoder: what it held is not known, so its packed size counts.
+#[test]
+fn an_archive_that_is_deleted_before_it_was_opened_counts_with_its_packed_size() {
+    let mut world = World::new(all);
+    world.limits.open = 1;
+    world.faults.no_room = 100;
+    for which in ['x', 'y'] {
+        world.fs.create(&format!("/l/a.log-{which}"), &pack(&text(which, 0..50)));
+    }
+    world.start();
+    world.run_for(5_000);
+    assert_eq!(world.lag(), 2 * pack(&text('x', 0..50)).len() as u64, "what waits in archives is lag");
+    assert_eq!(world.open_files(), 1);
+    for which in ['x', 'y'] {
+        world.fs.unlink(&format!("/l/a.log-{which}"));
+    }
+    world.run_for(1_000);
+    world.faults.no_room = 0;
+    world.run_for(60_000);
+    assert_eq!(world.lines.len(), 50, "one was open");
+    assert_eq!(world.destroyed(), pack(&text('y', 0..50)).len() as u64, "{:?}", world.notices);
+}
+
+/// A plain file goes on where an archive of it ends: a restored log.
+#[test]
+fn a_file_that_goes_on_where_an_archive_ends_is_read_from_there() {
+    let mut world = World::new(all);
+    world.fs.create("/l/a.log.1.gz", &pack(&text('x', 0..100)));
+    world.start();
+    world.run_for(5_000);
+    world.fs.create("/l/a.log.copy", &[text('x', 0..100), text('y', 0..20)].concat());
+    world.run_for(30_000);
+    world.expect('x', 0..100);
+    world.expect('y', 0..20);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
+
+/// A tool writes the copy first: the log grows by the same lines a second later.
+#[test]
+fn a_copy_that_is_ahead_of_its_log_for_a_second_is_a_copy() {
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &text('x', 0..200));
+    world.start();
+    world.run_for(500);
+    world.fs.create("/l/a.log.copy", &text('x', 0..220));
+    world.run_for(1_000);
+    world.fs.append(LIVE, &text('x', 200..220));
+    world.run_for(30_000);
+    world.expect('x', 0..220);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
+
+/// One file may be open, and it is a truncated one that nobody has written to since: others need the descriptor more.
+#[test]
+fn an_empty_file_that_is_kept_open_makes_way_for_others() {
+    let mut world = World::new(all);
+    world.limits.open = 1;
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(500);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(300);
+    world.fs.create("/l/a.log.other", &text('y', 0..50));
+    world.run_for(2_000);
+    world.expect('y', 0..50);
+}
+
+/// A second without descriptors is a second in which none is asked for.
+#[test]
+fn nothing_is_asked_of_a_system_that_has_just_refused() {
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &text('x', 0..10));
+    world.start();
+    world.run_for(30_000);
+    assert_eq!(world.open_files(), 0);
+    world.faults.failing.insert("/l/a.log.other".into(), Failure::NoResource);
+    world.fs.create("/l/a.log.other", &text('y', 0..10));
+    world.run_for(1);
+    let looks = world.looks;
+    world.fs.append(LIVE, &text('x', 10..20));
+    world.run_for(800);
+    assert_eq!(world.looks, looks, "{:?}", world.notices);
+    world.faults.failing.clear();
+    world.run_for(40_000);
+    world.expect('x', 0..20);
+    world.expect('y', 0..10);
+    let said = |wanted: fn(&Notice) -> bool| world.notices.iter().filter(|notice| wanted(notice)).count();
+    assert_eq!(said(|notice| matches!(notice, Notice::NoResource)), 1);
+    assert_eq!(said(|notice| matches!(notice, Notice::ResourcesAgain)), 1);
+}
+
+/// The first line tells generations of a file apart. It is told once, when it becomes whole after its origin began.
+#[test]
+fn a_first_line_that_becomes_whole_later_is_told_once() {
+    for (begun, told) in [(&b"begun"[..], 1), (b"begun and ended\n", 0)] {
+        let mut world = World::new(only_live);
+        world.fs.create(LIVE, begun);
+        world.start();
+        world.run_for(500);
+        for round in 0..3 {
+            world.fs.append(LIVE, b" and ended\n");
+            world.fs.append(LIVE, &text('x', round * 20..round * 20 + 20));
+            world.run_for(500);
+        }
+        assert_eq!(world.generations.len(), told);
+    }
+}
+
+/// The unread end of a log was cut off: that much is destroyed, and the rest is the log as before.
+#[test]
+fn an_unread_end_that_is_cut_off_is_destroyed_and_the_rest_goes_on() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..80));
+    world.run_for(200);
+    world.fs.truncate(LIVE, text('x', 0..60).len());
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.run_for(60_000);
+    world.expect('x', 0..60);
+    assert_eq!((world.destroyed(), world.notices.len()), (text('x', 60..80).len() as u64, 1), "{:?}", world.notices);
+    assert_eq!(world.rows.len(), 1, "it is one content: {:?}", world.rows);
+}
+
+/// Saves are 20 ms apart at least, however fast calls are answered.
+#[test]
+fn rows_are_saved_at_a_bounded_pace() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, b"");
+    world.start();
+    world.run_for(500);
+    let saves = world.saves;
+    for number in 0..200 {
+        world.fs.append(LIVE, &text('x', number..number + 1));
+        world.run_for(1);
+    }
+    assert!((5..=12).contains(&(world.saves - saves)), "{} saves in 200 ms", world.saves - saves);
+}
+
+/// While something is sought its folder is listed once a second, which costs something in a large one.
+#[test]
+fn a_folder_in_which_something_is_sought_is_listed_every_second() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..80));
+    world.run_for(200);
+    world.fs.overwrite(LIVE, &text('y', 0..50));
+    world.run_for(1_000);
+    let listings = world.listings;
+    world.run_for(5_000);
+    // `/l`, and the four folders where rotations may lie.
+    let each = (world.listings - listings) as f64 / 5.0;
+    assert!((3.0..=6.0).contains(&each), "{each} listings for each folder in five seconds");
+}
+
+/// Where inodes are used again, and nothing tells their ages apart, a stranger's inode may be that of a rotation next.
+#[test]
+fn a_rotation_with_the_inode_of_a_deleted_stranger_is_no_stranger() {
+    let mut world = World::new(only_live);
+    (world.fs.births, world.fs.reuse) = (false, true);
+    world.fs.folder("/elsewhere");
+    world.fs.create("/l/a.log.1", &text('o', 0..50));
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(3_000);
+    world.fs.unlink("/l/a.log.1");
+    world.run_for(5);
+    world.fs.create("/l/a.log.1", &text('z', 0..50));
+    world.fs.rename(LIVE, AWAY);
+    world.fs.create(LIVE, &text('y', 0..50));
+    world.run_for(30_000);
+    world.expect('z', 0..50);
+    world.expect('y', 0..50);
+    assert_eq!(world.count(line('o', 1).as_bytes()), 0);
+}
+
+/// Two rows name one file, as a crash between two saves leaves them: the younger content is what was seen there last.
+#[test]
+fn of_two_rows_for_one_file_the_younger_goes_on() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(500);
+    world.stop();
+    let mut older = world.rows[&1].clone();
+    older.id = ContentId(9);
+    let mut younger = older.clone();
+    younger.id = ContentId(10);
+    world.rows = [(9, older), (10, younger)].into();
+    world.fs.append(LIVE, &text('x', 50..60));
+    world.start();
+    world.run_for(30_000);
+    world.expect('x', 0..60);
+    let position = |id: u64| world.rows.get(&id).map(|row| row.position);
+    assert_eq!(position(10), Some(text('x', 0..60).len() as u64), "{:?}", world.rows);
+}
+
+/// An empty log gets lines while there is no room; before one of them is read it is copied to a name that tells nothing, and
+/// truncated. By its beginning, looked at while it waited, it is known.
+#[test]
+fn a_log_of_which_nothing_was_read_is_known_by_its_beginning() {
+    let mut world = World::new(only_live);
+    world.fs.folder("/l/old");
+    world.start();
+    world.run_for(500);
+    world.fs.create(LIVE, &text('q', 0..1));
+    world.run_steps(1);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(10_000);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('z', 0..50));
+    world.run_for(300);
+    world.fs.append(LIVE, &text('z', 50..60));
+    world.run_for(300);
+    world.fs.copy(LIVE, "/l/old/some-name");
+    world.fs.truncate(LIVE, 0);
+    world.run_for(2_000);
+    world.faults.no_room = 0;
+    world.run_for(30_000);
+    world.expect('z', 0..60);
+    assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+}
+
+/// An archive that is being written has at least ten seconds to become whole.
+#[test]
+fn an_archive_that_becomes_whole_within_ten_seconds_is_not_given_up() {
+    // So short that its beginning cannot be had.
+    let archive = pack(&text('x', 0..20));
+    for (seconds, skipped) in [(9, 0), (30, 1)] {
+        let mut world = World::new(all);
+        world.start();
+        world.run_for(500);
+        world.fs.create("/l/a.log.1.gz", &archive[..archive.len() / 2]);
+        world.run_for(seconds * 1_000);
+        world.fs.overwrite("/l/a.log.1.gz", &archive);
+        world.run_for(30_000);
+        world.expect('x', 0..20);
+        let said = world.notices.iter().filter(|notice| matches!(notice, Notice::ArchiveSkipped { .. })).count();
+        assert_eq!(said, skipped, "{:?}", world.notices);
+    }
+}
+
+/// A log of few lines that is restored by a copy goes on where it was: two lines are more than a header.
+#[test]
+fn a_copy_of_a_log_of_three_lines_takes_its_place() {
+    let lines = |numbers: std::ops::Range<u64>| -> Vec<u8> {
+        numbers.flat_map(|seed| [noise(seed, 120), b"\n".to_vec()].concat()).collect()
+    };
+    let world = replaced_while_stopped(&lines(0..3), &lines(0..4));
+    assert_eq!(count_of(&world, &lines(0..4)), [1; 4], "{:?}", world.notices);
+}
+
+/// The proof of these bytes, read in pieces that end at these positions.
+fn proof_of(bytes: &[u8], ends: &[usize]) -> Proof {
+    let (mut proof, mut from) = (Proof::default(), 0);
+    for end in ends.iter().copied().chain([bytes.len()]) {
+        let start = from - from.min(WINDOW as usize);
+        proof.advance(start as u64, from as u64, &bytes[start..end]);
+        from = end;
+    }
+    proof
+}
+
+/// What a file with these bytes answers to all questions about the first `read` bytes.
+fn sample_of(bytes: &[u8], ranges: Vec<std::ops::Range<u64>>) -> Sample {
+    let within = |position: u64| position.min(bytes.len() as u64) as usize;
+    let part =
+        |range: std::ops::Range<u64>| Part { bytes: bytes[within(range.start)..within(range.end)].to_vec(), range };
+    let status = Status { size: bytes.len() as u64, ..Status::default() };
+    Sample { status, parts: ranges.into_iter().map(part).collect(), ..Sample::default() }
+}
+
+#[test]
+fn a_proof_judges_whole_files_beginnings_and_others_at_any_position() {
+    let whole = text('x', 0..300);
+    let other = [text('x', 0..150), text('y', 0..150)].concat();
+    let proof = proof_of(&whole, &[1_000, 3_000, 7_001, 9_999]);
+    for read in [1_000, 3_000, 7_001, 9_999, whole.len() as u64] {
+        let ranges = || proof.ranges(read, 0);
+        let verdict = |bytes: &[u8]| proof.against(read, &sample_of(bytes, ranges()));
+        assert_eq!(verdict(&whole), Verdict::Same(Weight::Strong), "{read}");
+        assert_eq!(verdict(&whole[..read as usize]), Verdict::Same(Weight::Strong), "{read}");
+        assert_eq!(verdict(&text('y', 0..300)), Verdict::Other, "{read}");
+        let equal = text('x', 0..150).len() as u64;
+        match verdict(&other) {
+            Verdict::Same(_) => assert!(read <= equal),
+            Verdict::Prefix { up_to, diverged, weight } => {
+                assert!(read > equal && diverged && weight == Weight::Strong);
+                assert!(up_to <= equal && up_to >= 2_000 && other[up_to as usize - 1] == b'\n', "{read}: {up_to}");
+            }
+            verdict => panic!("{read}: {verdict:?}"),
+        }
+        match verdict(&whole[..900]) {
+            Verdict::Prefix { up_to, diverged: false, .. } => assert!(whole[up_to as usize - 1] == b'\n'),
+            verdict => assert!(read <= 900, "{read}: {verdict:?}"),
+        }
+    }
+    assert_eq!(proof.against(9_999, &sample_of(&whole, Vec::new())), Verdict::Need(proof.ranges(9_999, 0)));
+}
+
+#[test]
+fn boundaries_ascend_and_what_is_saved_of_a_proof_is_what_comes_back() {
+    let lines = |lengths: &[usize]| -> Vec<u8> {
+        let line = |(seed, length): (usize, &usize)| [noise(seed as u64, *length), b"\n".to_vec()].concat();
+        lengths.iter().enumerate().flat_map(line).collect()
+    };
+    for lengths in [&[200, 5_000, 3_000, 20, 20][..], &[70; 100], &[9_000, 1], &[1; 2_000]] {
+        let bytes = lines(lengths);
+        let proof = proof_of(&bytes, &[]);
+        assert!(proof.boundaries().windows(2).all(|pair| pair[0].end < pair[1].end));
+        let encoded = proof.encode();
+        assert_eq!(Proof::decode(&encoded), Some(proof.clone()));
+        assert_eq!(Proof::decode(&encoded[..encoded.len() - 1]), None, "cut off");
+        assert_eq!(Proof::decode(&[encoded.clone(), vec![0]].concat()), None, "too long");
+        assert_eq!(Proof::decode(&[vec![2], encoded[1..].to_vec()].concat()), None, "another version");
+        // Followed from its end without having been read.
+        let read = bytes.len() as u64;
+        let followed = Proof::from_sample(&sample_of(&bytes, vec![0..WINDOW, read.saturating_sub(WINDOW)..read]), read);
+        assert_eq!(Proof::decode(&followed.encode()), Some(followed.clone()));
+        assert!(followed.accepts(&bytes[bytes.len().saturating_sub(2_000)..], read));
+    }
+}
+
+#[test]
+fn a_row_of_the_format_before_proves_as_much_as_it_knows() {
+    let bytes = text('x', 0..100);
+    let weight = |end: usize, length: usize| {
+        let frontier = Fingerprint::of(&bytes[end - length..end]);
+        let proof = Proof::of_old_row(Fingerprint::of(&bytes[..1_024]), end as u64, frontier);
+        let known: Vec<(u64, u16)> = proof.boundaries().iter().map(|it: &Boundary| (it.end, it.length)).collect();
+        assert_eq!(known, if length > 0 && end > 0 { vec![(end as u64, length as u16)] } else { Vec::new() });
+        proof.weight_at(end as u64)
+    };
+    assert_eq!(weight(0, 0), Weight::Doubt);
+    assert_eq!(weight(1_500, 0), Weight::Doubt, "nothing is known of the end");
+    assert_eq!([500, 1_024].map(|end| weight(end, end.min(1_000))), [Weight::Doubt; 2]);
+    assert_eq!([1_025, 2_048].map(|end| weight(end, 1_024)), [Weight::Fair; 2]);
+    assert_eq!([2_049, 4_000].map(|end| weight(end, 1_024)), [Weight::Strong; 2]);
+    // An archive was over when its end had no hash.
+    let state = |position: u64, end: u64, length: usize, packing| {
+        let frontier = Fingerprint::of(&bytes[..length]);
+        let (id, key, head) = (ContentId(1), FileKey::default(), Fingerprint::of(&bytes[..1_024]));
+        Row::of_old_row(id, key, LIVE.into(), position, head, end, frontier, 10, 1, packing).state
+    };
+    let gzip = Some(crate::Packing::Gzip);
+    assert_eq!(state(2_000, 2_000, 0, gzip), SavedState::Finished);
+    for (position, end, length, packing) in [(0, 0, 0, gzip), (2_000, 1_000, 0, gzip), (2_000, 2_000, 9, gzip)] {
+        assert_eq!(state(position, end, length, packing), SavedState::Followed);
+    }
+    assert_eq!(state(2_000, 2_000, 0, None), SavedState::Followed);
+}
+
+/// A file is opened by its own name, where a link leads to it, too: links may be turned at any time.
+#[test]
+fn a_file_is_reached_by_its_own_name_rather_than_by_a_link() {
+    for names in [["link", "own"], ["own", "link"]] {
+        let mut places = crate::places::Places::default();
+        let folder = places.folder(std::path::Path::new("/l"));
+        let file = places.insert_file(&Status::default(), crate::Moment(0));
+        for text in names {
+            let name = places.insert_name(folder, text.as_bytes().into(), file);
+            places.names.get_mut(name).unwrap().is_link = text == "link";
+        }
+        assert_eq!(places.path_of(file), Some("/l/own".into()));
+    }
 }
