@@ -296,9 +296,10 @@ pub(crate) struct World {
     pub(crate) steps: u64,
     origins: u64,
     pub(crate) read_bytes: u64,
-    /// How often a file was opened, or looked into; and a folder listed.
+    /// How often a file was opened, or looked into.
     pub(crate) looks: u64,
-    pub(crate) listings: u64,
+    /// Folders that were listed, and whether all of their names were wanted.
+    pub(crate) listed: Vec<(PathBuf, bool)>,
     /// First lines that were not whole when their origin began.
     pub(crate) generations: Vec<(Origin, u64)>,
     pub(crate) log: bool,
@@ -340,7 +341,7 @@ impl World {
             origins: 0,
             read_bytes: 0,
             looks: 0,
-            listings: 0,
+            listed: Vec::new(),
             generations: Vec::new(),
             log: std::env::var_os("TAIL_LOG").is_some(),
         }
@@ -591,8 +592,8 @@ impl World {
     }
 
     fn list(&mut self, ticket: Ticket, folder: FolderId, everything: bool) {
-        self.listings += 1;
         let Some(path) = self.agent.as_ref().and_then(|agent| agent.watches.get(&folder.0)).cloned() else { return };
+        self.listed.push((path.clone(), everything));
         if !self.fs.folders.contains(&path) {
             return self.step(Seen::Failed { ticket, failure: Failure::Missing });
         }
@@ -721,6 +722,7 @@ impl World {
                 assert!(agent.slots.remove(&slot.0).is_some(), "a slot is closed that is not open");
             }
             ToDo::Begin { origin, start, .. } => {
+                assert!(origin.number() >= self.origins, "origins are the process's own");
                 let stream = Stream { end: start.0, ..Stream::default() };
                 assert!(agent.streams.insert(origin.number(), stream).is_none(), "an origin begins twice");
             }

@@ -387,9 +387,15 @@ fn files_that_stood_still_are_not_opened_at_a_start() {
     world.stop();
     assert!(world.rows.values().all(|row| row.state == SavedState::Followed), "none is new any more");
     let looks = world.looks;
-    world.start();
-    world.run_for(20_000);
-    assert_eq!(world.looks - looks, 0);
+    for mounted_anew in [false, true] {
+        if mounted_anew {
+            world.stop();
+            world.fs.remount();
+        }
+        world.start();
+        world.run_for(20_000);
+        assert_eq!(world.looks - looks, 0, "mounted anew: {mounted_anew}");
+    }
     world.expect('x', 0..400);
 }
 
@@ -855,10 +861,10 @@ fn a_folder_in_which_something_is_sought_is_listed_every_second() {
     world.run_for(200);
     world.fs.overwrite(LIVE, &text('y', 0..50));
     world.run_for(1_000);
-    let listings = world.listings;
+    let listings = world.listed.len();
     world.run_for(5_000);
     // `/l`, and the four folders where rotations may lie.
-    let each = (world.listings - listings) as f64 / 5.0;
+    let each = (world.listed.len() - listings) as f64 / 5.0;
     assert!((3.0..=6.0).contains(&each), "{each} listings for each folder in five seconds");
 }
 
@@ -902,6 +908,7 @@ fn of_two_rows_for_one_file_the_younger_goes_on() {
     world.expect('x', 0..60);
     let position = |id: u64| world.rows.get(&id).map(|row| row.position);
     assert_eq!(position(10), Some(text('x', 0..60).len() as u64), "{:?}", world.rows);
+    assert!(world.rows.get(&9).is_none_or(|row| row.state == SavedState::Finished), "{:?}", world.rows);
 }
 
 /// An empty log gets lines while there is no room; before one of them is read it is copied to a name that tells nothing, and
@@ -983,8 +990,8 @@ fn sample_of(bytes: &[u8], ranges: Vec<std::ops::Range<u64>>) -> Sample {
 fn a_proof_judges_whole_files_beginnings_and_others_at_any_position() {
     let whole = text('x', 0..300);
     let other = [text('x', 0..150), text('y', 0..150)].concat();
-    let proof = proof_of(&whole, &[1_000, 3_000, 7_001, 9_999]);
-    for read in [1_000, 3_000, 7_001, 9_999, whole.len() as u64] {
+    let proof = proof_of(&whole, &[1_000, 3_000, 6_500, 7_001, 9_999]);
+    for read in [1_000, 3_000, 6_500, 7_001, 9_999, whole.len() as u64] {
         let ranges = || proof.ranges(read, 0);
         let verdict = |bytes: &[u8]| proof.against(read, &sample_of(bytes, ranges()));
         assert_eq!(verdict(&whole), Verdict::Same(Weight::Strong), "{read}");
@@ -1003,6 +1010,11 @@ fn a_proof_judges_whole_files_beginnings_and_others_at_any_position() {
             Verdict::Prefix { up_to, diverged: false, .. } => assert!(whole[up_to as usize - 1] == b'\n'),
             verdict => assert!(read <= 900, "{read}: {verdict:?}"),
         }
+    }
+    for limit in [500, 1_000, 5_000, 6_600, 9_999] {
+        let (end, weight) = proof.line_upto(limit, &sample_of(&whole, proof.ranges(9_999, 0))).unwrap();
+        assert!(end <= limit && end * 3 > limit && whole[end as usize - 1] == b'\n', "{limit}: {end}");
+        assert_eq!(weight == Weight::Strong, end >= 400, "{limit}");
     }
     assert_eq!(proof.against(9_999, &sample_of(&whole, Vec::new())), Verdict::Need(proof.ranges(9_999, 0)));
 }
@@ -1072,4 +1084,124 @@ fn a_file_is_reached_by_its_own_name_rather_than_by_a_link() {
         }
         assert_eq!(places.path_of(file), Some("/l/own".into()));
     }
+}
+
+/// What a folder held is known by inode and birth, not by the number of the device, which every mount may change.
+#[test]
+fn a_stranger_is_known_again_and_hides_nobody_else() {
+    let key = FileKey { device: 1, inode: 7, born: 9 };
+    let held = crate::row::held;
+    assert_eq!(held(key), held(FileKey { device: 2, ..key }));
+    assert!(held(key) != held(FileKey { inode: 8, ..key }) && held(key) != held(FileKey { born: 10, ..key }));
+    let mut world = World::new(only_live);
+    world.fs.folder("/elsewhere");
+    world.fs.create("/l/a.log.2", &text('o', 0..50));
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(200_000);
+    for stopped in [false, true] {
+        if stopped {
+            world.stop();
+        }
+        let which = if stopped { 'z' } else { 'y' };
+        world.fs.rename(LIVE, AWAY);
+        world.fs.create(LIVE, &text(which, 0..50));
+        world.fs.rename(LIVE, "/l/a.log.1");
+        world.fs.create(LIVE, &text('v', 0..50));
+        if stopped {
+            world.start();
+        }
+        world.run_for(30_000);
+        world.expect(which, 0..50);
+    }
+    assert_eq!(world.count(line('o', 1).as_bytes()), 0);
+}
+
+/// A listing takes the time of others in a large folder: what happens there costs a tenth of the time at most.
+#[test]
+fn a_large_folder_is_not_listed_for_each_name_that_vanishes() {
+    let mut world = World::new(all);
+    for number in 0..5_000 {
+        world.fs.create(&format!("/l/a.log-{number:05}"), line('x', number).as_bytes());
+    }
+    world.start();
+    world.run_for(60_000);
+    let before = world.listed.len();
+    for number in 0..100 {
+        world.fs.unlink(&format!("/l/a.log-{number:05}"));
+        world.run_for(10);
+    }
+    let listings = world.listed[before..].iter().filter(|(path, _)| path == std::path::Path::new("/l")).count();
+    assert!((4..=8).contains(&listings), "{listings} listings of 15 ms in a second");
+}
+
+/// Patterns tell which names of a folder matter. Where rotations or the targets of links lie nothing tells, and all are asked
+/// for.
+#[test]
+fn only_where_no_pattern_tells_all_names_are_listed() {
+    let mut world = World::new(|path| path == std::path::Path::new("/l/link.log"));
+    world.homes.push("/t".into());
+    for folder in ["/t", "/l/old"] {
+        world.fs.folder(folder);
+    }
+    world.start();
+    world.run_for(1_000);
+    let all_of = |world: &World, folder: &str, from: usize| {
+        let listings = world.listed[from..].iter().filter(|(path, _)| path == std::path::Path::new(folder));
+        listings.map(|(_, everything)| *everything).collect::<Vec<_>>()
+    };
+    let wanted = |world: &World, from| ["/l", "/t", "/l/old"].map(|folder| all_of(world, folder, from).last().copied());
+    assert_eq!(wanted(&world, 0), [Some(false), Some(false), Some(true)]);
+    world.fs.create("/t/c.log", &text('x', 0..20));
+    world.fs.link("/l/link.log", "/t/c.log");
+    world.run_for(1_000);
+    let from = world.listed.len();
+    world.run_for(300_000);
+    assert_eq!(wanted(&world, from), [Some(false), Some(true), Some(true)]);
+    world.expect('x', 0..20);
+}
+
+/// A folder that may not be listed is tried again every two seconds.
+#[test]
+fn a_folder_that_cannot_be_listed_is_tried_again_every_two_seconds() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..20));
+    world.faults.failing.insert("/l".into(), Failure::Denied);
+    world.start();
+    world.run_for(20_000);
+    let tries = world.listed.iter().filter(|(path, _)| path == std::path::Path::new("/l")).count();
+    assert!((8..=12).contains(&tries), "{tries} tries in 20 s");
+    world.faults.failing.clear();
+    world.run_for(5_000);
+    world.expect('x', 0..20);
+    let said = |wanted: fn(&Notice) -> bool| world.notices.iter().filter(|notice| wanted(notice)).count();
+    assert_eq!(said(|notice| matches!(notice, Notice::FolderUnreadable { .. })), 1);
+    assert_eq!(said(|notice| matches!(notice, Notice::FolderReadableAgain { .. })), 1);
+}
+
+/// Some writers begin a file with the date in its name, and turn a link to it: all of one family are theirs, also one that the
+/// link led to only while the agent was stopped.
+#[test]
+fn dated_files_that_a_link_led_to_while_the_agent_was_stopped_are_read() {
+    let mut world = World::new(|path| path.starts_with("/logs"));
+    world.homes = vec!["/logs".into()];
+    for folder in ["/logs", "/t"] {
+        world.fs.folder(folder);
+    }
+    let dated = |day: usize| format!("/t/app-2026110{day}.log");
+    world.fs.create(&dated(1), &text('x', 0..20));
+    world.fs.link("/logs/c.log", &dated(1));
+    world.start();
+    world.run_for(1_000);
+    world.stop();
+    world.fs.append(&dated(1), &text('x', 20..40));
+    for (day, which) in [(2, 'y'), (3, 'z')] {
+        world.fs.create(&dated(day), &text(which, 0..40));
+        world.fs.link("/logs/c.log", &dated(day));
+    }
+    world.start();
+    world.run_for(30_000);
+    world.expect('x', 0..40);
+    world.expect('y', 0..40);
+    world.expect('z', 0..40);
 }
