@@ -2,7 +2,7 @@
 //! that, and how results find room.
 
 use super::*;
-use datalake_process::{OnFailure, Processor, Surroundings};
+use datalake_process::{Instance, OnFailure, Processor, Surroundings};
 
 fn processing(settings: Settings, options: &serde_json::Value, on_failure: OnFailure) -> Bench {
     let surroundings =
@@ -78,4 +78,18 @@ fn results_fill_the_calls_that_lines_would_fill() {
         calls.push(bench.sent.len());
     }
     assert_eq!(calls, [1, 1]);
+}
+
+/// The machine may answer late: records from then on have what it said.
+#[test]
+fn what_is_learnt_of_the_machine_is_in_the_records_from_then_on() {
+    let options = serde_json::json!([{"optionName": "ADDEC2METADATA", "metadataTTL": 60}]);
+    let mut bench = processing(settings(Form::Firehose), &options, OnFailure::Raw);
+    bench.write("{\"number\":1}\n");
+    bench.live(SECOND, |_| Answer::Accepted);
+    bench.core.learn(&Arc::new(Instance { instance_id: Some("i-0abc".to_owned()), ..Instance::default() }));
+    bench.write("{\"number\":2}\n");
+    bench.live(SECOND, |_| Answer::Accepted);
+    let known: Vec<bool> = bench.delivered.iter().map(|record| record.contains("i-0abc")).collect();
+    assert_eq!(known, [false, true], "{:?}", bench.delivered);
 }

@@ -84,3 +84,74 @@ fn a_step_that_did_little_is_no_half_step() {
         assert!(!bench.core.is_halfway());
     }
 }
+
+/// A search that finds its record is no pause.
+#[test]
+fn a_search_that_goes_on_is_not_paused() {
+    let mut bench = Bench::firehose();
+    bench.write(&lines(100, &[40]));
+    bench.live(SECOND * 60, refuses_bad);
+    assert_eq!(bench.quarantined, ["bad40\n"]);
+    let paused = |condition: &&&Condition| matches!(condition, Condition::Paused { .. });
+    assert_eq!(bench.conditions().iter().filter(paused).count(), 0, "{:?}", bench.conditions());
+}
+
+#[test]
+fn a_backlog_that_stands_still_is_none_that_grows_and_caught_up_is_below_a_mebibyte() {
+    let caught_up = |bench: &Bench| bench.notices.iter().filter(|notice| **notice == Notice::CaughtUp).count();
+    let mut bench = Bench::firehose();
+    for _ in 0..600 {
+        bench.core.set_backlog(16 << 20, 16 << 20, 0);
+        bench.now += SECOND;
+        bench.step(Input::Tick);
+    }
+    assert!(told_behind(&bench).is_empty() && caught_up(&bench) == 0);
+    falls_behind(&mut bench, FIVE_MINUTES, SECOND, |_| Answer::Accepted);
+    assert_eq!((told_behind(&bench).len(), caught_up(&bench)), (1, 0));
+    for (bytes, told) in [(2 << 20, 0), (1 << 20, 0), ((1 << 20) - 1, 1), (0, 1)] {
+        bench.core.set_backlog(bytes, bytes, 0);
+        bench.now += SECOND;
+        bench.step(Input::Tick);
+        assert_eq!(caught_up(&bench), told, "{bytes}");
+    }
+}
+
+#[test]
+fn the_oldest_byte_is_as_old_as_its_read_wherever_it_waits() {
+    let mut bench = Bench::firehose();
+    assert_eq!(bench.core.oldest(), None);
+    let read_at = bench.now;
+    bench.write(&lines(2, &[]));
+    assert_eq!(bench.core.oldest(), Some(read_at), "in the open batch");
+    bench.now += SECOND;
+    bench.step(Input::Tick);
+    assert_eq!((bench.calls.len(), bench.core.oldest()), (1, Some(read_at)), "under way");
+    bench.live(SECOND, |_| Answer::Accepted);
+    assert_eq!(bench.core.oldest(), None);
+}
+
+/// A step works for a bounded time; what is left is the next.
+#[test]
+fn a_step_with_much_to_do_is_a_half_step_and_the_next_goes_on() {
+    let mut settings = settings(Form::Firehose);
+    (settings.batch.max_bytes, settings.batch.aggregated_record_bytes) = (4_000_000, Some(1_000_000));
+    let start = framing::StartPattern::parse("line [0-9]+ .*(one|two|three)+ end").unwrap();
+    settings.framing.multi_line = Some(framing::MultiLine { start, timeout: SECOND });
+    let mut bench = Bench::new(settings);
+    let text = "line 1 and what comes behind it: two end\n".repeat(80_000);
+    bench.write(&text);
+    let mut halves = 0;
+    for _ in 0..100_000 {
+        assert!(bench.core.step_cost() <= 2 * STEP_COST);
+        if bench.core.is_halfway() {
+            halves += 1;
+            bench.step(Input::Tick);
+        } else {
+            bench.live(SECOND, |_| Answer::Accepted);
+            if bench.core.is_drained() {
+                break;
+            }
+        }
+    }
+    assert!(halves > 0 && bench.delivered.concat() == text, "{halves}");
+}
