@@ -1205,3 +1205,59 @@ fn dated_files_that_a_link_led_to_while_the_agent_was_stopped_are_read() {
     world.expect('y', 0..40);
     world.expect('z', 0..40);
 }
+
+/// The same beside each other: as the first file is still there, the second may be another with the same header.
+#[test]
+fn two_files_that_are_one_equal_line_are_both_sent() {
+    let header = [noise(1, 600), b"\n".to_vec()].concat();
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &header);
+    world.start();
+    world.run_for(500);
+    world.fs.create("/l/a.log.other", &header);
+    world.run_for(20_000);
+    assert_eq!(count_of(&world, &header), [2], "{:?}", world.notices);
+}
+
+/// At the first start files are followed from their end, also those that could not be asked at once where that is.
+#[test]
+fn a_start_is_not_over_before_all_files_that_are_followed_from_their_end_were_asked() {
+    let mut world = World::new(all);
+    world.from_end = true;
+    world.limits.samples = 1;
+    for number in 0..20 {
+        world.fs.create(&format!("/l/a.log-x{number}"), &text('x', number * 10..number * 10 + 10));
+        world.faults.failing.insert(format!("/l/a.log-x{number}").into(), Failure::NoResource);
+    }
+    world.start();
+    world.run_for(5_000);
+    assert!(!world.has_begun());
+    world.faults.failing.clear();
+    world.run_for(10_000);
+    assert!(world.has_begun() && world.lines.is_empty(), "{} lines", world.lines.len());
+    world.fs.append("/l/a.log-x7", &text('y', 0..10));
+    world.run_for(1_000);
+    world.expect('y', 0..10);
+}
+
+/// The times in the names of svlogd, multilog and s6-log tell the order of their files, to a few nanoseconds.
+#[test]
+fn names_with_a_time_in_hex_digits_are_as_old_as_that_time() {
+    use crate::names::age;
+    let seconds = [0x37c2_19bf_u64, 0x37c2_19c0, 0x4000_0000, 0x67c2_19bf];
+    let nanoseconds = [0_u64, 4, 8, 0x1000_0000, 999_999_999];
+    let mut ages = Vec::new();
+    for second in seconds {
+        for nanosecond in nanoseconds {
+            ages.push(age(format!("@40000000{second:08x}{nanosecond:08x}.s").as_bytes()));
+        }
+    }
+    assert!(ages.windows(2).all(|pair| pair[0] < pair[1]), "{ages:?}");
+    let middle = u64::MAX / 2;
+    assert_eq!(ages.first(), Some(&(middle + (0x37c2_19bf << 30))));
+    assert_eq!(ages.last(), Some(&(middle + (0x67c2_19bf << 30) + 999_999_999 / 4)));
+    // What only looks like it has no time.
+    for name in ["@4000000037c219bf2ef02e9", "@4000000037c219bf2ef02e9g", "@", "current"] {
+        assert_eq!(age(name.as_bytes()), u64::MAX, "{name}");
+    }
+}
