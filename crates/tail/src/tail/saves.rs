@@ -140,8 +140,7 @@ impl Tail {
     pub(super) fn remember_row(&mut self, row: Row, flow: Option<FlowId>) {
         let mut content = Content::new(row.id.0, flow, self.now);
         self.next_content = self.next_content.max(row.id.0 + 1);
-        let nothing = row.position == 0 && row.known == 0 && content.proof.head.length == 0;
-        content.found_at = if row.state == SavedState::New || nothing { self.now } else { NEVER };
+        content.found_at = if row.state == SavedState::New { self.now } else { NEVER };
         (content.read, content.settled) = (row.position, row.position);
         content.known = row.known.max(row.position);
         content.proof = row.proof;
