@@ -82,7 +82,6 @@ impl Tail {
             Verdict::Same(weight) if placeless && weight >= Weight::Fair => {
                 let open = content.slot != NONE;
                 if self.read_on(number) {
-                    self.copy_changes(number, question.file);
                     return self.put_off(&question, AGAIN / 10);
                 }
                 let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };

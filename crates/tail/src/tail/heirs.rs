@@ -134,15 +134,6 @@ impl Tail {
         }
     }
 
-    /// A copy of a content is on its way to be something else: what comes is its flow's, if a pattern matched it.
-    pub(super) fn copy_changes(&mut self, number: u32, file: u32) {
-        let Some(flow) = self.contents.get(number).and_then(|content| content.flow) else { return };
-        let home = self.places.names_of(file).find(|name| name.is_matched).map(|name| (name.folder, name.text.clone()));
-        if home.is_some() {
-            self.heirs.insert(file, Heir::new(flow, home, NONE, 0, NONE));
-        }
-    }
-
     /// Whether a file without a name is waited for.
     pub(super) fn is_waited_for(&self, file: u32) -> bool {
         self.heirs.get(file).is_some_and(|heir| heir.until != NEVER && heir.until > self.now)

@@ -571,7 +571,6 @@ impl Tail {
             // A copy that changes may be on its way to be something else. To an archive a new name is no change.
             if resized || (!same && packing.is_none()) {
                 content.copies.take_out(file);
-                self.copy_changes(number, file);
                 self.prove(file);
             }
             return;
