@@ -1261,3 +1261,53 @@ fn names_with_a_time_in_hex_digits_are_as_old_as_that_time() {
         assert_eq!(age(name.as_bytes()), u64::MAX, "{name}");
     }
 }
+
+#[test]
+fn numbers_and_dates_in_names_tell_their_age() {
+    use crate::names::age;
+    let middle = u64::MAX / 2;
+    let ages = [
+        ("a.log.9", middle - 9),
+        ("a.log.1", middle - 1),
+        ("a-20261121.log", middle + 20_261_121),
+        ("a.log", u64::MAX),
+    ];
+    for (name, expected) in ages {
+        assert_eq!(age(name.as_bytes()), expected, "{name}");
+    }
+}
+
+/// A file with the same first KiB and other bytes behind it is another, where no line end within the first KiB says that it
+/// may be the same up to there.
+#[test]
+fn what_has_only_half_of_a_first_line_in_common_is_another_file() {
+    let whole = [noise(1, 3_000), b"\n".to_vec(), text('x', 0..100)].concat();
+    let other = [whole[..1_100].to_vec(), noise(2, 8_000)].concat();
+    let proof = proof_of(&whole, &[2_000]);
+    let read = whole.len() as u64;
+    assert_eq!(proof.against(read, &sample_of(&other, proof.ranges(read, 0))), Verdict::Other);
+}
+
+/// A copy under any name may be on its way: what was a stranger when half of it was there is looked at again when it grows.
+#[test]
+fn a_copy_that_comes_in_two_parts_is_found() {
+    let mut world = World::new(only_live);
+    world.fs.folder("/l/old");
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..80));
+    world.run_for(200);
+    world.fs.overwrite(LIVE, &text('y', 0..50));
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.run_for(1_000);
+    world.fs.create("/l/old/some-name", &text('x', 0..30));
+    world.run_for(5_000);
+    world.fs.append("/l/old/some-name", &text('x', 30..80));
+    world.run_for(20_000);
+    world.expect('x', 0..80);
+    world.expect('y', 0..50);
+    assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+}
