@@ -1311,3 +1311,33 @@ fn a_copy_that_comes_in_two_parts_is_found() {
     world.expect('y', 0..50);
     assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
 }
+
+/// The copy of a log was under a name of its flow, too; it is moved to one that nothing matches, and its writer goes on.
+#[test]
+fn what_is_written_to_a_copy_that_lost_its_name_is_read() {
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &text('x', 0..100));
+    world.start();
+    world.run_for(500);
+    world.fs.copy(LIVE, "/l/a.log.copy");
+    world.run_for(5_000);
+    world.fs.rename("/l/a.log.copy", "/l/moved-9");
+    world.fs.append("/l/moved-9", &text('y', 0..20));
+    world.run_for(20_000);
+    world.expect('x', 0..100);
+    world.expect('y', 0..20);
+}
+
+/// A log was written anew with the same beginning, and longer than before: the bytes before the position tell, which come
+/// with each read.
+#[test]
+fn a_log_that_was_written_anew_and_longer_with_the_same_beginning_is_read_anew() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &[text('h', 0..30), text('x', 0..100)].concat());
+    world.start();
+    world.run_for(500);
+    world.fs.overwrite(LIVE, &[text('h', 0..30), text('y', 0..200)].concat());
+    world.run_for(20_000);
+    world.expect('x', 0..100);
+    world.expect('y', 0..200);
+}
