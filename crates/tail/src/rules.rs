@@ -5,7 +5,9 @@
 use crate::model::{World, pack};
 use crate::proof::{Boundary, Proof, Verdict, WINDOW, Weight};
 use crate::worlds::{LIVE, PATTERNS, Rotation, all, line, only_live, rotate, text};
-use crate::{ContentId, Failure, FileKey, Fingerprint, FolderId, Notice, Part, Row, Sample, SavedState, Seen, Status};
+use crate::{
+    Again, ContentId, Failure, FileKey, Fingerprint, FolderId, Notice, Part, Row, Sample, SavedState, Seen, Status,
+};
 
 const AWAY: &str = "/elsewhere/away";
 
@@ -1340,4 +1342,65 @@ fn a_log_that_was_written_anew_and_longer_with_the_same_beginning_is_read_anew()
     world.run_for(20_000);
     world.expect('x', 0..100);
     world.expect('y', 0..200);
+}
+
+/// Of a short log that was cut nothing proves that it is still the same: it is sent again, and that is said.
+#[test]
+fn a_short_log_that_was_cut_is_sent_again_and_that_is_said() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..12));
+    world.start();
+    world.run_for(500);
+    world.fs.truncate(LIVE, text('x', 0..7).len());
+    world.run_for(20_000);
+    let said = |notice: &&Notice| matches!(notice, Notice::ReadAgain { reason: Again::CutInDoubt, .. });
+    assert_eq!(world.notices.iter().filter(said).count(), 1, "{:?}", world.notices);
+    assert_eq!(count_of(&world, &text('x', 0..12)), [2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
+}
+
+/// A log that grows costs reads and nothing else: the bytes before the position come with them.
+#[test]
+fn a_log_that_grows_is_not_looked_into_beside_its_reads() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(500);
+    let looks = world.looks;
+    for round in 1..20 {
+        world.fs.append(LIVE, &text('x', round * 50..round * 50 + 50));
+        world.run_for(100);
+    }
+    assert_eq!(world.looks, looks);
+    world.expect('x', 0..1_000);
+}
+
+/// A copy that ends before the log does, and not where anything is remembered of that: its end is compared with the log's.
+#[test]
+fn a_shorter_copy_beside_a_log_is_not_sent() {
+    let mut world = World::new(all);
+    world.fs.create(LIVE, &text('x', 0..200));
+    world.start();
+    world.run_for(500);
+    world.fs.create("/l/a.log.copy", &text('x', 0..150));
+    world.run_for(20_000);
+    world.expect('x', 0..200);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
+
+#[test]
+fn an_agent_is_not_caught_up_while_something_waits_for_room() {
+    let mut world = World::new(only_live);
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.start();
+    world.run_for(30_000);
+    assert!(world.is_caught_up());
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..60));
+    for _ in 0..50 {
+        world.run_for(10);
+        assert!(!world.is_caught_up() && world.lag() > 0);
+    }
+    world.faults.no_room = 0;
+    world.run_for(10_000);
+    assert!(world.is_caught_up() && world.lag() == 0);
 }
