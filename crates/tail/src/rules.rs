@@ -165,7 +165,7 @@ fn what_is_written_over_a_log_before_its_first_turn_is_sent_once() {
     }
 }
 
-/// Bytes of which only a size told may never have been the log's own: when they are not there, nothing was destroyed.
+/// Bytes that only a size spoke of may never have been the log's own: when they are not there, nothing was destroyed.
 #[test]
 fn a_size_that_was_only_seen_is_no_loss_when_it_is_not_there() {
     let mut world = World::new(only_live);
@@ -248,7 +248,7 @@ fn a_log_is_new_as_long_as_something_beside_it_cannot_be_read() {
 }
 
 /// An empty log of long ago: written, copied, truncated and written again between two looks. The first bytes that are seen of
-/// it are those of a new log, whoever sees them: a read, a check while there is no room, or the next start.
+/// it are those of a new log, wherever they are seen: by a read, a check while there is no room, or the next start.
 #[test]
 fn the_first_bytes_of_an_empty_log_make_it_new() {
     for (no_room, stopped) in [(0, false), (100, false), (0, true)] {
@@ -800,10 +800,10 @@ fn nothing_is_asked_of_a_system_that_has_just_refused() {
     assert_eq!(said(|notice| matches!(notice, Notice::ResourcesAgain)), 1);
 }
 
-/// The first line tells generations of a file apart. It is told once, when it becomes whole after its origin began.
+/// The first line tells generations of a file apart. It is reported once, when it becomes whole after its origin began.
 #[test]
-fn a_first_line_that_becomes_whole_later_is_told_once() {
-    for (begun, told) in [(&b"begun"[..], 1), (b"begun and ended\n", 0)] {
+fn a_first_line_that_becomes_whole_later_is_reported_once() {
+    for (begun, reported) in [(&b"begun"[..], 1), (b"begun and ended\n", 0)] {
         let mut world = World::new(only_live);
         world.fs.create(LIVE, begun);
         world.start();
@@ -813,7 +813,7 @@ fn a_first_line_that_becomes_whole_later_is_told_once() {
             world.fs.append(LIVE, &text('x', round * 20..round * 20 + 20));
             world.run_for(500);
         }
-        assert_eq!(world.generations.len(), told);
+        assert_eq!(world.generations.len(), reported);
     }
 }
 

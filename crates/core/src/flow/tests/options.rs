@@ -1,4 +1,4 @@
-//! Flows whose records are processed one by one: what becomes of a record that an option cannot work on, what is told of
+//! Flows whose records are processed one by one: what becomes of a record that an option cannot work on, what is reported of
 //! that, and how results find room.
 
 use super::*;
@@ -20,8 +20,8 @@ fn failing(on_failure: OnFailure) -> Bench {
     processing(settings(Form::Firehose), &options, on_failure)
 }
 
-/// What was told of records that could not be processed: kept raw, dropped, quarantined.
-fn told(bench: &Bench) -> Vec<[u64; 3]> {
+/// What was reported of records that could not be processed: kept raw, dropped, quarantined.
+fn reported(bench: &Bench) -> Vec<[u64; 3]> {
     let sums = bench.notices.iter().filter_map(|notice| match notice {
         Notice::Unprocessed { quarantined, raw, dropped, .. } => Some([*raw, *dropped, *quarantined]),
         _ => None,
@@ -30,27 +30,27 @@ fn told(bench: &Bench) -> Vec<[u64; 3]> {
 }
 
 #[test]
-fn records_that_cannot_be_processed_are_told_at_once_then_each_minute_in_sums_and_all_at_the_end() {
+fn records_that_cannot_be_processed_are_reported_at_once_then_each_minute_in_sums_and_all_at_the_end() {
     let cases = [(OnFailure::Raw, [1, 0, 0]), (OnFailure::Drop, [0, 1, 0]), (OnFailure::Quarantine, [0, 0, 1])];
     for (on_failure, one) in cases {
         let times = |count: u64| one.map(|number: u64| number * count);
         let mut bench = failing(on_failure);
         bench.write(&lines(1, &[]));
-        assert_eq!(told(&bench), [times(1)]);
+        assert_eq!(reported(&bench), [times(1)]);
         bench.live(SECOND * 10, |_| Answer::Accepted);
         for _ in 0..3 {
             bench.write(&lines(1, &[]));
             bench.live(SECOND * 10, |_| Answer::Accepted);
         }
-        assert_eq!(told(&bench).len(), 1, "a minute is not over");
+        assert_eq!(reported(&bench).len(), 1, "a minute is not over");
         // To the moment, and woken for it.
         bench.live(SECOND * 20, |_| Answer::Accepted);
-        assert_eq!(told(&bench), [times(1), times(3)]);
+        assert_eq!(reported(&bench), [times(1), times(3)]);
         bench.write(&lines(2, &[]));
         bench.live(SECOND, |_| Answer::Accepted);
         bench.step(Input::Stop);
         bench.live(SECOND, |_| Answer::Accepted);
-        assert_eq!(told(&bench), [times(1), times(3), times(2)]);
+        assert_eq!(reported(&bench), [times(1), times(3), times(2)]);
         let tally = bench.core.tally();
         assert_eq!((tally.unprocessed, tally.arrived), (6, bench.read));
         let of = |number: u64| if number > 0 { bench.read } else { 0 };

@@ -108,11 +108,11 @@ fn a_backlog_that_stands_still_is_none_that_grows_and_caught_up_is_below_a_mebib
     assert!(told_behind(&bench).is_empty() && caught_up(&bench) == 0);
     falls_behind(&mut bench, FIVE_MINUTES, SECOND, |_| Answer::Accepted);
     assert_eq!((told_behind(&bench).len(), caught_up(&bench)), (1, 0));
-    for (bytes, told) in [(2 << 20, 0), (1 << 20, 0), ((1 << 20) - 1, 1), (0, 1)] {
+    for (bytes, reported) in [(2 << 20, 0), (1 << 20, 0), ((1 << 20) - 1, 1), (0, 1)] {
         bench.core.set_backlog(bytes, bytes, 0);
         bench.now += SECOND;
         bench.step(Input::Tick);
-        assert_eq!(caught_up(&bench), told, "{bytes}");
+        assert_eq!(caught_up(&bench), reported, "{bytes}");
     }
 }
 
