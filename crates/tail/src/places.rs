@@ -42,6 +42,16 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// Room for exactly this many more, where their number is known.
+    pub(crate) fn reserve(&mut self, members: usize) {
+        let missing = members.saturating_sub(self.free.len());
+        if self.members.capacity() - self.members.len() < missing {
+            // One by one they would make room at their usual steps.
+            let usual = self.members.len() / 8;
+            self.members.reserve_exact(missing.max(usual));
+        }
+    }
+
     pub(crate) fn insert(&mut self, member: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self.members[number as usize] = Some(member);
@@ -250,6 +260,12 @@ impl Places {
         });
         self.by_path.insert(path, folder);
         folder
+    }
+
+    /// Makes room for those of these folders that are not known yet.
+    pub(crate) fn expect_folders(&mut self, paths: &[PathBuf]) {
+        let new = paths.iter().filter(|path| !self.by_path.contains_key(path.as_path())).count();
+        self.folders.reserve(new);
     }
 
     pub(crate) fn find_name(&self, folder: u32, text: &[u8]) -> Option<u32> {

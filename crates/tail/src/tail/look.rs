@@ -58,6 +58,7 @@ impl Tail {
         let above = path.parent().map(|parent| parent.join("rotated"));
         let named = self.settings.flows.iter().flat_map(|flow| flow.rotated_to.iter().cloned());
         let wanted: Vec<PathBuf> = beside.into_iter().chain(above).chain(named).collect();
+        self.places.expect_folders(&wanted);
         for path in wanted {
             let rotations = self.places.folder(&path);
             if rotations == number {
