@@ -219,7 +219,7 @@ struct Running {
 
 /// Flows whose parts are there, so that nothing about them can fail any more.
 struct Ready {
-    flows: Vec<(FlowPlan, Destination, Core)>,
+    flows: Vec<(Arc<FlowPlan>, Destination, Core)>,
     signers: receivers::Signers,
 }
 
@@ -246,9 +246,14 @@ impl Running {
     }
 
     /// Whatever can fail about flows of this plan. `flows` are as their streams allow them.
-    fn ready(&self, plan: &Plan, flows: Vec<FlowPlan>, destinations: Vec<Destination>) -> Result<Ready, StartError> {
+    fn ready(
+        &self,
+        plan: &Plan,
+        flows: Vec<Arc<FlowPlan>>,
+        destinations: Vec<Destination>,
+    ) -> Result<Ready, StartError> {
         let signers = Receivers::signers(plan, &flows)?;
-        let with_core = |(flow, destination): (FlowPlan, Destination)| {
+        let with_core = |(flow, destination): (Arc<FlowPlan>, Destination)| {
             let core = flows::core(&flow, &self.budget)?;
             Ok((flow, destination, core))
         };
@@ -258,7 +263,7 @@ impl Running {
 
     /// Starts the first flows.
     fn begin(&mut self, plan: &Plan, ready: Ready, remembered: Remembered) -> Result<(), StartError> {
-        let flows: Vec<FlowPlan> = ready.flows.iter().map(|(flow, ..)| flow.clone()).collect();
+        let flows: Vec<Arc<FlowPlan>> = ready.flows.iter().map(|(flow, ..)| flow.clone()).collect();
         // Spools are repaired before anyone reads them.
         self.receivers.start(plan, &flows, ready.signers);
         let (inputs, outlets) = ends(&flows);
@@ -276,7 +281,7 @@ impl Running {
     }
 
     /// Runs flows whose files are tailed.
-    fn spawn(&mut self, plan: &Plan, flows: Vec<(FlowPlan, Destination, Core)>, outlets: Vec<Outlet>) {
+    fn spawn(&mut self, plan: &Plan, flows: Vec<(Arc<FlowPlan>, Destination, Core)>, outlets: Vec<Outlet>) {
         let Some(tailer) = &self.tailer else { return };
         let mut looks: Vec<Look> = self.looks.all().to_vec();
         let instance = self.instance.follow(plan);
@@ -286,7 +291,7 @@ impl Running {
             let messages = self.receivers.counters(&flow.name);
             let keep = flows::keep(plan, &flow);
             let stop = self.stops.entry(flow.source.stream.clone()).or_insert_with(|| watch::channel(false).0);
-            let (stop, flow) = (stop.subscribe(), Arc::new(flow));
+            let stop = stop.subscribe();
             looks.push(Look {
                 plan: flow.clone(),
                 books: books.clone(),
@@ -452,6 +457,6 @@ impl Running {
 }
 
 /// Both ends of what each flow reads.
-fn ends(flows: &[FlowPlan]) -> (Vec<file::Input>, Vec<Outlet>) {
+fn ends(flows: &[Arc<FlowPlan>]) -> (Vec<file::Input>, Vec<Outlet>) {
     flows.iter().map(|flow| file::Input::new(&flow.name, &flow.source)).unzip()
 }

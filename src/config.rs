@@ -89,7 +89,7 @@ pub fn load(main: &Path) -> Result<Plan, Report> {
     plan.hash = hash(&files);
     let own = own::files(main, &plan, |name| std::env::var_os(name));
     for flow in &mut plan.flows {
-        flow.source.own = own.clone();
+        Arc::make_mut(&mut Arc::make_mut(flow).source).own = own.clone();
     }
     Ok(plan)
 }

@@ -51,9 +51,8 @@ impl Driven {
             long_lines: LongLines::Split,
             terminator: b"\n".to_vec(),
             skip_header_lines: 0,
-            multi_line: start.map(|start| MultiLine {
-                start: StartPattern::parse(start).unwrap(),
-                timeout: Duration::from_millis(10),
+            multi_line: start.map(|start| {
+                Box::new(MultiLine { start: StartPattern::parse(start).unwrap(), timeout: Duration::from_millis(10) })
             }),
         };
         let options = datalake_process::Settings::parse_with(options, OnFailure::Quarantine).unwrap();
@@ -65,7 +64,8 @@ impl Driven {
         };
         let floor = batch.memory_floor();
         let now = Instant::now();
-        let settings = Settings { framing, batch, pace: pace::Settings::default(), max_concurrent_requests: 1 };
+        let settings =
+            Settings { framing, batch: batch.into(), pace: pace::Settings::default(), max_concurrent_requests: 1 };
         let mut core = Core::new(settings, Lease::new(Budget::new(64 << 20, floor), floor), 7, now);
         if !options.is_empty() {
             core = core.with_processor(Processor::new(&options, &surroundings).unwrap());

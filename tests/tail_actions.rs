@@ -170,7 +170,7 @@ impl World {
         };
         let input = Input {
             flow: "test".to_owned(),
-            settings,
+            settings: settings.into(),
             arrivals: sender,
             watermarks: watermarks.clone(),
             books: books.clone(),
@@ -187,9 +187,16 @@ impl World {
         let beside = self.beside.clone().map(|name| {
             let (sender, arrivals) = mpsc::channel(self.room);
             let include = self.patterns(&[name]);
-            let settings = Settings { stream: "firehose:beside".to_owned(), include, ..inputs[0].settings.clone() };
+            let settings =
+                Settings { stream: "firehose:beside".to_owned(), include, ..Settings::clone(&inputs[0].settings) };
             let (watermarks, books) = (Watermarks::default(), Arc::new(Accounting::default()));
-            inputs.push(Input { flow: "beside".to_owned(), settings, arrivals: sender, watermarks, books });
+            inputs.push(Input {
+                flow: "beside".to_owned(),
+                settings: settings.into(),
+                arrivals: sender,
+                watermarks,
+                books,
+            });
             arrivals
         });
         let tailer = Tailer::start_thread(inputs, remembered, means).unwrap();

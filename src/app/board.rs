@@ -37,7 +37,8 @@ struct Shown {
 
 /// A flow.
 struct Line {
-    status: FlowStatus,
+    /// Shared: what does not change is looked up when somebody asks.
+    plan: Arc<FlowPlan>,
     look: Option<Look>,
     samples: Samples,
     /// What was handed to the checkpoint last.
@@ -48,7 +49,7 @@ impl Board {
     /// Of flows that are about to start.
     pub(super) fn new(
         state_directory: &Path,
-        planned: &[FlowPlan],
+        planned: &[Arc<FlowPlan>],
         before: BTreeMap<String, Counters>,
         poster: Poster,
     ) -> Self {
@@ -76,7 +77,7 @@ impl Board {
         let mut shown = self.lock();
         let mut lines: BTreeMap<String, Line> = BTreeMap::new();
         for line in std::mem::take(&mut shown.flows) {
-            lines.insert(line.status.name.clone(), line);
+            lines.insert(line.plan.name.clone(), line);
         }
         for look in looks {
             let runs_on = |line: &Line| line.look.as_ref().is_some_and(|known| Arc::ptr_eq(&known.books, &look.books));
@@ -106,12 +107,12 @@ impl Board {
 
     /// Where a flow shows what it sends, if it runs.
     pub(super) fn tap(&self, flow: &str) -> Option<Tap> {
-        Some(self.lock().flows.iter().find(|line| line.status.name == flow)?.look.as_ref()?.tap.clone())
+        Some(self.lock().flows.iter().find(|line| line.plan.name == flow)?.look.as_ref()?.tap.clone())
     }
 
     /// Whether there is a flow of this name.
     pub(super) fn has(&self, flow: &str) -> bool {
-        self.lock().flows.iter().any(|line| line.status.name == flow)
+        self.lock().flows.iter().any(|line| line.plan.name == flow)
     }
 
     /// The state folder.
@@ -137,7 +138,7 @@ impl Board {
             let Some(counters) = line.counters(before, self.started_at) else { continue };
             if counters != line.saved {
                 line.saved = counters;
-                update.counters.push((line.status.name.clone(), counters));
+                update.counters.push((line.plan.name.clone(), counters));
             }
         }
         drop(shown);
@@ -159,7 +160,7 @@ impl Board {
             // Time alone goes with the next that is saved for its own sake.
             if counters.bytes() != line.saved.bytes() {
                 line.saved = counters;
-                update.counters.push((line.status.name.clone(), counters));
+                update.counters.push((line.plan.name.clone(), counters));
             }
         }
     }
@@ -181,7 +182,7 @@ impl Board {
     }
 
     fn flow(&self, line: &Line, shown: &Shown) -> FlowStatus {
-        let mut status = line.status.clone();
+        let mut status = status_of(&line.plan);
         let Some(look) = &line.look else {
             status.count(&shown.before.get(&status.name).copied().unwrap_or_default(), 0);
             return status;
@@ -219,7 +220,7 @@ impl Shown {
     fn end(&mut self, line: Option<Line>, started_at: u64) {
         let Some(line) = line else { return };
         if let Some(counters) = line.counters(&self.before, started_at) {
-            self.before.insert(line.status.name, counters);
+            self.before.insert(line.plan.name.clone(), counters);
         }
     }
 }
@@ -228,22 +229,27 @@ impl Line {
     /// Of all lives.
     fn counters(&self, before: &BTreeMap<String, Counters>, started_at: u64) -> Option<Counters> {
         let now = Counters { since: started_at, ..Counters::of(self.look.as_ref()?.books()) };
-        Some(before.get(&self.status.name).map_or(now, |before| before.plus(&now)))
+        Some(before.get(&self.plan.name).map_or(now, |before| before.plus(&now)))
     }
 
-    fn new(flow: &FlowPlan, look: Option<Look>) -> Self {
-        let service = if matches!(flow.batch.form, Form::Firehose) { "Firehose" } else { "Kinesis" };
-        let mut status = FlowStatus {
-            name: flow.name.clone(),
-            service: service.to_owned(),
-            stream: flow.batch.stream.clone(),
-            state: crate::status::State::Starting,
-            ..FlowStatus::default()
-        };
-        status.sent.call_bytes = flow.batch.max_bytes as u64;
-        status.sent.call_records = flow.batch.max_records as u64;
-        Self { status, look, samples: Samples::default(), saved: Counters::default() }
+    fn new(plan: &Arc<FlowPlan>, look: Option<Look>) -> Self {
+        Self { plan: plan.clone(), look, samples: Samples::default(), saved: Counters::default() }
     }
+}
+
+/// The status of a flow of which nothing was seen yet.
+fn status_of(flow: &FlowPlan) -> FlowStatus {
+    let service = if matches!(flow.batch.form, Form::Firehose) { "Firehose" } else { "Kinesis" };
+    let mut status = FlowStatus {
+        name: flow.name.clone(),
+        service: service.to_owned(),
+        stream: flow.batch.stream.clone(),
+        state: crate::status::State::Starting,
+        ..FlowStatus::default()
+    };
+    status.sent.call_bytes = flow.batch.max_bytes as u64;
+    status.sent.call_records = flow.batch.max_records as u64;
+    status
 }
 
 impl Look {

@@ -11,6 +11,7 @@ use crate::deliver::session::{self, Session, SessionError, Target};
 use crate::deliver::{Destination, PATIENCE};
 use datalake_core::batch::Form;
 use datalake_core::batch::kinesis::RECORD_BYTES;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the instance is asked for its region while it does not answer.
@@ -74,7 +75,7 @@ pub(super) async fn wait(plan: &Plan, signals: &mut Signals) -> Result<Option<Ve
 }
 
 /// The destination of each of these flows of the plan, in their order.
-pub(super) async fn connect(plan: &Plan, flows: &[FlowPlan]) -> Result<Vec<Destination>, SessionError> {
+pub(super) async fn connect(plan: &Plan, flows: &[Arc<FlowPlan>]) -> Result<Vec<Destination>, SessionError> {
     for variable in connector::misread_proxies() {
         tracing::warn!(
             variable,
@@ -98,13 +99,13 @@ pub(super) async fn connect(plan: &Plan, flows: &[FlowPlan]) -> Result<Vec<Desti
 }
 
 /// The flows as their streams allow them, all of them asked at once.
-pub(super) async fn fitted(flows: &[FlowPlan], destinations: &[Destination]) -> Vec<FlowPlan> {
+pub(super) async fn fitted(flows: &[Arc<FlowPlan>], destinations: &[Destination]) -> Vec<Arc<FlowPlan>> {
     let flows = flows.iter().zip(destinations);
     futures_util::future::join_all(flows.map(|(flow, destination)| fit(flow.clone(), destination))).await
 }
 
-/// Larger records than usual only where the stream says that it takes them.
-async fn fit(flow: FlowPlan, destination: &Destination) -> FlowPlan {
+/// Larger records than usual only where the stream says that it takes them; every other flow is as it was planned.
+async fn fit(flow: Arc<FlowPlan>, destination: &Destination) -> Arc<FlowPlan> {
     let asked = flow.batch.form.record_bytes();
     let Destination::Kinesis(kinesis) = destination else { return flow };
     if asked <= RECORD_BYTES {
@@ -115,5 +116,5 @@ async fn fit(flow: FlowPlan, destination: &Destination) -> FlowPlan {
         let (stream, flow) = (&flow.batch.stream, &flow.name);
         tracing::warn!(flow, stream, asked, taken, "the stream takes smaller records; longer lines are cut");
     }
-    flow.within(taken)
+    FlowPlan::clone(&flow).within(taken).into()
 }

@@ -13,6 +13,7 @@ use datalake_base::units::counted;
 use datalake_core::batch::Form;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 /// What was known at the start: which files have a position, and which patterns were started before.
 pub(super) struct Before {
@@ -48,7 +49,7 @@ fn hash(stream: &str, file: FileKey) -> u64 {
 }
 
 /// Writes a line for each flow; `regions` are those of their streams. Looks at folders, so it belongs on a thread of its own.
-pub(super) fn say(flows: &[FlowPlan], regions: &[String], before: &Before) {
+pub(super) fn say(flows: &[Arc<FlowPlan>], regions: &[String], before: &Before) {
     // Who may read what is said where reading fails.
     let user = User { uid: 0, groups: Vec::new() };
     for (flow, region) in flows.iter().zip(regions) {

@@ -41,14 +41,14 @@ impl Receivers {
     ///
     /// # Errors
     /// When credentials cannot be asked for.
-    pub(super) fn signers(plan: &Plan, flows: &[FlowPlan]) -> Result<Signers, StartError> {
+    pub(super) fn signers(plan: &Plan, flows: &[Arc<FlowPlan>]) -> Result<Signers, StartError> {
         let receiving = flows.iter().filter_map(|flow| Some((flow, flow.mqtt.as_deref()?)));
         receiving.map(|(flow, settings)| Ok((flow.name.clone(), signer(plan, flow, settings)?))).collect()
     }
 
     /// Opens the spools of these flows of the plan and begins to receive. A spool that cannot be opened stops its own flow
     /// alone.
-    pub(super) fn start(&mut self, plan: &Plan, flows: &[FlowPlan], mut signers: Signers) {
+    pub(super) fn start(&mut self, plan: &Plan, flows: &[Arc<FlowPlan>], mut signers: Signers) {
         let receiving: Vec<(&str, &Settings)> =
             plan.flows.iter().filter_map(|flow| Some((flow.name.as_str(), flow.mqtt.as_deref()?))).collect();
         tell(&left_behind(&plan.state_directory, &receiving));

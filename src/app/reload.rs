@@ -144,7 +144,7 @@ impl Running {
         if new.state_directory != self.plan.state_directory {
             keys.push("`stateDirectory` is another");
         }
-        if !tailer.may_tail(new.flows.iter().map(|flow| &flow.source)) {
+        if !tailer.may_tail(new.flows.iter().map(|flow| &*flow.source)) {
             keys.push("`filePattern` leads to a filesystem of the network for the first time, which needs a thread of its own");
         }
         if keys.is_empty() { Ok(new) } else { Err(Refused::NeedsRestart(keys).into()) }
@@ -269,5 +269,5 @@ fn names(names: &[String]) -> Option<String> {
 
 /// The flows of a plan, by name.
 fn named<'a>(plan: &'a Plan, name: &str) -> Option<&'a FlowPlan> {
-    plan.flows.iter().find(|flow| flow.name == name)
+    plan.flows.iter().find(|flow| flow.name == name).map(|flow| &**flow)
 }

@@ -26,7 +26,7 @@ pub(super) const BEGUN_EVERY: Duration = Duration::from_millis(2);
 
 /// What the first lines are about.
 pub(super) struct Opening {
-    pub(super) flows: Vec<FlowPlan>,
+    pub(super) flows: Vec<Arc<FlowPlan>>,
     pub(super) regions: Vec<String>,
     pub(super) before: opening::Before,
     pub(super) board: Arc<Board>,

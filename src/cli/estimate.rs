@@ -24,6 +24,7 @@ use sample::{Found, RateBy, Sampler};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often files are looked at while their growth is measured.
@@ -140,7 +141,7 @@ fn subjects<'a>(plan: Option<&'a Plan>, usual: &'a Plan, request: &Request) -> R
         if request.watch.is_some() {
             return Err(Refusal::WatchesFlows { path });
         }
-        let reads = |flow: &&FlowPlan| {
+        let reads = |flow: &&Arc<FlowPlan>| {
             let any = |patterns: &[crate::source::file::discover::Pattern]| patterns.iter().any(|it| it.matches(&path));
             any(&flow.source.include) && !any(&flow.source.exclude)
         };

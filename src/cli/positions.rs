@@ -5,7 +5,7 @@
 use super::output::{Output, json_lines};
 use super::reach::{self, Failed};
 use crate::checkpoint::Store;
-use crate::config::Plan;
+use crate::config::{FlowPlan, Plan};
 use crate::exit::Exit;
 use crate::local::{Known, PathText, word_of};
 use crate::saved::{CheckpointUpdate, Remembered, SavedContent};
@@ -17,6 +17,7 @@ use datalake_tail::SavedState;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Which files are forgotten.
 #[derive(Clone, Debug)]
@@ -136,7 +137,7 @@ fn forget(plan: &Plan, request: &Reset<'_>) -> Result<(String, Exit), Failed> {
 }
 
 fn pairs(plan: &Plan) -> Vec<(String, String)> {
-    let of_flow = |flow: &crate::config::FlowPlan| -> Vec<(String, String)> {
+    let of_flow = |flow: &Arc<FlowPlan>| -> Vec<(String, String)> {
         let patterns = flow.source.include.iter();
         patterns.map(|pattern| (flow.source.stream.clone(), pattern.as_str().to_owned())).collect()
     };

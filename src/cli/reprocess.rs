@@ -32,7 +32,7 @@ pub enum Prepared {
 /// The flows of the configuration, ready to process what they failed to before.
 #[derive(Debug, Default)]
 pub struct Reprocess {
-    flows: BTreeMap<String, (Processor, batch::Settings)>,
+    flows: BTreeMap<String, (Processor, Arc<batch::Settings>)>,
 }
 
 impl Reprocess {
@@ -40,7 +40,7 @@ impl Reprocess {
     ///
     /// # Errors
     /// When an environment variable is missing that an option needs.
-    pub async fn prepared(flows: &[FlowPlan], raw: bool) -> Result<Self, NotReady> {
+    pub async fn prepared(flows: &[Arc<FlowPlan>], raw: bool) -> Result<Self, NotReady> {
         let asked = !raw && flows.iter().any(|flow| flow.process.instance().is_some());
         let instance = match asked {
             true => Sources::from_environment(|name| std::env::var(name).ok()).fetch().await.ok().map(Arc::new),
@@ -53,7 +53,7 @@ impl Reprocess {
     ///
     /// # Errors
     /// When an environment variable is missing that an option needs.
-    pub fn new(flows: &[FlowPlan], raw: bool, instance: Option<&Arc<Instance>>) -> Result<Self, NotReady> {
+    pub fn new(flows: &[Arc<FlowPlan>], raw: bool, instance: Option<&Arc<Instance>>) -> Result<Self, NotReady> {
         let none = Settings::default();
         let prepared = flows.iter().map(|flow| {
             let settings = if raw { &none } else { &flow.process };

@@ -16,6 +16,7 @@ use datalake_tail::{ArchiveFault, Failure, Proof};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The agent is asked again after this, then after twice that, and so on.
@@ -163,8 +164,8 @@ impl Subject {
     }
 
     fn judge(&self, plan: &Plan, flow: Option<&str>) -> Result<Verdict, Failed> {
-        let asked = |planned: &&FlowPlan| flow.is_none_or(|flow| planned.name == flow);
-        let is_matched = |by: &dyn Fn(&FlowPlan) -> bool| plan.flows.iter().filter(asked).any(by);
+        let asked = |planned: &&Arc<FlowPlan>| flow.is_none_or(|flow| planned.name == flow);
+        let is_matched = |by: &dyn Fn(&FlowPlan) -> bool| plan.flows.iter().filter(asked).any(|planned| by(planned));
         if self.wanted == 0
             && !self.specimen.is_packed()
             && is_matched(&|flow| flow.source.matches_rotation(&self.path))

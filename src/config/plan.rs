@@ -22,7 +22,9 @@ use datalake_base::units::ByteSize;
 use datalake_core::batch::{self, Compression};
 use datalake_core::framing;
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything the agent needs to run. After this exists nothing can be misconfigured.
@@ -44,8 +46,8 @@ pub struct Plan {
     pub file: Option<PathBuf>,
     /// The beginning of the SHA-256 of the files that it was read from, in hexadecimal; empty where there were none.
     pub hash: String,
-    /// At least one.
-    pub flows: Vec<FlowPlan>,
+    /// At least one. All who need to know a flow share its plan: there may be thousands.
+    pub flows: Vec<Arc<FlowPlan>>,
     /// What is allowed but perhaps not meant; worth one line each in the log.
     pub warnings: Report,
 }
@@ -58,7 +60,7 @@ pub struct FlowPlan {
     /// What was written of it.
     pub fingerprint: crate::config::Fingerprint,
     /// What is read.
-    pub source: source::file::Settings,
+    pub source: Arc<source::file::Settings>,
     /// What is received, where the source is a spool of messages; boxed, because thousands of flows have none.
     pub mqtt: Option<Box<source::mqtt::Settings>>,
     /// How bytes become lines.
@@ -66,7 +68,7 @@ pub struct FlowPlan {
     /// What is done with each of them.
     pub process: datalake_process::Settings,
     /// How lines become calls.
-    pub batch: batch::Settings,
+    pub batch: Arc<batch::Settings>,
     /// How fast calls may go.
     pub pace: deliver::pace::Settings,
     /// Calls under way at the same time; 1 keeps the order of lines.
@@ -110,7 +112,7 @@ impl FlowPlan {
     /// The same for a stream of Kinesis that takes records of at most so many bytes; it never needs more memory.
     #[must_use]
     pub fn within(mut self, record_bytes: usize) -> Self {
-        self.batch = self.batch.within(record_bytes);
+        self.batch = batch::Settings::clone(&self.batch).within(record_bytes).into();
         self.framing.max_line_bytes = self.framing.max_line_bytes.min(self.batch.longest_line());
         if let Some(mqtt) = &mut self.mqtt {
             mqtt.longest_line = self.framing.longest_whole_line();
@@ -141,9 +143,10 @@ impl FlowPlan {
 /// Memory, in bytes, that these flows need whatever else there is: a longest line in its wire form each, what processing
 /// holds, and what the options may need while they work on as many records as all flows together do at a time.
 #[must_use]
-pub fn set_aside(flows: &[FlowPlan]) -> u64 {
-    let floors: u64 = flows.iter().map(|flow| flow.batch.memory_floor() + flow.processing_floor()).sum();
-    let processing = || flows.iter().filter(|flow| !flow.process.is_empty());
+pub fn set_aside(flows: &[impl Borrow<FlowPlan>]) -> u64 {
+    let flows = || flows.iter().map(Borrow::borrow);
+    let floors: u64 = flows().map(|flow| flow.batch.memory_floor() + flow.processing_floor()).sum();
+    let processing = || flows().filter(|flow: &&FlowPlan| !flow.process.is_empty());
     let at_a_time = processing().count().min(datalake_core::flow::Job::AT_A_TIME) as u64;
     let working = processing().map(|flow| datalake_process::Processor::working_memory(flow.longest_record())).max();
     floors + at_a_time * working.unwrap_or(0)
@@ -156,7 +159,11 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
     let prometheus = written.prometheus_listen.as_ref().and_then(|given| prove_listen(given, report));
     let max_memory = prove_memory(written.max_memory.as_ref(), &flows, report);
     let state_directory = prove_state_directory(&written.state_directory, report);
-    let flows = flows.into_iter().map(|flow| prove_spool(flow, &state_directory, &session, &written, report)).collect();
+    // Not collected: that would keep the memory of what it is made of.
+    let mut shared = Vec::with_capacity(flows.len());
+    shared.extend(
+        flows.into_iter().map(|flow| Arc::new(prove_spool(flow, &state_directory, &session, &written, report))),
+    );
     Plan {
         state_directory,
         session,
@@ -166,7 +173,7 @@ pub(super) fn prove(written: Written, flows: Vec<FlowPlan>, world_readable: bool
         prometheus,
         file: None,
         hash: String::new(),
-        flows,
+        flows: shared,
         warnings: Report::default(),
     }
 }
@@ -181,7 +188,7 @@ fn prove_spool(
 ) -> FlowPlan {
     let Some(mqtt) = &mut flow.mqtt else { return flow };
     let pattern = source::mqtt::pattern(state_directory, &flow.name);
-    flow.source.include = source::file::discover::Pattern::parse(&pattern).into_iter().collect();
+    Arc::make_mut(&mut flow.source).include = source::file::discover::Pattern::parse(&pattern).into_iter().collect();
     if let Some(region) = mqtt.sign_for.as_mut().filter(|region| region.is_empty()) {
         match &session.region {
             Some(known) => region.clone_from(known),

@@ -12,6 +12,7 @@ use crate::source::file::import::{self, Found};
 use datalake_base::record::FileKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// So many names are looked at for a file that left its folder.
 const MOST_NAMES: usize = 50_000;
@@ -57,7 +58,7 @@ pub struct FlowPositions {
 
 /// Places everything. `now` is milliseconds since 1970.
 #[must_use]
-pub fn gather(old: &[OldFlow], plans: &[FlowPlan], positions: OldPositions, now: u64) -> Positions {
+pub fn gather(old: &[OldFlow], plans: &[Arc<FlowPlan>], positions: OldPositions, now: u64) -> Positions {
     let mut by_flow: BTreeMap<String, Vec<OldRow>> = BTreeMap::new();
     for row in positions.rows {
         by_flow.entry(row.flow.clone()).or_default().push(row);

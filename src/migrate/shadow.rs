@@ -139,7 +139,7 @@ fn start(plan: &Plan, positions: &Positions, saved: &Saved) -> std::io::Result<(
 
 /// Frames what arrives and settles it at once.
 async fn follow(
-    flow: FlowPlan,
+    flow: Arc<FlowPlan>,
     mut arrivals: mpsc::Receiver<Box<Arrival>>,
     watermarks: Watermarks,
     wake: Arc<dyn Fn() + Send + Sync>,

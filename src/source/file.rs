@@ -111,7 +111,7 @@ pub struct Input {
     /// The flow's name, for the log.
     pub flow: String,
     /// What it reads.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// Where arrivals go; boxed, because a channel has memory for 32 of what it carries, however few it lets in.
     pub arrivals: mpsc::Sender<Box<Arrival>>,
     /// Where settled positions come from.
@@ -136,7 +136,7 @@ const CHUNKS_WAITING: usize = 1;
 impl Input {
     /// Both ends of a flow's input.
     #[must_use]
-    pub fn new(flow: &str, settings: &Settings) -> (Self, Outlet) {
+    pub fn new(flow: &str, settings: &Arc<Settings>) -> (Self, Outlet) {
         let (to_flow, arrivals) = mpsc::channel(CHUNKS_WAITING);
         let (books, watermarks) = (Arc::new(Accounting::default()), Watermarks::default());
         let outlet = Outlet { arrivals, watermarks: watermarks.clone(), books: books.clone() };
@@ -242,7 +242,7 @@ impl Tailer {
     /// # Errors
     /// When a thread is needed and cannot be started.
     pub fn start(inputs: Vec<Input>, remembered: Remembered, means: Means, runtime: &Handle) -> std::io::Result<Self> {
-        if means.own_thread || needs_thread(inputs.iter().map(|input| &input.settings)) {
+        if means.own_thread || needs_thread(inputs.iter().map(|input| &*input.settings)) {
             return Self::start_thread(inputs, remembered, means);
         }
         let (tailer, alive) = Self::new(false);

@@ -32,7 +32,7 @@ pub fn status(plan: &Plan, remembered: Option<&Remembered>, seen: &[Seen<'_>]) -
     let mut status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state_directory: plan.state_directory.clone().into(),
-        flows: plan.flows.iter().map(flow_of_plan).collect(),
+        flows: plan.flows.iter().map(|flow| flow_of_plan(flow)).collect(),
         ..Status::default()
     };
     let Some(remembered) = remembered else { return status };

@@ -34,6 +34,7 @@ use compress::Compressor;
 use datalake_base::record::Claim;
 use kinesis::Keyed;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How much the open record still takes.
@@ -66,7 +67,7 @@ pub struct Lines<'a> {
 /// and each record of the service is at most [`Form::record_bytes`].
 #[derive(Debug)]
 pub struct Packer {
-    settings: Settings,
+    settings: Arc<Settings>,
     record_limit: usize,
     line_limit: usize,
     body: Body,
@@ -83,7 +84,7 @@ pub struct Packer {
     mode: Mode,
 }
 
-/// How lines become a record.
+/// How lines become a record. What only some flows need is boxed: most send lines as they are.
 #[derive(Debug)]
 enum Mode {
     /// One line after the other.
@@ -91,9 +92,9 @@ enum Mode {
     /// Each line is one.
     Each,
     /// They are gathered, and compressed when the record is full.
-    Compressed(Compressor),
+    Compressed(Box<Compressor>),
     /// Under partition keys, for Kinesis.
-    Keyed(Keyed),
+    Keyed(Box<Keyed>),
 }
 
 /// The record being filled.
@@ -115,7 +116,8 @@ impl Packer {
     /// # Panics
     /// When the settings exceed the service's limits: the plan has checked them.
     #[must_use]
-    pub fn new(settings: Settings, random: fastrand::Rng) -> Self {
+    pub fn new(settings: impl Into<Arc<Settings>>, random: fastrand::Rng) -> Self {
+        let settings = settings.into();
         let form = &settings.form;
         assert!(settings.max_bytes <= form.call_bytes() && settings.max_records <= form.call_records());
         assert!(settings.max_records > 0 && settings.longest_line() > 1, "a batch must hold a line");
@@ -132,11 +134,11 @@ impl Packer {
             (Form::Kinesis(only), compression) => {
                 assert!(compression == Compression::None && (!only.kpl || settings.aggregated_record_bytes.is_some()));
                 let body = Body::new(kinesis::opening(&settings.stream), kinesis::USUAL_CLOSE, limit);
-                (Mode::Keyed(Keyed::new(only.clone(), random)), body)
+                (Mode::Keyed(Box::new(Keyed::new(only.clone(), random))), body)
             }
             (Form::Firehose, compression) => {
                 let mode = match compression {
-                    Compression::Gzip { level } => Mode::Compressed(Compressor::new(level)),
+                    Compression::Gzip { level } => Mode::Compressed(Box::new(Compressor::new(level))),
                     Compression::None if line_limit == 1 => Mode::Each,
                     Compression::None => Mode::Packed,
                 };

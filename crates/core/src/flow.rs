@@ -52,7 +52,7 @@ pub struct Settings {
     /// How bytes become lines.
     pub framing: framing::Settings,
     /// How lines become calls.
-    pub batch: batch::Settings,
+    pub batch: Arc<batch::Settings>,
     /// How fast calls may go.
     pub pace: pace::Settings,
     /// Calls under way at the same time; 1 keeps the order of lines.

@@ -24,8 +24,8 @@ pub struct Settings {
     pub terminator: Vec<u8>,
     /// This many lines at the start of each file are not shipped.
     pub skip_header_lines: u32,
-    /// Lines are joined into records that start with a match.
-    pub multi_line: Option<MultiLine>,
+    /// Lines are joined into records that start with a match; boxed, because few flows do that.
+    pub multi_line: Option<Box<MultiLine>>,
 }
 
 impl Settings {
@@ -117,7 +117,8 @@ pub enum Framed<'a> {
 #[derive(Debug)]
 pub struct Framer {
     lines: lines::Lines,
-    joiner: Option<multiline::Joiner>,
+    /// Boxed: few origins have one, and thousands are open.
+    joiner: Option<Box<multiline::Joiner>>,
 }
 
 impl Framer {
@@ -126,7 +127,10 @@ impl Framer {
     pub fn new(settings: &Settings, start: Position) -> Self {
         Self {
             lines: lines::Lines::new(settings, start),
-            joiner: settings.multi_line.as_ref().map(|join| multiline::Joiner::new(settings, join.clone(), start)),
+            joiner: settings
+                .multi_line
+                .as_ref()
+                .map(|join| Box::new(multiline::Joiner::new(settings, MultiLine::clone(join), start))),
         }
     }
 
@@ -159,7 +163,7 @@ impl Framer {
     /// When a held record is complete because nothing followed it.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.joiner.as_ref().and_then(multiline::Joiner::deadline)
+        self.joiner.as_ref().and_then(|joiner| joiner.deadline())
     }
 
     /// The held record, if its time has come.
@@ -178,7 +182,7 @@ impl Framer {
     /// Bytes held back: the beginning of a line, lines waiting to be joined.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.lines.held() + self.joiner.as_ref().map_or(0, multiline::Joiner::held)
+        self.lines.held() + self.joiner.as_ref().map_or(0, |joiner| joiner.held())
     }
 }
 
@@ -191,9 +195,11 @@ pub fn fuzz(bytes: &[u8], now: Instant) {
         long_lines: if knobs[1] & 1 == 0 { LongLines::Split } else { LongLines::Truncate },
         terminator: b"\n".to_vec(),
         skip_header_lines: u32::from(knobs[1] >> 6),
-        multi_line: (knobs[1] & 2 == 2).then(|| MultiLine {
-            start: StartPattern::parse("A").expect("a letter is a pattern"),
-            timeout: Duration::from_secs(1),
+        multi_line: (knobs[1] & 2 == 2).then(|| {
+            Box::new(MultiLine {
+                start: StartPattern::parse("A").expect("a letter is a pattern"),
+                timeout: Duration::from_secs(1),
+            })
         }),
     };
     let small = Room { bytes: usize::from(knobs[2]), lines: 1 + usize::from(knobs[3] >> 4) };

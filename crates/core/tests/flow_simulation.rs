@@ -158,12 +158,14 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
         long_lines: LongLines::Split,
         terminator: b"\n".to_vec(),
         skip_header_lines: 0,
-        multi_line: join.then(|| MultiLine {
-            start: StartPattern::parse("F").expect("a letter is a pattern"),
-            timeout: Duration::from_millis(random.u64(10..500)),
+        multi_line: join.then(|| {
+            Box::new(MultiLine {
+                start: StartPattern::parse("F").expect("a letter is a pattern"),
+                timeout: Duration::from_millis(random.u64(10..500)),
+            })
         }),
     };
-    Settings { framing, batch, pace: pace::Settings::default(), max_concurrent_requests }
+    Settings { framing, batch: batch.into(), pace: pace::Settings::default(), max_concurrent_requests }
 }
 
 impl World {
@@ -743,7 +745,7 @@ fn the_same_seed_gives_the_same_history() {
 fn the_worlds_have_ordered_flows_of_every_kind_among_them() {
     let mut seen = BTreeSet::new();
     for seed in 0..200 {
-        if let Form::Kinesis(kinesis) = settings(&mut fastrand::Rng::with_seed(seed)).batch.form {
+        if let Form::Kinesis(kinesis) = &settings(&mut fastrand::Rng::with_seed(seed)).batch.form {
             seen.insert((format!("{:?}", kinesis.partition_key), kinesis.kpl, kinesis.ordered));
         }
     }

@@ -5,6 +5,7 @@ use super::named;
 use super::record::Outcome;
 use crate::config::{FlowPlan, Plan};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// See the head of this file.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ pub(super) struct Change {
     /// Running flows that stop.
     pub(super) stop: BTreeSet<String>,
     /// Flows that start.
-    pub(super) start: Vec<FlowPlan>,
+    pub(super) start: Vec<Arc<FlowPlan>>,
 }
 
 impl Change {
@@ -38,7 +39,7 @@ impl Change {
                 change.streams.insert((*stream).to_owned());
             }
         }
-        let concerned = |flow: &&FlowPlan| change.streams.contains(&flow.source.stream);
+        let concerned = |flow: &&Arc<FlowPlan>| change.streams.contains(&flow.source.stream);
         change.stop = old.flows.iter().filter(concerned).map(|flow| flow.name.clone()).collect();
         change.start = new.flows.iter().filter(concerned).cloned().collect();
         change.removed = change.stop.iter().filter(|name| named(new, name).is_none()).cloned().collect();

@@ -13,6 +13,7 @@ use datalake_base::units::{ByteSize, counted};
 use datalake_core::batch::{Compression, Form};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// What the agent would do, in a few lines.
 pub(super) fn describe(plan: &Plan, findings: &Findings) -> String {
@@ -43,7 +44,7 @@ pub(super) fn describe(plan: &Plan, findings: &Findings) -> String {
 /// Where the calls go, of each service that is used.
 fn endpoints(plan: &Plan) -> String {
     let own = || "the region's own".to_owned();
-    let is_to_firehose = |flow: &FlowPlan| matches!(flow.batch.form, Form::Firehose);
+    let is_to_firehose = |flow: &Arc<FlowPlan>| matches!(flow.batch.form, Form::Firehose);
     let firehose = plan.flows.iter().any(is_to_firehose);
     let kinesis = !plan.flows.iter().all(is_to_firehose);
     let of = |endpoint: &Option<String>| endpoint.clone().unwrap_or_else(own);

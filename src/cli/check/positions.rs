@@ -2,12 +2,13 @@
 //! Promises to change and to lock nothing, also beside a running agent. Leaves reading the checkpoint to it.
 
 use crate::checkpoint::{self, PeekError};
-use crate::config::Plan;
+use crate::config::{FlowPlan, Plan};
 use crate::saved::Remembered;
 use crate::source::file::survey::Survey;
 use crate::status::stopped;
 use datalake_tail::SavedState;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 /// What is known of the files of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +43,13 @@ pub(super) fn look(plan: &Plan, found: &[Survey]) -> Result<Option<Vec<Positions
 }
 
 fn of_flows(plan: &Plan, found: &[Survey], remembered: &Remembered) -> Vec<Positions> {
-    let started = |flow: &crate::config::FlowPlan| {
+    let started = |flow: &FlowPlan| {
         let is_own = |(stream, pattern): &(String, String)| {
             *stream == flow.source.stream && flow.source.include.iter().any(|own| own.as_str() == pattern)
         };
         remembered.started.iter().any(is_own)
     };
-    let begin = |flow| Positions { started: started(flow), ..Positions::default() };
+    let begin = |flow: &Arc<FlowPlan>| Positions { started: started(flow), ..Positions::default() };
     let mut positions: Vec<Positions> = plan.flows.iter().map(begin).collect();
     // The file that was written last, as it is now: inode and size.
     let newest: Vec<Option<(u64, u64)>> = found

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn flow(keys: &str) -> FlowPlan {
+    fn flow(keys: &str) -> std::sync::Arc<FlowPlan> {
         let text = format!(r#"{{"region": "eu-west-1", "flows": [{{"filePattern": "/a", {keys}}}]}}"#);
         let plan = crate::config::from_text(&[("agent.json", &text)]).unwrap_or_else(|report| panic!("{report}"));
         plan.flows.into_iter().next().unwrap()

@@ -16,6 +16,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// What is asked for.
@@ -143,15 +144,15 @@ fn choose<'a>(plan: &'a Plan, name: Option<&str>, path: Option<&Path>) -> Result
     let known = || plan.flows.iter().map(|flow| format!("`{}`", flow.name)).collect::<Vec<_>>().join(", ");
     if let Some(name) = name {
         let found = plan.flows.iter().find(|flow| flow.name == name);
-        return found.ok_or_else(|| Refusal::NoSuchFlow { name: name.to_owned(), known: known() });
+        return found.map(AsRef::as_ref).ok_or_else(|| Refusal::NoSuchFlow { name: name.to_owned(), known: known() });
     }
-    let reads = |flow: &&FlowPlan| {
+    let reads = |flow: &&Arc<FlowPlan>| {
         let matches = |patterns: &[crate::source::file::discover::Pattern]| {
             path.is_some_and(|path| patterns.iter().any(|pattern| pattern.matches(path)))
         };
         matches(&flow.source.include) && !matches(&flow.source.exclude)
     };
-    let matching: Vec<&FlowPlan> = plan.flows.iter().filter(reads).collect();
+    let matching: Vec<&Arc<FlowPlan>> = plan.flows.iter().filter(reads).collect();
     match (matching.as_slice(), plan.flows.as_slice()) {
         ([only], _) => Ok(only),
         ([], [only]) => Ok(only),

@@ -25,6 +25,7 @@ use datalake_core::framing;
 use datalake_process::OnFailure;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The bytes of a batch where nothing else is written, or the largest record if that is more. Larger calls cost nothing
@@ -108,8 +109,10 @@ fn share_out(flow: FlowPlan, names: Vec<String>, written: &WrittenFlow) -> Vec<F
     let shares = source::file::Share::each(&streams, &host).zip(&streams).zip(names);
     let to_one = |((share, stream), name): ((source::file::Share, &String), String)| {
         let mut flow = FlowPlan { name, ..flow.clone() };
-        flow.batch.stream.clone_from(stream);
-        flow.source.include = flow.source.include.into_iter().map(|pattern| pattern.sharing(share.clone())).collect();
+        Arc::make_mut(&mut flow.batch).stream.clone_from(stream);
+        for pattern in &mut Arc::make_mut(&mut flow.source).include {
+            *pattern = pattern.clone().sharing(share.clone());
+        }
         flow
     };
     shares.map(to_one).collect()
@@ -217,7 +220,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
     Some(FlowPlan {
         name,
         fingerprint: reading.fingerprint(),
-        source: source::file::Settings {
+        source: Arc::new(source::file::Settings {
             stream: format!("{service}:{}{}", stream.value, elsewhere(written, all)),
             include,
             exclude,
@@ -231,7 +234,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             },
             owned: mqtt.is_some().then(SettledFiles::default),
             own: source::file::OwnFiles::default(),
-        },
+        }),
         mqtt: match mqtt {
             None => None,
             // What is wrong was reported.
@@ -240,7 +243,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
         },
         framing,
         process,
-        batch,
+        batch: batch.into(),
         pace: deliver::pace::Settings {
             max_bytes_per_second: given(&written.max_bytes_per_second),
             max_records_per_second: given(&written.max_records_per_second),
@@ -457,7 +460,7 @@ fn prove_framing(written: &WrittenFlow, longest_line: usize, report: &mut Report
     }
 }
 
-fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framing::MultiLine> {
+fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<Box<framing::MultiLine>> {
     let Some(start) = &written.multi_line_start else {
         if written.key_at(&keys::MULTI_LINE_TIMEOUT).is_some() {
             let at = &written.multi_line_timeout.at;
@@ -478,7 +481,7 @@ fn prove_multi_line(written: &WrittenFlow, report: &mut Report) -> Option<framin
                 let help = "a line that takes more steps than its length allows begins no record; give the part an end";
                 report.add(Kind::SlowPattern, &start.at, message, help);
             }
-            Some(framing::MultiLine { start: pattern, timeout })
+            Some(Box::new(framing::MultiLine { start: pattern, timeout }))
         }
         Err(error) => {
             let message = format!("`{}` is {}, which is no regular expression", start.at.path, quoted(&start.value));

@@ -5,6 +5,7 @@ use crate::source::file::InitialPosition;
 use datalake_base::units::ByteSize;
 use datalake_core::batch::{Compression, firehose};
 use datalake_core::framing::LongLines;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn plan(text: &str) -> Plan {
@@ -12,7 +13,7 @@ fn plan(text: &str) -> Plan {
 }
 
 /// The plan of a file with one flow that has these keys besides what it must have.
-fn one(keys: &str) -> super::FlowPlan {
+fn one(keys: &str) -> Arc<super::FlowPlan> {
     let text = format!(r#"{{"flows": [{{"filePattern": "/a", "deliveryStream": "a" {keys}}}]}}"#);
     plan(&text).flows.remove(0)
 }
@@ -110,7 +111,7 @@ fn what_is_written_arrives_where_it_belongs() {
     assert_eq!((flow.batch.max_bytes, flow.batch.max_records), (2 << 20, 7));
     assert_eq!((flow.batch.aggregated_record_bytes, flow.batch.max_lines_per_record), (Some(5120), Some(500)));
     assert_eq!(flow.batch.compression, Compression::Gzip { level: 6 });
-    assert_eq!(flow.framing.multi_line.map(|join| join.timeout), Some(Duration::from_millis(50)));
+    assert_eq!(flow.framing.multi_line.as_ref().map(|join| join.timeout), Some(Duration::from_millis(50)));
     assert_eq!((flow.framing.skip_header_lines, flow.framing.long_lines), (2, LongLines::Truncate));
     assert_eq!(flow.framing.terminator, "…\n".as_bytes());
     assert_eq!(flow.max_concurrent_requests, 8);
@@ -126,7 +127,7 @@ fn every_accepted_batch_size_makes_a_batch_that_holds_a_line() {
         assert_eq!(flow.framing.max_line_bytes, flow.batch.longest_line(), "{size}{gzip}");
         assert!(flow.framing.max_line_bytes > flow.framing.terminator.len(), "{size}{gzip}");
         // The packer asserts the rest of what it needs.
-        drop(datalake_core::batch::Packer::new(flow.batch, fastrand::Rng::with_seed(1)));
+        drop(datalake_core::batch::Packer::new(flow.batch.clone(), fastrand::Rng::with_seed(1)));
     }
 }
 
@@ -147,7 +148,7 @@ fn flows_to_one_stream_get_numbers_and_leave_given_names_alone() {
     let flow = |pattern: &str, name: &str| format!(r#"{{"filePattern": "{pattern}", "deliveryStream": "a"{name}}}"#);
     let text =
         format!(r#"{{"flows": [{}, {}, {}]}}"#, flow("/1", ""), flow("/2", ""), flow("/3", r#", "name": "a-2""#));
-    let names: Vec<_> = plan(&text).flows.into_iter().map(|flow| flow.name).collect();
+    let names: Vec<_> = plan(&text).flows.into_iter().map(|flow| flow.name.clone()).collect();
     assert_eq!(names, ["a", "a-3", "a-2"]);
 }
 

@@ -117,7 +117,7 @@ pub(super) fn streams(inputs: Vec<Input>, remembered: Remembered) -> Vec<Stream>
         }
     }
     let limits = Limits { open: most_open() / by_name.len().max(1), ..Limits::default() };
-    let mut streams = Vec::new();
+    let mut streams = Vec::with_capacity(by_name.len());
     for (name, flows) in by_name {
         let started = remembered.started.iter().filter(|(stream, _)| **stream == *name);
         let started: HashSet<String> = started.map(|(_, pattern)| pattern.clone()).collect();
@@ -160,6 +160,7 @@ impl Rounds {
             decoders: Decoders::new(means.budget),
             watch: Watch::new(inbox.clone()),
             reading: true,
+            scratch: Vec::new(),
         };
         let mut rounds = Self {
             streams: streams(inputs, remembered),

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) watch: Watch,
     /// Until reading is to stop.
     pub(super) reading: bool,
+    /// What a step of a tail core wants done, while it is being done; one for all, because there may be thousands.
+    pub(super) scratch: Vec<ToDo>,
 }
 
 impl World {
@@ -54,7 +56,7 @@ impl World {
 /// One flow.
 pub(super) struct Flow {
     pub(super) name: String,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     arrivals: Option<mpsc::Sender<Box<Arrival>>>,
     watermarks: Watermarks,
     books: Arc<Accounting>,
@@ -142,6 +144,8 @@ pub(super) struct Stream {
     pub(super) flows: Vec<Flow>,
     tail: Tail,
     limits: Limits,
+    /// The agent's own files; every flow has the same.
+    own: OwnFiles,
     /// Patterns that were started in an earlier life.
     started: HashSet<String>,
     /// The folders that the core watches.
@@ -161,7 +165,6 @@ pub(super) struct Stream {
     /// The core has decided where to begin in everything that was there.
     pub(super) begun: bool,
     words: Words,
-    scratch: Vec<ToDo>,
 }
 
 /// Everything that counts as work is counted in these: bytes, or what takes as long as so many bytes.
@@ -184,6 +187,7 @@ impl Stream {
         limits: Limits,
         origins: u64,
     ) -> Self {
+        let own = flows.first().map_or_else(OwnFiles::default, |flow| flow.settings.own.clone());
         let settings = datalake_tail::Settings {
             flows: flows
                 .iter()
@@ -200,6 +204,7 @@ impl Stream {
             flows,
             tail: Tail::new(settings),
             limits,
+            own,
             started,
             folders: HashMap::new(),
             numbers: HashMap::new(),
@@ -212,7 +217,6 @@ impl Stream {
             begun: false,
             unreadable: HashMap::new(),
             words: Words::default(),
-            scratch: Vec::new(),
         }
     }
 
@@ -240,13 +244,13 @@ impl Stream {
 
     /// Tells the core, and does at once what need not be answered.
     pub(super) fn tell(&mut self, seen: Seen<'_>, world: &mut World) {
-        let mut todo = std::mem::take(&mut self.scratch);
+        let mut todo = std::mem::take(&mut world.scratch);
         tracing::trace!(?seen, "seen");
         self.tail.step(seen, world.moment(), &mut todo);
         for one in todo.drain(..) {
             self.take(one, None, world);
         }
-        self.scratch = todo;
+        world.scratch = todo;
         self.flows.iter_mut().for_each(Flow::flush);
     }
 
@@ -260,7 +264,7 @@ impl Stream {
         end: bool,
         world: &mut World,
     ) {
-        let mut todo = std::mem::take(&mut self.scratch);
+        let mut todo = std::mem::take(&mut world.scratch);
         tracing::trace!(?ticket, bytes = buffer.len() - first, ?status, end, "read");
         let seen = Seen::Read { ticket, bytes: &buffer[first..], status: status.told(), end };
         self.tail.step(seen, world.moment(), &mut todo);
@@ -268,7 +272,7 @@ impl Stream {
         for one in todo.drain(..) {
             self.take(one, Some(&mut buffer), world);
         }
-        self.scratch = todo;
+        world.scratch = todo;
         if let Some((buffer, _)) = buffer {
             world.pool.give_back(buffer);
         }
@@ -491,7 +495,7 @@ impl Stream {
 
     /// The files of the agent itself are these from now on.
     pub(super) fn protect(&mut self, own: &OwnFiles) {
-        self.flows.iter_mut().for_each(|flow| flow.settings.own = own.clone());
+        self.own = own.clone();
     }
 
     /// Time went by.
@@ -705,18 +709,13 @@ impl Stream {
         !patterns.any(|pattern| pattern.matches(path) && self.started.contains(pattern.as_str()))
     }
 
-    /// The agent's own files; every flow has the same.
-    fn own(&self) -> OwnFiles {
-        self.flows.first().map_or_else(OwnFiles::default, |flow| flow.settings.own.clone())
-    }
-
     /// Who finds the way to this file: the flow that reads it decides about links, or the strictest rule.
     fn walker(&self, path: &Path) -> Walker {
         let name = super::discover::name_of(path);
         let flow = self.flow_of(path).or_else(|| self.kin_of(path, name));
         let settings = flow.map(|flow| &self.flows[usize::from(flow.0)].settings);
         let owned = settings.is_some_and(|settings| settings.owned.is_some());
-        let own = if owned { OwnFiles::default() } else { self.own() };
+        let own = if owned { OwnFiles::default() } else { self.own.clone() };
         Walker { follow: settings.map_or(FollowLinks::Owned, |settings| settings.follow_links), own }
     }
 
@@ -858,7 +857,7 @@ impl Stream {
         let all = self.flows.iter().any(|flow| flow.settings.follow_links == FollowLinks::All);
         let owned = self.flows.iter().all(|flow| flow.settings.owned.is_some());
         let follow = if all { FollowLinks::All } else { FollowLinks::Owned };
-        let walker = Walker { follow, own: if owned { OwnFiles::default() } else { self.own() } };
+        let walker = Walker { follow, own: if owned { OwnFiles::default() } else { self.own.clone() } };
         let listing = walker.open_folder(&path).and_then(|folder| Listing::begin(folder).map_err(Trouble::from));
         match listing {
             Ok(listing) => self.jobs.push_back(Job::List { ticket, path, everything, listing }),

@@ -68,8 +68,10 @@ impl Amounts {
 /// again, so that a call larger than any burst goes too, at the mean rate.
 #[derive(Debug)]
 pub struct Pace {
-    fixed: [Option<Fixed>; 3],
-    learned: Option<Learned>,
+    /// Of bytes, records and calls; absent where the operator set no limit, as most do.
+    fixed: Option<Box<[Option<Fixed>; 3]>>,
+    /// Absent until the stream is throttled.
+    learned: Option<Box<Learned>>,
     /// What was sent lately, and what of it was accepted.
     sent: Measured,
     accepted: Measured,
@@ -81,12 +83,15 @@ impl Pace {
     #[must_use]
     pub fn new(settings: Settings, seed: u64, now: Instant) -> Self {
         let fixed = |limit: Option<u64>, cell| limit.map(|limit| Fixed::new(limit, cell, now));
-        Self {
-            fixed: [
+        let limits = || {
+            [
                 fixed(settings.max_bytes_per_second, CELL),
                 fixed(settings.max_records_per_second, 1),
                 fixed(settings.max_requests_per_second, 1),
-            ],
+            ]
+        };
+        Self {
+            fixed: (settings != Settings::default()).then(|| Box::new(limits())),
             learned: None,
             sent: Measured { at: now, amount: 0.0 },
             accepted: Measured { at: now, amount: 0.0 },
@@ -97,22 +102,30 @@ impl Pace {
     /// When the next call may be sent, if that is later than `now`. It does not depend on the size of the call.
     #[must_use]
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
-        let fixed = self.fixed.iter().flatten().map(|fixed| fixed.free_at).max();
-        let learned = self.learned.as_ref().map(Learned::free_at);
+        let (fixed, learned) = (self.fixed_free_at(), self.learned_free_at());
         fixed.max(learned).filter(|free_at| *free_at > now)
     }
 
     /// Whether it is a limit of the operator that holds the next call back, and not one that throttling has taught.
     #[must_use]
     pub fn waits_for_own_limit(&self, now: Instant) -> bool {
-        let fixed = self.fixed.iter().flatten().map(|fixed| fixed.free_at).max();
-        let learned = self.learned.as_ref().map(Learned::free_at);
+        let (fixed, learned) = (self.fixed_free_at(), self.learned_free_at());
         fixed.is_some_and(|free_at| free_at > now && learned.is_none_or(|learned| learned <= free_at))
+    }
+
+    /// When the operator's limits have room.
+    fn fixed_free_at(&self) -> Option<Instant> {
+        self.fixed.iter().flat_map(|fixed| fixed.iter()).flatten().map(|fixed| fixed.free_at).max()
+    }
+
+    /// When the learned limit has room.
+    fn learned_free_at(&self) -> Option<Instant> {
+        self.learned.as_ref().map(|learned| learned.free_at())
     }
 
     /// A call was sent.
     pub fn sent(&mut self, call: Amounts, now: Instant) {
-        for (fixed, amount) in self.fixed.iter_mut().zip(call.each()) {
+        for (fixed, amount) in self.fixed.iter_mut().flat_map(|fixed| fixed.iter_mut()).zip(call.each()) {
             if let Some(fixed) = fixed {
                 fixed.pay(amount, now);
             }
@@ -129,7 +142,7 @@ impl Pace {
         self.accepted.add(call.cost() * (1.0 - share), now);
         match &mut self.learned {
             Some(learned) => learned.answered(call.cost(), share, self.accepted.rate(now), now),
-            None => self.learned = Some(Learned::new(self.sent.rate(now), share, now)),
+            None => self.learned = Some(Box::new(Learned::new(self.sent.rate(now), share, now))),
         }
     }
 
@@ -148,13 +161,13 @@ impl Pace {
     /// large ones, and less is uploaded in vain.
     #[must_use]
     pub fn call_bytes(&self) -> Option<u64> {
-        self.learned.as_ref().map(Learned::call_bytes)
+        self.learned.as_ref().map(|learned| learned.call_bytes())
     }
 
     /// The limit in bytes a second that throttling has taught, if there is one; for the status.
     #[must_use]
     pub fn learned_bytes_per_second(&self) -> Option<u64> {
-        self.learned.as_ref().map(Learned::bytes_per_second)
+        self.learned.as_ref().map(|learned| learned.bytes_per_second())
     }
 }
 

@@ -18,21 +18,22 @@ const WINDOWS: u32 = 2;
 /// A flow that falls behind is reported at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// How long a flow could not do more, by what kept it.
+/// How long a flow could not do more, by what kept it. Kept in nanoseconds: 580 years of each, and half of what a
+/// `Duration` takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits([Duration; Stage::COUNT]);
+pub struct Limits([u64; Stage::COUNT]);
 
 impl Limits {
     /// The time of one stage.
     #[must_use]
     pub const fn of(&self, stage: Stage) -> Duration {
-        self.0[stage as usize]
+        Duration::from_nanos(self.0[stage as usize])
     }
 
     /// Adds to the time of one stage.
     pub fn add(&mut self, stage: Stage, time: Duration) {
         let spent = &mut self.0[stage as usize];
-        *spent = spent.saturating_add(time);
+        *spent = spent.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// The stage that took the most of the time since `before`, and its share of that time in percent.

@@ -47,7 +47,7 @@ fn settings(form: Form) -> Settings {
         skip_header_lines: 0,
         multi_line: None,
     };
-    Settings { framing, batch, pace: pace::Settings::default(), max_concurrent_requests: 1 }
+    Settings { framing, batch: batch.into(), pace: pace::Settings::default(), max_concurrent_requests: 1 }
 }
 
 impl Bench {
@@ -247,7 +247,8 @@ fn a_single_bad_record_is_blamed_once_a_later_one_was_accepted_and_not_before() 
 #[test]
 fn an_acceptance_of_a_call_that_was_sent_before_the_refusal_proves_nothing() {
     let mut settings = settings(Form::Firehose);
-    (settings.max_concurrent_requests, settings.batch.max_records) = (2, 1);
+    settings.max_concurrent_requests = 2;
+    Arc::make_mut(&mut settings.batch).max_records = 1;
     let mut bench = Bench::new(settings);
     bench.write("bad\ngood\n");
     let calls: Vec<_> = bench.calls.drain(..).collect();
@@ -451,7 +452,7 @@ fn a_flow_that_falls_behind_names_what_limits_it_once() {
 #[test]
 fn a_flow_that_others_leave_no_memory_names_the_budget() {
     let mut settings = settings(Form::Firehose);
-    settings.batch.aggregated_record_bytes = Some(100_000);
+    Arc::make_mut(&mut settings.batch).aggregated_record_bytes = Some(100_000);
     settings.max_concurrent_requests = 8;
     let floor = settings.batch.memory_floor();
     let budget = Budget::new(2 * floor, floor);
@@ -597,9 +598,10 @@ fn what_limited_a_flow_before_a_restart_is_not_forgotten() {
 #[test]
 fn a_flow_that_holds_more_than_its_floor_sends_early_once_another_was_refused_memory() {
     let mut settings = settings(Form::Firehose);
-    (settings.batch.max_age, settings.batch.aggregated_record_bytes) = (SECOND * 3600, Some(100_000));
+    let batch = Arc::make_mut(&mut settings.batch);
+    (batch.max_age, batch.aggregated_record_bytes) = (SECOND * 3600, Some(100_000));
     settings.framing.max_line_bytes = 100;
-    settings.batch.max_bytes = 400_000;
+    batch.max_bytes = 400_000;
     // The floor of these settings would hold two batches; the plan sets less aside for a shorter line.
     let budget = Budget::new(2 << 20, 0);
     let now = Instant::now();
@@ -632,7 +634,8 @@ fn a_flow_that_holds_more_than_its_floor_sends_early_once_another_was_refused_me
 #[test]
 fn a_flow_that_holds_no_more_than_its_floor_waits_although_another_was_refused_memory() {
     let mut settings = settings(Form::Firehose);
-    (settings.batch.max_age, settings.batch.aggregated_record_bytes) = (SECOND * 3600, Some(100_000));
+    let batch = Arc::make_mut(&mut settings.batch);
+    (batch.max_age, batch.aggregated_record_bytes) = (SECOND * 3600, Some(100_000));
     let mut bench = Bench::new(settings);
     bench.write(&lines(100, &[]));
     assert!((1..=bench.core.lease.floor()).contains(&bench.core.memory()));
@@ -646,7 +649,8 @@ fn a_flow_that_holds_no_more_than_its_floor_waits_although_another_was_refused_m
 #[test]
 fn records_that_are_sent_again_do_not_wait_for_the_age_of_a_batch() {
     let mut settings = settings(Form::Firehose);
-    (settings.batch.max_age, settings.batch.max_records) = (SECOND * 3600, 2);
+    let batch = Arc::make_mut(&mut settings.batch);
+    (batch.max_age, batch.max_records) = (SECOND * 3600, 2);
     let mut bench = Bench::new(settings);
     bench.write(&lines(2, &[]));
     let mut calls = 0;
@@ -678,8 +682,8 @@ fn single_records_that_are_throttled_cut_the_pace_and_others_that_fail_do_not() 
 #[test]
 fn a_record_whose_next_line_does_not_come_is_sent_after_its_timeout_and_not_before() {
     let mut settings = settings(Form::Firehose);
-    settings.framing.multi_line =
-        Some(framing::MultiLine { start: framing::StartPattern::parse("line").unwrap(), timeout: SECOND * 5 });
+    let start = framing::StartPattern::parse("line").unwrap();
+    settings.framing.multi_line = Some(Box::new(framing::MultiLine { start, timeout: SECOND * 5 }));
     let mut bench = Bench::new(settings);
     bench.write("line 1\n more\n");
     bench.live(SECOND * 4, |_| Answer::Accepted);

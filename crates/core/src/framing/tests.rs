@@ -15,7 +15,8 @@ fn settings() -> Settings {
 
 fn joined(pattern: &str) -> Settings {
     let start = StartPattern::parse(pattern).unwrap();
-    Settings { multi_line: Some(MultiLine { start, timeout: Duration::from_millis(500) }), ..settings() }
+    let join = MultiLine { start, timeout: Duration::from_millis(500) };
+    Settings { multi_line: Some(Box::new(join)), ..settings() }
 }
 
 /// What came out of a framer.
