@@ -118,3 +118,33 @@ async fn fit(flow: Arc<FlowPlan>, destination: &Destination) -> Arc<FlowPlan> {
     }
     FlowPlan::clone(&flow).within(taken).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each flow's plan was copied for what runs, and parts of it for the packer and the tailer: of 5,000 flows, 10 MB.
+    #[tokio::test]
+    async fn a_flow_that_runs_as_it_was_planned_shares_its_plan() {
+        let text = r#"{"firehose.endpoint": "http://127.0.0.1:9", "region": "eu-west-1", "awsAccessKeyId": "AKIDEXAMPLE",
+            "awsSecretAccessKey": "x", "flows": [{"filePattern": "/l/a", "deliveryStream": "a"}]}"#;
+        let plan = crate::config::from_text(&[("agent.json", text)]).unwrap();
+        let destinations = connect(&plan, &plan.flows).await.unwrap();
+        let flows = fitted(&plan.flows, &destinations).await;
+        assert!(Arc::ptr_eq(&flows[0], &plan.flows[0]));
+        let (input, _outlet) = crate::source::file::Input::new(&flows[0].name, &flows[0].source);
+        assert!(Arc::ptr_eq(&input.settings, &plan.flows[0].source));
+        assert_eq!(plan.flows.capacity(), 1);
+    }
+
+    /// Sizes are of 64 bits.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_flow_without_work_is_small() {
+        for (what, size, most) in
+            [("Flow", size_of::<crate::flow::Flow<Destination>>(), 1_900), ("FlowPlan", size_of::<FlowPlan>(), 280)]
+        {
+            assert!(size <= most, "{what} takes {size} bytes, more than {most}");
+        }
+    }
+}

@@ -879,3 +879,17 @@ const fn slot_of(todo: &ToDo) -> Option<Slot> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `a_destination_without_work_is_small` of the tail core, for what is around it.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_destination_without_work_is_small() {
+        for (what, size, most) in [("Stream", size_of::<Stream>(), 1_880), ("Flow", size_of::<Flow>(), 104)] {
+            assert!(size <= most, "{what} takes {size} bytes, more than {most}");
+        }
+    }
+}
