@@ -92,8 +92,14 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
             tracing::info!("{line}");
         }
         let reads_files = |name: &str| flows.iter().any(|look| look.name() == name && look.plan.mqtt.is_none());
+        let mut without_file = Vec::new();
         for (name, notice) in notices.look(&looks, reads_files, now.into_std()) {
-            tell(&flows, name, notice, &mut aside);
+            tell(&flows, name, notice, &mut without_file);
+        }
+        if !without_file.is_empty() {
+            // Looks at folders, which may take its time. All of them on one thread: there may be thousands in the same moment,
+            // and what as many threads use at the same time stays with the process.
+            aside.spawn_blocking(move || without_file.iter().for_each(|plan| tell_no_file(plan)));
         }
         while aside.try_join_next().is_some() {}
         if now - watched >= watch_every.unwrap_or(STUCK_EVERY) {
@@ -115,25 +121,25 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
     }
 }
 
-/// Writes what only time brings to light.
-fn tell(looks: &[Look], name: &str, notice: Notice, aside: &mut JoinSet<()>) {
+/// Says that a flow had no file.
+fn tell_no_file(plan: &FlowPlan) {
+    tracing::warn!(
+        message_id = ids::NO_FILE,
+        flow = plan.name,
+        patterns = opening::why_no_file(plan),
+        "no file of this flow was there since the start; correct `filePattern`, unless the files are still to come"
+    );
+}
+
+/// Writes what only time brings to light; but a flow without a file is put among the others, for [`tell_no_file`].
+fn tell(looks: &[Look], name: &str, notice: Notice, without_file: &mut Vec<Arc<FlowPlan>>) {
     let Some(look) = looks.iter().find(|look| look.name() == name) else { return };
-    let plan = look.plan.clone();
+    let plan = &look.plan;
     match notice {
         Notice::FirstAccepted => {
             tracing::info!(flow = name, stream = plan.batch.stream, "the service accepts records of this flow");
         }
-        Notice::NoFile => {
-            // Looks at folders, which may take its time.
-            aside.spawn_blocking(move || {
-                tracing::warn!(
-                    message_id = ids::NO_FILE,
-                    flow = plan.name,
-                    patterns = opening::why_no_file(&plan),
-                    "no file of this flow was there since the start; correct `filePattern`, unless the files are still to come"
-                );
-            });
-        }
+        Notice::NoFile => without_file.push(plan.clone()),
         Notice::StillPaused(since) => {
             let reason = look.holding();
             let behind = bytes_in_words(look.books.unsettled.value());
