@@ -97,7 +97,7 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
             tell(&flows, name, notice, &mut without_file);
         }
         if !without_file.is_empty() {
-            // Looks at folders, which may take its time. All of them on one thread: there may be thousands in the same moment,
+            // Looks at folders, which may take its time. All of them on one thread: there may be thousands at the same moment,
             // and what as many threads use at the same time stays with the process.
             aside.spawn_blocking(move || without_file.iter().for_each(|plan| tell_no_file(plan)));
         }
@@ -121,12 +121,16 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
     }
 }
 
-/// Says that a flow had no file.
+/// Says that a flow had no file. Nothing, where all that was missing is something in it: an empty log is none that is read.
 fn tell_no_file(plan: &FlowPlan) {
+    let patterns = opening::why_no_file(plan);
+    if patterns.is_empty() {
+        return;
+    }
     tracing::warn!(
         message_id = ids::NO_FILE,
         flow = plan.name,
-        patterns = opening::why_no_file(plan),
+        patterns,
         "no file of this flow was there since the start; correct `filePattern`, unless the files are still to come"
     );
 }
