@@ -64,7 +64,7 @@ fn records_that_cannot_be_processed_are_reported_at_once_then_each_minute_in_sum
 fn results_fill_the_calls_that_lines_would_fill() {
     let options = serde_json::json!([{"optionName": "FILTER", "exclude": "~"}]);
     let mut settings = settings(Form::Firehose);
-    settings.batch.aggregated_record_bytes = Some(1_000);
+    std::sync::Arc::make_mut(&mut settings.batch).aggregated_record_bytes = Some(1_000);
     let mut calls = Vec::new();
     for processed in [false, true] {
         let mut bench = if processed {

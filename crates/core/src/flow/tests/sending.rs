@@ -55,7 +55,7 @@ fn an_answer_with_too_few_outcomes_or_too_many_is_none() {
 #[test]
 fn a_flow_that_has_something_to_compare_with_is_not_paused() {
     let mut settings = settings(Form::Firehose);
-    settings.batch.max_records = 1;
+    std::sync::Arc::make_mut(&mut settings.batch).max_records = 1;
     let mut bench = Bench::new(settings);
     bench.write(&lines(3, &[0]));
     bench.live(SECOND * 60, refuses_bad);
@@ -77,7 +77,7 @@ fn a_search_is_quick_for_twenty_refusals() {
 fn a_step_that_did_little_is_no_half_step() {
     let mut settings = settings(Form::Firehose);
     settings.framing.multi_line =
-        Some(framing::MultiLine { start: framing::StartPattern::parse("line").unwrap(), timeout: SECOND });
+        Some(Box::new(framing::MultiLine { start: framing::StartPattern::parse("line").unwrap(), timeout: SECOND }));
     for settings in [settings, super::settings(Form::Firehose)] {
         let mut bench = Bench::new(settings);
         bench.write(&lines(10, &[]));
@@ -134,9 +134,10 @@ fn the_oldest_byte_is_as_old_as_its_read_wherever_it_waits() {
 #[test]
 fn a_step_with_much_to_do_is_a_half_step_and_the_next_goes_on() {
     let mut settings = settings(Form::Firehose);
-    (settings.batch.max_bytes, settings.batch.aggregated_record_bytes) = (4_000_000, Some(1_000_000));
+    let batch = std::sync::Arc::make_mut(&mut settings.batch);
+    (batch.max_bytes, batch.aggregated_record_bytes) = (4_000_000, Some(1_000_000));
     let start = framing::StartPattern::parse("line [0-9]+ .*(one|two|three)+ end").unwrap();
-    settings.framing.multi_line = Some(framing::MultiLine { start, timeout: SECOND });
+    settings.framing.multi_line = Some(Box::new(framing::MultiLine { start, timeout: SECOND }));
     let mut bench = Bench::new(settings);
     let text = "line 1 and what comes behind it: two end\n".repeat(80_000);
     bench.write(&text);
