@@ -877,3 +877,23 @@ fn of_several_copies_the_one_that_holds_the_most_is_read_when_the_log_is_cut() {
     world.expect('x', 0..120);
     assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
 }
+
+/// Somebody kept a copy of the log; while the agent was down the log went on and was put away under a name of its own. The
+/// copy was found at the start, so nobody looked for the log itself: 40 lines were lost.
+#[test]
+fn a_log_that_was_put_away_under_any_name_while_down_is_read_to_its_end_though_a_copy_of_it_lies_there() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.append(LIVE, &text('x', 0..40));
+    world.run_for(5_000);
+    world.fs.copy(LIVE, "/l/a.log.bak");
+    world.run_for(130_000);
+    world.stop();
+    world.fs.append(LIVE, &text('x', 40..80));
+    world.fs.rename(LIVE, "/l/put-away");
+    world.fs.create(LIVE, &text('y', 0..20));
+    world.start();
+    world.run_for(130_000);
+    world.expect('x', 0..80);
+    world.expect('y', 0..20);
+}

@@ -82,6 +82,7 @@ impl Tail {
                     self.goes_on_in(number, size);
                 }
             }
+            self.left_for_copy(number, old);
             self.forget_file_if_bare(old);
             self.mark_dirty(number);
             self.recount(number);
