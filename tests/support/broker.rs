@@ -29,6 +29,14 @@ fn program() -> Option<PathBuf> {
     places.find_map(|folder: PathBuf| Some(folder.join("mosquitto")).filter(|path| path.is_file()))
 }
 
+/// Connects to a broker on this machine. Where nobody listens, the system may give a connection the very port that it leads
+/// to: then it is connected to itself, and keeps the broker from coming back.
+fn reach(port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    let itself = stream.local_addr()? == stream.peer_addr()?;
+    if itself { Err(std::io::ErrorKind::ConnectionRefused.into()) } else { Ok(stream) }
+}
+
 /// The broker.
 pub(crate) struct Mosquitto {
     program: PathBuf,
@@ -62,19 +70,27 @@ impl Mosquitto {
     /// Starts it, again, and waits until it listens.
     pub(crate) fn go(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        let child = Command::new(&self.program)
-            .arg("-c")
-            .arg(self.folder.path().join("mosquitto.conf"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let start = || {
+            Command::new(&self.program)
+                .arg("-c")
+                .arg(self.folder.path().join("mosquitto.conf"))
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().unwrap())
+                .stderr(log.try_clone().unwrap())
+                .spawn()
+                .unwrap()
+        };
         // Until it listens nobody may signal it: it does not know the signal yet.
         let mut running = self.child.lock().unwrap();
-        *running = Some(child);
         let port = self.port;
-        until("mosquitto listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        until("mosquitto listens", || {
+            // It ends where somebody's connection has its port at this moment.
+            let alive = running.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+            if !alive {
+                *running = Some(start());
+            }
+            reach(port).is_ok()
+        });
     }
 
     /// SIGKILL.
@@ -200,7 +216,7 @@ impl Publisher {
 }
 
 fn connect(port: u16) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let mut stream = reach(port)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let connect = Connect { keep_alive: 0, client_id: String::new(), clean_start: true, properties: None };
