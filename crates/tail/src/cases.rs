@@ -110,6 +110,30 @@ fn world_that_read_little(matches: fn(&Path) -> bool) -> World {
     world
 }
 
+/// A place that nobody looks at.
+pub(crate) const AWAY: &str = "/elsewhere/away";
+
+/// Starts the agent. Fifty lines of the log are read; 30 more are there, for which the flow has no room.
+pub(crate) fn read_but_for_its_end(world: &mut World) {
+    world.start();
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.run_for(500);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 50..80));
+    world.run_for(200);
+}
+
+/// The same, and such a log is copied away and truncated; there is room again, and 50 other lines are written.
+pub(crate) fn copied_away_and_cut(world: &mut World) {
+    world.fs.folder("/elsewhere");
+    read_but_for_its_end(world);
+    world.fs.copy(LIVE, AWAY);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.fs.append(LIVE, &text('y', 0..50));
+}
+
 /// Of a log of four lines too little is known to tell a copy. It was copied after it had grown, with the flow full: what was
 /// copied was sent, and then the log.
 #[test]
@@ -673,21 +697,10 @@ fn a_file_that_was_rewritten_in_the_tick_of_its_last_change_is_read_anew() {
 #[test]
 fn content_is_sought_for_a_while_before_it_counts_as_destroyed() {
     let mut world = World::new(only_live);
-    world.fs.folder("/elsewhere");
     world.fs.folder("/l/old");
-    world.start();
-    world.fs.create(LIVE, &text('x', 0..50));
-    world.run_for(500);
-    world.faults.no_room = 100;
-    world.fs.append(LIVE, &text('x', 50..80));
-    world.run_for(200);
-    world.fs.copy(LIVE, "/elsewhere/copy");
-    world.fs.truncate(LIVE, 0);
-    world.run_for(200);
-    world.faults.no_room = 0;
-    world.fs.append(LIVE, &text('y', 0..50));
+    copied_away_and_cut(&mut world);
     world.run_for(6_000);
-    world.fs.rename("/elsewhere/copy", "/l/old/some-name");
+    world.fs.rename(AWAY, "/l/old/some-name");
     world.run_for(20_000);
     world.expect('x', 0..80);
     world.expect('y', 0..50);
@@ -698,12 +711,7 @@ fn content_is_sought_for_a_while_before_it_counts_as_destroyed() {
 #[test]
 fn what_nothing_holds_any_more_is_counted_once() {
     let mut world = World::new(only_live);
-    world.start();
-    world.fs.create(LIVE, &text('x', 0..50));
-    world.run_for(500);
-    world.faults.no_room = 100;
-    world.fs.append(LIVE, &text('x', 50..80));
-    world.run_for(200);
+    read_but_for_its_end(&mut world);
     world.fs.overwrite(LIVE, &text('y', 0..50));
     world.run_for(200);
     world.faults.no_room = 0;

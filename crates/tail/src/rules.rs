@@ -2,14 +2,13 @@
 //! Promises for each rule the world in which nothing else makes up for it.
 //! Leaves stories of rotation to `cases`, all worlds and chance to `worlds`.
 
+use crate::cases::{AWAY, copied_away_and_cut, read_but_for_its_end};
 use crate::model::{World, pack};
 use crate::proof::{Boundary, Proof, Verdict, WINDOW, Weight};
 use crate::worlds::{LIVE, PATTERNS, Rotation, all, line, only_live, rotate, text};
 use crate::{
     Again, ContentId, Failure, FileKey, Fingerprint, FolderId, Notice, Part, Row, Sample, SavedState, Seen, Status,
 };
-
-const AWAY: &str = "/elsewhere/away";
 
 /// Lines that stand once in each file, at its beginning.
 fn count_of(world: &World, text: &[u8]) -> Vec<u32> {
@@ -129,8 +128,8 @@ fn of_a_longer_copy_beside_a_log_only_what_is_new_is_sent() {
     world.expect('y', 0..20);
 }
 
-/// What is equal is read from there only as far as it is settled: should the agent be killed, what was under way is read
-/// again from this file, as there is no other.
+/// A file that is equal to the beginning of a log is read from where that log is settled. If the agent is killed, what was
+/// in flight is read again from this file, because there is no other.
 #[test]
 fn a_file_that_begins_like_an_unsettled_log_is_read_from_where_that_is_settled() {
     let mut world = World::new(only_live);
@@ -351,19 +350,8 @@ fn a_folder_without_events_is_listed_every_second() {
 fn a_successor_waits_a_moment_for_what_is_sought_and_not_longer() {
     for comes in [true, false] {
         let mut world = World::new(only_live);
-        world.fs.folder("/elsewhere");
         world.fs.folder("/l/old");
-        world.start();
-        world.fs.create(LIVE, &text('x', 0..50));
-        world.run_for(500);
-        world.faults.no_room = 100;
-        world.fs.append(LIVE, &text('x', 50..80));
-        world.run_for(200);
-        world.fs.copy(LIVE, AWAY);
-        world.fs.truncate(LIVE, 0);
-        world.run_for(200);
-        world.faults.no_room = 0;
-        world.fs.append(LIVE, &text('y', 0..50));
+        copied_away_and_cut(&mut world);
         world.run_for(1_000);
         if comes {
             world.fs.rename(AWAY, "/l/old/some-name");
@@ -688,18 +676,7 @@ fn a_copy_that_was_made_before_the_first_look_is_found_by_its_name_and_its_begin
 #[test]
 fn what_turns_up_after_it_was_counted_as_destroyed_is_recovered() {
     let mut world = World::new(only_live);
-    world.fs.folder("/elsewhere");
-    world.start();
-    world.fs.create(LIVE, &text('x', 0..50));
-    world.run_for(500);
-    world.faults.no_room = 100;
-    world.fs.append(LIVE, &text('x', 50..80));
-    world.run_for(200);
-    world.fs.copy(LIVE, AWAY);
-    world.fs.truncate(LIVE, 0);
-    world.run_for(200);
-    world.faults.no_room = 0;
-    world.fs.append(LIVE, &text('y', 0..50));
+    copied_away_and_cut(&mut world);
     world.run_for(30_000);
     assert_eq!(world.destroyed(), text('x', 50..80).len() as u64);
     world.fs.rename(AWAY, "/l/a.log.1");
@@ -821,12 +798,7 @@ fn a_first_line_that_becomes_whole_later_is_reported_once() {
 #[test]
 fn an_unread_end_that_is_cut_off_is_destroyed_and_the_rest_goes_on() {
     let mut world = World::new(only_live);
-    world.start();
-    world.fs.create(LIVE, &text('x', 0..50));
-    world.run_for(500);
-    world.faults.no_room = 100;
-    world.fs.append(LIVE, &text('x', 50..80));
-    world.run_for(200);
+    read_but_for_its_end(&mut world);
     world.fs.truncate(LIVE, text('x', 0..60).len());
     world.run_for(200);
     world.faults.no_room = 0;
@@ -855,12 +827,7 @@ fn rows_are_saved_at_a_bounded_pace() {
 #[test]
 fn a_folder_in_which_something_is_sought_is_listed_every_second() {
     let mut world = World::new(only_live);
-    world.start();
-    world.fs.create(LIVE, &text('x', 0..50));
-    world.run_for(500);
-    world.faults.no_room = 100;
-    world.fs.append(LIVE, &text('x', 50..80));
-    world.run_for(200);
+    read_but_for_its_end(&mut world);
     world.fs.overwrite(LIVE, &text('y', 0..50));
     world.run_for(1_000);
     let listings = world.listed.len();
@@ -1295,12 +1262,7 @@ fn what_has_only_half_of_a_first_line_in_common_is_another_file() {
 fn a_copy_that_comes_in_two_parts_is_found() {
     let mut world = World::new(only_live);
     world.fs.folder("/l/old");
-    world.start();
-    world.fs.create(LIVE, &text('x', 0..50));
-    world.run_for(500);
-    world.faults.no_room = 100;
-    world.fs.append(LIVE, &text('x', 50..80));
-    world.run_for(200);
+    read_but_for_its_end(&mut world);
     world.fs.overwrite(LIVE, &text('y', 0..50));
     world.run_for(200);
     world.faults.no_room = 0;
