@@ -42,9 +42,7 @@ impl Tail {
                 ranges.push(tail.clone());
             }
             if question.packing.is_some() {
-                // Does it go on behind what was read, and behind what is known to be there?
-                let ends = [Some(content.read), question.tail.as_ref().map(|tail| tail.end)];
-                ranges.extend(ends.into_iter().flatten().map(|end| end..end + 1));
+                ranges.extend(question.ends(content.read).map(|end| end..end + 1));
             }
             ranges.sort_by_key(|range| (range.start, range.end));
             question.stage = Stage::Compare(number);
@@ -72,8 +70,7 @@ impl Tail {
         let placeless = self.is_placeless(content);
         question.size = if question.packing.is_some() {
             let goes_on = |end: &u64| stretch_of(&sample, &(*end..*end + 1)).is_some_and(|next| !next.is_empty());
-            let ends = question.tail.as_ref().map(|tail| tail.end).into_iter().chain([content.read]);
-            sample.end.or_else(|| ends.into_iter().find(goes_on).map(|end| end + 1))
+            sample.end.or_else(|| question.ends(content.read).find(goes_on).map(|end| end + 1))
         } else {
             Some(sample.status.size)
         };
@@ -307,8 +304,7 @@ impl Tail {
         if packing.is_none() {
             self.goes_on_in(number, size);
         }
-        self.left_for_copy(number, old);
-        self.forget_file_if_bare(old);
+        self.leave_for_copy(number, old);
         self.end_seek(number);
         if let (Some(flow), Some(path), true) = (flow, self.places.path_of(file), recovered > 0) {
             todo.push(ToDo::Say(Notice::Recovered { flow, path, bytes: recovered }));

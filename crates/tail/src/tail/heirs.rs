@@ -111,9 +111,9 @@ impl Tail {
         self.list_in_turn(folder, true);
     }
 
-    /// The content goes on in a copy of its file, which has no name: renamed, perhaps, and its new name is seen in a moment.
-    /// Without a time of birth it may also be another file then.
-    pub(super) fn left_for_copy(&mut self, number: u32, old: u32) {
+    /// The content goes on in a copy. Its old file, should it have no name, may have been renamed, and its new name is seen
+    /// in a moment; without a time of birth it may also be another file then.
+    pub(super) fn leave_for_copy(&mut self, number: u32, old: u32) {
         let born = self.places.files.get(old).is_some_and(|file| file.key.born > 0);
         if born
             && !self.places.has_name(old)
@@ -121,6 +121,7 @@ impl Tail {
         {
             self.copy_lost_name(number, old, home);
         }
+        self.forget_file_if_bare(old);
     }
 
     /// A pattern matched a file, and it loses that name before anybody knows what it holds, or while it is empty: what its

@@ -54,6 +54,13 @@ pub(super) struct Question {
     pub(super) looked: bool,
 }
 
+impl Question {
+    /// Where an archive is asked whether it goes on: behind what is known to be there, and behind what was read.
+    pub(super) fn ends(&self, read: u64) -> impl Iterator<Item = u64> + use<> {
+        self.tail.as_ref().map(|tail| tail.end).into_iter().chain([read])
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Beginning,

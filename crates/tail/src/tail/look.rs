@@ -113,18 +113,17 @@ impl Tail {
         if folder.due.is_none_or(|due| due > now) {
             return;
         }
+        folder.due = None;
         let sources = folder.sources.clone();
+        let busy = folder.listing.is_some() || folder.sweep.is_some();
         if self.waits_for_home(number) {
-            return self.list_soon_again(number, AGAIN);
+            return self.list_soon(number, AGAIN, false);
         }
-        let Some(folder) = self.places.folders.get(number) else { return };
-        if folder.listing.is_some() || folder.sweep.is_some() || sources.iter().any(|source| self.is_new_home(*source))
-        {
+        if busy || sources.iter().any(|source| self.is_new_home(*source)) {
             // Once that is over.
-            return self.list_soon_again(number, 5);
+            return self.list_soon(number, 5, false);
         }
         let Some(folder) = self.places.folders.get_mut(number) else { return };
-        folder.due = None;
         let first = !std::mem::replace(&mut folder.is_watched, true);
         // Where rotations or targets of links lie, no pattern tells which names matter.
         let everything = std::mem::take(&mut folder.wants_everything) || !folder.is_home || !folder.targets.is_empty();
@@ -140,14 +139,6 @@ impl Tail {
             folder.seen = 0;
         }
         todo.push(ToDo::List { ticket, folder: FolderId(number), everything });
-    }
-
-    /// Puts off a listing that is due.
-    fn list_soon_again(&mut self, number: u32, milliseconds: u64) {
-        let at = self.now.plus_ms(milliseconds);
-        let Some(folder) = self.places.folders.get_mut(number) else { return };
-        folder.due = Some(at);
-        self.at(milliseconds, Due::Folder(number));
     }
 
     pub(super) fn listed(

@@ -106,9 +106,13 @@ impl Tail {
             state: match content.state {
                 State::Sought => SavedState::Sought,
                 // A log that was replaced by a copy of itself may be read to its end while the copy lies there.
-                _ if self.is_live(content.file) && !content.at_end && self.is_new(content) => SavedState::New,
+                state
+                    if (state == State::Followed || (self.is_live(content.file) && !content.at_end))
+                        && self.is_new(content) =>
+                {
+                    SavedState::New
+                }
                 State::Finished if finished => SavedState::Finished,
-                State::Followed if self.is_new(content) => SavedState::New,
                 State::Finished | State::Followed => SavedState::Followed,
             },
             packing: packing_number(file.and_then(|file| file.packing)),

@@ -57,13 +57,13 @@ impl Tail {
         self.close(number, todo);
         let Some(content) = self.contents.get_mut(number) else { return };
         let flow = content.flow;
-        let known = content.known;
+        let all = content.known;
         // A copy may be of a moment before the last bytes came: what holds all that is known is read, plain rather than
         // packed; else what holds the most.
         let holds = |number: &&u32| {
             let file = self.places.files.get(**number).filter(|file| !file.refused);
             file.map(|file| match file.packing {
-                None if file.size >= known => (2, file.size),
+                None if file.size >= all => (2, file.size),
                 Some(_) => (1, file.size),
                 None => (0, file.size),
             })
@@ -82,8 +82,7 @@ impl Tail {
                     self.goes_on_in(number, size);
                 }
             }
-            self.left_for_copy(number, old);
-            self.forget_file_if_bare(old);
+            self.leave_for_copy(number, old);
             self.mark_dirty(number);
             self.recount(number);
             return self.enqueue(number);
