@@ -91,7 +91,7 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
         if let Some(line) = reporter.report(&looks, now.into_std()) {
             tracing::info!("{line}");
         }
-        let reads_files = |name: &str| flows.iter().any(|look| look.name() == name && look.plan.mqtt.is_none());
+        let reads_files = |place: usize| flows[place].plan.mqtt.is_none();
         let mut without_file = Vec::new();
         for (name, notice) in notices.look(&looks, reads_files, now.into_std()) {
             tell(&flows, name, notice, &mut without_file);

@@ -45,11 +45,11 @@ impl Notices {
         Self { begun: now, flows: BTreeMap::new() }
     }
 
-    /// What there is to say now; `reads_files` tells whether a flow of this name should have files.
+    /// What there is to say now; `reads_files` tells whether the flow at this place should have files.
     pub fn look<'a>(
         &mut self,
         flows: &[FlowLook<'a>],
-        reads_files: impl Fn(&str) -> bool,
+        reads_files: impl Fn(usize) -> bool,
         now: Instant,
     ) -> Vec<(&'a str, Notice)> {
         let mut notices = Vec::new();
@@ -57,12 +57,12 @@ impl Notices {
         if self.flows.len() > flows.len() {
             self.flows.retain(|name, _| flows.iter().any(|look| look.flow == name));
         }
-        for look in flows {
+        for (place, look) in flows.iter().enumerate() {
             let said = self.flows.entry(look.flow.to_owned()).or_default();
             if look.books.lines.value() > 0 && !std::mem::replace(&mut said.accepted, true) {
                 notices.push((look.flow, Notice::FirstAccepted));
             }
-            said.had_files |= look.books.files.value() > 0 || !reads_files(look.flow);
+            said.had_files |= look.books.files.value() > 0 || !reads_files(place);
             if !said.had_files && now - self.begun >= NO_FILE_FOR && !std::mem::replace(&mut said.no_file, true) {
                 notices.push((look.flow, Notice::NoFile));
             }
