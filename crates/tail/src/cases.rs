@@ -905,3 +905,97 @@ fn a_log_that_was_put_away_under_any_name_while_down_is_read_to_its_end_though_a
     world.expect('x', 0..80);
     world.expect('y', 0..20);
 }
+
+/// How the log is put away under a name of which nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PutAway {
+    Copied,
+    Packed,
+    CopiedThenPacked,
+    CopiedThenRenamed,
+}
+
+/// What happened to a log of which somebody keeps a copy.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// Everything of the log that the copy holds was read before.
+    read_before: bool,
+    packed_copy: bool,
+    /// The agent stands still while the log goes on and is put away; else its flow is full.
+    down: bool,
+    /// Lines that come after the copy was made.
+    more: usize,
+    way: PutAway,
+    deleted: bool,
+}
+
+fn keeps(kept: Kept) {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.append(LIVE, &text('x', 0..40));
+    world.run_for(if kept.read_before { 5_000 } else { 0 });
+    world.faults.no_room = 100;
+    if kept.packed_copy {
+        world.fs.compress(LIVE, "/l/a.log.bak.gz");
+    } else {
+        world.fs.copy(LIVE, "/l/a.log.bak");
+    }
+    world.run_for(500);
+    if kept.down {
+        world.stop();
+    }
+    world.fs.append(LIVE, &text('x', 40..40 + kept.more));
+    world.run_for(200);
+    match kept.way {
+        PutAway::Packed => world.fs.compress(LIVE, "/l/mine.gz"),
+        _ => world.fs.copy(LIVE, "/l/mine"),
+    }
+    world.run_for(50);
+    if kept.deleted {
+        world.fs.unlink(LIVE);
+        world.fs.create(LIVE, &text('y', 0..20));
+    } else {
+        world.fs.truncate(LIVE, 0);
+        world.run_for(30);
+        world.fs.append(LIVE, &text('y', 0..20));
+    }
+    world.run_for(300);
+    if kept.way == PutAway::CopiedThenPacked {
+        world.fs.compress("/l/mine", "/l/mine.gz");
+        world.fs.unlink("/l/mine");
+    } else if kept.way == PutAway::CopiedThenRenamed {
+        world.fs.rename("/l/mine", "/l/yours");
+    }
+    world.run_for(100);
+    world.faults.no_room = 0;
+    if kept.down {
+        world.start();
+    }
+    world.run_for(130_000);
+    world.expect('x', 0..40 + kept.more);
+    world.expect('y', 0..20);
+    assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+}
+
+/// Somebody kept a copy of the log. The log went on, was copied or packed to a name of which nobody knows, and cut: reading
+/// went on in the kept copy, and nobody looked for the rest, which lay beside it.
+#[test]
+fn a_log_that_was_put_away_under_any_name_and_cut_is_read_to_its_end_though_a_copy_of_its_beginning_lies_there() {
+    let mut failed = Vec::new();
+    for number in 0..2 * 2 * 2 * 3 * 4 * 2 {
+        let kept = Kept {
+            read_before: number & 1 == 0,
+            packed_copy: number & 2 == 0,
+            down: number & 4 == 0,
+            deleted: number & 8 == 0,
+            more: [0, 8, 120][number / 16 % 3],
+            way: [PutAway::Copied, PutAway::Packed, PutAway::CopiedThenPacked, PutAway::CopiedThenRenamed][number / 48],
+        };
+        // A packed copy of a log that nobody has read is read first, and the log waits for that.
+        let waits = kept.packed_copy && !kept.read_before && kept.more > 0;
+        if !waits && std::panic::catch_unwind(|| keeps(kept)).is_err() {
+            failed.push(format!("{kept:?}"));
+        }
+    }
+    assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
+}

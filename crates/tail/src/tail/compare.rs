@@ -207,6 +207,12 @@ impl Tail {
                 // It has grown since the archive was asked for a byte behind it.
                 return self.put_off(&question, AGAIN / 4);
             }
+            let holds_all = question.size.is_some_and(|size| size >= sample.status.size.max(content.known));
+            if holds_all && question.packing.is_none() && self.is_log_of(question.file, content.file) {
+                // It is the log itself that goes on.
+                self.drop_question(&question);
+                return self.adopt(number, question.file, &question.sample, todo);
+            }
             return if longer { self.longer_copy(question, number, todo) } else { self.copy(&question, number) };
         }
         let end = question.size.unwrap_or(0);
@@ -240,6 +246,12 @@ impl Tail {
 
     /// A copy that holds more than what it is a copy of: what it is a copy of may just have grown, too.
     fn longer_copy(&mut self, mut question: Box<Question>, number: u32, todo: &mut Vec<ToDo>) {
+        let place = self.contents.get(number).map_or(NONE, |content| content.file);
+        if self.may_go_on_elsewhere(number, place) {
+            self.drop_question(&question);
+            let sample = std::mem::take(&mut question.sample);
+            return self.adopt(number, question.file, &sample, todo);
+        }
         let Some(file) = self.places.files.get_mut(question.file) else { return self.drop_question(&question) };
         let unread = self.contents.get(number).is_some_and(|content| content.unread() > 0);
         file.attempts += u8::from(!unread);
@@ -273,12 +285,16 @@ impl Tail {
         entry.attempts = 0;
         let (packing, size) = (entry.packing, entry.size);
         self.heirs.end(file);
+        self.look_on(number, file);
+        let sought = self.may_go_on_elsewhere(number, file);
+        let home = self.home_without_name(number, file);
         let Some(content) = self.contents.get_mut(number) else { return };
         if content.slot != NONE {
             self.close(number, todo);
         }
         let Some(content) = self.contents.get_mut(number) else { return };
         let old = std::mem::replace(&mut content.file, file);
+        content.home = content.home.take().or(home);
         content.state = State::Followed;
         // As far as its name is concerned, it has come just now.
         content.found_at = self.now;
@@ -289,7 +305,12 @@ impl Tail {
         if content.proof.frontier(content.read).is_none() {
             content.proof.take_frontier(sample, content.read);
         }
-        content.known = if packing.is_some() { content.read } else { size.max(content.read) };
+        content.known = match packing {
+            // What it was found in may be an older copy.
+            _ if sought => content.known.max(content.read).max(if packing.is_some() { 0 } else { size }),
+            Some(_) => content.read,
+            None => size.max(content.read),
+        };
         content.sure = content.known;
         if packing.is_some() && sample.packed && sample.end == Some(content.read) {
             (content.at_end, content.state) = (true, State::Finished);
@@ -305,7 +326,9 @@ impl Tail {
             self.goes_on_in(number, size);
         }
         self.leave_for_copy(number, old);
-        self.end_seek(number);
+        if !sought {
+            self.end_seek(number);
+        }
         if let (Some(flow), Some(path), true) = (flow, self.places.path_of(file), recovered > 0) {
             todo.push(ToDo::Say(Notice::Recovered { flow, path, bytes: recovered }));
         }

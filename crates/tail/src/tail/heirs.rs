@@ -97,9 +97,9 @@ impl Tail {
     /// A pattern matched the file of a content that lies elsewhere, too, and it has lost its name: its writer may go on
     /// under another.
     pub(super) fn copy_lost_name(&mut self, number: u32, file: u32, home: Home) {
-        let elsewhere = |content: &&Content| {
-            content.file != file || (content.slot == NONE && !content.opening && !content.copies.is_empty())
-        };
+        let goes_on = self.copy_to_go_on_in(number).is_some();
+        let elsewhere =
+            |content: &&Content| content.file != file || (content.slot == NONE && !content.opening && goes_on);
         let Some(content) = self.contents.get(number).filter(elsewhere) else { return };
         let Some(flow) = content.flow else { return };
         let Some(entry) = self.places.files.get_mut(file).filter(|entry| entry.packing.is_none()) else { return };

@@ -109,9 +109,12 @@ impl Tail {
                 numbers.push(alike);
             }
         }
-        let contents = numbers.into_iter().filter_map(|number| self.contents.get(number));
-        let contents =
-            contents.map(|content| ContentAbout { row: self.row(content), flow: content.flow, read: content.read });
+        let contents = numbers.into_iter().filter_map(|number| Some((number, self.contents.get(number)?)));
+        let contents = contents.map(|(number, content)| ContentAbout {
+            row: self.row(number, content),
+            flow: content.flow,
+            read: content.read,
+        });
         FileAbout { standing, is_refused: file.is_some_and(|file| file.refused), contents: contents.collect() }
     }
 

@@ -54,6 +54,16 @@ impl Tail {
         self.places.names_of(number).any(|name| name.is_live)
     }
 
+    /// Whether the first file is the log itself, and the second one, by its name, a rotation of it.
+    pub(super) fn is_log_of(&self, log: u32, file: u32) -> bool {
+        let mut logs = self.places.names_of(log).filter(|name| name.is_live);
+        logs.any(|log| {
+            self.places.names_of(file).all(|name| {
+                !name.is_live || (names::is_kin(&log.text, &name.text) && !names::is_kin(&name.text, &log.text))
+            })
+        })
+    }
+
     pub(super) fn is_owned(&self, flow: FlowId) -> bool {
         self.settings.flows.get(usize::from(flow.0)).is_some_and(|flow| flow.owned)
     }

@@ -695,8 +695,10 @@ impl Tail {
             }
         }
         for number in std::mem::take(&mut self.remembered_bare) {
-            if self.contents.get(number).is_some_and(|content| content.file == NONE) {
-                self.lose(number, todo);
+            match self.contents.get(number).map(|content| content.file) {
+                Some(NONE) => self.lose(number, todo),
+                Some(file) => self.look_on(number, file),
+                None => {}
             }
         }
         let done = end >= self.places.files.numbers();

@@ -46,7 +46,7 @@ impl Tail {
             let Some(content) = self.contents.get_mut(number) else { continue };
             content.dirty = false;
             if let Some(content) = self.contents.get(number) {
-                todo.push(ToDo::Save(Box::new(self.row(content))));
+                todo.push(ToDo::Save(Box::new(self.row(number, content))));
             }
         }
         todo.extend(self.forgotten.drain(..).map(|id| ToDo::Forget(ContentId(id))));
@@ -77,7 +77,7 @@ impl Tail {
         todo.push(ToDo::Begun);
     }
 
-    pub(super) fn row(&self, content: &Content) -> Row {
+    pub(super) fn row(&self, number: u32, content: &Content) -> Row {
         let file = self.places.files.get(content.file);
         let finished = content.state == State::Finished && content.is_settled();
         let whole = content.settled == content.read;
@@ -105,6 +105,8 @@ impl Tail {
             known: content.known,
             state: match content.state {
                 State::Sought => SavedState::Sought,
+                // What it was found in may be an older copy: the next life looks on.
+                State::Followed if self.seeks.contains_key(&number) => SavedState::Sought,
                 // A log that was replaced by a copy of itself may be read to its end while the copy lies there.
                 state
                     if (state == State::Followed || (self.is_live(content.file) && !content.at_end))
@@ -178,7 +180,8 @@ impl Tail {
         if let Some(flow) = flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0))) {
             flow.gauge.files += 1;
         }
-        if self.contents.get(number).is_some_and(|content| content.file == NONE) {
+        let bare = self.contents.get(number).is_some_and(|content| content.file == NONE);
+        if bare || row.state == SavedState::Sought {
             self.remembered_bare.push(number);
         }
         self.recount(number);

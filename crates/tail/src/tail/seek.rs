@@ -5,9 +5,9 @@
 
 use super::conclude::JUDGED;
 use super::{AT_A_TIME, Job, Tail};
-use crate::content::{Content, State};
+use crate::content::{Content, Home, State};
 use crate::names;
-use crate::places::{NONE, Standing, seconds};
+use crate::places::{File, NONE, Name, Standing, seconds};
 use crate::proof::Weight;
 use crate::seen::Moment;
 use crate::todo::{Loss, Notice, ToDo};
@@ -17,6 +17,9 @@ use std::path::PathBuf;
 /// being written.
 const SEEK_FOR: u64 = 10_000;
 const SEEK_LONGEST: u64 = 600_000;
+
+/// How long something that holds more is looked for, where a copy was found that may be older than what was lost.
+const LOOK_FOR: u64 = 2_000;
 
 /// What is sought is looked for so often.
 const LOOK_EVERY: u64 = 1_000;
@@ -30,6 +33,8 @@ const MOST_GONE: usize = 10_000;
 pub(super) struct Seek {
     pub(super) since: Moment,
     pub(super) folders: Vec<u32>,
+    /// The name by which a pattern matched it.
+    home: Option<Box<Home>>,
 }
 
 impl Tail {
@@ -52,28 +57,38 @@ impl Tail {
         self.lose(number, todo);
     }
 
+    /// A copy may be of a moment before the last bytes came: what holds all that is known is read, plain rather than packed;
+    /// else what holds the most. Nothing is to be had of one that is shorter than what was read.
+    pub(super) fn copy_to_go_on_in(&self, number: u32) -> Option<u32> {
+        let content = self.contents.get(number)?;
+        let least = if content.state == State::Finished { 0 } else { content.read };
+        let rank = |number: &u32| {
+            let file = self.places.files.get(*number)?;
+            let rank = match file.packing {
+                _ if file.refused => (0, 0),
+                None if file.size >= content.known => (3, file.size),
+                Some(_) => (2, file.size),
+                None => (1, file.size),
+            };
+            (file.packing.is_some() || file.size >= least).then_some((rank, *number))
+        };
+        content.copies.iter().filter_map(rank).max_by_key(|(rank, _)| *rank).map(|(_, copy)| copy)
+    }
+
     /// The content has no place (of which it is known) any more.
     pub(super) fn lose(&mut self, number: u32, todo: &mut Vec<ToDo>) {
         self.close(number, todo);
         let Some(content) = self.contents.get_mut(number) else { return };
         let flow = content.flow;
-        let all = content.known;
-        // A copy may be of a moment before the last bytes came: what holds all that is known is read, plain rather than
-        // packed; else what holds the most.
-        let holds = |number: &&u32| {
-            let file = self.places.files.get(**number).filter(|file| !file.refused);
-            file.map(|file| match file.packing {
-                None if file.size >= all => (2, file.size),
-                Some(_) => (1, file.size),
-                None => (0, file.size),
-            })
-        };
-        if let Some(copy) = content.copies.iter().max_by_key(holds).copied() {
+        let copy = self.copy_to_go_on_in(number);
+        let Some(content) = self.contents.get_mut(number) else { return };
+        if let Some(copy) = copy {
             content.copies.take_out(copy);
             let old = std::mem::replace(&mut content.file, copy);
             let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
+            let unfinished = content.state != State::Finished;
             if let Some((packed, size)) = known
-                && content.state != State::Finished
+                && unfinished
             {
                 content.confirmed = packed;
                 content.at_end = false;
@@ -85,6 +100,8 @@ impl Tail {
             self.leave_for_copy(number, old);
             self.mark_dirty(number);
             self.recount(number);
+            self.end_seek(number);
+            self.look_on(number, copy);
             return self.enqueue(number);
         }
         match (content.state, flow) {
@@ -100,7 +117,57 @@ impl Tail {
         content.checking = false;
         self.seek(number);
         self.mark_dirty(number);
-        self.time_content(number, CHECK_EVERY);
+    }
+
+    /// The content goes on in this file, which may be an older copy than what the content was put away as, under any name.
+    pub(super) fn look_on(&mut self, number: u32, file: u32) {
+        let Some(content) = self.contents.get(number) else { return };
+        let unfinished = content.state != State::Finished && content.flow.is_some_and(|flow| !self.is_owned(flow));
+        if unfinished && !self.seeks.contains_key(&number) {
+            self.seek(number);
+            if !self.may_go_on_elsewhere(number, file) {
+                self.end_seek(number);
+            }
+        }
+    }
+
+    /// Another copy that may hold more than this one, of which everything was read. How much an archive holds shows only when
+    /// it is read: after one, only a larger one is.
+    fn copy_that_goes_on(&self, number: u32, short: u32) -> Option<u32> {
+        let content = self.contents.get(number)?;
+        let packed = |file: &File| file.packing.is_some();
+        let short = self.places.files.get(short).filter(|file| packed(file)).map_or(0, |file| file.size);
+        let more = |copy: &u32| {
+            let file = self.places.files.get(*copy).filter(|file| !file.refused);
+            file.is_some_and(|file| file.size > if packed(file) { short } else { content.read })
+        };
+        content.copies.iter().copied().find(more)
+    }
+
+    /// The copy in which the content is read ends before it. `false` when nothing else is looked for that may hold more.
+    pub(super) fn leave_short_copy(&mut self, number: u32, todo: &mut Vec<ToDo>) -> bool {
+        let file = self.contents.get(number).map_or(NONE, |content| content.file);
+        if !self.may_go_on_elsewhere(number, file) {
+            return false;
+        }
+        self.close(number, todo);
+        let next = self.copy_that_goes_on(number, file);
+        let Some(content) = self.contents.get_mut(number) else { return false };
+        content.file = NONE;
+        content.copies.push(file);
+        if let Some(next) = next {
+            content.copies.take_out(next);
+            content.file = next;
+            (content.confirmed, content.at_end) = (false, false);
+            self.mark_dirty(number);
+            self.recount(number);
+            self.enqueue(number);
+            return true;
+        }
+        (content.state, content.confirmed, content.poll) = (State::Sought, true, false);
+        self.mark_dirty(number);
+        self.recount(number);
+        true
     }
 
     /// The content goes on in a copy of this size, which may be of a moment before its whole beginning was there.
@@ -132,7 +199,10 @@ impl Tail {
         folders
     }
 
+    /// Looks for the content. One that is read on in a copy meanwhile keeps its state.
     fn seek(&mut self, number: u32) {
+        self.end_seek(number);
+        self.time_content(number, CHECK_EVERY);
         let folders = self.where_to_look(number);
         for folder in &folders {
             if let Some(folder) = self.places.folders.get_mut(*folder) {
@@ -141,7 +211,8 @@ impl Tail {
             self.list_in_turn(*folder, true);
             self.compare_again(*folder);
         }
-        self.seeks.insert(number, Seek { since: self.now, folders });
+        let home = self.contents.get(number).and_then(|content| content.home.clone());
+        self.seeks.insert(number, Seek { since: self.now, folders, home });
     }
 
     /// A live name has got another content: what was taken for a stranger a moment ago may be a rotation.
@@ -158,6 +229,14 @@ impl Tail {
                 folder.sought -= 1;
             }
         }
+        self.mark_dirty(number);
+    }
+
+    /// Whether it is looked for, and would in this file be elsewhere than where it was: that may be an older copy.
+    pub(super) fn may_go_on_elsewhere(&self, number: u32, file: u32) -> bool {
+        let is_home = |name: &Name, home: &Home| (name.folder, &name.text) == (home.0, &home.1);
+        let seek = self.seeks.get(&number).and_then(|seek| seek.home.as_ref());
+        seek.is_some_and(|home| !self.places.names_of(file).any(|name| is_home(name, home)))
     }
 
     pub(super) fn is_sought_in(&self, folder: u32) -> bool {
@@ -220,8 +299,10 @@ impl Tail {
     pub(super) fn seek_on(&mut self, number: u32, todo: &mut Vec<ToDo>) {
         let Some(seek) = self.seeks.get(&number) else { return };
         let past = self.now.ms_since(seek.since);
-        if past >= SEEK_LONGEST || (past >= SEEK_FOR && !self.may_be_found(seek)) {
-            return self.give_up(number, todo);
+        let sought = self.contents.get(number).is_some_and(|content| content.state == State::Sought);
+        let least = if sought { SEEK_FOR } else { LOOK_FOR };
+        if past >= SEEK_LONGEST || (past >= least && !self.may_be_found(seek)) {
+            return if sought { self.give_up(number, todo) } else { self.end_seek(number) };
         }
         let folders = seek.folders.clone();
         for folder in folders {
@@ -245,6 +326,13 @@ impl Tail {
         let bytes = packed.map_or(content.unread(), |file| file.size);
         let reason = if content.file == NONE { Loss::Truncated } else { Loss::Deleted };
         self.destroyed(number, bytes, reason, todo);
+        if let Some(content) = self.contents.get_mut(number).filter(|content| content.file == NONE)
+            && let Some(copy) = content.copies.first().copied()
+        {
+            // Where its beginning lies is known.
+            content.copies.take_out(copy);
+            content.file = copy;
+        }
         self.finish(number, todo);
     }
 
@@ -330,6 +418,7 @@ impl Tail {
     }
 
     fn forget(&mut self, number: u32) {
+        self.end_seek(number);
         let Some(content) = self.contents.remove(number) else { return };
         if let Some(origin) = content.origin {
             self.origins.remove(&origin.number());
@@ -359,6 +448,17 @@ impl Tail {
         }
         self.heirs.end(file);
         self.places.remove_file(file);
+    }
+
+    /// The name by which a pattern matched the content, which moves to a file that has no such name.
+    pub(super) fn home_without_name(&self, number: u32, file: u32) -> Option<Box<Home>> {
+        if self.places.names_of(file).any(|name| name.is_matched) {
+            return None;
+        }
+        let sought = self.seeks.get(&number).and_then(|seek| seek.home.clone());
+        let old = self.contents.get(number).map_or(NONE, |content| content.file);
+        let matched = || self.places.names_of(old).find(|name| name.is_matched);
+        sought.or_else(|| matched().map(|name| Box::new((name.folder, name.text.clone()))))
     }
 
     /// The path by which a pattern matched it.

@@ -353,19 +353,23 @@ impl Tail {
         }
         let Some(content) = self.contents.get_mut(number) else { return };
         let (sure, unread) = (content.sure, content.unread());
+        content.at_end |= end && packed;
+        let cut = !packed && new.is_empty() && sure > from && status.size < from + unread;
+        if unread > 0 && (cut || content.at_end) && self.leave_short_copy(number, todo) {
+            return;
+        }
+        let Some(content) = self.contents.get_mut(number) else { return };
         content.known = match (packed, new.is_empty()) {
+            (true, _) if !end => content.known.max(content.read),
             (false, false) => content.known.max(content.read).max(status.size),
             // An empty answer is the end, whatever a size said before.
             _ => content.read,
         };
         content.sure = content.known;
-        if !packed && new.is_empty() && unread > 0 && sure > from && status.size < from + unread {
+        if cut && unread > 0 {
             self.destroyed(number, unread, Loss::EndCut, todo);
         }
         if end && packed {
-            if let Some(content) = self.contents.get_mut(number) {
-                content.at_end = true;
-            }
             self.close(number, todo);
             self.say_end(number, todo);
             if let Some(content) = self.contents.get_mut(number) {
@@ -643,6 +647,9 @@ impl Tail {
         let end_is_there = stretch_of(sample, &last).is_some_and(|bytes| !bytes.is_empty());
         let unread = content.known.saturating_sub(size.max(content.read));
         if content.known > size && unread > 0 && !end_is_there {
+            if size <= content.read && self.leave_short_copy(number, todo) {
+                return;
+            }
             self.destroyed(number, unread, Loss::EndCut, todo);
         }
         let Some(content) = self.contents.get_mut(number) else { return };
@@ -764,10 +771,9 @@ impl Tail {
             return;
         }
         content.timed = NEVER;
-        match content.state {
-            State::Sought => return self.seek_on(number, todo),
-            State::Finished => return,
-            State::Followed => {}
+        self.seek_on(number, todo);
+        if self.contents.get(number).is_none_or(|content| content.state != State::Followed) {
+            return;
         }
         if self.wants_turn(number) {
             self.enqueue(number);
