@@ -467,7 +467,7 @@ impl World {
         self.run();
         // What was settled a moment ago is saved by now.
         let now = self.now;
-        if self.settles {
+        if self.settles && self.agent.is_some() {
             self.unsaved.retain(|_, came| now.ms_since(*came) < 50);
         }
     }
