@@ -324,6 +324,10 @@ fn a_row_of_the_format_before_proves_as_much_as_it_knows() {
         let proof = Proof::of_old_row(Fingerprint::of(&bytes[..1_024]), end as u64, frontier);
         let known: Vec<(u64, u16)> = proof.boundaries().iter().map(|it: &Boundary| (it.end, it.length)).collect();
         assert_eq!(known, if length > 0 && end > 0 { vec![(end as u64, length as u16)] } else { Vec::new() });
+        // What it proves it proves from there on, should it be cut before that.
+        let (from, windows) = (end.min(2_048) as u32, end.div_ceil(1_024));
+        assert_eq!(proof.fair_from, if windows > 1 { from } else { 0 });
+        assert_eq!(proof.strong_from, if windows > 2 { from } else { 0 });
         proof.weight_at(end as u64)
     };
     assert_eq!(weight(0, 0), Weight::Doubt);

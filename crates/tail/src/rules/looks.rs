@@ -269,3 +269,19 @@ fn an_agent_is_not_caught_up_while_something_waits_for_room() {
     world.run_for(10_000);
     assert!(world.is_caught_up() && world.lag() == 0);
 }
+
+/// A stranger that is written to all the time is none of ours still: it is looked into once, unless something is sought.
+#[test]
+fn a_stranger_that_grows_is_not_looked_into_again_and_again() {
+    let mut world = World::new(only_live);
+    world.fs.create("/l/a.log.old", &text('o', 0..20));
+    world.fs.create(LIVE, &text('x', 0..20));
+    world.start();
+    world.run_for(10_000);
+    let looks = world.looks;
+    for number in 20..40 {
+        world.fs.append("/l/a.log.old", &text('o', number..number + 1));
+        world.run_for(3_000);
+    }
+    assert_eq!(world.looks, looks);
+}
