@@ -999,3 +999,28 @@ fn a_log_that_was_put_away_under_any_name_and_cut_is_read_to_its_end_though_a_co
     }
     assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
 }
+
+/// The pattern matches the kept copy, too, and nothing else holds the end of the log: the loss was said of a file without a
+/// name, and the next life knew no longer whose the log was.
+#[test]
+fn what_ends_in_a_kept_copy_keeps_the_name_of_its_log() {
+    let mut world = World::new(all);
+    world.start();
+    world.fs.append(LIVE, &text('x', 0..40));
+    world.run_for(5_000);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 40..80));
+    world.run_for(500);
+    world.fs.copy(LIVE, "/l/a.log.bak");
+    world.run_for(3_000);
+    world.fs.append(LIVE, &text('x', 80..120));
+    world.run_for(500);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(500);
+    world.faults.no_room = 0;
+    world.run_for(30_000);
+    world.expect('x', 0..80);
+    let named = |notice: &Notice| matches!(notice, Notice::Destroyed { path, .. } if path == Path::new("/l/a.log.bak"));
+    assert!(world.notices.iter().any(named), "{:?}", world.notices);
+    assert_eq!(world.destroyed(), text('x', 80..120).len() as u64);
+}

@@ -152,7 +152,10 @@ impl Tail {
         }
         self.close(number, todo);
         let next = self.copy_that_goes_on(number, file);
+        // The name of the copy may have told whose it is.
+        let home = self.seeks.get(&number).and_then(|seek| seek.home.clone());
         let Some(content) = self.contents.get_mut(number) else { return false };
+        content.home = content.home.take().or(home);
         content.file = NONE;
         content.copies.push(file);
         if let Some(next) = next {
@@ -325,7 +328,6 @@ impl Tail {
         let packed = self.places.files.get(content.file).filter(|file| file.packing.is_some() && !content.at_end);
         let bytes = packed.map_or(content.unread(), |file| file.size);
         let reason = if content.file == NONE { Loss::Truncated } else { Loss::Deleted };
-        self.destroyed(number, bytes, reason, todo);
         if let Some(content) = self.contents.get_mut(number).filter(|content| content.file == NONE)
             && let Some(copy) = content.copies.first().copied()
         {
@@ -333,6 +335,7 @@ impl Tail {
             content.copies.take_out(copy);
             content.file = copy;
         }
+        self.destroyed(number, bytes, reason, todo);
         self.finish(number, todo);
     }
 

@@ -646,14 +646,18 @@ impl Tail {
         let last = content.known.saturating_sub(1)..content.known;
         let end_is_there = stretch_of(sample, &last).is_some_and(|bytes| !bytes.is_empty());
         let unread = content.known.saturating_sub(size.max(content.read));
-        if content.known > size && unread > 0 && !end_is_there {
-            if size <= content.read && self.leave_short_copy(number, todo) {
-                return;
-            }
+        let (file, at_end) = (content.file, size <= content.read);
+        let short = content.known > size && unread > 0 && !end_is_there;
+        // What comes after the end of an older copy may be found while that is read.
+        let looked_for = short && self.may_go_on_elsewhere(number, file);
+        if looked_for && at_end && self.leave_short_copy(number, todo) {
+            return;
+        }
+        if short && !looked_for {
             self.destroyed(number, unread, Loss::EndCut, todo);
         }
         let Some(content) = self.contents.get_mut(number) else { return };
-        content.known = if end_is_there { content.known.max(size) } else { size.max(content.read) };
+        content.known = if end_is_there || looked_for { content.known.max(size) } else { size.max(content.read) };
         content.sure = content.known;
         self.contents.index(number, head);
         let file = self.contents.get(number).map_or(NONE, |content| content.file);
