@@ -305,12 +305,9 @@ impl Tail {
         if content.proof.frontier(content.read).is_none() {
             content.proof.take_frontier(sample, content.read);
         }
-        content.known = match packing {
-            // What it was found in may be an older copy.
-            _ if sought => content.known.max(content.read).max(if packing.is_some() { 0 } else { size }),
-            Some(_) => content.read,
-            None => size.max(content.read),
-        };
+        let there = if packing.is_some() { content.read } else { size.max(content.read) };
+        // What it was found in may be an older copy.
+        content.known = if sought { content.known.max(there) } else { there };
         content.sure = content.known;
         if packing.is_some() && sample.packed && sample.end == Some(content.read) {
             (content.at_end, content.state) = (true, State::Finished);

@@ -78,17 +78,15 @@ impl Tail {
     /// The content has no place (of which it is known) any more.
     pub(super) fn lose(&mut self, number: u32, todo: &mut Vec<ToDo>) {
         self.close(number, todo);
-        let Some(content) = self.contents.get_mut(number) else { return };
-        let flow = content.flow;
         let copy = self.copy_to_go_on_in(number);
         let Some(content) = self.contents.get_mut(number) else { return };
+        let flow = content.flow;
         if let Some(copy) = copy {
             content.copies.take_out(copy);
             let old = std::mem::replace(&mut content.file, copy);
             let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
-            let unfinished = content.state != State::Finished;
             if let Some((packed, size)) = known
-                && unfinished
+                && content.state != State::Finished
             {
                 content.confirmed = packed;
                 content.at_end = false;
@@ -123,11 +121,8 @@ impl Tail {
     pub(super) fn look_on(&mut self, number: u32, file: u32) {
         let Some(content) = self.contents.get(number) else { return };
         let unfinished = content.state != State::Finished && content.flow.is_some_and(|flow| !self.is_owned(flow));
-        if unfinished && !self.seeks.contains_key(&number) {
+        if unfinished && !self.seeks.contains_key(&number) && self.is_away(content.home.as_deref(), file) {
             self.seek(number);
-            if !self.may_go_on_elsewhere(number, file) {
-                self.end_seek(number);
-            }
         }
     }
 
@@ -152,24 +147,24 @@ impl Tail {
         }
         self.close(number, todo);
         let next = self.copy_that_goes_on(number, file);
-        // The name of the copy may have told whose it is.
-        let home = self.seeks.get(&number).and_then(|seek| seek.home.clone());
+        // So far the name of the copy may have said which flow reads it.
+        let home = self.sought_home(number).cloned();
         let Some(content) = self.contents.get_mut(number) else { return false };
-        content.home = content.home.take().or(home);
-        content.file = NONE;
+        content.home = content.home.take().or(home.map(Box::new));
         content.copies.push(file);
-        if let Some(next) = next {
-            content.copies.take_out(next);
-            content.file = next;
-            (content.confirmed, content.at_end) = (false, false);
-            self.mark_dirty(number);
-            self.recount(number);
-            self.enqueue(number);
-            return true;
+        match next {
+            Some(next) => {
+                content.copies.take_out(next);
+                (content.file, content.confirmed, content.at_end) = (next, false, false);
+            }
+            None => {
+                content.file = NONE;
+                (content.state, content.confirmed, content.poll) = (State::Sought, true, false);
+            }
         }
-        (content.state, content.confirmed, content.poll) = (State::Sought, true, false);
         self.mark_dirty(number);
         self.recount(number);
+        self.enqueue(number);
         true
     }
 
@@ -237,9 +232,17 @@ impl Tail {
 
     /// Whether it is looked for, and would in this file be elsewhere than where it was: that may be an older copy.
     pub(super) fn may_go_on_elsewhere(&self, number: u32, file: u32) -> bool {
+        self.is_away(self.sought_home(number), file)
+    }
+
+    /// The name by which a pattern matched what is looked for.
+    fn sought_home(&self, number: u32) -> Option<&Home> {
+        self.seeks.get(&number)?.home.as_deref()
+    }
+
+    fn is_away(&self, home: Option<&Home>, file: u32) -> bool {
         let is_home = |name: &Name, home: &Home| (name.folder, &name.text) == (home.0, &home.1);
-        let seek = self.seeks.get(&number).and_then(|seek| seek.home.as_ref());
-        seek.is_some_and(|home| !self.places.names_of(file).any(|name| is_home(name, home)))
+        home.is_some_and(|home| !self.places.names_of(file).any(|name| is_home(name, home)))
     }
 
     pub(super) fn is_sought_in(&self, folder: u32) -> bool {
@@ -458,10 +461,10 @@ impl Tail {
         if self.places.names_of(file).any(|name| name.is_matched) {
             return None;
         }
-        let sought = self.seeks.get(&number).and_then(|seek| seek.home.clone());
         let old = self.contents.get(number).map_or(NONE, |content| content.file);
         let matched = || self.places.names_of(old).find(|name| name.is_matched);
-        sought.or_else(|| matched().map(|name| Box::new((name.folder, name.text.clone()))))
+        let home = self.sought_home(number).cloned();
+        home.or_else(|| matched().map(|name| (name.folder, name.text.clone()))).map(Box::new)
     }
 
     /// The path by which a pattern matched it.
