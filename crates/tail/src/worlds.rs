@@ -31,6 +31,11 @@ impl World {
         }
     }
 
+    /// How often such a notice was given.
+    pub(crate) fn said(&self, wanted: impl Fn(&crate::Notice) -> bool) -> usize {
+        self.notices.iter().filter(|notice| wanted(notice)).count()
+    }
+
     #[track_caller]
     pub(crate) fn expect(&self, which: char, lines: std::ops::Range<usize>) {
         for number in lines {
@@ -573,6 +578,15 @@ fn event(random: &mut fastrand::Rng) -> Event {
     }
 }
 
+/// What the agent does between two actions of somebody else: mostly nothing.
+fn let_pass(world: &mut World, pace: &mut fastrand::Rng) {
+    match pace.u32(..4) {
+        0 => world.run_steps(pace.usize(..20)),
+        1 => world.run_for(pace.u64(..50)),
+        _ => {}
+    }
+}
+
 /// A world of chance: a log of numbered lines that is written, rotated by all tools, and followed by an agent that is
 /// stopped, killed and started, whose flow has no room, and whose questions fail.
 fn seeded_world(seed: u64) -> (usize, bool) {
@@ -620,11 +634,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
                 }
                 rotations += 1;
                 let mut pace = random.fork();
-                let between = |world: &mut World| match pace.u32(..4) {
-                    0 => world.run_steps(pace.usize(..20)),
-                    1 => world.run_for(pace.u64(..50)),
-                    _ => {}
-                };
+                let between = |world: &mut World| let_pass(world, &mut pace);
                 rotate(&mut world, LIVE, rotation, rotations, between);
             }
             Event::Run(milliseconds) => world.run_for(milliseconds),
@@ -652,11 +662,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
                 moved += 1;
                 let away = format!("/l/moved-{moved}");
                 let mut pace = random.fork();
-                let mut between = |world: &mut World| match pace.u32(..4) {
-                    0 => world.run_steps(pace.usize(..20)),
-                    1 => world.run_for(pace.u64(..50)),
-                    _ => {}
-                };
+                let mut between = |world: &mut World| let_pass(world, &mut pace);
                 if cut {
                     world.fs.truncate(LIVE, 0);
                     between(&mut world);
@@ -684,11 +690,7 @@ fn seeded_world(seed: u64) -> (usize, bool) {
                 }
                 moved += 1;
                 let mut pace = random.fork();
-                let mut between = |world: &mut World| match pace.u32(..4) {
-                    0 => world.run_steps(pace.usize(..20)),
-                    1 => world.run_for(pace.u64(..50)),
-                    _ => {}
-                };
+                let mut between = |world: &mut World| let_pass(world, &mut pace);
                 if packed {
                     world.fs.compress(LIVE, &format!("/l/mine-{moved}.gz"));
                 } else {

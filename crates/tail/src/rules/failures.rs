@@ -6,10 +6,6 @@ use crate::model::World;
 use crate::worlds::{LIVE, all, text};
 use crate::{Failure, Notice};
 
-fn said(world: &World, wanted: fn(&Notice) -> bool) -> usize {
-    world.notices.iter().filter(|notice| wanted(notice)).count()
-}
-
 /// What cannot be had now is tried again after a pause that the failure calls for, and read as soon as it can be had.
 #[test]
 fn what_cannot_be_had_is_tried_again_after_a_pause() {
@@ -33,7 +29,7 @@ fn what_cannot_be_had_is_tried_again_after_a_pause() {
         world.run_for(40_000);
         world.expect('x', 0..20);
         let unreadable = usize::from(matches!(failure, Failure::Denied | Failure::System { .. }));
-        assert_eq!(said(&world, |notice| matches!(notice, Notice::Unreadable { .. })), unreadable);
-        assert_eq!(said(&world, |notice| matches!(notice, Notice::ReadableAgain { .. })), unreadable);
+        assert_eq!(world.said(|notice| matches!(notice, Notice::Unreadable { .. })), unreadable);
+        assert_eq!(world.said(|notice| matches!(notice, Notice::ReadableAgain { .. })), unreadable);
     }
 }

@@ -79,9 +79,8 @@ fn nothing_is_asked_of_a_system_that_has_just_refused() {
     world.run_for(40_000);
     world.expect('x', 0..20);
     world.expect('y', 0..10);
-    let said = |wanted: fn(&Notice) -> bool| world.notices.iter().filter(|notice| wanted(notice)).count();
-    assert_eq!(said(|notice| matches!(notice, Notice::NoResource)), 1);
-    assert_eq!(said(|notice| matches!(notice, Notice::ResourcesAgain)), 1);
+    assert_eq!(world.said(|notice| matches!(notice, Notice::NoResource)), 1);
+    assert_eq!(world.said(|notice| matches!(notice, Notice::ResourcesAgain)), 1);
 }
 
 /// The first line tells generations of a file apart. It is reported once, when it becomes whole after its origin began.
@@ -210,9 +209,8 @@ fn a_folder_that_cannot_be_listed_is_tried_again_every_two_seconds() {
     world.faults.failing.clear();
     world.run_for(5_000);
     world.expect('x', 0..20);
-    let said = |wanted: fn(&Notice) -> bool| world.notices.iter().filter(|notice| wanted(notice)).count();
-    assert_eq!(said(|notice| matches!(notice, Notice::FolderUnreadable { .. })), 1);
-    assert_eq!(said(|notice| matches!(notice, Notice::FolderReadableAgain { .. })), 1);
+    assert_eq!(world.said(|notice| matches!(notice, Notice::FolderUnreadable { .. })), 1);
+    assert_eq!(world.said(|notice| matches!(notice, Notice::FolderReadableAgain { .. })), 1);
 }
 
 /// At the first start files are followed from their end, also those that could not be asked at once where that is.

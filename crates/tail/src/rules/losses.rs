@@ -7,7 +7,7 @@ use crate::model::{World, pack};
 use crate::worlds::{LIVE, all, line, only_live, text};
 
 fn destroyed(world: &World) -> usize {
-    world.notices.iter().filter(|notice| matches!(notice, Notice::Destroyed { .. })).count()
+    world.said(|notice| matches!(notice, Notice::Destroyed { .. }))
 }
 
 /// Bytes that only a size spoke of may never have been the log's own: when they are not there, nothing was destroyed.

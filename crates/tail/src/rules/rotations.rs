@@ -309,7 +309,7 @@ fn an_archive_that_becomes_whole_within_ten_seconds_is_not_given_up() {
         world.fs.overwrite("/l/a.log.1.gz", &archive);
         world.run_for(30_000);
         world.expect('x', 0..20);
-        let said = world.notices.iter().filter(|notice| matches!(notice, Notice::ArchiveSkipped { .. })).count();
+        let said = world.said(|notice| matches!(notice, Notice::ArchiveSkipped { .. }));
         assert_eq!(said, skipped, "{:?}", world.notices);
     }
 }
