@@ -1025,3 +1025,52 @@ fn what_ends_in_a_kept_copy_keeps_the_name_of_its_log() {
     assert_eq!(world.said(named), 1, "{:?}", world.notices);
     assert_eq!(world.destroyed(), text('x', 80..120).len() as u64);
 }
+
+/// The kept copy was longer than what was read, and shorter than the log: its end counted as that of the log, and then the
+/// rest was found.
+#[test]
+fn nothing_counts_as_destroyed_while_what_holds_it_is_looked_for() {
+    let mut world = world_with_a_kept_copy(only_live);
+    world.run_for(3_000);
+    world.fs.append(LIVE, &text('x', 80..120));
+    world.run_for(500);
+    world.fs.folder("/elsewhere");
+    world.fs.copy(LIVE, AWAY);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(500);
+    world.faults.no_room = 0;
+    world.run_for(200);
+    world.fs.rename(AWAY, "/l/mine");
+    world.run_for(130_000);
+    world.expect('x', 0..120);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
+
+/// Two archives hold beginnings of a log, and nothing its end. How much is in an archive shows only when it is read: each of
+/// them is read once, not one after the other as long as the search goes on.
+#[test]
+fn archives_that_end_before_the_log_are_each_read_once() {
+    let mut world = World::new(only_live);
+    world.start();
+    world.fs.append(LIVE, &text('x', 0..40));
+    world.run_for(5_000);
+    world.faults.no_room = 100;
+    world.fs.append(LIVE, &text('x', 40..60));
+    world.run_for(500);
+    world.fs.compress(LIVE, "/l/a.log.bak.gz");
+    world.run_for(3_000);
+    world.fs.append(LIVE, &text('x', 60..80));
+    world.run_for(500);
+    world.fs.compress(LIVE, "/l/a.log.old.gz");
+    world.run_for(3_000);
+    world.fs.append(LIVE, &text('x', 80..120));
+    world.run_for(500);
+    world.fs.truncate(LIVE, 0);
+    world.run_for(10);
+    world.faults.no_room = 0;
+    let before = world.looks;
+    world.run_for(130_000);
+    assert!(world.looks <= before + 2, "{} looks", world.looks - before);
+    world.expect('x', 0..80);
+    assert_eq!(world.said(|notice| matches!(notice, Notice::Destroyed { .. })), 1, "{:?}", world.notices);
+}
