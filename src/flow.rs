@@ -7,7 +7,7 @@ use crate::deliver::{Answer, Call, GivenUp, Service};
 use crate::tap::Tap;
 use crate::telemetry::{clock, ids};
 use datalake_base::accounting::{Accounting, Stage};
-use datalake_base::record::{Arrival, Watermarks};
+use datalake_base::record::{Arrival, Progress, Watermarks};
 use datalake_base::shown::shown;
 use datalake_core::flow::{Action, BatchId, Condition, Core, Input, Job, Notice, Processed, Tally};
 use datalake_process::Instance;
@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 /// Keeps records that were given up, all or none; called on a thread that may wait for the disk.
 pub type Keep = Arc<dyn Fn(Vec<GivenUp>) -> Result<(), String> + Send + Sync>;
 
-/// Told whenever the flow has taken something from its channel, so that the source may hand over more.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
+/// Told whenever the flow has taken something from its channel or settled something. Cheap.
+pub type Wake = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// One flow, ready to run.
 pub struct Flow<S> {
@@ -38,7 +38,7 @@ pub struct Flow<S> {
     pub service: Arc<S>,
     /// Where records go that the service will never take.
     pub keep: Keep,
-    /// Tells the source that there is room.
+    /// Tells the source.
     pub wake: Wake,
     /// The numbers that others look at.
     pub books: Arc<Accounting>,
@@ -155,7 +155,7 @@ impl<S: Service> Flow<S> {
                     Err(died) => std::panic::resume_unwind(died.into_panic()),
                 },
                 arrival = self.arrivals.recv(), if self.core.has_room() => {
-                    (self.wake)();
+                    (self.wake)(Progress::Taken);
                     arrival.map_or(Input::Stop, |arrival| Input::Arrived(*arrival))
                 }
                 // Others have their turn first.
@@ -204,7 +204,7 @@ impl<S: Service> Flow<S> {
             }
             if settled {
                 // A position is saved as soon as it is settled.
-                (self.wake)();
+                (self.wake)(Progress::Settled);
             }
         }
     }

@@ -7,7 +7,7 @@
 use datalake_agent::saved::{CheckpointUpdate, Remembered, SavedContent};
 use datalake_agent::source::file::{InitialPosition, Input, Means, Settings, Tailer, discover::Pattern};
 use datalake_base::accounting::Accounting;
-use datalake_base::record::{Arrival, ChunkPool, Origin, Position, Watermarks};
+use datalake_base::record::{Arrival, ChunkPool, Origin, Position, Progress, Watermarks};
 use datalake_tail::{ContentId, FileKey, FolderRow, Row};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
@@ -89,7 +89,7 @@ struct Content {
 /// A running tailer with one flow played by the test.
 struct Running {
     tailer: Tailer,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    wake: Arc<dyn Fn(Progress) + Send + Sync>,
     arrivals: mpsc::Receiver<Box<Arrival>>,
     watermarks: Watermarks,
     books: Arc<Accounting>,
@@ -221,7 +221,7 @@ impl World {
             if let Arrival::Read(chunk) = *arrival {
                 running.beside_lines.extend(chunk.bytes.iter().filter(|byte| **byte == b'\n'));
             }
-            (running.wake)();
+            (running.wake)(Progress::Settled);
         }
         while let Ok(arrival) = running.arrivals.try_recv() {
             received += 1;
@@ -253,7 +253,7 @@ impl World {
                     }
                 }
             }
-            (running.wake)();
+            (running.wake)(Progress::Settled);
         }
         if self.settle && received > 0 {
             self.settle_all();

@@ -8,7 +8,7 @@ use crate::checkpoint;
 use crate::config::{FlowPlan, Plan};
 use crate::saved::{CheckpointUpdate, Remembered};
 use crate::source::file::{self, Outlet, Tailer, import};
-use datalake_base::record::{Arrival, Origin, Watermarks};
+use datalake_base::record::{Arrival, Origin, Progress, Watermarks};
 use datalake_base::units::counted;
 use datalake_core::framing::{Framed, Framer, Input, Room};
 use datalake_tail::{ContentId, Row};
@@ -142,7 +142,7 @@ async fn follow(
     flow: Arc<FlowPlan>,
     mut arrivals: mpsc::Receiver<Box<Arrival>>,
     watermarks: Watermarks,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    wake: Arc<dyn Fn(Progress) + Send + Sync>,
 ) {
     let mut framers: HashMap<Origin, Framer> = HashMap::new();
     loop {
@@ -166,7 +166,7 @@ async fn follow(
                 }
             }
         }
-        wake();
+        wake(Progress::Settled);
     }
 }
 

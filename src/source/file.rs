@@ -37,7 +37,7 @@ pub use walk::FollowLinks;
 
 use crate::saved::{CheckpointUpdate, Remembered};
 use datalake_base::accounting::Accounting;
-use datalake_base::record::{Arrival, ChunkPool, SettledFiles, Watermarks};
+use datalake_base::record::{Arrival, ChunkPool, Progress, SettledFiles, Watermarks};
 use datalake_core::budget::Budget;
 use datalake_tail::names;
 use std::collections::{BTreeSet, VecDeque};
@@ -192,6 +192,8 @@ pub struct Tailer {
 struct Orders {
     /// There may be something to do.
     wake: Notify,
+    /// Something waits for room in a flow.
+    wants_room: AtomicBool,
     /// Changes of what is tailed, oldest first.
     changes: Mutex<Vec<Change>>,
     stop_reading: AtomicBool,
@@ -326,11 +328,16 @@ impl Tailer {
         self.orders.wake.notify_one();
     }
 
-    /// Says that a flow has room again, that buffers came back, or that something was settled. Cheap.
+    /// Tells it what a flow has done. Cheap, and nothing at all where there is room and nobody waits for it.
     #[must_use]
-    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+    pub fn waker(&self) -> Arc<dyn Fn(Progress) + Send + Sync> {
         let orders = self.orders.clone();
-        Arc::new(move || orders.wake.notify_one())
+        Arc::new(move |progress| {
+            // What was taken before this is seen by a tailer that says only after it that it waits.
+            if progress == Progress::Settled || orders.wants_room.swap(false, Ordering::SeqCst) {
+                orders.wake.notify_one();
+            }
+        })
     }
 
     /// For questions about files.

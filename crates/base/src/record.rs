@@ -310,6 +310,15 @@ impl From<Position> for Watermark {
     }
 }
 
+/// What a flow has done with what its source handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It took something from the channel, so there is room.
+    Taken,
+    /// Something was settled.
+    Settled,
+}
+
 /// The newest watermark of each origin: flows post, the source takes. Newest wins, so it can neither
 /// fill up nor block; a watermark that is overtaken before it was looked at was of no interest.
 #[derive(Clone, Debug, Default)]

@@ -218,7 +218,7 @@ impl Rounds {
         if self.orders.once.load(Ordering::Acquire) {
             self.come_to_the_end();
         }
-        Next::Wait(self.until_next())
+        if self.asks_for_room() { Next::Round } else { Next::Wait(self.until_next()) }
     }
 
     /// Does what was asked for since the last round.
@@ -421,6 +421,13 @@ impl Rounds {
         }
         let settled = !self.world.reading && self.streams.iter().all(Stream::is_settled);
         self.orders.caught_up.store(settled, Ordering::Release);
+    }
+
+    /// A flow that makes room from here on wakes us, where that is waited for. Whether one has made room just before.
+    fn asks_for_room(&self) -> bool {
+        let waits = self.streams.iter().any(Stream::waits_for_room);
+        self.orders.wants_room.store(waits, Ordering::SeqCst);
+        waits && self.streams.iter().any(|stream| stream.has_room(&self.world))
     }
 
     /// How long there is nothing to do unless something happens.

@@ -521,6 +521,13 @@ impl Stream {
         self.flows.iter().any(|flow| flow.full || !flow.outbox.is_empty())
     }
 
+    /// Whether some flow that waits for room has it.
+    pub(super) fn has_room(&self, world: &World) -> bool {
+        let room = |flow: &Flow| flow.arrivals.as_ref().is_some_and(|arrivals| arrivals.capacity() > 0);
+        let waits = |flow: &Flow| !flow.outbox.is_empty() || (flow.full && world.pool.has_free());
+        self.flows.iter().any(|flow| waits(flow) && room(flow))
+    }
+
     /// Whether everything that matches is read to its end.
     pub(super) fn is_read(&self) -> bool {
         self.begun && !self.is_busy() && self.tail.is_caught_up()
