@@ -19,6 +19,7 @@ pub mod way;
 pub mod inquiry;
 
 mod answering;
+mod coalescing;
 mod identity;
 mod listing;
 mod own;
@@ -46,6 +47,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, mpsc, oneshot, watch as signal};
 
@@ -71,6 +73,8 @@ pub struct Settings {
     pub owned: Option<SettledFiles>,
     /// Files of the agent that are never read as logs, whatever pattern matches them.
     pub own: OwnFiles,
+    /// How long what is written to a file may wait for more, where something was written a moment before.
+    pub patience: Duration,
 }
 
 impl Settings {

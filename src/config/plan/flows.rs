@@ -32,6 +32,12 @@ use std::time::Duration;
 /// less (records are billed, not calls), and a busy flow holds two of them in their wire form.
 const USUAL_BYTES: usize = 2 << 20;
 
+/// What is written to a log may wait for more for this part of the time that a record waits in a batch anyway, within these
+/// bounds.
+const PART_OF_AGE: u32 = 20;
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(1);
+const LONGEST_PATIENCE: Duration = Duration::from_millis(50);
+
 /// A terminator is a line end, not a text.
 const LONGEST_TERMINATOR: usize = 1024;
 /// A byte and a newline.
@@ -234,6 +240,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
             },
             owned: mqtt.is_some().then(SettledFiles::default),
             own: source::file::OwnFiles::default(),
+            patience: (batch.max_age / PART_OF_AGE).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE),
         }),
         mqtt: match mqtt {
             None => None,

@@ -32,9 +32,6 @@ const INCOMPLETE_AGAIN: Duration = Duration::from_secs(2);
 /// A flow without room is tried again after this at the latest; a wake-up comes sooner.
 const BLOCKED: Duration = Duration::from_millis(20);
 
-/// After work came quickly, the next events are given this long to collect.
-const COALESCE: Duration = Duration::from_millis(1);
-
 /// Work of one round, in bytes read or what takes as long: a few milliseconds.
 const ROUND: Work = 4 << 20;
 
@@ -97,9 +94,6 @@ pub(super) async fn run(inputs: Vec<Input>, remembered: Remembered, means: Means
             Next::Wait(time) => {
                 // Whether it was the time or somebody who woke us, the next round finds out what there is to do.
                 let _woken = tokio::time::timeout(time, orders.wake.notified()).await;
-                if rounds.may_wait_for_more() {
-                    tokio::time::sleep(COALESCE).await;
-                }
             }
             Next::End => return,
         }
@@ -302,8 +296,9 @@ impl Rounds {
         self.streams.iter().any(|stream| stream.is_busy() || overdue(stream))
     }
 
-    /// Begins to find the folders of the patterns anew.
+    /// Begins to find the folders of the patterns anew, for the flows that there are now.
     fn find_folders(&mut self) {
+        self.inbox.coalescing.set_patience(self.streams.iter().map(Stream::patience).min().unwrap_or_default());
         self.search = self.streams.first().map(|stream| (0, stream.search()));
         self.folders_cost = Duration::ZERO;
     }
@@ -443,13 +438,6 @@ impl Rounds {
             sooner(self.world.now + BLOCKED);
         }
         next.saturating_duration_since(Instant::now())
-    }
-
-    /// Under heavy writing each wake-up would find a few bytes; a moment later there are more. What was settled is saved at
-    /// once.
-    fn may_wait_for_more(&self) -> bool {
-        let urgent = |stream: &Stream| stream.waits_for_room() || stream.has_settled();
-        !self.streams.iter().any(urgent) && self.world.now.elapsed() < COALESCE
     }
 
     /// Takes the last watermarks and saves what they say.

@@ -413,9 +413,9 @@ impl Stream {
         }
     }
 
-    /// Whether something was settled since the last call of [`Stream::take_watermarks`].
-    pub(super) fn has_settled(&self) -> bool {
-        self.flows.iter().any(|flow| !flow.watermarks.is_empty())
+    /// How long what is written may wait for more.
+    pub(super) fn patience(&self) -> std::time::Duration {
+        self.flows.iter().map(|flow| flow.settings.patience).min().unwrap_or_default()
     }
 
     /// Takes what was settled since the last call.

@@ -2,11 +2,12 @@
 //! Promises that a hint is never more than a hint, and that hints use bounded memory.
 //! Leaves finding out what changed, and looking where there are no events, to others.
 
+use super::coalescing::Coalescing;
 use super::identity;
 use crate::telemetry::ids;
 use datalake_base::record::FileKey;
 use datalake_base::shown::shown;
-use notify::event::EventKind;
+use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -44,12 +45,14 @@ pub(super) struct Inbox {
     hints: Mutex<Hints>,
     filled: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// How events of growth wait for each other.
+    pub(super) coalescing: Coalescing,
 }
 
 impl Inbox {
     /// Calls `wake` when there are hints where there were none.
     pub(super) fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { hints: Mutex::default(), filled: AtomicBool::new(false), wake }
+        Self { hints: Mutex::default(), filled: AtomicBool::new(false), wake, coalescing: Coalescing::default() }
     }
 
     /// All hints since the last call.
@@ -57,6 +60,18 @@ impl Inbox {
         self.filled
             .swap(false, Ordering::Acquire)
             .then(|| std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Takes an event on the watcher's own thread; growth may wait there for more.
+    fn receive(&self, event: notify::Result<notify::Event>) {
+        match &event {
+            // Who opens and closes a file for each line says nothing by that.
+            Ok(opened) if matches!(opened.kind, EventKind::Access(_)) => return self.post(event),
+            Ok(event) if matches!(event.kind, EventKind::Modify(ModifyKind::Data(_))) => self.coalescing.grown(),
+            Ok(_) | Err(_) => self.coalescing.changed(),
+        }
+        self.post(event);
+        self.coalescing.done();
     }
 
     fn post(&self, event: notify::Result<notify::Event>) {
@@ -155,6 +170,7 @@ impl Watch {
     /// what happened in between is looked for everywhere.
     fn end(&mut self, path: &Path, identity: Option<FileKey>, now: Instant) {
         if let Some(watcher) = &mut self.watcher {
+            let _now = self.inbox.coalescing.interrupt();
             // The kernel drops the watch of a deleted folder by itself, so an error here says nothing.
             let _dropped_already = watcher.unwatch(path);
         }
@@ -310,8 +326,9 @@ impl Watch {
             }
             self.retry_watcher = Some(now + TRY_AGAIN);
             let inbox = self.inbox.clone();
-            self.watcher = Some(notify::recommended_watcher(move |event| inbox.post(event))?);
+            self.watcher = Some(notify::recommended_watcher(move |event| inbox.receive(event))?);
         }
+        let _now = self.inbox.coalescing.interrupt();
         match &mut self.watcher {
             Some(watcher) => watcher.watch(path, RecursiveMode::NonRecursive),
             None => Ok(()),
