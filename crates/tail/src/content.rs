@@ -56,12 +56,6 @@ impl Few {
         self.0.take_if(|numbers| numbers.is_empty());
     }
 
-    pub(crate) fn put_first(&mut self, number: u32) {
-        if let Some(numbers) = &mut self.0 {
-            numbers.sort_by_key(|other| *other != number);
-        }
-    }
-
     pub(crate) fn clear(&mut self) {
         self.0 = None;
     }

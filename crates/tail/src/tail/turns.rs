@@ -5,7 +5,7 @@
 use super::heirs::Heir;
 use super::{AGAIN, AT_A_TIME, BLOCKED, CLOSE_AFTER, Due, Job, SAVES_APART, Tail};
 use crate::content::{Content, NEVER, NO_JUMP, State};
-use crate::places::{NONE, Standing};
+use crate::places::{File, NONE, Standing};
 use crate::proof::{Proof, Verdict, WINDOW, Weight, stretch_of};
 use crate::row::Counted;
 use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
@@ -834,23 +834,17 @@ impl Tail {
         self.close(number, todo);
         let files = &self.places.files;
         let longer = |content: &Content| {
-            content.copies.iter().position(|copy| {
-                files.get(*copy).is_some_and(|file| file.packing.is_none() && file.size > content.read)
-            })
+            let more = |file: &File| file.packing.is_none() && file.size > content.read;
+            content.copies.iter().any(|copy| files.get(*copy).is_some_and(more))
         };
-        let longer = self.contents.get(number).and_then(longer);
+        let goes_on = self.contents.get(number).is_some_and(longer);
         let Some(content) = self.contents.get_mut(number) else { return };
         if content.copies.is_empty() {
             return self.finish(number, todo);
         }
-        match longer {
-            // A copy goes on where this ends.
-            Some(place) => {
-                let copy = content.copies[place];
-                content.copies.put_first(copy);
-            }
+        if !goes_on {
             // Where copies of it lie is known; none of them is read.
-            None => content.state = State::Finished,
+            content.state = State::Finished;
         }
         content.known = content.read;
         self.lose(number, todo);
