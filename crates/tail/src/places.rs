@@ -14,12 +14,21 @@ use std::sync::Arc;
 /// No such thing.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// FNV-1a, for tables.
+/// A number for both, which for different ones is the same as seldom as 64 bits allow: families are known by it alone.
 pub(crate) fn mix(seed: u64, bytes: &[u8]) -> u64 {
-    let hash = bytes
-        .iter()
-        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    spread(hash)
+    let hash = bytes.chunks(8).fold(scramble(seed ^ 0x9e37_79b9_7f4a_7c15), |hash, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        scramble(hash ^ u64::from_le_bytes(word))
+    });
+    scramble(hash ^ bytes.len() as u64)
+}
+
+/// The last step of MurmurHash3: each bit changes every other with even chance, and no two numbers become one.
+const fn scramble(number: u64) -> u64 {
+    let number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    number ^ (number >> 33)
 }
 
 /// So that both ends of the number depend on all of it.
@@ -222,7 +231,7 @@ pub(crate) struct Places {
 }
 
 fn hash_of_name(folder: u32, text: &[u8]) -> u64 {
-    mix(u64::from(folder) << 32, text)
+    mix(folder.into(), text)
 }
 
 const fn hash_of_key(key: FileKey) -> u64 {
@@ -451,6 +460,24 @@ mod tests {
             ("ToDo", size_of::<crate::ToDo>(), 88),
         ] {
             assert!(size <= most, "{what} takes {size} bytes, more than {most}");
+        }
+    }
+
+    /// `a.log` of the first folder and `b.log` of the second had one number: two families, which waited for each other.
+    #[test]
+    fn short_names_in_different_folders_have_different_numbers() {
+        let mut numbers = BTreeSet::new();
+        let letters = || (b'a'..=b'z').map(|letter| vec![letter]);
+        let short: Vec<Vec<u8>> =
+            letters().chain(letters().flat_map(|one| letters().map(move |two| [one.clone(), two].concat()))).collect();
+        for folder in 0..64 {
+            for suffix in [&b""[..], b".log"] {
+                for name in &short {
+                    let name = [name, suffix].concat();
+                    let shown = String::from_utf8_lossy(&name).into_owned();
+                    assert!(numbers.insert(mix(folder, &name)), "{shown} in folder {folder} has the number of another");
+                }
+            }
         }
     }
 
