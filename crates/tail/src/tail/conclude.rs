@@ -102,7 +102,9 @@ impl Tail {
             }
         }
         if let Some(sought) = sought {
-            let whole = |content: &Content| content.read == 0 && content.origin.is_none();
+            // One that lies in a file, and is looked for still, is read there.
+            let whole =
+                |content: &Content| content.state == State::Sought && content.read == 0 && content.origin.is_none();
             if self.contents.get(sought).is_some_and(whole) {
                 self.drop_question(&question);
                 return self.adopt(sought, number, &question.beginning, todo);
