@@ -1,5 +1,6 @@
 //! A file is compared with what begins alike, and with the files in which that is thought to lie.
-//! Promises to distinguish a copy from what only begins like it, and to check what lies elsewhere before it counts.
+//! Promises to distinguish a copy from what only begins like it, to check what lies elsewhere before it counts, and that no
+//! log stays unknown while an archive that begins like it is read.
 //! Leaves the comparison of bytes to `Proof`.
 
 use super::identify::{GROWING, Question, SOON, Stage, one};
@@ -90,8 +91,18 @@ impl Tail {
                 return self.adopt(number, question.file, &sample, todo);
             }
             Verdict::Same(Weight::Strong) => {
+                let known = question.tail.as_ref().map_or(0, |tail| tail.end);
+                let end = sample.end.filter(|end| content.read < *end && *end < known);
                 question.sample = sample;
-                return self.ask_place(question, number, todo);
+                let Some(end) = end else { return self.ask_place(question, number, todo) };
+                // It ends before what is known of the content and was not read yet.
+                let tail = end.saturating_sub(WINDOW).max(content.read)..end;
+                question.tail = Some(tail.clone());
+                question.stage = Stage::Tail(number);
+                let mut ranges = content.proof.ranges(content.read, 3);
+                ranges.extend([tail, end..end + 1]);
+                ranges.sort_by_key(|range| (range.start, range.end));
+                return self.ask_file(question, ranges, todo);
             }
             Verdict::Same(_) => {
                 question.covers = if placeless { number } else { question.covers };
@@ -127,6 +138,10 @@ impl Tail {
         let packing = file.packing;
         let shorter = question.size.is_some_and(|size| size < content.read);
         if !shorter && packing.is_some() && !content.at_end {
+            if question.packing.is_none() && self.is_log_of(question.file, content.file) {
+                self.drop_question(&question);
+                return self.read_log_first(number, question.file, &question.sample, todo);
+            }
             // It is compared when all of that was read.
             return self.put_off(&question, AGAIN / 4);
         }
@@ -276,6 +291,17 @@ impl Tail {
             content.copies.push(question.file);
         }
         self.mark_dirty(number);
+    }
+
+    /// An archive of which not all was read begins like the log: that is read first, lest it is cut or put away while nothing
+    /// is known of it. What the archive holds is asked again, compared with the log.
+    fn read_log_first(&mut self, number: u32, log: u32, sample: &Sample, todo: &mut Vec<ToDo>) {
+        let archive = self.contents.get(number).map_or(NONE, |content| content.file);
+        self.adopt(number, log, sample, todo);
+        if let Some(content) = self.contents.get_mut(number) {
+            content.copies.take_out(archive);
+        }
+        self.prove(archive);
     }
 
     /// The content lies in this file now: it is read on there.
