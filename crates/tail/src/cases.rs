@@ -787,6 +787,34 @@ fn a_file_that_was_seen_only_empty_under_the_name_of_a_log_is_followed_under_any
     }
 }
 
+/// The log, or the file that had just replaced it, was emptied and moved out of the pattern. Its writer went on a second later,
+/// no event told of that, and no listing shows a name that nothing matches: at the next start nobody knew whose the file was.
+#[test]
+fn what_comes_late_in_a_log_that_was_emptied_and_moved_is_read_though_no_event_tells_of_it() {
+    for restored in [false, true] {
+        let mut world = World::new(only_live);
+        world.fs.append(LIVE, &text('x', 0..20));
+        world.start();
+        world.run_for(5_000);
+        if restored {
+            world.fs.create(LIVE, &text('x', 0..20));
+            world.run_for(1_000);
+        }
+        world.fs.truncate(LIVE, 0);
+        world.fs.rename(LIVE, "/l/moved");
+        world.run_for(1_500);
+        world.faults.lost_events = 100;
+        world.fs.append("/l/moved", &text('y', 0..20));
+        world.run_for(3_000);
+        world.faults.lost_events = 0;
+        world.crash();
+        world.start();
+        world.run_for(20_000);
+        world.expect('x', 0..20);
+        world.expect('y', 0..20);
+    }
+}
+
 /// The event of a rotation was lost, and a listing comes every two minutes. After one the new log counted as an old one; a
 /// kill before the listing made a stranger of the rotation, and its 20 lines were lost.
 #[test]

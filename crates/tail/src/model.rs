@@ -289,8 +289,8 @@ pub(crate) struct World {
     pub(crate) saves: u64,
     /// Bytes that had arrived when the process died, and were not settled: whether they had, the next one cannot know.
     pub(crate) in_flight: u64,
-    /// Files that an agent was shown.
-    shown: BTreeSet<usize>,
+    /// Files that an agent was shown, and how much was in them the last time.
+    shown: BTreeMap<usize, u64>,
     pub(crate) settles: bool,
     pub(crate) random: fastrand::Rng,
     pub(crate) steps: u64,
@@ -334,7 +334,7 @@ impl World {
             unsaved: BTreeMap::new(),
             saves: 0,
             in_flight: 0,
-            shown: BTreeSet::new(),
+            shown: BTreeMap::new(),
             settles: true,
             random: fastrand::Rng::with_seed(0),
             steps: 0,
@@ -495,7 +495,12 @@ impl World {
 
     /// Whether an agent was shown the file.
     pub(crate) fn has_shown(&self, path: &str) -> bool {
-        self.fs.inode(path).is_some_and(|inode| self.shown.contains(&inode))
+        self.fs.inode(path).is_some_and(|inode| self.shown.contains_key(&inode))
+    }
+
+    /// Whether there was anything in the file when an agent was shown it last.
+    pub(crate) fn has_shown_some(&self, path: &str) -> bool {
+        self.fs.inode(path).is_some_and(|inode| self.shown.get(&inode).is_some_and(|size| *size > 0))
     }
 
     /// Whether the line arrived, and its position is saved.
@@ -506,7 +511,7 @@ impl World {
     fn entry(&mut self, path: &Path) -> Option<Entry> {
         let node = self.fs.nodes.get(path)?;
         let (hops, inode) = self.fs.resolve(path);
-        self.shown.extend(inode);
+        self.shown.extend(inode.map(|inode| (inode, self.fs.status(inode).size)));
         let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
         let flow = flow_of(self.matches, path);
         let status = inode.map(|inode| self.fs.status(inode));

@@ -1,7 +1,7 @@
 //! Files in which something else was found than what was read of them: they stay their flow's, whatever becomes of their
 //! names.
-//! Promises that a file which is truncated or rewritten, renamed to any name and written to, all within a moment, is read
-//! from its beginning; through the descriptor by which it was open, as long as there is one.
+//! Promises that a file which is truncated or rewritten, renamed to any name and written to, all within seconds, is read
+//! from its beginning; through the descriptor by which it was open, as long as there is one, and whatever events tell.
 //! Leaves finding out what such a file holds to `identify`, and reading to `turns`.
 
 use super::{CLOSE_AFTER, Due, Tail};
@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// read without asking what it holds.
 const NAMELESS_FOR: u64 = 10_000;
 const NAMELESS_OPEN: u64 = 1_000;
+
+/// One that is empty is looked at so often, in milliseconds.
+const LOOK_EVERY: u64 = 1_000;
 
 /// What comes in a file that held a content.
 #[derive(Debug)]
@@ -30,11 +33,13 @@ pub(super) struct Heir {
     pub(super) after: u32,
     /// It has no name, and is forgotten then.
     until: Moment,
+    /// So long it is looked at again and again whether anything came, and stays open though nothing does.
+    look_until: Moment,
 }
 
 impl Heir {
     pub(super) const fn new(flow: FlowId, home: Option<Home>, slot: u32, bytes: u64, after: u32) -> Self {
-        Self { flow, home, slot, bytes, after, until: NEVER }
+        Self { flow, home, slot, bytes, after, until: NEVER, look_until: Moment(0) }
     }
 }
 
@@ -88,10 +93,24 @@ impl Heirs {
 impl Tail {
     /// The file held the content that `heir` names, and holds something else. Its standing is `Unproven`.
     pub(super) fn leave_heir(&mut self, file: u32, heir: Heir) {
-        if heir.slot != NONE {
-            self.at(CLOSE_AFTER, Due::File(file));
-        }
         self.heirs.insert(file, heir);
+        self.look_at_heir(file);
+    }
+
+    /// A file that has an heir, and a name, is looked at for a while.
+    fn look_at_heir(&mut self, file: u32) {
+        if let Some(heir) = self.heirs.all.get_mut(&file) {
+            heir.look_until = self.now.plus_ms(CLOSE_AFTER);
+            self.at(LOOK_EVERY, Due::File(file));
+        }
+    }
+
+    /// The file has a name again: what came in it while it had none is asked, and what comes next.
+    pub(super) fn heir_found(&mut self, file: u32) {
+        if self.heirs.get(file).is_some() {
+            self.prove(file);
+            self.look_at_heir(file);
+        }
     }
 
     /// A pattern matched the file of a content that lies elsewhere, too, and it has lost its name: its writer may go on
@@ -131,7 +150,7 @@ impl Tail {
         let unproven =
             |file: &crate::places::File| file.standing == Standing::Unproven && file.packing.is_none() && !file.skip;
         if self.places.files.get(file).is_some_and(unproven) && self.heirs.get(file).is_none() {
-            self.heirs.insert(file, Heir::new(flow, Some(home), NONE, 0, NONE));
+            self.leave_heir(file, Heir::new(flow, Some(home), NONE, 0, NONE));
         }
     }
 
@@ -212,11 +231,16 @@ impl Tail {
     pub(super) fn heir_waits(&mut self, file: u32, todo: &mut Vec<ToDo>) -> bool {
         let Some(heir) = self.heirs.get(file) else { return false };
         if self.places.has_name(file) {
-            if heir.slot != NONE {
-                let empty = self.places.files.get(file).is_some_and(|file| file.size == 0);
-                if !empty || !self.heirs.release(file) {
-                    self.at(CLOSE_AFTER, Due::File(file));
-                }
+            let (open, over) = (heir.slot != NONE, heir.look_until <= self.now);
+            let empty = self.places.files.get(file).filter(|file| file.size == 0).map(|file| file.last_folder);
+            if let Some(folder) = empty.filter(|_| !self.is_live(file)) {
+                // Its writer goes on under a name that nothing matches, and no event need tell of it.
+                self.list_in_turn(folder, true);
+            }
+            if empty.is_some() && over {
+                self.heirs.release(file);
+            } else if open || empty.is_some() {
+                self.at(LOOK_EVERY, Due::File(file));
             }
             return false;
         }

@@ -262,13 +262,17 @@ impl Tail {
         self.folder_was_listed(number);
     }
 
-    /// Whether a log goes on under this name, which a listing of what patterns match does not show.
+    /// Whether a log goes on under this name, or may go on, which a listing of what patterns match does not show.
     fn is_followed_without_a_match(&self, name: u32) -> bool {
         let Some(name) = self.places.names.get(name).filter(|name| name.flow.is_none()) else { return false };
-        let Some(Standing::Holds(number)) = self.places.files.get(name.file).map(|file| file.standing) else {
-            return false;
-        };
-        self.contents.get(number).is_some_and(|content| content.file == name.file && content.state == State::Followed)
+        match self.places.files.get(name.file).map(|file| file.standing) {
+            Some(Standing::Holds(number)) => self
+                .contents
+                .get(number)
+                .is_some_and(|content| content.file == name.file && content.state == State::Followed),
+            Some(Standing::Unproven) => self.heirs.get(name.file).is_some(),
+            _ => false,
+        }
     }
 
     /// An event, or the answer to a look.
@@ -355,9 +359,7 @@ impl Tail {
         } else {
             if nameless {
                 self.found_again(number_of_file);
-                if self.heirs.get(number_of_file).is_some() {
-                    self.prove(number_of_file);
-                }
+                self.heir_found(number_of_file);
             }
             self.touched(number_of_file, &status, live, todo);
         }
