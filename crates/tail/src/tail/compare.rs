@@ -133,6 +133,12 @@ impl Tail {
     pub(super) fn ask_place(&mut self, mut question: Box<Question>, number: u32, todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
         let Some((file, path)) = self.places.files.get(content.file).zip(self.places.path_of(content.file)) else {
+            // It has lost its place since it was compared.
+            question.rounds += 1;
+            if question.rounds > MOST_ROUNDS {
+                return self.put_off(&question, AGAIN);
+            }
+            question.alike.push(number);
             return self.next_alike(question, todo);
         };
         let packing = file.packing;
