@@ -55,6 +55,17 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Whether the file begins as it did when it was asked first, as far as the sample tells.
+    fn still_begins(&self, sample: &Sample) -> bool {
+        let Some(first) = self.beginning.parts.first() else { return true };
+        let Some(now) = sample.parts.iter().filter(|part| part.range.start == 0).max_by_key(|part| part.range.end)
+        else {
+            return sample.packed || sample.status.size >= first.bytes.len() as u64;
+        };
+        let common = first.bytes.len().min(usize::try_from(now.range.end).unwrap_or(usize::MAX));
+        now.bytes.get(..common) == Some(&first.bytes[..common])
+    }
+
     /// Where an archive is asked whether it goes on: behind what is known to be there, and behind what was read.
     pub(super) fn ends(&self, read: u64) -> impl Iterator<Item = u64> + use<> {
         self.tail.as_ref().map(|tail| tail.end).into_iter().chain([read])
@@ -317,6 +328,10 @@ impl Tail {
         }
         let growing = now < file.changed_at + GROWING;
         self.readable(number, todo);
+        if !question.still_begins(&sample) {
+            // It was written anew since it was asked first.
+            return self.put_off(&question, SOON);
+        }
         match question.stage {
             Stage::Beginning => {
                 let Some(file) = self.places.files.get_mut(number) else { return };
