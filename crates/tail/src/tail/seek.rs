@@ -78,27 +78,11 @@ impl Tail {
     /// The content has no place (of which it is known) any more.
     pub(super) fn lose(&mut self, number: u32, todo: &mut Vec<ToDo>) {
         self.close(number, todo);
-        let copy = self.copy_to_go_on_in(number);
+        let copy = self.copy_to_go_on_in(number).filter(|copy| !self.is_fragment(number, *copy));
         let Some(content) = self.contents.get_mut(number) else { return };
         let flow = content.flow;
         if let Some(copy) = copy {
-            content.copies.take_out(copy);
-            let old = std::mem::replace(&mut content.file, copy);
-            let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
-            if let Some((packed, size)) = known
-                && content.state != State::Finished
-            {
-                content.confirmed = packed;
-                content.at_end = false;
-                content.known = if packed { content.known } else { content.known.max(size) };
-                if !packed {
-                    self.goes_on_in(number, size);
-                }
-            }
-            self.leave_for_copy(number, old);
-            self.mark_dirty(number);
-            self.recount(number);
-            self.end_seek(number);
+            self.go_on_in_copy(number, copy);
             self.look_on(number, copy);
             return self.enqueue(number);
         }
@@ -115,6 +99,36 @@ impl Tail {
         content.checking = false;
         self.seek(number);
         self.mark_dirty(number);
+    }
+
+    /// A copy that does not hold all of the beginning by which the content is known: to read it there would forget the rest of
+    /// that, by which the whole may still be found.
+    fn is_fragment(&self, number: u32, copy: u32) -> bool {
+        let file = self.places.files.get(copy).filter(|file| file.packing.is_none());
+        self.contents.get(number).zip(file).is_some_and(|(content, file)| {
+            content.state == State::Followed && content.read == 0 && file.size < u64::from(content.proof.head.length)
+        })
+    }
+
+    fn go_on_in_copy(&mut self, number: u32, copy: u32) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        content.copies.take_out(copy);
+        let old = std::mem::replace(&mut content.file, copy);
+        let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
+        if let Some((packed, size)) = known
+            && content.state != State::Finished
+        {
+            content.confirmed = packed;
+            content.at_end = false;
+            content.known = if packed { content.known } else { content.known.max(size) };
+            if !packed {
+                self.goes_on_in(number, size);
+            }
+        }
+        self.leave_for_copy(number, old);
+        self.mark_dirty(number);
+        self.recount(number);
+        self.end_seek(number);
     }
 
     /// The content goes on in this file, which may be an older copy than what the content was put away as, under any name.
@@ -324,6 +338,17 @@ impl Tail {
     fn give_up(&mut self, number: u32, todo: &mut Vec<ToDo>) {
         let covered = self.seeks.get(&number).is_some_and(|seek| self.is_covered(number, &seek.folders));
         self.end_seek(number);
+        let whole = |content: &Content| content.read == 0 && !covered && !content.copies.is_empty();
+        if self.contents.get(number).is_some_and(whole)
+            && let Some(copy) = self.copy_to_go_on_in(number)
+        {
+            // Its beginning is all that there is.
+            if let Some(content) = self.contents.get_mut(number) {
+                content.state = State::Followed;
+            }
+            self.go_on_in_copy(number, copy);
+            return self.enqueue(number);
+        }
         if covered && let Some(content) = self.contents.get_mut(number) {
             content.known = content.read;
         }
