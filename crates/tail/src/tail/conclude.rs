@@ -105,7 +105,11 @@ impl Tail {
             // One that lies in a file, and is looked for still, is read there.
             let whole =
                 |content: &Content| content.state == State::Sought && content.read == 0 && content.origin.is_none();
-            if self.contents.get(sought).is_some_and(whole) {
+            if let Some(content) = self.contents.get_mut(sought).filter(|content| whole(content)) {
+                // More of its beginning is known now.
+                let keys = content.proof.keys();
+                content.proof = Proof::of_beginning(&beginning);
+                self.contents.index(sought, keys);
                 self.drop_question(&question);
                 return self.adopt(sought, number, &question.beginning, todo);
             }
