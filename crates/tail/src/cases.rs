@@ -1073,6 +1073,54 @@ fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_a_packed_cop
     }
 }
 
+/// The log before was packed for seconds, and nobody looked at the log itself until that was over: copied to any name and cut
+/// meanwhile, it was lost.
+#[test]
+fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_the_log_before_it_is_still_packed() {
+    for (packed, deleted, killed) in
+        [(false, false, false), (true, false, true), (false, true, true), (true, true, false)]
+    {
+        let mut world = World::new(only_live);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..40));
+        world.run_for(5_000);
+        world.fs.rename(LIVE, "/l/a.log.1");
+        let archive = pack(&text('x', 0..40));
+        let (first, rest) = archive.split_at(archive.len() / 2);
+        world.fs.create("/l/a.log.1.gz", first);
+        world.run_for(100);
+        world.fs.append(LIVE, &text('y', 0..40));
+        world.run_for(1_000);
+        assert_eq!(world.count(line('y', 0).as_bytes()), 0, "what comes first is still packed");
+        if killed {
+            world.crash();
+        }
+        if packed {
+            world.fs.compress(LIVE, "/l/mine.gz");
+        } else {
+            world.fs.copy(LIVE, "/l/mine");
+        }
+        if deleted {
+            world.fs.unlink(LIVE);
+        } else {
+            world.fs.truncate(LIVE, 0);
+        }
+        if killed {
+            world.start();
+        }
+        world.run_for(300);
+        world.fs.append(LIVE, &text('z', 0..20));
+        world.run_for(500);
+        world.fs.append("/l/a.log.1.gz", rest);
+        world.fs.unlink("/l/a.log.1");
+        world.run_for(130_000);
+        world.expect('x', 0..40);
+        world.expect('y', 0..40);
+        world.expect('z', 0..20);
+        assert_eq!(world.destroyed(), 0, "{:?}", world.notices);
+    }
+}
+
 /// The pattern matches the kept copy, too, and nothing else holds the end of the log: the loss was said of a file without a
 /// name, and the next life knew no longer whose the log was.
 #[test]

@@ -95,6 +95,9 @@ pub(crate) struct Content {
     pub(crate) traces: Few,
     /// It comes after that one.
     pub(crate) after: u32,
+    /// It is a log that was looked at before its turn: older files of its family are still asked what they hold, and come
+    /// first. Nothing of it was read.
+    pub(crate) ahead: bool,
     /// When it was found; [`NEVER`] when a row knew it.
     pub(crate) found_at: Moment,
     /// When bytes last came.
@@ -158,6 +161,7 @@ impl Content {
             home: None,
             traces: Few::default(),
             after: NONE,
+            ahead: false,
             found_at: now,
             touched: now,
             destroyed: 0,

@@ -274,7 +274,12 @@ impl Tail {
             return self.adopt(number, question.file, &sample, todo);
         }
         let Some(file) = self.places.files.get_mut(question.file) else { return self.drop_question(&question) };
-        let unread = self.contents.get(number).is_some_and(|content| content.unread() > 0);
+        let content = self.contents.get_mut(number);
+        let unread = content.is_some_and(|content| {
+            // It is to be read for this, and does not wait.
+            content.ahead = false;
+            content.unread() > 0
+        });
         file.attempts += u8::from(!unread);
         if unread || file.attempts <= 3 {
             return self.put_off(&question, AGAIN / 2);

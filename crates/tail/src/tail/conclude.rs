@@ -48,6 +48,10 @@ impl Tail {
             }
             question.alike_bytes = question.alike_bytes.max(read);
         }
+        if question.family.is_none() && beginning.is_empty() {
+            // Looked at before its turn, and empty by now: nothing can be said of it before something is in it.
+            return self.drop_question(&question);
+        }
         let sought = self.small_sought(number, &beginning);
         let Some(file) = self.places.files.get_mut(number) else { return self.drop_question(&question) };
         file.compared = true;
@@ -122,6 +126,11 @@ impl Tail {
         let like = like.or_else(|| Some(Proof::of_beginning(&beginning)));
         let skip = self.places.files.get(number).is_some_and(|file| file.skip) && !self.begun;
         self.new_content(number, flow, start, like);
+        if let Some(Standing::Holds(content)) = self.places.files.get(number).map(|file| file.standing)
+            && let Some(content) = self.contents.get_mut(content)
+        {
+            content.ahead = question.family.is_none() && start == 0;
+        }
         if let Some(content) = self.contents.get_mut(question.covers).filter(|content| content.state == State::Sought) {
             content.known = content.read;
         }
@@ -197,7 +206,8 @@ impl Tail {
         let there = stretch_of(sample, &(0..WINDOW)).unwrap_or_default();
         let common = here.len().min(there.len());
         if common > 0 && here[..common] == there[..common] && content.proof.weight_at(content.read) < Weight::Strong {
-            let unread = content.unread() > 0;
+            // The log may itself wait for this file.
+            let unread = content.unread() > 0 && !content.ahead;
             if let Some(file) = self.places.files.get_mut(question.file)
                 && unread
                 && question.packing.is_none()
@@ -249,8 +259,9 @@ impl Tail {
             return Replaced::Yes;
         };
         let Some(content) = self.contents.get(holds) else { return Replaced::Yes };
-        if content.read == 0 && content.known == 0 {
-            // Nothing is nothing's successor: it may have been written and emptied any number of times.
+        if content.read == 0 && (content.known == 0 || content.ahead) {
+            // Nothing is nothing's successor: it may have been written and emptied any number of times. And what was looked at
+            // before its turn comes after this file.
             return Replaced::Yes;
         }
         let unsure = !content.confirmed || content.known > content.sure;
@@ -325,11 +336,8 @@ impl Tail {
         let content = self.contents.all.insert(content);
         file.standing = Standing::Holds(content);
         self.contents.index(content, [None; 2]);
-        if let Some(family) = family
-            && let Some(before) = self.families.insert(family, content)
-            && let Some(content) = self.contents.get_mut(content)
-        {
-            content.after = before;
+        if let Some(family) = family {
+            self.put_in_line(content, number, family);
         }
         if let Some(flow) = self.flows.get_mut(usize::from(flow.0)) {
             flow.gauge.files += 1;
@@ -338,6 +346,23 @@ impl Tail {
         self.mark_dirty(content);
         self.recount(content);
         self.enqueue(content);
+    }
+
+    /// The content comes after the last one of its family; or before that, if it is the log that was looked at before its turn.
+    fn put_in_line(&mut self, number: u32, file: u32, family: u64) {
+        let Some(last) = self.families.insert(family, number) else { return };
+        let waits =
+            |log: &Content| log.ahead && log.state == State::Followed && self.age_of(file) < self.age_of(log.file);
+        let mut after = last;
+        if self.contents.get(last).is_some_and(waits)
+            && let Some(log) = self.contents.get_mut(last)
+        {
+            after = std::mem::replace(&mut log.after, number);
+            self.families.insert(family, last);
+        }
+        if let Some(content) = self.contents.get_mut(number) {
+            content.after = after;
+        }
     }
 
     /// Only what is still to be read matters for the order of reading: a part of the others is forgotten in each step.

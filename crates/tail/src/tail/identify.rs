@@ -1,6 +1,6 @@
 //! What a file holds that nobody knows yet: by its first bytes, then by those of what begins alike.
-//! Promises that no file is read before it is clear whether it holds something known, and no archive is unpacked
-//! without a reason.
+//! Promises that no file is read before it is clear whether it holds something known, no archive is unpacked without a
+//! reason, and no log stays unknown while older files of its family wait.
 //! Leaves comparing to `Proof`, and reading to `turns`.
 
 use super::{AGAIN, AT_A_TIME, Due, Job, Tail};
@@ -31,7 +31,8 @@ pub(super) struct Question {
     /// The same of the file that it is compared with.
     pub(super) place_packing: Option<Packing>,
     pub(super) stage: Stage,
-    pub(super) family: u64,
+    /// The family that waits for it; none waits for a log that is looked at before its turn.
+    pub(super) family: Option<u64>,
     pub(super) beginning: Sample,
     /// Contents that begin alike and were not compared yet, the next at the end.
     pub(super) alike: Vec<u32>,
@@ -156,11 +157,17 @@ impl Tail {
             let listing = |folder: u32| {
                 self.places.folders.get(folder).is_some_and(|folder| folder.listing.is_some() && folder.seen < 10_000)
             };
-            if self.families_asked.contains(&family) || listing(file.last_folder) || self.waits_for_older(age, family) {
+            if self.families_asked.contains(&family) || listing(file.last_folder) {
+                continue;
+            }
+            // A log is looked at all the same: it may be put away under any name meanwhile, and what is known is found.
+            let waits = self.waits_for_older(age, family);
+            if waits && !(age == u64::MAX && self.is_live(number)) {
                 continue;
             }
             asked.push((age, number));
-            self.families_asked.push(family);
+            let family = (!waits).then_some(family);
+            self.families_asked.extend(family);
             let question = Question {
                 file: number,
                 packing: None,
@@ -211,6 +218,14 @@ impl Tail {
         })
     }
 
+    /// Whether older files of the family of this one are asked what they hold, or will be soon.
+    pub(super) fn older_are_asked(&self, number: u32) -> bool {
+        let (age, family) = (self.age_of(number), self.family_of(number));
+        self.families_asked.contains(&family)
+            || self.waits_for_older(age, family)
+            || self.unproven.range(..(age, 0)).take(AT_A_TIME).any(|(_, other)| self.family_of(*other) == family)
+    }
+
     /// Asks the file itself.
     pub(super) fn ask_file(&mut self, question: Box<Question>, ranges: Vec<Range<u64>>, todo: &mut Vec<ToDo>) {
         let packing = question.packing;
@@ -235,7 +250,7 @@ impl Tail {
 
     /// The question is over.
     pub(super) fn drop_question(&mut self, question: &Question) {
-        self.families_asked.retain(|family| *family != question.family);
+        self.families_asked.retain(|family| Some(*family) != question.family);
         if let Some(file) = self.places.files.get_mut(question.file) {
             file.asked = false;
         }

@@ -147,6 +147,7 @@ impl Tail {
         let mut content = Content::new(row.id.0, flow, self.now);
         self.next_content = self.next_content.max(row.id.0 + 1);
         content.found_at = if row.state == SavedState::New { self.now } else { NEVER };
+        content.ahead = row.state == SavedState::New && row.position == 0;
         (content.read, content.settled) = (row.position, row.position);
         content.known = row.known.max(row.position);
         content.proof = row.proof;

@@ -141,6 +141,12 @@ impl Tail {
 
     /// Whether something older is to be handed over first.
     fn is_held_back(&mut self, number: u32) -> bool {
+        if self.contents.get(number).is_some_and(|content| content.ahead && self.older_are_asked(content.file)) {
+            return true;
+        }
+        if let Some(content) = self.contents.get_mut(number) {
+            content.ahead = false;
+        }
         let Some(content) = self.contents.get(number).filter(|content| content.after != NONE) else { return false };
         let (after, now) = (content.after, self.now);
         let holds = |before: &Content| match before.state {
