@@ -158,7 +158,11 @@ impl Tail {
             State::Finished => false,
         };
         let refused = |before: &Content| self.places.files.get(before.file).is_some_and(|file| file.refused);
-        if self.contents.get(after).is_some_and(|before| holds(before) && !refused(before)) {
+        // What is open without a name stays open until it is read: if it kept the last slots from what it waits for, both
+        // would wait for ever.
+        let keeps = content.slot != NONE && !self.places.has_name(content.file);
+        let no_slot = |before: &Content| keeps && before.slot == NONE && self.slots_in_use() >= self.most_open;
+        if self.contents.get(after).is_some_and(|before| holds(before) && !refused(before) && !no_slot(before)) {
             return true;
         }
         if let Some(content) = self.contents.get_mut(number) {
