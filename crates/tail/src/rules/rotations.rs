@@ -401,6 +401,10 @@ fn numbers_and_dates_in_names_tell_their_age() {
     let ages = [
         ("a.log.9", middle - 9),
         ("a.log.1", middle - 1),
+        // Digits of the log's own name are none of its age.
+        ("web2.log.1", middle - 1),
+        ("a.log.9999", middle - 9_999),
+        ("a.log.10000", middle + 10_000),
         ("a-20261121.log", middle + 20_261_121),
         ("a.log", u64::MAX),
     ];
