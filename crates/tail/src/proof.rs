@@ -68,7 +68,7 @@ pub struct Boundary {
     pub end: u64,
     /// Hash of the bytes just before it.
     pub hash: u64,
-    /// How many bytes were hashed; 0: nothing is known of them.
+    /// How many bytes were hashed, at least one.
     pub length: u16,
     /// Those bytes do not occur shortly before.
     pub unique: bool,
@@ -83,7 +83,7 @@ impl Boundary {
             end,
             hash: Fingerprint::of(stretch).hash,
             length: stretch.len() as u16,
-            unique: is_unique(bytes, end),
+            unique: is_unique(bytes),
             line: stretch.last() == Some(&b'\n'),
         }
     }
@@ -117,9 +117,9 @@ pub(crate) fn stretch_of<'a>(sample: &'a Sample, range: &Range<u64>) -> Option<&
     Some(&part.bytes[within(range.start)..within(range.end)])
 }
 
-/// Whether the bytes before the end do not occur shortly before: logs of constant lines repeat themselves.
-fn is_unique(bytes: &[u8], end: u64) -> bool {
-    let needle = (end / 2).min(512).min(bytes.len() as u64 / 2) as usize;
+/// Whether the last of these bytes do not occur shortly before: logs of constant lines repeat themselves.
+fn is_unique(bytes: &[u8]) -> bool {
+    let needle = (bytes.len() / 2).min(512);
     if needle == 0 {
         return false;
     }
@@ -178,7 +178,7 @@ impl Proof {
     #[must_use]
     pub fn ranges(&self, read: u64, others: usize) -> Vec<Range<u64>> {
         let head = (self.head.length > 0).then_some(0..u64::from(self.head.length));
-        let known = self.boundaries.iter().filter(|boundary| boundary.length > 0 && boundary.end <= read);
+        let known = self.boundaries.iter().filter(|boundary| boundary.end <= read);
         let mut ranges: Vec<Range<u64>> = head.into_iter().chain(known.map(Boundary::range)).collect();
         if self.frontier(read).is_none() && read > 0 {
             ranges.push(read.saturating_sub(WINDOW)..read);
@@ -211,7 +211,7 @@ impl Proof {
             Some(end) => end >= read,
             None => sample.packed || sample.status.size >= read,
         };
-        let known = self.boundaries.iter().rev().filter(|boundary| boundary.length > 0 && boundary.end <= read);
+        let known = self.boundaries.iter().rev().filter(|boundary| boundary.end <= read);
         let (mut newest, mut diverged) = (true, false);
         for boundary in known {
             match boundary.holds(sample) {
@@ -255,7 +255,7 @@ impl Proof {
     /// How sure it is that what was read was written once.
     #[must_use]
     pub fn weight_at(&self, read: u64) -> Weight {
-        let frontier = self.boundaries.iter().rev().find(|boundary| boundary.end <= read && boundary.length > 0);
+        let frontier = self.boundaries.iter().rev().find(|boundary| boundary.end <= read);
         frontier.map_or(Weight::Doubt, |frontier| self.weight(frontier)).max(self.weight_of_head(read))
     }
 
@@ -276,25 +276,21 @@ impl Proof {
     /// What is known of the bytes just before `read`.
     #[must_use]
     pub fn frontier(&self, read: u64) -> Option<&Boundary> {
-        self.boundaries
-            .iter()
-            .rev()
-            .find(|boundary| boundary.end <= read)
-            .filter(|last| last.end == read && last.length > 0)
+        self.boundaries.iter().rev().find(|boundary| boundary.end <= read).filter(|last| last.end == read)
     }
 
     /// The cheap check: whether these bytes, which end at `read`, are those that were read before.
     #[must_use]
     pub fn accepts(&self, overlap: &[u8], read: u64) -> bool {
-        let Some(frontier) = self.frontier(read) else { return read == 0 };
+        let Some(frontier) = self.frontier(read) else { return false };
         let Some(start) = overlap.len().checked_sub(frontier.length.into()) else { return false };
         Fingerprint::of(&overlap[start..]).hash == frontier.hash
     }
 
-    /// Bytes were read: `bytes[0]` is at `start`, those from `from` on are new, those before it are the overlap.
+    /// Bytes were read: `bytes[0]` is at `start`, those from `from` on are new, at least one; those before it are the overlap.
     pub(crate) fn advance(&mut self, start: u64, from: u64, bytes: &[u8]) {
         let end = start + bytes.len() as u64;
-        debug_assert!(start <= from && from <= end, "a content is read forwards only");
+        debug_assert!(start <= from && from < end, "a content is read forwards only");
         self.boundaries.retain(|boundary| boundary.end <= from);
         // What is known of the beginning is counted already.
         let counted = from.max(u64::from(self.head.length)).min(end);
@@ -314,9 +310,7 @@ impl Proof {
             }
             grid = next_grid(grid);
         }
-        if end > from {
-            self.push(Boundary::before(bytes, end, Fingerprint::LONGEST));
-        }
+        self.push(Boundary::before(bytes, end, Fingerprint::LONGEST));
     }
 
     fn push(&mut self, boundary: Boundary) {
@@ -329,7 +323,7 @@ impl Proof {
         let head = &bytes[..bytes.len().min(Fingerprint::LONGEST)];
         if head.len() as u64 > u64::from(self.head.length) {
             self.head = Fingerprint::of(head);
-            self.unique = is_unique(head, head.len() as u64);
+            self.unique = is_unique(head);
             if let Some(start) = head.get(..ENOUGH as usize) {
                 self.start = Fingerprint::of(start).hash;
             }
@@ -452,7 +446,7 @@ impl Proof {
 
     /// The newest line end at or before `limit` up to which the sample holds what was read.
     pub(crate) fn line_upto(&self, limit: u64, sample: &Sample) -> Option<(u64, Weight)> {
-        let usable = |boundary: &&Boundary| boundary.line && boundary.length > 0 && boundary.end <= limit;
+        let usable = |boundary: &&Boundary| boundary.line && boundary.end <= limit;
         let newest =
             self.boundaries.iter().rev().filter(usable).find(|boundary| boundary.holds(sample) == Some(true))?;
         Some((newest.end, self.weight(newest)))
@@ -566,5 +560,18 @@ mod tests {
             found += usize::from(expected);
         }
         assert!(found > 1_000 && found < 19_000 && by_the_other_way > 1_000, "{found} {by_the_other_way}");
+    }
+
+    /// Lines that end alike and begin differently come before the one that is looked for.
+    #[test]
+    fn what_only_ends_like_it_hides_no_occurrence_however_often_it_comes() {
+        for rest in 1..=4 {
+            let needle = vec![b'c'; ANCHOR + rest];
+            for places in 0..2 * MOST_PLACES {
+                let before = [&b"x"[..], &needle[1..]].concat().repeat(places);
+                assert!(!occurs(&needle, &before), "{rest} {places}");
+                assert!(occurs(&needle, &[&before[..], b"x", &needle].concat()), "{rest} {places}");
+            }
+        }
     }
 }

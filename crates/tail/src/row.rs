@@ -228,7 +228,8 @@ impl Proof {
             })
             .collect();
         let sound = |boundary: &Boundary| {
-            u64::from(boundary.length) <= boundary.end && usize::from(boundary.length) <= Fingerprint::LONGEST
+            let length = usize::from(boundary.length);
+            (1..=Fingerprint::LONGEST).contains(&length) && length as u64 <= boundary.end
         };
         let ascending = boundaries.windows(2).all(|pair| pair[0].end < pair[1].end);
         let sound = boundaries.iter().all(sound) && ascending && head.length as usize <= Fingerprint::LONGEST;

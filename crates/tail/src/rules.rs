@@ -7,4 +7,5 @@ mod evidence;
 mod failures;
 mod looks;
 mod losses;
+mod proofs;
 mod rotations;

@@ -13,7 +13,7 @@ fn count_of(world: &World, text: &[u8]) -> Vec<u32> {
 }
 
 /// Bytes that do not repeat themselves, without a line end.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..length).map(|_| b'a' + random.u8(..26)).collect()
 }
@@ -241,7 +241,7 @@ fn a_copy_of_a_log_of_three_lines_takes_its_place() {
 }
 
 /// The proof of these bytes, read in pieces that end at these positions.
-fn proof_of(bytes: &[u8], ends: &[usize]) -> Proof {
+pub(super) fn proof_of(bytes: &[u8], ends: &[usize]) -> Proof {
     let (mut proof, mut from) = (Proof::default(), 0);
     for end in ends.iter().copied().chain([bytes.len()]) {
         let start = from - from.min(WINDOW as usize);
@@ -252,7 +252,7 @@ fn proof_of(bytes: &[u8], ends: &[usize]) -> Proof {
 }
 
 /// What a file with these bytes answers to all questions about the first `read` bytes.
-fn sample_of(bytes: &[u8], ranges: Vec<std::ops::Range<u64>>) -> Sample {
+pub(super) fn sample_of(bytes: &[u8], ranges: Vec<std::ops::Range<u64>>) -> Sample {
     let within = |position: u64| position.min(bytes.len() as u64) as usize;
     let part =
         |range: std::ops::Range<u64>| Part { bytes: bytes[within(range.start)..within(range.end)].to_vec(), range };
@@ -301,7 +301,9 @@ fn boundaries_ascend_and_what_is_saved_of_a_proof_is_what_comes_back() {
     };
     for lengths in [&[200, 5_000, 3_000, 20, 20][..], &[70; 100], &[9_000, 1], &[1; 2_000]] {
         let bytes = lines(lengths);
-        let proof = proof_of(&bytes, &[]);
+        let once = proof_of(&bytes, &[]);
+        let proof = proof_of(&bytes, &[bytes.len() / 3]);
+        assert_eq!(Proof::decode(&once.encode()), Some(once));
         assert!(proof.boundaries().windows(2).all(|pair| pair[0].end < pair[1].end));
         let encoded = proof.encode();
         assert_eq!(Proof::decode(&encoded), Some(proof.clone()));
@@ -322,6 +324,7 @@ fn a_row_of_the_format_before_proves_as_much_as_it_knows() {
     let weight = |end: usize, length: usize| {
         let frontier = Fingerprint::of(&bytes[end - length..end]);
         let proof = Proof::of_old_row(Fingerprint::of(&bytes[..1_024]), end as u64, frontier);
+        assert_eq!(proof.head, Fingerprint::of(&bytes[..1_024]));
         let known: Vec<(u64, u16)> = proof.boundaries().iter().map(|it: &Boundary| (it.end, it.length)).collect();
         assert_eq!(known, if length > 0 && end > 0 { vec![(end as u64, length as u16)] } else { Vec::new() });
         // What it proves it proves from there on, should it be cut before that.
@@ -335,6 +338,9 @@ fn a_row_of_the_format_before_proves_as_much_as_it_knows() {
     assert_eq!([500, 1_024].map(|end| weight(end, end.min(1_000))), [Weight::Doubt; 2]);
     assert_eq!([1_025, 2_048].map(|end| weight(end, 1_024)), [Weight::Fair; 2]);
     assert_eq!([2_049, 4_000].map(|end| weight(end, 1_024)), [Weight::Strong; 2]);
+    // What no row can say: more bytes before the end than there are.
+    let wrong = Proof::of_old_row(Fingerprint::of(&bytes[..1_024]), 0, Fingerprint::of(&bytes[..10]));
+    assert!(wrong.boundaries().is_empty());
     // An archive was over when its end had no hash.
     let state = |position: u64, end: u64, length: usize, packing| {
         let frontier = Fingerprint::of(&bytes[..length]);
