@@ -236,3 +236,49 @@ impl Proof {
         sound.then(|| Self::of_parts(head, eight(12), eight(20), (four(28), four(32)), fixed[36], boundaries))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Packing;
+
+    /// They stand in the databases of agents that are updated, and must mean the same to each.
+    #[test]
+    fn the_numbers_of_states_and_packings_never_change() {
+        let states = [SavedState::Followed, SavedState::Sought, SavedState::Finished, SavedState::New];
+        for (number, state) in (0..).zip(states) {
+            assert_eq!((state.number(), SavedState::of_number(number)), (number, Some(state)));
+        }
+        assert_eq!(SavedState::of_number(4), None);
+        let packings = [Packing::Gzip, Packing::Zstd, Packing::Bzip2, Packing::Xz, Packing::Other].map(Some);
+        for (number, packing) in (0..).zip([None].into_iter().chain(packings)) {
+            assert_eq!((packing_number(packing), packing_of_number(number)), (number, packing));
+        }
+        assert_eq!(packing_of_number(6), None);
+    }
+
+    /// With another formula after an update, every stranger of a folder would be new, and be sent.
+    #[test]
+    fn what_a_folder_held_is_known_by_the_same_numbers_after_an_update() {
+        let held = |inode, born| held(FileKey { device: 1, inode, born });
+        let known = [held(7, 0), held(0x12_3456, 1_795_867_668_123_456_789)];
+        assert_eq!(known, [0x6328_ff6b_c4f4_a400, 0x910f_e57b_a249_b7cc]);
+    }
+
+    /// A database may be damaged. What no reading leaves behind is no proof, and is never counted with.
+    #[test]
+    fn bytes_that_no_proof_has_are_not_taken_for_one() {
+        let decoded = |head: u32, boundaries: &[(u64, u16)]| {
+            let boundary = |(end, length): &(u64, u16)| Boundary { end: *end, length: *length, ..Boundary::default() };
+            let boundaries = boundaries.iter().map(boundary).collect();
+            let head = Fingerprint { length: head, hash: 5 };
+            Proof::decode(&Proof::of_parts(head, 1, 2, (3, 4), 0, boundaries).encode()).is_some()
+        };
+        assert!(decoded(1_024, &[(1, 1), (1_024, 1_024), (5_000, 1_024)]));
+        assert!(!decoded(1_025, &[(5_000, 1_024)]), "a beginning that is too long");
+        assert!(!decoded(10, &[(5_000, 1_025)]), "a stretch that is too long");
+        assert!(!decoded(10, &[(99, 100)]), "a stretch that begins before the file");
+        assert!(!decoded(10, &[(99, 0)]), "nothing before a place");
+        assert!(!decoded(10, &[(99, 9), (99, 8)]) && !decoded(10, &[(99, 9), (98, 8)]), "places out of order");
+    }
+}
