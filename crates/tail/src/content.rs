@@ -294,9 +294,8 @@ impl Contents {
             }
             let head = Fingerprint { length: length as u32, hash };
             let short = (hash >> 32) as u32;
-            let same = self.by_head.iter_hash(of_short(short)).filter(|(other, number)| {
-                *other == short
-                    && self.all.get(*number).is_some_and(|content| content.proof.keys().contains(&Some(head)))
+            let same = self.by_head.iter_hash(of_short(short)).filter(|(_, number)| {
+                self.all.get(*number).is_some_and(|content| content.proof.keys().contains(&Some(head)))
             });
             found.extend(same.map(|(_, number)| *number).take(MOST_ALIKE * 8));
         }
@@ -317,4 +316,87 @@ impl Contents {
 
 const fn of_short(short: u32) -> u64 {
     spread(short as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worlds::text;
+
+    /// A content of which these bytes were read, found by its beginning; its number.
+    fn insert(contents: &mut Contents, bytes: &[u8], read: u64) -> u32 {
+        let id = contents.all.iter().count() as u64;
+        let mut content = Content::new(id, None, Moment(0));
+        (content.read, content.proof) = (read, Proof::of_beginning(bytes));
+        let number = contents.all.insert(content);
+        contents.index(number, [None; 2]);
+        number
+    }
+
+    #[test]
+    fn what_became_of_bytes_is_counted_in_four_kinds() {
+        let mut content = Content::new(1, None, Moment(0));
+        let counted =
+            |delivered, filtered, quarantined, destroyed| Counted { delivered, filtered, quarantined, destroyed };
+        content.add(counted(5, 0, 0, 1));
+        assert!(content.given_up.is_none(), "few have that, and it takes room");
+        content.add(counted(7, 3, 0, 0));
+        content.add(counted(0, 0, 2, 7));
+        content.add(counted(1, 4, 4, 0));
+        assert_eq!(content.count(), counted(13, 7, 6, 8));
+    }
+
+    /// Contents come and go for years: what was known of them must not stay.
+    #[test]
+    fn a_content_that_is_forgotten_is_no_longer_found_by_any_beginning_that_it_had() {
+        let mut contents = Contents::default();
+        let whole = text('x', 0..40);
+        let number = insert(&mut contents, &whole, 1_024);
+        assert_eq!(contents.by_head.len(), 2, "by 256 bytes and by 1,024");
+        let before = contents.get(number).unwrap().proof.keys();
+        contents.index(number, before);
+        assert_eq!(contents.by_head.len(), 2, "known already");
+        // It is cut, so that less is known of its beginning.
+        let content = contents.get_mut(number).unwrap();
+        (content.read, content.proof) = (300, Proof::of_beginning(&whole[..300]));
+        contents.index(number, before);
+        assert_eq!((contents.by_head.len(), contents.alike(&whole)), (1, vec![number]));
+        assert!(contents.remove(number).is_some());
+        assert_eq!((contents.by_head.len(), contents.lengths.iter().sum::<u32>()), (0, 0));
+    }
+
+    #[test]
+    fn what_proves_nothing_is_not_looked_for_by_its_beginning() {
+        let mut contents = Contents::default();
+        let repeated = b"tick\n".repeat(100);
+        insert(&mut contents, &repeated, 500);
+        assert!(contents.alike(&repeated).is_empty() && contents.by_head.is_empty());
+    }
+
+    /// Ten thousand logs, each with a beginning of its own.
+    #[test]
+    fn each_of_many_contents_is_found_by_its_beginning_alone() {
+        let mut contents = Contents::default();
+        let beginning = |number: usize| text('x', number * 10..number * 10 + 10);
+        let numbers: Vec<u32> = (0..500).map(|number| insert(&mut contents, &beginning(number), 300)).collect();
+        for (place, number) in numbers.into_iter().enumerate() {
+            assert_eq!(contents.alike(&beginning(place)), [number]);
+        }
+    }
+
+    /// A thousand files that begin alike: a file is compared with eight of them, and the table searches through few.
+    #[test]
+    fn of_many_contents_that_begin_alike_the_longest_then_the_sought_then_the_newest_are_compared() {
+        let mut contents = Contents::default();
+        let beginning = text('x', 0..10);
+        let numbers: Vec<u32> = (0..60).map(|number| insert(&mut contents, &beginning, 300 + number % 30)).collect();
+        let of = |places: [usize; 8]| places.map(|place| numbers[place]);
+        assert_eq!(contents.alike(&beginning), of([59, 29, 58, 28, 57, 27, 56, 26]));
+        contents.get_mut(numbers[28]).unwrap().state = State::Sought;
+        assert_eq!(contents.alike(&beginning), of([59, 29, 28, 58, 57, 27, 56, 26]));
+        for _ in 0..1_000 {
+            insert(&mut contents, &beginning, 300);
+        }
+        assert!((64..=65).contains(&contents.by_head.len()), "{} of 1,060", contents.by_head.len());
+    }
 }
