@@ -495,4 +495,106 @@ mod tests {
         places.expect_folders(&beside);
         assert_eq!(places.folders.members.capacity(), 5, "they are known");
     }
+
+    /// A hundred thousand files at half a KiB each: room for as many again would be 50 MiB.
+    #[test]
+    fn a_collection_that_grows_keeps_room_for_an_eighth_more() {
+        let mut slab = Slab::default();
+        let (mut capacity, mut steps) = (0, 0);
+        for number in 0..10_000_u32 {
+            assert_eq!(slab.insert(number), number);
+            steps += usize::from(capacity != slab.members.capacity());
+            capacity = slab.members.capacity();
+            assert!(capacity - slab.members.len() <= 64.max(slab.members.len() / 8), "{number}: {capacity}");
+        }
+        assert!(steps < 45, "{steps} times all of them were moved");
+    }
+
+    #[test]
+    fn room_is_made_for_what_is_expected_where_there_is_none() {
+        let mut slab = Slab::default();
+        (0..80_u32).for_each(|number| _ = slab.insert(number));
+        let free = slab.members.capacity() - 80;
+        for enough in 1..=free {
+            slab.reserve(enough);
+            assert_eq!(slab.members.capacity(), 80 + free, "there is room for {enough}");
+        }
+        slab.reserve(free + 1);
+        assert_eq!(slab.members.capacity(), 80 + (free + 1).max(10));
+        slab.members.shrink_to(80);
+        slab.reserve(50);
+        assert_eq!(slab.members.capacity(), 130);
+        // Numbers that were given back are room, too.
+        (0..60).for_each(|number| _ = slab.remove(number));
+        slab.members.shrink_to(80);
+        slab.reserve(60);
+        assert_eq!(slab.members.capacity(), 80);
+    }
+
+    /// Distinct, and spread over both ends, of which tables use the lower for the place and the upper for a mark.
+    #[track_caller]
+    fn assert_spread(what: &str, hashes: impl Iterator<Item = u64>) {
+        let hashes: BTreeSet<u64> = hashes.collect();
+        let lower: BTreeSet<u64> = hashes.iter().map(|hash| hash & 0x3ff).collect();
+        let upper: BTreeSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+        // Of 1,024 places chance fills 879.
+        assert_eq!((hashes.len(), upper.len()), (2_000, 128), "{what}");
+        assert!(lower.len() > 820, "{what}: {} of 1,024 places", lower.len());
+    }
+
+    /// Each container has a folder with a `0.log`; inodes are given one after the other, on one day. Looking for one of ten
+    /// thousand among those with its hash must not be looking through all of them.
+    #[test]
+    fn files_and_names_that_are_much_alike_have_hashes_of_their_own() {
+        assert_spread("folders", (0..2_000).map(|folder| hash_of_name(folder, b"0.log")));
+        assert_spread("names", (0..2_000).map(|number| hash_of_name(7, format!("{number}.log").as_bytes())));
+        let key = |inode, born| hash_of_key(FileKey { device: 1, inode, born });
+        assert_spread("inodes", (0..2_000).map(|inode| key(inode, 0)));
+        assert_spread("inodes of a day", (0..2_000).map(|inode| key(inode, 1_795_867_668_123_456_789)));
+        assert_spread("births", (0..2_000).map(|number| key(9, 1_795_867_668_123_456_789 + number * 1_000_000)));
+        let mut random = fastrand::Rng::with_seed(3);
+        assert_spread("chance", (0..2_000).map(|_| spread(random.u64(..))));
+        assert_spread("high bits", (0..2_000).map(|number| spread(number << 50)));
+    }
+
+    fn status(inode: u64, born: u64, device: u64) -> Status {
+        Status { key: FileKey { device, inode, born }, ..Status::default() }
+    }
+
+    /// After a mount the number of the device is another. Only a file that a row names and nobody has seen since may have got
+    /// one: two that are both there are two, and without a birth nothing tells them apart.
+    #[test]
+    fn a_file_is_known_under_another_device_only_until_it_is_seen() {
+        for (unseen, born, found) in [(true, 5, true), (false, 5, false), (true, 0, false), (false, 0, false)] {
+            let mut places = Places::default();
+            let file = places.insert_file(&status(7, born, 1), Moment(0));
+            places.files.get_mut(file).unwrap().unseen = unseen;
+            assert_eq!(places.find_file(status(7, born, 1).key), Some(file));
+            assert_eq!(places.find_file(status(7, born, 2).key).is_some(), found, "{unseen} {born}");
+            assert_eq!(places.find_file(status(8, born, 2).key), None);
+        }
+    }
+
+    /// Files come and go for years.
+    #[test]
+    fn what_is_forgotten_is_no_longer_found_and_hides_nothing() {
+        let mut places = Places::default();
+        let folder = places.folder(Path::new("/l"));
+        let text = |number: u64| format!("{number}.log").into_bytes().into_boxed_slice();
+        let insert = |number| {
+            let file = places.insert_file(&status(number, 5, 1), Moment(0));
+            (file, places.insert_name(folder, text(number), file))
+        };
+        let all: Vec<(u32, u32)> = (0..2_000).map(insert).collect();
+        for (file, name) in all.iter().step_by(2) {
+            places.remove_name(*name);
+            places.remove_file(*file);
+        }
+        for (number, (file, name)) in (0..).zip(&all) {
+            let there = number % 2 == 1;
+            assert_eq!(places.find_file(status(number, 5, 1).key), there.then_some(*file), "{number}");
+            assert_eq!(places.find_name(folder, &text(number)), there.then_some(*name), "{number}");
+        }
+        assert_eq!((places.by_key.len(), places.by_name.len()), (1_000, 1_000));
+    }
 }
