@@ -252,3 +252,125 @@ impl Tail {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seen::{Packing, Status};
+    use datalake_base::record::FileKey;
+    use std::path::Path;
+
+    const FLOW: FlowId = FlowId(0);
+
+    fn tail() -> Tail {
+        let mut tail = Tail::new(crate::Settings { flows: vec![crate::FlowSettings::default()], ..Default::default() });
+        tail.now = Moment(5_000_000);
+        tail
+    }
+
+    /// A file that nobody has a name for, and whose heir is open in this slot.
+    fn heir(tail: &mut Tail, slot: u32, bytes: u64) -> u32 {
+        let key = FileKey { device: 1, inode: 7, born: 5 };
+        let file = tail.places.insert_file(&Status { key, ..Status::default() }, tail.now);
+        tail.places.files.get_mut(file).unwrap().standing = Standing::Unproven;
+        tail.leave_heir(file, Heir::new(FLOW, None, slot, bytes, NONE));
+        file
+    }
+
+    fn name_it(tail: &mut Tail, file: u32) {
+        let folder = tail.places.folder(Path::new("/l"));
+        tail.places.insert_name(folder, b"a.log".as_slice().into(), file);
+    }
+
+    #[test]
+    fn an_open_file_with_a_name_is_closed_after_a_while_when_it_is_still_empty() {
+        for (slot, size) in [(3, 0), (3, 9), (NONE, 0), (NONE, 9)] {
+            let mut tail = tail();
+            let file = heir(&mut tail, slot, 0);
+            name_it(&mut tail, file);
+            tail.places.files.get_mut(file).unwrap().size = size;
+            for later in [CLOSE_AFTER - 1, CLOSE_AFTER] {
+                tail.now = Moment(5_000_000).plus_ms(later);
+                tail.due.clear();
+                assert!(!tail.heir_waits(file, &mut Vec::new()), "it is asked what it holds");
+                let over = size == 0 && later == CLOSE_AFTER;
+                assert_eq!(tail.heirs.released, if over && slot == 3 { vec![3] } else { Vec::new() });
+                let again = tail.due.iter().any(|due| due.0.1 == Due::File(file));
+                assert_eq!(again, !over && (slot == 3 || size == 0), "whether it is looked at again");
+            }
+        }
+    }
+
+    /// A rename is two events: for a moment the file has no name. What is open may be read all the same, and soon.
+    #[test]
+    fn a_file_without_a_name_is_waited_for_a_second_while_it_is_open_and_else_ten() {
+        for (slot, patience) in [(3, NAMELESS_OPEN), (NONE, NAMELESS_FOR)] {
+            let (mut tail, mut todo) = (tail(), Vec::new());
+            let file = heir(&mut tail, slot, 0);
+            assert!(!tail.is_waited_for(file), "it has not lost a name");
+            assert!(tail.heir_lost_name(file) && tail.is_waited_for(file));
+            tail.now = Moment(5_000_000 + patience * 1_000 - 1);
+            assert!(tail.is_waited_for(file) && tail.heir_waits(file, &mut todo));
+            assert!(tail.places.files.get(file).is_some_and(|file| file.standing == Standing::Unproven));
+            tail.now = Moment(5_000_000 + patience * 1_000);
+            assert!(!tail.is_waited_for(file) && tail.heir_waits(file, &mut todo));
+            // What is open is read from its beginning, the other is forgotten.
+            let standing = tail.places.files.get(file).map(|file| file.standing);
+            assert_eq!(standing, (slot != NONE).then_some(Standing::Holds(0)));
+            assert_eq!(tail.contents.get(0).map(|content| content.slot), (slot != NONE).then_some(slot));
+        }
+        assert!(!tail().is_waited_for(0) && !tail().heir_lost_name(0), "nothing was known of it");
+    }
+
+    #[test]
+    fn that_a_file_is_read_again_is_said_where_it_was_read_before() {
+        for (bytes, said) in [(0, 0), (1, 1)] {
+            let (mut tail, mut todo) = (tail(), Vec::new());
+            let file = heir(&mut tail, 3, bytes);
+            tail.heir_lost_name(file);
+            tail.now = tail.now.plus_ms(NAMELESS_OPEN);
+            tail.heir_waits(file, &mut todo);
+            let notices = todo.iter().filter(|todo| matches!(todo, ToDo::Say(Notice::ReadAgain { .. }))).count();
+            assert_eq!(notices, said, "{todo:?}");
+        }
+    }
+
+    /// A copy of what is known need not stay open.
+    #[test]
+    fn what_turns_out_to_be_a_copy_is_closed_and_no_longer_waited_for() {
+        let (mut tail, mut todo) = (tail(), Vec::new());
+        let file = heir(&mut tail, 3, 0);
+        tail.heir_lost_name(file);
+        tail.heirs.rest(file);
+        assert!(!tail.is_waited_for(file) && tail.heirs.get(file).is_some());
+        tail.close_released(&mut todo);
+        assert_eq!(todo, [ToDo::Close { slot: crate::Slot(3) }]);
+    }
+
+    /// Archives are not written to under another name; what is followed from its end has none as long as nobody knows where
+    /// that is; what is known is nobody's heir; and the heir of something that was read knows how much that was.
+    #[test]
+    fn only_a_file_of_which_nothing_is_known_gets_an_heir_with_its_name() {
+        let gzip = Some(Packing::Gzip);
+        let cases = [
+            (Standing::Unproven, None, false, true),
+            (Standing::Ignored, None, false, false),
+            (Standing::Unproven, gzip, false, false),
+            (Standing::Unproven, None, true, false),
+            (Standing::Ignored, gzip, true, false),
+        ];
+        for (standing, packing, skip, expected) in cases {
+            let mut tail = tail();
+            let file = heir(&mut tail, NONE, 0);
+            tail.heirs.end(file);
+            let entry = tail.places.files.get_mut(file).unwrap();
+            (entry.standing, entry.packing, entry.skip) = (standing, packing, skip);
+            tail.unproven_lost_name(file, FLOW, (0, b"a.log".as_slice().into()));
+            assert_eq!(tail.heirs.get(file).is_some(), expected, "{standing:?} {packing:?} {skip}");
+        }
+        let mut tail = tail();
+        let file = heir(&mut tail, NONE, 7);
+        tail.unproven_lost_name(file, FLOW, (0, b"a.log".as_slice().into()));
+        assert_eq!(tail.heirs.get(file).map(|heir| heir.bytes), Some(7));
+    }
+}
