@@ -428,3 +428,132 @@ enum Replaced {
     /// Whether this content is still there must be found out first.
     Unclear(u32),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seen::Status;
+    use datalake_base::record::FileKey;
+    use std::path::Path;
+
+    /// Thousands of logs come and go: what came last of each family is remembered as long as it is still to be read, that
+    /// of a thousand more, and a few are looked through in a step.
+    #[test]
+    fn families_of_names_are_forgotten_a_few_at_a_time_unless_something_of_them_is_to_be_read() {
+        let mut tail = Tail::new(crate::Settings::default());
+        for number in 0..3_000_u64 {
+            let mut content = Content::new(number, None, Moment(0));
+            (content.read, content.known) = (5, 6);
+            let content = tail.contents.all.insert(content);
+            tail.families.insert(number * 7, content);
+        }
+        let steps = |tail: &mut Tail, steps: usize| {
+            for _ in 0..steps {
+                let before = tail.families.len();
+                tail.forget_families();
+                assert!(before - tail.families.len() <= FAMILIES_AT_A_TIME);
+            }
+        };
+        // Once through all of them, which are still to be read.
+        tail.begun = true;
+        steps(&mut tail, 3_000_usize.div_ceil(FAMILIES_AT_A_TIME));
+        assert_eq!(tail.families.len(), 3_000);
+        for number in 100..3_000 {
+            let content = tail.contents.get_mut(number).unwrap();
+            content.known = content.read;
+            content.state = if number < 200 { State::Sought } else { State::Followed };
+        }
+        tail.begun = false;
+        steps(&mut tail, 100);
+        assert_eq!(tail.families.len(), 3_000, "all of them matter for what is found at the start");
+        tail.begun = true;
+        // The first 200 stay, of the others as many go as there are too many.
+        steps(&mut tail, (3_000 - MOST_FAMILIES + 200).div_ceil(FAMILIES_AT_A_TIME));
+        assert!(tail.families.len() <= MOST_FAMILIES, "{}", tail.families.len());
+        assert!((0..200).all(|number| tail.families.contains_key(&(number * 7))));
+        let left = tail.families.len();
+        steps(&mut tail, 100);
+        assert_eq!(tail.families.len(), left, "few need not be looked through");
+    }
+
+    /// What is changed in the story of each case below.
+    type Change = fn(&mut Tail, u32, u32);
+
+    /// A rotation is new where the log has just been replaced: not where it is the same as ever, and not before that is sure.
+    #[test]
+    fn what_lies_at_the_name_of_a_log_tells_whether_its_rotation_is_new() {
+        const LATER: u64 = 500_000_000;
+        let cases: [(&str, Change, Option<bool>); 13] = [
+            ("a log of long ago", |_, _, _| (), Some(false)),
+            ("found just now", |tail, _, content| at(tail, content).found_at = Moment(LATER - 59_999_000), Some(true)),
+            (
+                "found a minute ago",
+                |tail, _, content| at(tail, content).found_at = Moment(LATER - 60_000_000),
+                Some(false),
+            ),
+            (
+                "found after the folder was looked at",
+                |tail, _, content| {
+                    (tail.now, at(tail, content).found_at) = (Moment(LATER + 100_000_000), Moment(450_000_000));
+                },
+                Some(true),
+            ),
+            ("a row knew it", |tail, _, content| at(tail, content).found_at = NEVER, Some(false)),
+            ("empty", |tail, _, content| (at(tail, content).read, at(tail, content).known) = (0, 0), Some(true)),
+            ("not read yet", |tail, _, content| at(tail, content).read = 0, Some(false)),
+            ("being looked at", |tail, _, content| at(tail, content).checking = true, None),
+            ("in doubt", |tail, _, content| at(tail, content).confirmed = false, None),
+            ("longer than when it was looked at", |tail, _, content| at(tail, content).known = 60, None),
+            (
+                "in doubt where it lies, which is elsewhere",
+                |tail, file, content| {
+                    (at(tail, content).confirmed, at(tail, content).file) = (false, file + 1);
+                },
+                Some(false),
+            ),
+            (
+                "no pattern matches that name",
+                |tail, file, _| {
+                    let name = tail.places.names.iter().find(|(_, name)| name.file == file).map(|(number, _)| number);
+                    tail.places.names.get_mut(name.unwrap()).unwrap().is_live = false;
+                },
+                Some(true),
+            ),
+            (
+                "nobody knows what it holds",
+                |tail, file, _| {
+                    tail.places.files.get_mut(file).unwrap().standing = Standing::Unproven;
+                },
+                Some(true),
+            ),
+        ];
+        for (what, change, expected) in cases {
+            let mut tail = Tail::new(crate::Settings::default());
+            tail.now = Moment(LATER);
+            let folder = tail.places.folder(Path::new("/l"));
+            let key = FileKey { device: 1, inode: 7, born: 5 };
+            let file = tail.places.insert_file(&Status { key, ..Status::default() }, Moment(0));
+            let name = tail.places.insert_name(folder, b"a.log".as_slice().into(), file);
+            tail.places.names.get_mut(name).unwrap().is_live = true;
+            let mut content = Content::new(1, None, Moment(1_000_000));
+            (content.file, content.read, content.known, content.sure) = (file, 50, 50, 50);
+            let content = tail.contents.all.insert(content);
+            tail.places.files.get_mut(file).unwrap().standing = Standing::Holds(content);
+            change(&mut tail, file, content);
+            // When the rotation came, the folder had been looked at last 450 seconds after the start.
+            let answer = tail.replaced_at(folder, b"a.log", file + 9, 450);
+            let expected = match expected {
+                Some(true) => Replaced::Yes,
+                Some(false) => Replaced::No,
+                None => Replaced::Unclear(content),
+            };
+            assert_eq!(answer, expected, "{what}");
+            assert_eq!(tail.replaced_at(folder, b"a.log", file, 450), Replaced::Yes, "a log is not its own rotation");
+            assert_eq!(tail.replaced_at(folder, b"b.log", file + 9, 450), Replaced::Yes, "nothing has that name");
+        }
+    }
+
+    fn at(tail: &mut Tail, content: u32) -> &mut Content {
+        tail.contents.get_mut(content).unwrap()
+    }
+}
