@@ -36,8 +36,6 @@ struct Entry {
     end: Position,
     /// Parts that are not settled.
     open: u32,
-    /// It was made of more than one part: then each part knows its own stretch.
-    is_spread: bool,
     /// Bytes that its parts stand for. The rest up to `end` was filtered.
     input: u64,
     /// Of these, the ones that were given up and kept. Invariant: `quarantined <= input`.
@@ -101,8 +99,8 @@ impl Ledger {
     pub fn note_quarantined(&mut self, claim: &Claim) {
         let track = self.tracks.get_mut(&claim.origin());
         let entry = track.and_then(|track| track.entry(claim)).expect("the claim is open");
-        let bytes = if entry.is_spread { claim.end.0 - claim.start.0 } else { entry.input };
-        entry.quarantined = (entry.quarantined + bytes).min(entry.input);
+        // What was filtered within the stretch of the claim is none of it.
+        entry.quarantined = (entry.quarantined + (claim.end.0 - claim.start.0)).min(entry.input);
     }
 
     /// The watermark of an open origin, and what became of the bytes before it.
@@ -143,8 +141,7 @@ impl Track {
         let start = self.read;
         self.advance(end);
         let serial = self.front + self.entries.len() as u64;
-        let (is_spread, input) = (records > 1, end.0 - start.0);
-        self.entries.push_back(Entry { end, open: records, is_spread, input, quarantined: 0 });
+        self.entries.push_back(Entry { end, open: records, input: end.0 - start.0, quarantined: 0 });
         Claim::new(self.origin, serial, records, start, end)
     }
 
@@ -184,12 +181,8 @@ impl Track {
     pub fn discard(&mut self, end: Position) -> Option<Position> {
         self.advance(end);
         match self.entries.back_mut() {
-            Some(newest) if newest.open > 0 => {
+            Some(newest) => {
                 newest.end = end;
-                None
-            }
-            Some(_) => {
-                self.entries.push_back(Entry { end, open: 0, is_spread: false, input: 0, quarantined: 0 });
                 None
             }
             None => {
@@ -292,7 +285,35 @@ mod tests {
         assert_eq!(ledger.track(FILE).unwrap().discard(Position(5)), Some(Position(5)));
         let claim = ledger.track(FILE).unwrap().admit(Position(10));
         assert_eq!(ledger.track(FILE).unwrap().discard(Position(12)), None);
+        assert_eq!(ledger.track(FILE).unwrap().read(), Position(12));
         assert_eq!(ledger.settle(claim), Some(Position(12)));
+    }
+
+    /// The newest claim may be settled while an older one is open.
+    #[test]
+    fn a_line_that_is_discarded_behind_a_settled_claim_waits_for_the_one_before_it() {
+        let mut ledger = ledger();
+        let first = ledger.track(FILE).unwrap().admit(Position(10));
+        let second = ledger.track(FILE).unwrap().admit(Position(20));
+        assert_eq!(ledger.settle(second), None);
+        assert_eq!(ledger.track(FILE).unwrap().discard(Position(25)), None);
+        let third = ledger.track(FILE).unwrap().admit(Position(30));
+        assert_eq!(ledger.settle(first), Some(Position(25)));
+        assert_eq!(ledger.watermark(FILE).map(|watermark| watermark.filtered), Some(5));
+        assert_eq!(ledger.settle(third), Some(Position(30)));
+    }
+
+    /// A line is filtered in the middle of what one record took, and the record is given up: the filtered bytes stay filtered.
+    #[test]
+    fn what_was_filtered_within_a_record_does_not_count_as_quarantined_with_it() {
+        let mut ledger = ledger();
+        let mut claim = ledger.track(FILE).unwrap().admit(Position(10));
+        assert_eq!(ledger.track(FILE).unwrap().discard(Position(14)), None);
+        assert!(ledger.track(FILE).unwrap().stretch(&mut claim, Position(20)));
+        ledger.note_quarantined(&claim);
+        assert_eq!(ledger.settle(claim), Some(Position(20)));
+        let Watermark { position, filtered, quarantined } = ledger.watermark(FILE).unwrap();
+        assert_eq!((position, filtered, quarantined), (Position(20), 4, 16));
     }
 
     #[test]
