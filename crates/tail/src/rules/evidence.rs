@@ -438,3 +438,24 @@ fn a_shorter_copy_beside_a_log_is_not_sent() {
     world.expect('x', 0..200);
     assert!(world.notices.is_empty(), "{:?}", world.notices);
 }
+
+/// The same under the name of a rotation: a copy that is still being made is waited for, as what there is of it could be sent
+/// again.
+#[test]
+fn a_rotation_that_is_still_being_copied_is_waited_for() {
+    let mut world = World::new(only_live);
+    read_but_for_its_end(&mut world);
+    world.fs.overwrite(LIVE, &text('y', 0..50));
+    world.run_for(200);
+    world.faults.no_room = 0;
+    world.run_for(300);
+    world.fs.create("/l/a.log.1", &text('x', 0..30));
+    for step in 3..8 {
+        world.run_for(700);
+        world.fs.append("/l/a.log.1", &text('x', step * 10..step * 10 + 10));
+    }
+    world.run_for(30_000);
+    world.expect('x', 0..80);
+    world.expect('y', 0..50);
+    assert!(world.notices.is_empty(), "{:?}", world.notices);
+}
