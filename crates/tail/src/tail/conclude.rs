@@ -528,17 +528,9 @@ mod tests {
             ),
         ];
         for (what, change, expected) in cases {
-            let mut tail = Tail::new(crate::Settings::default());
+            let (mut tail, file, content) = followed_log();
+            let folder = 0;
             tail.now = Moment(LATER);
-            let folder = tail.places.folder(Path::new("/l"));
-            let key = FileKey { device: 1, inode: 7, born: 5 };
-            let file = tail.places.insert_file(&Status { key, ..Status::default() }, Moment(0));
-            let name = tail.places.insert_name(folder, b"a.log".as_slice().into(), file);
-            tail.places.names.get_mut(name).unwrap().is_live = true;
-            let mut content = Content::new(1, None, Moment(1_000_000));
-            (content.file, content.read, content.known, content.sure) = (file, 50, 50, 50);
-            let content = tail.contents.all.insert(content);
-            tail.places.files.get_mut(file).unwrap().standing = Standing::Holds(content);
             change(&mut tail, file, content);
             // When the rotation came, the folder had been looked at last 450 seconds after the start.
             let answer = tail.replaced_at(folder, b"a.log", file + 9, 450);
@@ -551,6 +543,98 @@ mod tests {
             assert_eq!(tail.replaced_at(folder, b"a.log", file, 450), Replaced::Yes, "a log is not its own rotation");
             assert_eq!(tail.replaced_at(folder, b"b.log", file + 9, 450), Replaced::Yes, "nothing has that name");
         }
+    }
+
+    /// Before a rotation counts as new the log is looked at once more: that which is followed under the name of the log now.
+    #[test]
+    fn the_log_of_a_rotation_is_what_is_followed_under_its_name() {
+        let cases: [(&str, Change, bool); 6] = [
+            ("as it is", |_, _, _| (), true),
+            ("no pattern matches it", |tail, _, _| tail.places.names.get_mut(0).unwrap().is_live = false, false),
+            ("an archive", |tail, file, _| file_at(tail, file).packing = Some(crate::Packing::Gzip), false),
+            ("a copy of what is followed elsewhere", |tail, _, content| at(tail, content).file = 99, false),
+            ("read to its end", |tail, _, content| at(tail, content).state = State::Finished, false),
+            ("not known", |tail, file, _| file_at(tail, file).standing = Standing::Unproven, false),
+        ];
+        for (what, change, expected) in cases {
+            let (mut tail, log, content) = followed_log();
+            let rotation = tail.places.insert_file(&Status::default(), Moment(0));
+            tail.places.insert_name(0, b"a.log.1".as_slice().into(), rotation);
+            change(&mut tail, log, content);
+            assert_eq!(tail.log_of(rotation), expected.then_some(content), "{what}");
+            assert_eq!(tail.log_of(log), None, "it is not its own");
+        }
+    }
+
+    /// Four lines of a log without a name are read, and more is there. A file with the same lines and a name that the log had or
+    /// its rotations have waits until more is known.
+    #[test]
+    fn what_may_be_a_copy_of_an_open_log_without_a_name_is_known_by_beginning_and_name() {
+        let beginning = crate::worlds::text('x', 0..4);
+        let other = crate::worlds::text('y', 0..4);
+        let cases: [(&str, &[u8], &str, Change, bool); 8] = [
+            ("a rotation", &beginning, "a.log.1", |_, _, _| (), true),
+            ("its own name", &beginning, "a.log", |_, _, _| (), true),
+            ("another name", &beginning, "b.log", |_, _, _| (), false),
+            ("another beginning", &other, "a.log.1", |_, _, _| (), false),
+            ("nothing was read", &beginning, "a.log.1", |tail, _, content| at(tail, content).read = 0, false),
+            ("closed", &beginning, "a.log.1", |tail, _, content| at(tail, content).slot = NONE, false),
+            (
+                "enough is known",
+                &beginning,
+                "a.log.1",
+                |tail, _, content| {
+                    let lines = crate::worlds::text('x', 0..10);
+                    (at(tail, content).read, at(tail, content).proof) =
+                        (lines.len() as u64, Proof::of_beginning(&lines));
+                },
+                false,
+            ),
+            (
+                "it has a name",
+                &beginning,
+                "a.log.1",
+                |tail, file, _| {
+                    tail.places.insert_name(0, b"moved".as_slice().into(), file);
+                },
+                false,
+            ),
+        ];
+        for (what, begins, name, change, expected) in cases {
+            let (mut tail, log, content) = followed_log();
+            tail.places.remove_name(0);
+            let read = beginning.len() as u64;
+            let it = at(&mut tail, content);
+            (it.slot, it.read, it.home) = (3, read, Some(Box::new((0, b"a.log".as_slice().into()))));
+            it.proof = Proof::of_beginning(&beginning);
+            tail.opened.push_back(content);
+            let file = tail.places.insert_file(&Status::default(), Moment(0));
+            tail.places.insert_name(0, name.as_bytes().into(), file);
+            change(&mut tail, log, content);
+            // Ten lines are there in any case, so that a beginning is never too short.
+            let begins = [begins, &crate::worlds::text(begins[0] as char, 4..10)].concat();
+            assert_eq!(tail.small_open(file, &begins), expected.then_some((content, read)), "{what}");
+            assert_eq!(tail.small_open(log, &begins), None, "it is no copy of itself");
+        }
+    }
+
+    /// `/l/a.log`, its file and its content.
+    fn followed_log() -> (Tail, u32, u32) {
+        let mut tail = Tail::new(crate::Settings::default());
+        let folder = tail.places.folder(Path::new("/l"));
+        let key = FileKey { device: 1, inode: 7, born: 5 };
+        let file = tail.places.insert_file(&Status { key, ..Status::default() }, Moment(0));
+        let name = tail.places.insert_name(folder, b"a.log".as_slice().into(), file);
+        tail.places.names.get_mut(name).unwrap().is_live = true;
+        let mut content = Content::new(1, None, Moment(1_000_000));
+        (content.file, content.read, content.known, content.sure) = (file, 50, 50, 50);
+        let content = tail.contents.all.insert(content);
+        tail.places.files.get_mut(file).unwrap().standing = Standing::Holds(content);
+        (tail, file, content)
+    }
+
+    fn file_at(tail: &mut Tail, file: u32) -> &mut crate::places::File {
+        tail.places.files.get_mut(file).unwrap()
     }
 
     fn at(tail: &mut Tail, content: u32) -> &mut Content {
