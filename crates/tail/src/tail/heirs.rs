@@ -347,6 +347,22 @@ mod tests {
         assert_eq!(todo, [ToDo::Close { slot: crate::Slot(3) }]);
     }
 
+    /// What was left behind without a name may have been renamed, and is known by its inode then: unless that can be given to
+    /// another file, which only a time of birth would tell.
+    #[test]
+    fn a_file_that_was_left_for_a_copy_is_waited_for_where_births_tell_files_apart() {
+        for (born, waits) in [(5, true), (0, false)] {
+            let mut tail = tail();
+            let key = FileKey { device: 1, inode: 7, born };
+            let old = tail.places.insert_file(&Status { key, ..Status::default() }, tail.now);
+            let mut content = Content::new(1, Some(FLOW), tail.now);
+            (content.file, content.home) = (old + 1, Some(Box::new((0, b"a.log".as_slice().into()))));
+            let number = tail.contents.all.insert(content);
+            tail.leave_for_copy(number, old);
+            assert_eq!((tail.is_waited_for(old), tail.places.files.get(old).is_some()), (waits, waits));
+        }
+    }
+
     /// Archives are not written to under another name; what is followed from its end has none as long as nobody knows where
     /// that is; what is known is nobody's heir; and the heir of something that was read knows how much that was.
     #[test]
