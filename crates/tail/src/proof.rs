@@ -568,7 +568,7 @@ mod tests {
         for rest in 1..=4 {
             let needle = vec![b'c'; ANCHOR + rest];
             for places in 0..2 * MOST_PLACES {
-                let before = [&b"x"[..], &needle[1..]].concat().repeat(places);
+                let before = [&b"yyy"[..], &[&b"x"[..], &needle[1..]].concat().repeat(places)].concat();
                 assert!(!occurs(&needle, &before), "{rest} {places}");
                 assert!(occurs(&needle, &[&before[..], b"x", &needle].concat()), "{rest} {places}");
             }

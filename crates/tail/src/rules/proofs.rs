@@ -73,6 +73,10 @@ fn boundaries_lie_at_the_line_ends_before_powers_of_two_and_then_every_64_kib() 
     let expected: Vec<u64> = powers.chain(grid).map(line_before).chain([bytes.len() as u64]).collect();
     let found: Vec<u64> = proof_of(&bytes, &[]).boundaries().iter().map(|boundary| boundary.end).collect();
     assert_eq!(found, expected);
+    // Where reading ends at such a place all that is known is of the longest stretch.
+    let bytes = lines(128, 0..4);
+    let found: Vec<(u64, u16)> = proof_of(&bytes, &[]).boundaries().iter().map(|it| (it.end, it.length)).collect();
+    assert_eq!(found, [(256, 256), (512, 512)]);
 }
 
 /// A question has sixteen ranges. Of a long log the newest are asked for, and the beginning.
