@@ -1032,6 +1032,20 @@ fn a_log_that_was_put_away_under_any_name_and_cut_is_read_to_its_end_though_a_co
     assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
 }
 
+/// The log is copied or packed to a name that looks like no rotation, and deleted or cut.
+fn put_away(world: &mut World, packed: bool, deleted: bool) {
+    if packed {
+        world.fs.compress(LIVE, "/l/mine.gz");
+    } else {
+        world.fs.copy(LIVE, "/l/mine");
+    }
+    if deleted {
+        world.fs.unlink(LIVE);
+    } else {
+        world.fs.truncate(LIVE, 0);
+    }
+}
+
 /// The flow has room for the first part of a packed copy only when the log is put away.
 #[test]
 fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_a_packed_copy_of_it_was_read_in_part() {
@@ -1053,16 +1067,7 @@ fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_a_packed_cop
         world.faults.no_room = 100;
         world.run_for(5_000);
         assert!(world.lines.len() < 400, "the flow has room for {} lines", world.lines.len());
-        if packed {
-            world.fs.compress(LIVE, "/l/mine.gz");
-        } else {
-            world.fs.copy(LIVE, "/l/mine");
-        }
-        if deleted {
-            world.fs.unlink(LIVE);
-        } else {
-            world.fs.truncate(LIVE, 0);
-        }
+        put_away(&mut world, packed, deleted);
         world.run_for(300);
         world.fs.append(LIVE, &text('y', 0..20));
         world.faults.no_room = 0;
@@ -1095,16 +1100,7 @@ fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_the_log_befo
         if killed {
             world.crash();
         }
-        if packed {
-            world.fs.compress(LIVE, "/l/mine.gz");
-        } else {
-            world.fs.copy(LIVE, "/l/mine");
-        }
-        if deleted {
-            world.fs.unlink(LIVE);
-        } else {
-            world.fs.truncate(LIVE, 0);
-        }
+        put_away(&mut world, packed, deleted);
         if killed {
             world.start();
         }
