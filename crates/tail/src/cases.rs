@@ -1117,6 +1117,36 @@ fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_the_log_befo
     }
 }
 
+/// The log was compared with the copy that rotation had made of it, from which nothing was read yet. It was cut meanwhile, and
+/// a listing said so; all the same reading was to go on in the log, which was empty, and the copy counted as read.
+#[test]
+fn a_log_that_is_cut_while_it_is_compared_with_its_copy_is_read_in_the_copy() {
+    for steps in 0..60 {
+        let mut world = World::new(all);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..40));
+        world.run_for(5_000);
+        world.stop();
+        // It is looked for at the start, and so the folder is listed once more.
+        world.fs.rename(LIVE, AWAY);
+        world.fs.append(LIVE, &text('y', 0..13));
+        world.fs.copy(LIVE, "/l/a.log.1");
+        world.faults.no_room = 100;
+        world.start();
+        world.run_steps(steps);
+        world.fs.truncate(LIVE, 0);
+        world.run_for(500);
+        world.fs.append(LIVE, &text('z', 0..1));
+        world.run_for(500);
+        world.faults.no_room = 0;
+        world.run_for(130_000);
+        println!("cut after {steps} steps");
+        world.expect('x', 0..40);
+        world.expect('y', 0..13);
+        world.expect('z', 0..1);
+    }
+}
+
 /// The pattern matches the kept copy, too, and nothing else holds the end of the log: the loss was said of a file without a
 /// name, and the next life knew no longer whose the log was.
 #[test]

@@ -6,7 +6,7 @@
 use super::identify::{GROWING, Question, SOON, Stage, one};
 use super::{AGAIN, Job, Tail};
 use crate::content::{Content, State};
-use crate::places::{NONE, Standing, seconds};
+use crate::places::{File, NONE, Standing, seconds};
 use crate::proof::{Verdict, WINDOW, Weight, stretch_of};
 use crate::seen::Sample;
 use crate::todo::{Notice, ToDo};
@@ -199,6 +199,11 @@ impl Tail {
         if matches!(verdict, Verdict::Need(_)) {
             question.alike.push(number);
             return self.next_alike(question, todo);
+        }
+        let cut = |file: &File| question.packing.is_none() && question.size.is_some_and(|size| file.size < size);
+        if self.places.files.get(question.file).is_some_and(cut) {
+            // It was cut since it was asked, and what it held may lie only in that place by now.
+            return self.put_off(&question, SOON);
         }
         if same_file && !holds && sample.packed {
             return self.next_alike(question, todo);
