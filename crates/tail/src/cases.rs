@@ -1117,6 +1117,50 @@ fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_the_log_befo
     }
 }
 
+/// The pattern matches the kept copy, too, and that was found first; when it was kept anew, the log counted as one more copy of
+/// what was open without a name. While the agent was down the log went on, was put away under a name of its own and cut: what
+/// had been read lay in the kept copy, so nobody looked for the rest.
+#[test]
+fn a_log_that_counted_as_a_copy_and_was_put_away_while_down_is_read_to_its_end() {
+    let ways = [PutAway::Copied, PutAway::Packed, PutAway::CopiedThenRenamed];
+    for (number, way) in ways.into_iter().cycle().take(12).enumerate() {
+        let (deleted, killed) = (number / 3 % 2 == 1, number / 6 == 1);
+        println!("{way:?}, deleted: {deleted}, killed: {killed}");
+        let mut world = World::new(all);
+        world.start();
+        world.run_for(100);
+        world.faults.unheard.insert(LIVE.into());
+        world.fs.append(LIVE, &text('x', 0..40));
+        world.fs.copy(LIVE, "/l/a.log.bak");
+        world.run_for(1_000);
+        world.fs.copy(LIVE, "/l/a.log.bak");
+        world.run_for(1_000);
+        world.expect('x', 0..40);
+        if killed {
+            world.crash();
+        } else {
+            world.stop();
+        }
+        world.fs.append(LIVE, &text('x', 40..80));
+        match (way, deleted) {
+            (PutAway::Packed, _) => world.fs.compress(LIVE, "/l/mine.gz"),
+            (PutAway::CopiedThenRenamed, true) => world.fs.rename(LIVE, "/l/mine"),
+            _ => world.fs.copy(LIVE, "/l/mine"),
+        }
+        if deleted {
+            world.fs.unlink(LIVE);
+        } else {
+            world.fs.truncate(LIVE, 0);
+        }
+        world.fs.append(LIVE, &text('y', 0..20));
+        world.start();
+        world.run_for(130_000);
+        world.expect('x', 0..80);
+        world.expect('y', 0..20);
+        assert!(world.notices.is_empty(), "{:?}", world.notices);
+    }
+}
+
 /// The log was compared with the copy that rotation had made of it, from which nothing was read yet. It was cut meanwhile, and
 /// a listing said so; all the same reading was to go on in the log, which was empty, and the copy counted as read.
 #[test]

@@ -15,7 +15,7 @@ mod turns;
 
 pub use inspect::{ContentAbout, FileAbout, FileStanding, Inspected};
 
-use crate::content::{Content, Contents, State};
+use crate::content::{Content, Contents, Home, State};
 use crate::places::{NONE, Places};
 use crate::row::{FolderRow, Row};
 use crate::seen::{Failure, FlowId, Moment, Seen, Slot, Ticket};
@@ -117,8 +117,9 @@ pub struct Tail {
     families_asked: Vec<u64>,
     /// Files that are asked again after a while.
     waiting: BTreeSet<u32>,
-    /// Contents of rows that name no file.
-    remembered_bare: Vec<u32>,
+    /// Contents of rows to look for at the start: those that name no file or were looked for before, and, with its name, those
+    /// that had a copy under the name of the log.
+    remembered: Vec<(u32, Option<Home>)>,
     /// Folders whose last listing is still to be compared with the one before.
     sweeping: VecDeque<u32>,
     samples: usize,
@@ -181,7 +182,7 @@ impl Tail {
             unproven: BTreeSet::new(),
             families_asked: Vec::new(),
             waiting: BTreeSet::new(),
-            remembered_bare: Vec::new(),
+            remembered: Vec::new(),
             sweeping: VecDeque::new(),
             samples: 0,
             decoders: 0,

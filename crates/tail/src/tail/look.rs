@@ -696,14 +696,16 @@ impl Tail {
                 self.lost_name(number, file, todo);
             }
         }
-        for number in std::mem::take(&mut self.remembered_bare) {
-            match self.contents.get(number).map(|content| content.file) {
-                Some(NONE) => self.lose(number, todo),
-                Some(file) => self.look_on(number, file),
-                None => {}
+        let done = end >= self.places.files.numbers();
+        let remembered = if done { std::mem::take(&mut self.remembered) } else { Vec::new() };
+        for (number, log) in remembered {
+            match (self.contents.get(number).map(|content| content.file), log) {
+                (Some(NONE), _) => self.lose(number, todo),
+                (Some(_), Some(log)) => self.look_on_behind(number, log),
+                (Some(file), None) => self.look_on(number, file),
+                (None, _) => {}
             }
         }
-        let done = end >= self.places.files.numbers();
         self.started = Some(if done { NONE } else { end });
         self.at(0, Due::Work);
     }

@@ -5,12 +5,14 @@
 
 use super::conclude::JUST;
 use super::{AT_A_TIME, Due, Job, SAVES_APART, Tail};
-use crate::content::{Content, NEVER, State};
+use crate::content::{Content, Home, NEVER, State};
+use crate::names;
 use crate::places::{NONE, Standing, seconds};
 use crate::row::{ContentId, FolderRow, Row, SavedPlace, SavedState, packing_number, packing_of_number};
 use crate::seen::{FlowId, Status};
 use crate::todo::ToDo;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// No more places of a content are saved than this.
 const MOST_PLACES: usize = 4;
@@ -166,7 +168,7 @@ impl Tail {
         let mut family = None;
         if let (Some(folder), Some(name)) = (row.home.parent(), row.home.file_name()) {
             let folder = self.places.folder(folder);
-            family = Some(crate::places::mix(u64::from(folder), &crate::names::family(name.as_bytes())));
+            family = Some(crate::places::mix(u64::from(folder), &names::family(name.as_bytes())));
             content.home = Some(Box::new((folder, name.as_bytes().into())));
         }
         content.sure = content.known;
@@ -175,7 +177,9 @@ impl Tail {
         if let Some(family) = family.filter(|_| row.state != SavedState::Finished) {
             self.families.insert(family, number);
         }
-        for saved in row.places {
+        for (nth, saved) in row.places.into_iter().enumerate() {
+            let log = self.log_by_name(&row.home, &saved.path).filter(|_| nth > 0);
+            self.remembered.extend(log.map(|log| (number, Some(log))));
             self.remember_place(number, saved);
         }
         if let Some(flow) = flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0))) {
@@ -183,9 +187,17 @@ impl Tail {
         }
         let bare = self.contents.get(number).is_some_and(|content| content.file == NONE);
         if bare || row.state == SavedState::Sought {
-            self.remembered_bare.push(number);
+            self.remembered.push((number, None));
         }
         self.recount(number);
+    }
+
+    /// The name, if it is that of the log of which a file at `home` is a rotation, or the log itself.
+    fn log_by_name(&mut self, home: &Path, path: &Path) -> Option<Home> {
+        let (folder, name) = (path.parent()?, path.file_name()?.as_bytes());
+        let rotation = home.file_name()?.as_bytes();
+        let is_log = home == path || (names::is_kin(name, rotation) && !names::is_kin(rotation, name));
+        is_log.then(|| (self.places.folder(folder), name.into()))
     }
 
     fn remember_place(&mut self, number: u32, saved: SavedPlace) {
@@ -209,7 +221,7 @@ impl Tail {
                     other_content.copies.take_out(file);
                     if other_content.file == file {
                         other_content.file = NONE;
-                        self.remembered_bare.push(other);
+                        self.remembered.push((other, None));
                     }
                 }
                 file

@@ -97,7 +97,8 @@ impl Tail {
         let Some(content) = self.contents.get_mut(number) else { return };
         content.state = State::Sought;
         content.checking = false;
-        self.seek(number);
+        let home = content.home.clone();
+        self.seek(number, home);
         self.mark_dirty(number);
     }
 
@@ -133,10 +134,28 @@ impl Tail {
 
     /// The content goes on in this file, which may be an older copy than what the content was put away as, under any name.
     pub(super) fn look_on(&mut self, number: u32, file: u32) {
+        let home = self.contents.get(number).and_then(|content| content.home.clone());
+        self.look_on_from(number, home, file);
+    }
+
+    fn look_on_from(&mut self, number: u32, home: Option<Box<Home>>, file: u32) {
         let Some(content) = self.contents.get(number) else { return };
         let unfinished = content.state != State::Finished && content.flow.is_some_and(|flow| !self.is_owned(flow));
-        if unfinished && !self.seeks.contains_key(&number) && self.is_away(content.home.as_deref(), file) {
-            self.seek(number);
+        if unfinished && !self.seeks.contains_key(&number) && self.is_away(home.as_deref(), file) {
+            self.seek(number, home);
+        }
+    }
+
+    /// The log of this name counted as a copy of the content when the life before ended. If it is none any more, it may have
+    /// gone on, been put away under any name and cut, and so hold more than the file in which the content lies.
+    pub(super) fn look_on_behind(&mut self, number: u32, log: Home) {
+        let Some(content) = self.contents.get(number) else { return };
+        let file = content.file;
+        let found = self.places.find_name(log.0, &log.1).and_then(|name| self.places.names.get(name));
+        let holds = |name: &Name| name.file == file || content.copies.contains(&name.file);
+        let is_ours = |name: &Name| name.is_matched && name.flow == content.flow && !holds(name);
+        if found.is_none_or(is_ours) {
+            self.look_on_from(number, Some(Box::new(log)), file);
         }
     }
 
@@ -193,10 +212,10 @@ impl Tail {
     }
 
     /// Where rotation may have put it: beside where it was, and where that folder's rotations go.
-    fn where_to_look(&mut self, number: u32) -> Vec<u32> {
+    fn where_to_look(&mut self, number: u32, home: Option<&Home>) -> Vec<u32> {
         let Some(content) = self.contents.get(number) else { return Vec::new() };
         let last = self.places.files.get(content.file).map(|file| file.last_folder);
-        let home = content.home.as_ref().map(|home| home.0);
+        let home = home.or(content.home.as_deref()).map(|home| home.0);
         let mut folders: Vec<u32> = content.traces.iter().copied().chain(last).chain(home).collect();
         folders.retain(|folder| *folder != NONE);
         for folder in folders.clone() {
@@ -212,10 +231,10 @@ impl Tail {
     }
 
     /// Looks for the content. One that is read on in a copy meanwhile keeps its state.
-    fn seek(&mut self, number: u32) {
+    fn seek(&mut self, number: u32, home: Option<Box<Home>>) {
         self.end_seek(number);
         self.time_content(number, CHECK_EVERY);
-        let folders = self.where_to_look(number);
+        let folders = self.where_to_look(number, home.as_deref());
         for folder in &folders {
             if let Some(folder) = self.places.folders.get_mut(*folder) {
                 folder.sought += 1;
@@ -223,13 +242,12 @@ impl Tail {
             self.list_in_turn(*folder, true);
             self.compare_again(*folder);
         }
-        let home = self.contents.get(number).and_then(|content| content.home.clone());
         self.seeks.insert(number, Seek { since: self.now, folders, home });
     }
 
     /// A live name has got another content: what was taken for a stranger a moment ago may be a rotation.
     pub(super) fn look_at_strangers(&mut self, number: u32) {
-        for folder in self.where_to_look(number) {
+        for folder in self.where_to_look(number, None) {
             self.compare_again(folder);
         }
     }
