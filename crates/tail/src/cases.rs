@@ -1161,6 +1161,38 @@ fn a_log_that_counted_as_a_copy_and_was_put_away_while_down_is_read_to_its_end()
     }
 }
 
+/// The same while the agent runs, between two looks at the log. What it had been put away as was of no interest.
+#[test]
+fn a_log_that_counted_as_a_copy_and_was_put_away_and_cut_is_read_to_its_end() {
+    for (packed, wait) in [(false, 0), (true, 0), (false, 300), (true, 300)] {
+        println!("packed: {packed}, written to after {wait} ms");
+        let mut world = World::new(all);
+        world.start();
+        world.run_for(100);
+        world.faults.unheard.insert(LIVE.into());
+        world.fs.append(LIVE, &text('x', 0..40));
+        world.fs.copy(LIVE, "/l/a.log.bak");
+        world.run_for(1_000);
+        world.fs.copy(LIVE, "/l/a.log.bak");
+        world.run_for(1_000);
+        world.expect('x', 0..40);
+        world.faults.unheard.clear();
+        world.fs.append(LIVE, &text('x', 40..80));
+        if packed {
+            world.fs.compress(LIVE, "/l/mine.gz");
+        } else {
+            world.fs.copy(LIVE, "/l/mine");
+        }
+        world.fs.truncate(LIVE, 0);
+        world.run_for(wait);
+        world.fs.append(LIVE, &text('y', 0..20));
+        world.run_for(130_000);
+        world.expect('x', 0..80);
+        world.expect('y', 0..20);
+        assert!(world.notices.is_empty(), "{:?}", world.notices);
+    }
+}
+
 /// The log was compared with the copy that rotation had made of it, from which nothing was read yet. It was cut meanwhile, and
 /// a listing said so; all the same reading was to go on in the log, which was empty, and the copy counted as read.
 #[test]

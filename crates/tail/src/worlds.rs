@@ -787,8 +787,9 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
 /// does not show a name which no pattern matches; a copy that was followed after all though it was older than the end of the
 /// log; a search that ended with the life in which it began. Two archives that were both taken for one log of which nothing was
 /// known; a log that was emptied and moved, and written to when no event told of it; a log that was cut while it was compared
-/// with its copy; one that counted as a copy itself and was put away while no agent ran. Files without a name that kept all
-/// descriptors from what they waited for. One never came to rest: the copy was shorter than what was known of the beginning.
+/// with its copy; one that counted as a copy itself and was put away while no agent ran, and one that was emptied then.
+/// Files without a name that kept all descriptors from what they waited for. One never came to rest: the copy was shorter
+/// than what was known of the beginning.
 #[test]
 fn worlds_that_have_lost_lines_lose_none() {
     let before = [504_822_094_499, 900_011_141, 900_017_970, 900_122_930, 900_105_155, 77_000_288_937];
@@ -797,7 +798,7 @@ fn worlds_that_have_lost_lines_lose_none() {
     let looked_on = [7_100_078_224, 7_100_080_380, 7_100_085_272, 8_200_002_068, 8_200_004_232, 8_200_032_468];
     let empty = [9_400_017_505, 9_400_093_181, 9_600_055_089, 9_600_064_164];
     let no_slot = [2_160_214, 2_073_792];
-    let as_copies = [2_275_758, 10_200_098_903];
+    let as_copies = [2_275_758, 10_200_098_903, 3_132_156];
     let older = before.into_iter().chain(with_copies).chain(put_away).chain(looked_on);
     for seed in older.chain(empty).chain(no_slot).chain(as_copies) {
         seeded_world(seed);

@@ -566,6 +566,9 @@ impl Tail {
             if resized || (!same && packing.is_none()) {
                 content.copies.take_out(file);
                 self.prove(file);
+                if shrunk {
+                    self.copy_was_cut(number, file);
+                }
             }
             return;
         }

@@ -159,6 +159,16 @@ impl Tail {
         }
     }
 
+    /// A file that counted as a copy of the content was cut. If it is the log, that may have gone on before, and been put away.
+    pub(super) fn copy_was_cut(&mut self, number: u32, copy: u32) {
+        let Some(content) = self.contents.get(number) else { return };
+        let (file, is_ours) = (content.file, |name: &&Name| name.is_matched && name.flow == content.flow);
+        let log = self.places.names_of(copy).find(is_ours).map(|name| Box::new((name.folder, name.text.clone())));
+        if self.is_log_of(copy, file) {
+            self.look_on_from(number, log, file);
+        }
+    }
+
     /// Another copy that may hold more than this one, of which everything was read. How much an archive holds shows only when
     /// it is read: after one, only a larger one is.
     fn copy_that_goes_on(&self, number: u32, short: u32) -> Option<u32> {
