@@ -788,7 +788,7 @@ fn a_file_that_was_seen_only_empty_under_the_name_of_a_log_is_followed_under_any
 }
 
 /// The log, or the file that had just replaced it, was emptied and moved out of the pattern. Its writer went on a second later,
-/// no event told of that, and no listing shows a name that nothing matches: at the next start nobody knew whose the file was.
+/// no event said so, and no listing shows a name that nothing matches: at the next start nobody knew whose the file was.
 #[test]
 fn what_comes_late_in_a_log_that_was_emptied_and_moved_is_read_though_no_event_tells_of_it() {
     for restored in [false, true] {

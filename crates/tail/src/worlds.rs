@@ -786,7 +786,7 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
 /// copy; a log that was moved away and counted as a copy itself; the older of two copies that was read on; a listing that
 /// does not show a name which no pattern matches; a copy that was followed after all though it was older than the end of the
 /// log; a search that ended with the life in which it began. Two archives that were both taken for one log of which nothing was
-/// known; a log that was emptied and moved, and written to when no event told of it; a log that was cut while it was compared
+/// known; a log that was emptied and moved, and written to when no event said so; a log that was cut while it was compared
 /// with its copy; one that counted as a copy itself and was put away while no agent ran, and one that was emptied then.
 /// Files without a name that kept all descriptors from what they waited for. One never came to rest: the copy was shorter
 /// than what was known of the beginning.

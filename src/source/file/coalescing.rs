@@ -1,7 +1,7 @@
 //! Growth that waits for more growth: a log that is written to all the time is looked at some times a second, not once for
 //! each line.
 //! Promises that the first event after a quiet moment never waits, that none waits longer than it may, that nothing waits
-//! while names change, and that whoever needs the waiting thread gets it at once.
+//! while names change, and that anything else the thread is needed for comes at once.
 //! Leaves what the events say to `watch`.
 //!
 //! The thread that receives the events is the one that waits, because waking it costs as much as a look at the file. While

@@ -385,6 +385,33 @@ mod tests {
         assert!(inbox.take().is_some_and(|hints| hints.everywhere));
     }
 
+    /// With an hour of patience: what waits, waits until it is interrupted, and the test does not end if anything else does.
+    #[test]
+    fn growth_waits_for_more_and_nothing_else_does() {
+        use notify::event::{AccessKind, CreateKind, DataChange};
+        let inbox = Arc::new(Inbox::new(Box::new(|| {})));
+        inbox.coalescing.set_patience(Duration::from_secs(3600));
+        let event = |kind, name: &str| Ok(notify::Event::new(kind).add_path(Path::new("/l").join(name)));
+        let grown = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let hints = || inbox.take().map(|hints| hints.paths).unwrap_or_default();
+        inbox.receive(event(grown, "first"));
+        assert!(hints().contains(Path::new("/l/first")), "the first one");
+        inbox.receive(event(EventKind::Access(AccessKind::Any), "opened"));
+        // What comes later than this was not in the queue already.
+        std::thread::sleep(Duration::from_millis(1));
+        let waiting = inbox.clone();
+        let second = event(grown, "second");
+        let thread = std::thread::spawn(move || waiting.receive(second));
+        assert!(hints().is_empty(), "whether or not the thread has begun");
+        let interruption = inbox.coalescing.interrupt();
+        thread.join().unwrap();
+        drop(interruption);
+        assert!(hints().contains(Path::new("/l/second")), "somebody needed the thread");
+        inbox.receive(event(EventKind::Create(CreateKind::File), "new"));
+        inbox.receive(event(grown, "third"));
+        assert_eq!(hints().len(), 2, "names change");
+    }
+
     #[test]
     fn a_folder_that_was_replaced_is_watched_anew() {
         let root = tempfile::tempdir().unwrap();
