@@ -171,8 +171,9 @@ impl Publisher {
 
     /// Publishes all of them, and returns once the broker has taken each; tries for ever, as the broker may be killed.
     pub(crate) fn publish(&mut self, quality: u8, messages: &[(String, Vec<u8>)]) {
+        let mut rest = messages;
         loop {
-            match self.try_publish(quality, messages) {
+            match self.try_publish(quality, &mut rest) {
                 Ok(()) => return,
                 Err(_) => {
                     self.stream = None;
@@ -182,13 +183,15 @@ impl Publisher {
         }
     }
 
-    fn try_publish(&mut self, quality: u8, messages: &[(String, Vec<u8>)]) -> std::io::Result<()> {
+    /// Leaves what the broker did not take.
+    fn try_publish(&mut self, quality: u8, rest: &mut &[(String, Vec<u8>)]) -> std::io::Result<()> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(connect(self.port)?),
         };
         let qos = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(quality)];
-        for part in messages.chunks(100) {
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(rest.len().min(100));
             let mut out = BytesMut::new();
             for (place, (topic, payload)) in part.iter().enumerate() {
                 let mut publish = Publish::new(topic.as_str(), qos, payload.clone(), None);
@@ -210,6 +213,7 @@ impl Publisher {
                     _ => {}
                 }
             }
+            *rest = behind;
         }
         Ok(())
     }
