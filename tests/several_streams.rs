@@ -119,7 +119,8 @@ fn files_spread_over_three_streams_and_each_stays_with_its_own_over_rotation_and
     let mut agent = host.run();
     all_came(&host, &writer);
     let of_each = STREAMS.map(|stream| arrived(&host, &[stream]).len());
-    assert!(of_each.iter().all(|files| *files >= 3), "files of each stream: {of_each:?}");
+    // Which stream a file goes to depends on its path, which is another in each run: of 24 files, one stream may have few.
+    assert!(of_each.iter().all(|files| *files > 0), "files of each stream: {of_each:?}");
     // While it runs, and while it does not.
     for _ in 0..2 {
         (0..FILES).for_each(|file| {
