@@ -1117,6 +1117,21 @@ fn a_log_that_was_put_away_under_any_name_is_read_to_its_end_though_the_log_befo
     }
 }
 
+/// 40 lines were read. The pattern matches the kept copy, too, and nobody has heard of the log.
+fn world_in_which_the_log_counts_as_a_copy() -> World {
+    let mut world = World::new(all);
+    world.start();
+    world.run_for(100);
+    world.faults.unheard.insert(LIVE.into());
+    world.fs.append(LIVE, &text('x', 0..40));
+    world.fs.copy(LIVE, "/l/a.log.bak");
+    world.run_for(1_000);
+    world.fs.copy(LIVE, "/l/a.log.bak");
+    world.run_for(1_000);
+    world.expect('x', 0..40);
+    world
+}
+
 /// The pattern matches the kept copy, too, and that was found first; when it was kept anew, the log counted as one more copy of
 /// what was open without a name. While the agent was down the log went on, was put away under a name of its own and cut: what
 /// had been read lay in the kept copy, so nobody looked for the rest.
@@ -1126,16 +1141,7 @@ fn a_log_that_counted_as_a_copy_and_was_put_away_while_down_is_read_to_its_end()
     for (number, way) in ways.into_iter().cycle().take(12).enumerate() {
         let (deleted, killed) = (number / 3 % 2 == 1, number / 6 == 1);
         println!("{way:?}, deleted: {deleted}, killed: {killed}");
-        let mut world = World::new(all);
-        world.start();
-        world.run_for(100);
-        world.faults.unheard.insert(LIVE.into());
-        world.fs.append(LIVE, &text('x', 0..40));
-        world.fs.copy(LIVE, "/l/a.log.bak");
-        world.run_for(1_000);
-        world.fs.copy(LIVE, "/l/a.log.bak");
-        world.run_for(1_000);
-        world.expect('x', 0..40);
+        let mut world = world_in_which_the_log_counts_as_a_copy();
         if killed {
             world.crash();
         } else {
@@ -1166,24 +1172,10 @@ fn a_log_that_counted_as_a_copy_and_was_put_away_while_down_is_read_to_its_end()
 fn a_log_that_counted_as_a_copy_and_was_put_away_and_cut_is_read_to_its_end() {
     for (packed, wait) in [(false, 0), (true, 0), (false, 300), (true, 300)] {
         println!("packed: {packed}, written to after {wait} ms");
-        let mut world = World::new(all);
-        world.start();
-        world.run_for(100);
-        world.faults.unheard.insert(LIVE.into());
-        world.fs.append(LIVE, &text('x', 0..40));
-        world.fs.copy(LIVE, "/l/a.log.bak");
-        world.run_for(1_000);
-        world.fs.copy(LIVE, "/l/a.log.bak");
-        world.run_for(1_000);
-        world.expect('x', 0..40);
+        let mut world = world_in_which_the_log_counts_as_a_copy();
         world.faults.unheard.clear();
         world.fs.append(LIVE, &text('x', 40..80));
-        if packed {
-            world.fs.compress(LIVE, "/l/mine.gz");
-        } else {
-            world.fs.copy(LIVE, "/l/mine");
-        }
-        world.fs.truncate(LIVE, 0);
+        put_away(&mut world, packed, false);
         world.run_for(wait);
         world.fs.append(LIVE, &text('y', 0..20));
         world.run_for(130_000);

@@ -18,6 +18,11 @@ const HEADER: u64 = 4 * 1024;
 /// So often a comparison is begun anew because its other side moved.
 const MOST_ROUNDS: u8 = 8;
 
+/// The last bytes before this end that were not read yet, one window of them.
+fn unread_before(end: u64, read: u64) -> Range<u64> {
+    end.saturating_sub(WINDOW).max(read)..end
+}
+
 impl Tail {
     /// Its beginning is known: which contents begin alike?
     pub(super) fn began(&mut self, mut question: Box<Question>, sample: Sample, todo: &mut Vec<ToDo>) {
@@ -56,7 +61,7 @@ impl Tail {
     fn unread_tail(&self, content: &Content, size: Option<u64>) -> Option<Range<u64>> {
         let plain = self.places.files.get(content.file).filter(|file| file.packing.is_none())?;
         let end = size.unwrap_or(u64::MAX).min(plain.size);
-        (end > content.read).then(|| end.saturating_sub(WINDOW).max(content.read)..end)
+        (end > content.read).then(|| unread_before(end, content.read))
     }
 
     /// Whether nothing that has a name is known to hold the content.
@@ -96,7 +101,7 @@ impl Tail {
                 question.sample = sample;
                 let Some(end) = end else { return self.ask_place(question, number, todo) };
                 // It ends before what is known of the content and was not read yet.
-                let tail = end.saturating_sub(WINDOW).max(content.read)..end;
+                let tail = unread_before(end, content.read);
                 question.tail = Some(tail.clone());
                 question.stage = Stage::Tail(number);
                 let mut ranges = content.proof.ranges(content.read, 3);
@@ -119,13 +124,19 @@ impl Tail {
             Verdict::Prefix { diverged: false, .. } if growing => return self.put_off(&question, AGAIN / 2),
             Verdict::Prefix { .. } => self.note_prefix(&mut question, number, &sample),
             // More of it was read meanwhile.
-            Verdict::Need(_) if question.rounds < MOST_ROUNDS => {
-                question.rounds += 1;
-                question.alike.push(number);
-            }
-            Verdict::Need(_) => return self.put_off(&question, AGAIN),
+            Verdict::Need(_) => return self.compare_once_more(question, number, todo),
             Verdict::Other => {}
         }
+        self.next_alike(question, todo);
+    }
+
+    /// What is known of the content has changed since it was compared.
+    fn compare_once_more(&mut self, mut question: Box<Question>, number: u32, todo: &mut Vec<ToDo>) {
+        question.rounds += 1;
+        if question.rounds > MOST_ROUNDS {
+            return self.put_off(&question, AGAIN);
+        }
+        question.alike.push(number);
         self.next_alike(question, todo);
     }
 
@@ -134,12 +145,7 @@ impl Tail {
         let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
         let Some((file, path)) = self.places.files.get(content.file).zip(self.places.path_of(content.file)) else {
             // It has lost its place since it was compared.
-            question.rounds += 1;
-            if question.rounds > MOST_ROUNDS {
-                return self.put_off(&question, AGAIN);
-            }
-            question.alike.push(number);
-            return self.next_alike(question, todo);
+            return self.compare_once_more(question, number, todo);
         };
         let packing = file.packing;
         let shorter = question.size.is_some_and(|size| size < content.read);

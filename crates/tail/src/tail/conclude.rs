@@ -125,10 +125,8 @@ impl Tail {
         let like = question.from.and_then(|(content, end)| Some(self.contents.get(content)?.proof.upto(end)));
         let like = like.or_else(|| Some(Proof::of_beginning(&beginning)));
         let skip = self.places.files.get(number).is_some_and(|file| file.skip) && !self.begun;
-        self.new_content(number, flow, start, like);
-        if let Some(Standing::Holds(content)) = self.places.files.get(number).map(|file| file.standing)
-            && let Some(content) = self.contents.get_mut(content)
-        {
+        let content = self.new_content(number, flow, start, like);
+        if let Some(content) = content.and_then(|content| self.contents.get_mut(content)) {
             content.ahead = question.family.is_none() && start == 0;
         }
         if let Some(content) = self.contents.get_mut(question.covers).filter(|content| content.state == State::Sought) {
@@ -319,12 +317,12 @@ impl Tail {
         true
     }
 
-    /// A content that was not known begins in this file.
-    pub(super) fn new_content(&mut self, number: u32, flow: FlowId, start: u64, proof: Option<Proof>) {
+    /// A content that was not known begins in this file: its number.
+    pub(super) fn new_content(&mut self, number: u32, flow: FlowId, start: u64, proof: Option<Proof>) -> Option<u32> {
         // What has no name follows nothing.
         let family = self.places.has_name(number).then(|| self.family_of(number));
         let base = if self.is_live(number) { None } else { self.base_of(number) };
-        let Some(file) = self.places.files.get_mut(number) else { return };
+        let file = self.places.files.get_mut(number)?;
         let mut content = Content::new(self.next_content, Some(flow), self.now);
         self.next_content += 1;
         content.file = number;
@@ -346,6 +344,7 @@ impl Tail {
         self.mark_dirty(content);
         self.recount(content);
         self.enqueue(content);
+        Some(content)
     }
 
     /// The content comes after the last one of its family; or before that, if it is the log that was looked at before its turn.

@@ -197,8 +197,7 @@ impl Tail {
         else {
             return;
         };
-        self.new_content(file, flow, 0, None);
-        let Some(Standing::Holds(number)) = self.places.files.get(file).map(|file| file.standing) else { return };
+        let Some(number) = self.new_content(file, flow, 0, None) else { return };
         let Some(content) = self.contents.get_mut(number) else { return };
         content.home = home.map(Box::new);
         content.after = after;
