@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 /// Keeps records that were given up, all or none; called on a thread that may wait for the disk.
 pub type Keep = Arc<dyn Fn(Vec<GivenUp>) -> Result<(), String> + Send + Sync>;
 
-/// Told whenever the flow has taken something from its channel or settled something. Cheap.
+/// Called when the flow has taken something from its channel, or has settled something. Cheap.
 pub type Wake = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// One flow, ready to run.

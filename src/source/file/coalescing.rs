@@ -27,7 +27,7 @@ pub(super) struct Coalescing {
 struct State {
     /// How long growth may wait.
     patience: Duration,
-    /// So many need the thread now.
+    /// How many callers need the thread now.
     interruptions: u32,
     /// When growth was passed on last.
     passed: Option<Instant>,

@@ -118,7 +118,12 @@ impl Flow {
     }
 
     fn has_room(&self) -> bool {
-        self.outbox.is_empty() && self.arrivals.as_ref().is_some_and(|arrivals| arrivals.capacity() > 0)
+        self.outbox.is_empty() && self.takes_more()
+    }
+
+    /// Whether its channel has room.
+    fn takes_more(&self) -> bool {
+        self.arrivals.as_ref().is_some_and(|arrivals| arrivals.capacity() > 0)
     }
 
     fn is_closed(&self) -> bool {
@@ -523,9 +528,8 @@ impl Stream {
 
     /// Whether some flow that waits for room has it.
     pub(super) fn has_room(&self, world: &World) -> bool {
-        let room = |flow: &Flow| flow.arrivals.as_ref().is_some_and(|arrivals| arrivals.capacity() > 0);
         let waits = |flow: &Flow| !flow.outbox.is_empty() || (flow.full && world.pool.has_free());
-        self.flows.iter().any(|flow| waits(flow) && room(flow))
+        self.flows.iter().any(|flow| waits(flow) && flow.takes_more())
     }
 
     /// Whether everything that matches is read to its end.
