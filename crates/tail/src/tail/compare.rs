@@ -150,7 +150,8 @@ impl Tail {
         let packing = file.packing;
         let shorter = question.size.is_some_and(|size| size < content.read);
         if !shorter && packing.is_some() && !content.at_end {
-            if question.packing.is_none() && self.is_log_of(question.file, content.file) {
+            let holds_all = question.size.is_some_and(|size| size >= content.known);
+            if question.packing.is_none() && holds_all && self.is_log_of(question.file, content.file) {
                 self.drop_question(&question);
                 return self.read_log_first(number, question.file, &question.sample, todo);
             }
