@@ -123,8 +123,6 @@ pub(crate) struct Content {
     pub(crate) dirty: bool,
     /// Its origin has ended.
     pub(crate) ended: bool,
-    /// The last origin ended, and so all that was read was sent, be it the beginning of a line.
-    pub(crate) had_end: bool,
     /// How often in a row a read found something else than a comparison.
     pub(crate) doubts: u8,
     /// An archive that was read to its end.
@@ -175,7 +173,6 @@ impl Content {
             queued: false,
             dirty: false,
             ended: false,
-            had_end: false,
             doubts: 0,
             at_end: false,
             timed: NEVER,

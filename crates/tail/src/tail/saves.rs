@@ -158,7 +158,6 @@ impl Tail {
         let packing = packing_of_number(row.packing);
         if row.state == SavedState::Finished {
             content.state = State::Finished;
-            content.had_end = true;
             content.at_end = packing.is_some();
             content.known = row.position;
         }

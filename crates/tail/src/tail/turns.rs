@@ -392,13 +392,18 @@ impl Tail {
         self.time_content(number, CLOSE_AFTER);
     }
 
-    /// Hands over what was read behind `before`, which ends at `from`. The last bytes of an origin that ended may be the
-    /// first of a line whose rest comes only now: then they come once more, so that the line is whole.
+    /// Hands over what was read behind `before`, which ends at `from`. An origin begins with a line: where the one of before
+    /// ended within a line, in this life or an earlier one, its first bytes come once more, so that the line is whole.
     fn hand_over(&mut self, number: u32, flow: FlowId, from: u64, before: &[u8], todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get(number) else { return };
         let (known, path) = (content.origin.filter(|_| !content.ended), self.path_of_content(content));
-        let line = memchr::memrchr(b'\n', before).filter(|_| content.had_end);
-        let skip = line.map_or(before.len(), |newline| newline + 1);
+        let skip = match memchr::memrchr(b'\n', before) {
+            _ if known.is_some() => before.len(),
+            Some(newline) => newline + 1,
+            // It is the first line of all.
+            None if before.len() as u64 == from => 0,
+            None => before.len(),
+        };
         let again = (before.len() - skip) as u64;
         let start = from - again;
         let generation = (content.proof.generation != 0).then_some(content.proof.generation);
@@ -412,7 +417,7 @@ impl Tail {
         todo.push(ToDo::HandOver { flow, origin, start: Position(start), skip });
         if let Some(content) = self.contents.get_mut(number) {
             content.origin = Some(origin);
-            (content.ended, content.had_end) = (false, false);
+            content.ended = false;
             content.settled = content.settled.min(start);
             content.delivered = content.delivered.saturating_sub(again);
         }
@@ -422,7 +427,7 @@ impl Tail {
     pub(super) fn say_end(&mut self, number: u32, todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get_mut(number) else { return };
         if let (Some(flow), Some(origin), false) = (content.flow, content.origin, content.ended) {
-            (content.ended, content.had_end) = (true, true);
+            content.ended = true;
             todo.push(ToDo::End { flow, origin });
             self.drop_ended(number);
         }
