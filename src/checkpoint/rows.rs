@@ -204,7 +204,8 @@ fn decode_places(mut bytes: &[u8]) -> Option<Vec<SavedPlace>> {
         *bytes = rest;
         Some(u64::from_le_bytes(*first))
     }
-    let mut places = Vec::new();
+    // Nearly all files have one place.
+    let mut places = Vec::with_capacity(1);
     while !bytes.is_empty() {
         let length = usize::try_from(number(&mut bytes)?).ok()?;
         let (path, rest) = bytes.split_at_checked(length)?;

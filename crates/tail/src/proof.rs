@@ -425,23 +425,29 @@ impl Proof {
         if !idle && self.boundaries.len() <= MOST_BOUNDARIES {
             return;
         }
+        // In place: a copy of each that stays would keep the heap from giving back what lay around it.
         let split = self.boundaries.partition_point(|boundary| boundary.end <= settled);
-        let unsettled = self.boundaries.split_off(split);
-        let mut kept: Vec<Boundary> = Vec::with_capacity(MOST_SETTLED.min(split));
-        for boundary in self.boundaries.iter().rev() {
-            if kept.len() < MOST_SETTLED && kept.last().is_none_or(|last| boundary.end <= last.end / 3 * 2) {
-                kept.push(*boundary);
+        let (mut first, mut nearer) = (split, u64::MAX);
+        for place in (0..split).rev() {
+            let boundary = self.boundaries[place];
+            if split - first < MOST_SETTLED && boundary.end <= nearer / 3 * 2 {
+                first -= 1;
+                self.boundaries[first] = boundary;
+                nearer = boundary.end;
             }
         }
-        kept.reverse();
-        let many = unsettled.len() + kept.len() > MOST_BOUNDARIES;
-        let last = unsettled.len().saturating_sub(1);
-        let every_other = |(place, _): &(usize, Boundary)| !many || place % 2 == 1 || *place == last;
-        kept.extend(unsettled.into_iter().enumerate().filter(every_other).map(|(_, boundary)| boundary));
-        if idle {
-            kept.shrink_to_fit();
+        self.boundaries.drain(..first);
+        let (all, kept) = (self.boundaries.len(), split - first);
+        if all > MOST_BOUNDARIES {
+            let mut place = 0;
+            self.boundaries.retain(|_| {
+                place += 1;
+                place <= kept || (place - kept) % 2 == 0 || place == all
+            });
         }
-        self.boundaries = kept;
+        if idle {
+            self.boundaries.shrink_to_fit();
+        }
     }
 
     /// The newest line end at or before `limit` up to which the sample holds what was read.

@@ -83,7 +83,8 @@ impl Tail {
         let file = self.places.files.get(content.file);
         let finished = content.state == State::Finished && content.is_settled();
         let whole = content.settled == content.read;
-        let mut places = Vec::new();
+        // Thousands of rows are made at once, and a row that takes room for four places is made mostly of that room.
+        let mut places = Vec::with_capacity(MOST_PLACES.min(1 + content.copies.len()));
         for number in std::iter::once(content.file).chain(content.copies.iter().copied()).take(MOST_PLACES) {
             let Some(file) = self.places.files.get(number) else { continue };
             let Some(path) =
