@@ -840,6 +840,29 @@ fn a_rotation_that_no_event_told_of_is_read_though_the_agent_is_killed_before_a_
     }
 }
 
+/// At each start a row of every file was made and compared with the one that is saved: of a hundred thousand files 15 MiB, and
+/// part of the time until the first of them was read.
+#[test]
+fn a_start_saves_no_row_that_says_already_where_its_file_lies() {
+    let mut world = World::new(|path| path.extension().is_some_and(|extension| extension == "log"));
+    world.start();
+    (0..50).for_each(|number| world.fs.append(&format!("/l/{number}.log"), &text('x', number * 20..number * 20 + 20)));
+    world.run_for(130_000);
+    world.stop();
+    let saved = world.saves;
+    assert_eq!(world.rows.len(), 50);
+    world.start();
+    world.run_for(3_000);
+    assert!(world.has_begun() && world.is_caught_up());
+    assert_eq!(world.saves, saved, "nothing has changed");
+    world.stop();
+    world.fs.rename("/l/7.log", "/l/7.log.1");
+    world.start();
+    world.run_for(3_000);
+    assert_eq!(world.saves, saved + 1, "one has another name");
+    assert_eq!(world.rows.values().filter(|row| row.places[0].path.ends_with("7.log.1")).count(), 1);
+}
+
 /// The last line was read up to its middle when the log was cut, and what had been read went out as it was. Its rest came out
 /// of the archive half a minute later: a line in two records, neither of which anybody wrote. After a kill between the two it
 /// was the same, as no row said that a line had begun.

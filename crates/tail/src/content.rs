@@ -121,6 +121,8 @@ pub(crate) struct Content {
     pub(crate) opening: bool,
     pub(crate) queued: bool,
     pub(crate) dirty: bool,
+    /// Its row says that it lies where a pattern matched it, and nowhere else.
+    pub(crate) saved_at_home: bool,
     /// Its origin has ended.
     pub(crate) ended: bool,
     /// How often in a row a read found something else than a comparison.
@@ -172,6 +174,7 @@ impl Content {
             opening: false,
             queued: false,
             dirty: false,
+            saved_at_home: false,
             ended: false,
             doubts: 0,
             at_end: false,

@@ -322,6 +322,7 @@ impl Tail {
         }
         let number_of_file = *file.get_or_insert_with(|| self.places.insert_file(&status, self.now));
         let nameless = !is_new && !self.places.has_name(number_of_file);
+        let renumbered = self.places.files.get(number_of_file).is_some_and(|file| file.key != status.key);
         match known {
             Some(known) => {
                 let before = self.places.names.get(known).map_or(NONE, |name| name.file);
@@ -358,7 +359,7 @@ impl Tail {
             self.came(number_of_file, number, live, kin);
         } else {
             if nameless {
-                self.found_again(number_of_file);
+                self.found_again(number_of_file, (number, &entry.name), renumbered);
                 self.heir_found(number_of_file);
             }
             self.touched(number_of_file, &status, live, todo);
@@ -477,15 +478,18 @@ impl Tail {
         self.prove(file);
     }
 
-    /// The file has a name again.
-    fn found_again(&mut self, file: u32) {
+    /// The file has a name again. At a start all of them have: a row that says so already is not saved once more.
+    fn found_again(&mut self, file: u32, (folder, name): (u32, &[u8]), renumbered: bool) {
         let Some(Standing::Holds(number)) = self.places.files.get(file).map(|file| file.standing) else { return };
         let Some(content) = self.contents.get_mut(number) else { return };
         if content.file != file {
             return;
         }
         content.unlinked = false;
-        if content.state == State::Sought {
+        let at_home = content.home.as_deref().is_some_and(|home| (home.0, &*home.1) == (folder, name));
+        let was_sought = content.state == State::Sought;
+        let saved = std::mem::take(&mut content.saved_at_home) && at_home && !renumbered && !was_sought;
+        if was_sought {
             content.state = State::Followed;
             content.confirmed = false;
             self.end_seek(number);
@@ -493,7 +497,9 @@ impl Tail {
         if let Some(content) = self.contents.get_mut(number) {
             content.traces.clear();
         }
-        self.mark_dirty(number);
+        if !saved {
+            self.mark_dirty(number);
+        }
         self.enqueue(number);
     }
 

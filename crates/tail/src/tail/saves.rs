@@ -172,6 +172,8 @@ impl Tail {
             content.home = Some(Box::new((folder, name.as_bytes().into())));
         }
         content.sure = content.known;
+        let at_home = matches!(&row.places[..], [place] if place.path == row.home);
+        content.saved_at_home = at_home && matches!(row.state, SavedState::Followed | SavedState::New);
         let number = self.contents.all.insert(content);
         self.contents.index(number, [None; 2]);
         if let Some(family) = family.filter(|_| row.state != SavedState::Finished) {
