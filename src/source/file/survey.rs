@@ -89,7 +89,10 @@ impl Survey {
             return 0;
         };
         let mut hits = 0;
-        for path in entries.flatten().map(|entry| entry.path()) {
+        // Asked once a folder: a hundred thousand paths are not followed one by one, unless they are links.
+        let is_own = own.hold_folder(folder);
+        for entry in entries.flatten() {
+            let path = entry.path();
             if seen.len() >= MOST_ENTRIES {
                 self.cut = true;
                 break;
@@ -105,7 +108,10 @@ impl Survey {
             if !pattern.matches(&path) || !seen.insert(path.clone()) {
                 continue;
             }
-            if own.hold_path(&path) {
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            let is_own =
+                if is_link { own.hold_path(&path) } else { is_own || own.hold(metadata.dev(), metadata.ino()) };
+            if is_own {
                 self.own.push(path);
                 continue;
             }
