@@ -161,6 +161,11 @@ pub struct Tail {
     now: Moment,
 }
 
+/// Whether a queue has room for at least four times as much as stands in it, and so much that giving it back is worth it.
+const fn is_roomy(members: usize, room: usize) -> bool {
+    room > 4_096 && members < room / 4
+}
+
 impl Tail {
     /// Knows nothing yet: give it the rows and the folders, then [`Seen::Start`].
     #[must_use]
@@ -225,6 +230,13 @@ impl Tail {
         self.most_open = self.most_open.min(most);
     }
 
+    /// So many rows will come: room is made for them, and for no more.
+    pub fn expect(&mut self, rows: usize) {
+        self.contents.all.reserve(rows);
+        self.places.files.reserve(rows);
+        self.places.names.reserve(rows);
+    }
+
     /// What a folder held, before [`Seen::Start`].
     pub fn remember_folder(&mut self, row: FolderRow) {
         let folder = self.places.folder(&row.path);
@@ -263,8 +275,22 @@ impl Tail {
             self.save_rows(todo);
         }
         self.forget_families();
+        self.give_back_room();
         if self.enqueued {
             self.at(0, Due::Work);
+        }
+    }
+
+    /// At a start thousands of contents stand in line, and hardly any later.
+    fn give_back_room(&mut self) {
+        let of_flows = self.flows.iter_mut().flat_map(|flow| [&mut flow.ready, &mut flow.closed]);
+        for queue in of_flows.chain([&mut self.checks, &mut self.dirty, &mut self.opened]) {
+            if is_roomy(queue.len(), queue.capacity()) {
+                queue.shrink_to(queue.len() * 2);
+            }
+        }
+        if is_roomy(self.due.len(), self.due.capacity()) {
+            self.due.shrink_to(self.due.len() * 2);
         }
     }
 

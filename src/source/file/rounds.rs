@@ -121,6 +121,10 @@ pub(super) fn streams(inputs: Vec<Input>, remembered: Remembered) -> Vec<Stream>
     }
     let places: HashMap<Arc<str>, usize> =
         streams.iter().enumerate().map(|(place, stream)| (stream.name.clone(), place)).collect();
+    let mut rows = vec![0; streams.len()];
+    let known = remembered.contents.iter().filter_map(|saved| places.get(&saved.stream));
+    known.for_each(|place| rows[*place] += 1);
+    streams.iter_mut().zip(rows).for_each(|(stream, rows)| stream.expect(rows));
     for saved in remembered.contents {
         // What a destination has that no flow feeds stays in the checkpoint as it is.
         if let Some(place) = places.get(&saved.stream) {

@@ -225,6 +225,11 @@ impl Stream {
         }
     }
 
+    /// So many rows of the checkpoint will come.
+    pub(super) fn expect(&mut self, rows: usize) {
+        self.tail.expect(rows);
+    }
+
     /// A row of the checkpoint.
     pub(super) fn remember(&mut self, row: datalake_tail::Row) {
         // What was found as a rotation has a home that no pattern matches.
