@@ -10,6 +10,8 @@ mod inspect;
 mod kin;
 mod look;
 mod saves;
+#[cfg(test)]
+mod scene;
 mod seek;
 mod turns;
 

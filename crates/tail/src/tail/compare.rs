@@ -382,3 +382,6 @@ impl Tail {
         self.enqueue(number);
     }
 }
+
+#[cfg(test)]
+mod stories;
