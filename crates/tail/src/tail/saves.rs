@@ -246,3 +246,6 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod stories;
