@@ -32,7 +32,7 @@ impl Scene {
     pub(super) fn new(bytes: &[u8], read: usize) -> Self {
         let flows = vec![crate::FlowSettings::default()];
         let mut tail = Tail::new(crate::Settings { flows, ..crate::Settings::default() });
-        (tail.now, tail.begun) = (NOW, true);
+        (tail.now, tail.started, tail.begun) = (NOW, Some(NONE), true);
         let mut scene = Self { tail, log: NONE, content: NONE, rotation: NONE, todo: Vec::new() };
         scene.log = scene.file("a.log", bytes.len() as u64, true);
         scene.rotation = scene.file("a.log.1", bytes.len() as u64, false);
