@@ -33,6 +33,7 @@ impl Scene {
         let flows = vec![crate::FlowSettings::default()];
         let mut tail = Tail::new(crate::Settings { flows, ..crate::Settings::default() });
         (tail.now, tail.started, tail.begun) = (NOW, Some(NONE), true);
+        tail.flows[0].gauge.files = 1;
         let mut scene = Self { tail, log: NONE, content: NONE, rotation: NONE, todo: Vec::new() };
         scene.log = scene.file("a.log", bytes.len() as u64, true);
         scene.rotation = scene.file("a.log.1", bytes.len() as u64, false);

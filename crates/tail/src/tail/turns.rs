@@ -860,3 +860,6 @@ impl Tail {
         self.lose(number, todo);
     }
 }
+
+#[cfg(test)]
+mod stories;
