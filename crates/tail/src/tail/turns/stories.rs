@@ -133,11 +133,19 @@ fn a_flow_with_room_reads_what_is_open_and_compared() {
         Waits,
         Drops,
     }
-    let cases: [(&str, Change, Then); 9] = [
+    let cases: [(&str, Change, Then); 10] = [
         ("it is open", |_| (), Then::Reads),
         ("its flow has no room", |scene| scene.tail.flows[0].blocked = true, Then::Waits),
         ("another is read", |scene| scene.tail.flows[0].reading = Some(Ticket(9)), Then::Waits),
         ("the system has nothing to give", |scene| scene.tail.starved = true, Then::Waits),
+        (
+            "it has its first turn, and others come",
+            |scene| {
+                let question = scene.question(&many());
+                scene.tail.ask(Job::Identify(question));
+            },
+            Then::Reads,
+        ),
         ("it is in doubt", |scene| scene.it().confirmed = false, Then::Compares),
         ("it is closed", |scene| scene.it().slot = NONE, Then::Opens),
         (
@@ -425,6 +433,13 @@ fn files_that_cannot_be_opened_now_stay_in_line() {
         assert_eq!(scene.content_at(next).opening, opened);
         assert!(scene.tail.due.iter().any(|Reverse(due)| *due == (NOW.plus_ms(100), Due::Work)));
     }
+    // What wants none any more does not.
+    let mut scene = Scene::new(&many(), 500);
+    let number = scene.content;
+    scene.tail.enqueue(number);
+    scene.it().known = 500;
+    scene.tail.open_waiting(FlowId(0), &mut scene.todo);
+    assert!(!scene.it().queued && scene.todo.is_empty() && scene.tail.due.is_empty());
     // What is open by now is read.
     let mut scene = Scene::new(&many(), 500);
     let number = scene.content;
@@ -506,6 +521,7 @@ fn a_file_that_was_opened_is_read_only_if_it_is_the_one_that_was_meant() {
         assert_eq!((scene.it().slot == 0, closes(&scene)), (expected, !expected), "{what}");
         assert_eq!(timed(&mut scene), Some(if expected { 5_000 } else { 250 }), "{what}");
         assert_eq!(scene.it().served, !expected, "{what}");
+        assert!(scene.tail.seeks.is_empty(), "{what}: it has its name");
     }
     // Its name is gone as well.
     for (state, expected) in [(State::Followed, State::Sought), (State::Finished, State::Finished)] {
@@ -538,6 +554,15 @@ fn a_read_asks_for_the_last_kibibyte_once_more_and_for_two_kibibytes_at_least() 
     }
 }
 
+/// A flow without room is asked again in a moment, should nobody say that it has room.
+#[test]
+fn a_flow_without_room_is_tried_again_after_twenty_milliseconds() {
+    let mut scene = Scene::new(&many(), 500);
+    scene.tail.block(FlowId(0));
+    assert!(scene.tail.flows[0].blocked);
+    assert!(scene.tail.due.iter().any(|Reverse(due)| *due == (NOW.plus_ms(20), Due::Flow(FlowId(0)))));
+}
+
 /// An answer to a read: of these bytes, of a file of this size, with so many names.
 fn reads(scene: &mut Scene, bytes: &[u8], size: u64, names: u32, end: bool) {
     let overlap = scene.it().read.min(WINDOW);
@@ -552,7 +577,7 @@ fn a_read_that_does_not_go_on_where_reading_ended_leads_to_a_comparison() {
     let whole = many();
     let size = whole.len() as u64;
     let long = text('x', 0..60);
-    let cases: [(&str, usize, Vec<u8>, u64, bool, bool); 13] = [
+    let cases: [(&str, usize, Vec<u8>, u64, bool, bool); 14] = [
         ("it goes on", 500, whole.clone(), size, false, true),
         ("nothing new", 500, whole[..500].to_vec(), 500, false, true),
         ("nothing new, though the size says more", 500, whole[..500].to_vec(), 600, false, true),
@@ -563,6 +588,7 @@ fn a_read_that_does_not_go_on_where_reading_ended_leads_to_a_comparison() {
         ("it goes on behind its first kibibyte", 1_500, whole[476..].to_vec(), size, false, true),
         ("other bytes there", 1_500, [&whole[476..1_000], &text('y', 0..30)[..]].concat(), size, false, false),
         ("the whole of a long log", 1_500, long[476..].to_vec(), long.len() as u64, false, true),
+        ("the same, though the size says less", 1_500, long[476..].to_vec(), 400, false, true),
         ("nothing was read before", 0, whole.clone(), size, false, true),
         ("nothing was read before, and nothing is there", 0, Vec::new(), 0, false, true),
         ("nothing was read before of an archive", 0, whole.clone(), 9, true, true),
@@ -620,7 +646,7 @@ fn what_begins_differently_than_when_it_was_seen_first_is_compared_before_it_is_
 #[test]
 fn a_read_tells_how_much_there_is_and_what_a_cut_has_taken() {
     // 500 bytes were read, and so many are known and sure.
-    let cases: [(&str, [u64; 2], &[u8], u64, [bool; 2], (u64, Option<u64>, State)); 10] = [
+    let cases: [(&str, [u64; 2], &[u8], u64, [bool; 2], (u64, Option<u64>, State)); 11] = [
         ("a part", [1_840, 1_840], &many()[..900], 1_840, [false, false], (1_840, None, State::Followed)),
         ("it has grown", [1_840, 1_840], &many()[..900], 2_000, [false, false], (2_000, None, State::Followed)),
         ("more than the size says", [600, 600], &many()[..900], 600, [false, false], (900, None, State::Followed)),
@@ -637,6 +663,7 @@ fn a_read_tells_how_much_there_is_and_what_a_cut_has_taken() {
         ),
         ("a part of an archive", [600, 600], &many()[..900], 9, [true, false], (900, None, State::Followed)),
         ("the end of an archive", [600, 600], &many()[..900], 9, [true, true], (900, None, State::Finished)),
+        ("an archive ends sooner", [1_000, 1_000], &many()[..900], 9, [true, true], (900, None, State::Finished)),
         ("no more of an archive now", [600, 600], &many()[..500], 9, [true, false], (600, None, State::Followed)),
     ];
     for (what, [known, sure], bytes, size, [packed, end], expected) in cases {
@@ -922,7 +949,7 @@ fn a_comparison_tells_a_log_that_grew_from_one_that_was_cut_and_one_that_was_wri
         scene.it().copies.push(rotation);
     };
     let none: Change = |_| ();
-    let cases: [(&str, usize, Change, Vec<u8>, Then); 13] = [
+    let cases: [(&str, usize, Change, Vec<u8>, Then); 14] = [
         ("it has grown", 1_840, none, text('x', 0..50), Then::Same),
         ("it is as it was", 1_840, none, many(), Then::Same),
         ("written anew", 1_840, none, text('y', 0..40), Then::Lost),
@@ -932,6 +959,7 @@ fn a_comparison_tells_a_log_that_grew_from_one_that_was_cut_and_one_that_was_wri
         ("cut to what proves nothing", 1_840, none, few(), Then::Lost),
         ("emptied", 1_840, none, Vec::new(), Then::Lost),
         ("cut, and written on", 1_840, none, [text('x', 0..30), text('y', 0..30)].concat(), Then::Lost),
+        ("nothing was read, and it is as it was", 0, none, many(), Then::Same),
         ("nothing was read, and it has grown", 0, none, text('x', 0..50), Then::Same),
         ("nothing was read, and it was cut", 0, none, text('x', 0..30), Then::Lost),
         ("nothing was read, and it was emptied", 0, none, Vec::new(), Then::Lost),
@@ -959,6 +987,28 @@ fn a_comparison_tells_a_log_that_grew_from_one_that_was_cut_and_one_that_was_wri
             assert!(scene.it().confirmed, "{what}");
         }
         assert_eq!(lost(&scene), None, "{what}");
+    }
+    // Bytes count, and not what a size says besides: without them nothing tells how much is left.
+    for (bytes, size, copied) in [
+        (text('x', 0..30), 1_840, false),
+        (text('x', 0..30), 2_000, false),
+        (text('x', 0..6), 1_840, false),
+        (text('x', 0..6), 2_000, false),
+        (text('x', 0..6), 0, false),
+        (text('x', 0..30), 1_840, true),
+        (text('x', 0..30), 2_000, true),
+    ] {
+        let mut scene = Scene::new(&many(), 1_840);
+        if copied {
+            let rotation = scene.rotation;
+            scene.it().copies.push(rotation);
+        }
+        let ranges = scene.tail.ranges_of_check(scene.tail.contents.get(scene.content).unwrap());
+        let mut sample = scene.sample(scene.log, &bytes, &ranges);
+        sample.status.size = size;
+        let (number, log) = (scene.content, scene.log);
+        scene.tail.checked(number, &sample, &mut scene.todo);
+        assert_eq!((scene.file_at(log).standing, scene.said()), (Standing::Unproven, None), "{size}");
     }
     // A log of which the end was not read is cut in the middle of what was.
     let mut scene = Scene::new(&text('x', 0..50), 1_840);
@@ -999,6 +1049,92 @@ fn the_end_of_a_log_was_cut_off_only_if_its_last_byte_is_gone() {
         assert_eq!((scene.it().known, lost(&scene).map(|lost| lost.0)), expected, "{what}");
         assert_eq!(scene.it().sure, expected.0, "{what}");
     }
+}
+
+/// Nothing was in the log until now: what it replaced may have come and gone meanwhile.
+#[test]
+fn a_log_in_which_something_is_for_the_first_time_was_found_just_then() {
+    for (bytes, expected) in [(many(), NOW), (Vec::new(), Moment(1_000_000))] {
+        let mut scene = Scene::new(&[], 0);
+        scene.it().known = 1;
+        let (number, whole) = (scene.content, 0..WINDOW);
+        let sample = scene.sample(scene.log, &bytes, std::slice::from_ref(&whole));
+        scene.tail.still_holds(number, &sample, &mut scene.todo);
+        assert_eq!(scene.it().found_at, expected);
+    }
+}
+
+/// The content is read in a kept copy, and what holds more is looked for: the end of the copy is no loss yet.
+#[test]
+fn the_end_of_a_copy_is_not_cut_off_while_something_longer_is_looked_for() {
+    for (what, size, known, then) in [
+        ("more is to be read of the copy", 2_000, 2_300, (State::Followed, 2_300)),
+        ("the copy was read to its end", 1_840, 2_300, (State::Sought, 2_300)),
+        ("nothing more is known of", 1_840, 1_840, (State::Followed, 1_840)),
+        ("nothing more is known of, and the size says less", 1_000, 1_840, (State::Followed, 1_840)),
+    ] {
+        let mut scene = Scene::new(&text('x', 0..50), 1_840);
+        let (number, copy) = (scene.content, scene.rotation);
+        scene.it().home = Some(Box::new((0, b"a.log".as_slice().into())));
+        (scene.it().known, scene.it().sure, scene.it().file) = (known, known, copy);
+        scene.tail.look_on(number, copy);
+        let ranges = scene.tail.ranges_of_check(scene.tail.contents.get(number).unwrap());
+        let mut sample = scene.sample(copy, &text('x', 0..50)[..size.max(1_840)], &ranges);
+        sample.status.size = size as u64;
+        scene.tail.still_holds(number, &sample, &mut scene.todo);
+        assert_eq!((scene.it().state, scene.it().known), then, "{what}");
+        assert_eq!(lost(&scene), None, "{what}");
+    }
+    // The same is seen by a read.
+    for (state, bytes, size) in [(State::Sought, 500, 500), (State::Followed, 900, 900)] {
+        let mut scene = Scene::new(&many(), 500);
+        let (number, copy) = (scene.content, scene.rotation);
+        scene.it().home = Some(Box::new((0, b"a.log".as_slice().into())));
+        scene.it().file = copy;
+        open(&mut scene);
+        scene.tail.look_on(number, copy);
+        reads(&mut scene, &many()[..bytes], size, 1, false);
+        assert_eq!((scene.it().state, lost(&scene)), (state, None));
+    }
+}
+
+/// An archive holds no bytes that come later, nor does what sleeps: its descriptor is given back. A log stays open, and what
+/// its writer puts there is the flow's.
+#[test]
+fn what_is_lost_stays_open_only_if_something_may_come_there() {
+    let cases: [(&str, Change, bool); 3] = [
+        ("a log", |_| (), false),
+        ("an archive", pack, true),
+        ("no pattern matches it any more", |scene| scene.it().flow = None, true),
+    ];
+    for (what, change, expected) in cases {
+        let mut scene = Scene::new(&many(), 500);
+        open(&mut scene);
+        change(&mut scene);
+        let (number, log) = (scene.content, scene.log);
+        scene.tail.other_content(number, log, &mut scene.todo);
+        assert_eq!(closes(&scene), expected, "{what}");
+    }
+    // A file without a name and without an heir is forgotten.
+    let mut scene = Scene::new(&many(), 500);
+    nameless(&mut scene);
+    scene.it().flow = None;
+    let (number, log) = (scene.content, scene.log);
+    scene.tail.other_content(number, log, &mut scene.todo);
+    assert!(scene.tail.places.files.get(log).is_none());
+}
+
+/// The content goes on in a copy at once, so nobody looks for it: what came beside the log just before is asked all the same.
+#[test]
+fn strangers_beside_a_log_that_goes_on_in_a_copy_are_asked_again() {
+    let mut scene = Scene::new(&many(), 500);
+    let copy = scene.file("copy", 1_840, false);
+    scene.it().copies.push(copy);
+    let (number, log, rotation) = (scene.content, scene.log, scene.rotation);
+    scene.file_at(rotation).standing = Standing::Ignored;
+    scene.tail.other_content(number, log, &mut scene.todo);
+    assert_eq!((scene.it().file, scene.it().state), (copy, State::Followed));
+    assert_eq!(scene.file_at(rotation).standing, Standing::Unproven);
 }
 
 /// What lies in a file that holds something else by now is looked for with all that is known of it, under its names.
@@ -1126,7 +1262,7 @@ fn time_closes_quiet_files_and_ends_those_without_a_name() {
         deleted(scene, milliseconds);
         scene.it().unlinked = false;
     }
-    let cases: [(&str, Change, Then); 23] = [
+    let cases: [(&str, Change, Then); 25] = [
         ("quiet for five seconds", |scene| quiet(scene, 5_000), Then::Closes),
         ("quiet for less", |scene| quiet(scene, 4_999), Then::Later(5_000)),
         (
@@ -1254,6 +1390,22 @@ fn time_closes_quiet_files_and_ends_those_without_a_name() {
                 scene.it().origin = Some(Origin::new(1));
             },
             Then::Later(171_020),
+        ),
+        (
+            "a rotation of which nothing was sent",
+            |scene| {
+                quiet(scene, 9_000);
+                scene.it().file = scene.rotation;
+            },
+            Then::Closes,
+        ),
+        (
+            "a log of which something was sent",
+            |scene| {
+                quiet(scene, 9_000);
+                scene.it().origin = Some(Origin::new(1));
+            },
+            Then::Closes,
         ),
         (
             "a rotation that does not go on",
