@@ -13,6 +13,8 @@ mod saves;
 #[cfg(test)]
 mod scene;
 mod seek;
+#[cfg(test)]
+mod stories;
 mod turns;
 
 pub use inspect::{ContentAbout, FileAbout, FileStanding, Inspected};

@@ -229,4 +229,58 @@ mod tests {
         let about = tail.about(FileKey { device: 1, inode: 99, born: 7 }, b"");
         assert_eq!((about.standing, about.contents.len()), (None, 0));
     }
+
+    /// What `files` and `why` show of a content and of its file.
+    #[test]
+    fn an_operator_sees_where_a_content_lies_and_how_it_stands() {
+        use crate::tail::scene::{Scene, many};
+        let mut scene = Scene::new(&many(), 500);
+        scene.file_at(scene.log).changed = 77;
+        let show = |scene: &Scene| scene.tail.inspect(0, 1).0.remove(0);
+        let shown = show(&scene);
+        assert_eq!((shown.names.clone(), shown.is_rotated), (vec![("/l/a.log".into(), false)], false));
+        assert_eq!((shown.read, shown.settled, shown.known, shown.size, shown.changed), (500, 500, 1_840, 1_840, 77));
+        assert_eq!((shown.state, shown.flow), (SavedState::Followed, Some(FlowId(0))));
+        assert!(!shown.is_packed && !shown.is_open && !shown.is_refused);
+        // Rotated, packed, open and refused.
+        scene.it().file = scene.rotation;
+        let rotation = scene.file_at(scene.rotation);
+        (rotation.packing, rotation.refused) = (Some(crate::Packing::Gzip), true);
+        scene.it().slot = 3;
+        let shown = show(&scene);
+        assert!(shown.is_rotated && shown.is_packed && shown.is_open && shown.is_refused);
+        // Without a place it is not rotated, and finished only if it is settled.
+        scene.it().file = crate::places::NONE;
+        scene.it().state = State::Finished;
+        let shown = show(&scene);
+        assert_eq!((shown.names.len(), shown.is_rotated, shown.size), (0, false, 0));
+        assert_eq!(shown.state, SavedState::Finished);
+        scene.it().settled = 5;
+        assert_eq!(show(&scene).state, SavedState::Followed);
+        scene.it().state = State::Sought;
+        assert_eq!(show(&scene).state, SavedState::Sought);
+    }
+
+    /// The content of the file comes first, and none twice.
+    #[test]
+    fn of_a_file_its_standing_is_known_and_what_begins_like_it() {
+        use crate::tail::scene::{Scene, many};
+        for (standing, expected) in [
+            (Standing::Ignored, FileStanding::Ignored),
+            (Standing::Unproven, FileStanding::Comparing),
+            (Standing::Skipped, FileStanding::Skipped),
+        ] {
+            let mut scene = Scene::new(&many(), many().len());
+            let file = scene.file_at(scene.rotation);
+            (file.standing, file.refused) = (standing, true);
+            let key = file.key;
+            let about = scene.tail.about(key, &many());
+            assert_eq!((about.standing, about.is_refused), (Some(expected), true));
+            assert_eq!(about.contents.len(), 1, "it begins like the log");
+        }
+        let mut scene = Scene::new(&many(), many().len());
+        let key = scene.file_at(scene.log).key;
+        let about = scene.tail.about(key, &many());
+        assert_eq!((about.standing, about.is_refused, about.contents.len()), (Some(FileStanding::Holds), false, 1));
+    }
 }

@@ -261,6 +261,22 @@ fn a_beginning_without_weight_is_a_doubt_only_where_the_content_lies_nowhere() {
     }
 }
 
+/// Two files may have a long header in common. Equal for more than that, the file is read where the equal part ends.
+#[test]
+fn what_is_equal_for_less_than_four_kibibytes_may_be_a_header() {
+    for (lines, expected) in [(50, (None, 2_024)), (180, (Some(8_188), 0))] {
+        let whole = text('x', 0..400);
+        let mut scene = Scene::new(&whole, whole.len());
+        let mut question = scene.question(&many());
+        let asked = ranges(&mut scene);
+        let bytes = [text('x', 0..lines), text('y', 0..300)].concat();
+        let sample = scene.sample(scene.rotation, &bytes, &asked);
+        let number = scene.content;
+        scene.tail.note_prefix(&mut question, number, &sample);
+        assert_eq!((question.from, question.doubt), (expected.0.map(|end| (number, end)), expected.1));
+    }
+}
+
 /// A file holds more than the log of which it is a copy. First the log may just have grown: that is read, and the file asked
 /// again. Then what only the file holds is sent.
 #[test]

@@ -322,6 +322,28 @@ fn a_file_without_a_line_end_is_followed_from_its_beginning_if_it_is_small_and_e
     }
 }
 
+/// The end of the last line is looked for in the last sixteen kibibytes.
+#[test]
+fn at_the_first_start_the_last_sixteen_kibibytes_of_a_log_are_looked_through() {
+    for (size, expected) in [
+        (100_000, (0..16).map(|window| 83_616 + window * 1_024..84_640 + window * 1_024).collect::<Vec<_>>()),
+        (1_500, vec![0..476, 476..1_500]),
+    ] {
+        let mut scene = Scene::new(&many(), 0);
+        scene.tail.begun = false;
+        let log = scene.log;
+        (scene.file_at(log).skip, scene.file_at(log).size) = (true, size);
+        let mut question = scene.question(&many());
+        question.file = log;
+        scene.tail.conclude(question, &mut scene.todo);
+        let asked = scene.todo.iter().find_map(|todo| match todo {
+            ToDo::Sample { ranges, .. } => Some(ranges.clone()),
+            _ => None,
+        });
+        assert_eq!(asked, Some(expected));
+    }
+}
+
 /// The log is looked at once more before its rotation counts as new.
 mod the_log_answers {
     use super::*;
