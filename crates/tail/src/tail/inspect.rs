@@ -220,6 +220,21 @@ mod tests {
         }
     }
 
+    /// Numbers are used again, so they say nothing about age.
+    #[test]
+    fn the_oldest_that_waits_is_the_one_with_the_lowest_id_in_whatever_order_they_are_kept() {
+        for ids in [[5, 3, 8], [3, 8, 5], [8, 5, 3]] {
+            let mut tail = tail(0);
+            for id in ids {
+                let row = Row { id: ContentId(id), position: 40, known: 100, ..Row::default() };
+                tail.remember(row, Some(FlowId(0)));
+            }
+            let mut oldest = vec![None; 2];
+            assert_eq!(tail.oldest_unsettled(0, 10, &mut oldest), None);
+            assert_eq!(oldest[0].map(|(id, _)| id), Some(3), "{ids:?}");
+        }
+    }
+
     #[test]
     fn a_file_is_found_by_its_identity_and_a_stranger_is_not() {
         let tail = tail(3);

@@ -738,3 +738,6 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod stories;

@@ -72,8 +72,9 @@ fn a_system_that_has_nothing_to_give_is_asked_for_less_and_later() {
         scene.tail.most_open = most_open;
         scene.tail.slots.extend(std::iter::repeat_n(Some((77, false)), slots));
         scene.tail.starve(&mut scene.todo);
-        scene.tail.starve(&mut scene.todo);
         assert_eq!((scene.tail.most_open, scene.tail.starved), (expected, true));
+        assert_eq!((due_at(&scene, 1_000, Due::Resources), says(&scene, &Notice::NoResource)), (true, 1));
+        scene.tail.starve(&mut scene.todo);
         assert_eq!(scene.tail.due.iter().filter(|due| due.0 == (NOW.plus_ms(1_000), Due::Resources)).count(), 1);
         assert_eq!(says(&scene, &Notice::NoResource), 1);
         assert_eq!(scene.tail.refused_at, NOW);
