@@ -231,13 +231,16 @@ fn a_folder_that_cannot_be_listed_is_tried_again_after_two_seconds_and_said_once
     {
         let mut scene = Scene::new(&many(), 500);
         (folder(&mut scene).listing, folder(&mut scene).listing_everything) = (Some(Ticket(9)), true);
-        for _ in 0..2 {
-            scene.tail.list_failed(0, failure, &mut scene.todo);
-        }
+        let notices = |scene: &Scene| {
+            let unreadable = |todo: &&ToDo| matches!(todo, ToDo::Say(Notice::FolderUnreadable { .. }));
+            scene.todo.iter().filter(unreadable).count()
+        };
+        scene.tail.list_failed(0, failure, &mut scene.todo);
+        assert_eq!(notices(&scene), said, "{failure:?}");
+        scene.tail.list_failed(0, failure, &mut scene.todo);
         assert_eq!((listed_in(&scene, 0), folder(&mut scene).wants_everything), (Some(2_000), true));
         assert_eq!((folder(&mut scene).refused, folder(&mut scene).listing), (refused, None));
-        let notices = scene.todo.iter().filter(|todo| matches!(todo, ToDo::Say(Notice::FolderUnreadable { .. })));
-        assert_eq!(notices.count(), said, "{failure:?}");
+        assert_eq!(notices(&scene), said, "{failure:?}, again");
     }
     let mut scene = Scene::new(&many(), 500);
     folder(&mut scene).is_watched = true;
@@ -423,6 +426,14 @@ fn a_name_that_leads_elsewhere_has_left_its_file() {
             assert!(listed_in(&scene, 0).is_some(), "others may have moved, too");
         }
     }
+    // A stranger is looked for by nobody, and so only what an event tells is doubted.
+    for listed in [false, true] {
+        let mut scene = Scene::new(&many(), 500);
+        let log = scene.log;
+        let entry = entry(&mut scene, log, "a.log.1", None);
+        scene.tail.note(0, entry, listed, &mut scene.todo);
+        assert_eq!(listed_in(&scene, 0), (!listed).then_some(0));
+    }
     let mut scene = Scene::new(&many(), 500);
     let number = scene.content;
     scene.tail.changed(0, b"a.log", None, &mut scene.todo);
@@ -452,6 +463,22 @@ fn a_stranger_is_known_only_where_something_is_looked_for_and_while_there_are_no
         scene.tail.note(0, stranger(), true, &mut scene.todo);
         assert_eq!(scene.tail.places.find_file(key(900)).is_some(), expected, "{sought}, {names} names");
     }
+    // Among many it is known by a name that was known before, or by its flow.
+    for (name, flow) in [("a.log.1", None), ("stranger", Some(FlowId(0)))] {
+        let mut scene = Scene::new(&many(), 500);
+        folder(&mut scene).sought = 1;
+        folder(&mut scene).names.resize(9_000, 0);
+        scene.tail.note(0, Entry { name: name.as_bytes().into(), flow, ..stranger() }, true, &mut scene.todo);
+        assert!(scene.tail.places.find_file(key(900)).is_some(), "{name}");
+    }
+    // And one that is known already needs no room.
+    let mut scene = Scene::new(&many(), 500);
+    folder(&mut scene).sought = 1;
+    folder(&mut scene).names.resize(9_000, 0);
+    let rotation = scene.rotation;
+    let again = entry(&mut scene, rotation, "another-name", None);
+    scene.tail.note(0, again, true, &mut scene.todo);
+    assert!(scene.tail.places.find_name(0, b"another-name").is_some());
     // A known name that leads to a stranger leads to nothing of ours any more.
     let mut scene = Scene::new(&many(), 500);
     scene.tail.note(0, Entry { name: (*b"a.log").into(), ..stranger() }, true, &mut scene.todo);
@@ -480,6 +507,24 @@ fn a_stranger_is_known_only_where_something_is_looked_for_and_while_there_are_no
     assert_eq!(scene.tail.target_flow(target, b"other"), None);
     assert_eq!(scene.tail.places.folders.get(target).unwrap().targets.len(), 1, "it is known once");
     assert_eq!(listed_in(&scene, target), Some(0));
+    let old = scene.tail.places.folder(Path::new("/t/old"));
+    assert_eq!(scene.tail.places.folders.get(old).unwrap().sources, [target], "its rotations are expected, too");
+}
+
+/// Where a pattern matches the name by which a content lies there, that tells its flow, and nothing else has to.
+#[test]
+fn a_content_that_lies_at_a_name_that_a_pattern_matches_needs_no_other() {
+    for (matched, elsewhere, expected) in [(true, false, false), (false, false, true), (true, true, true)] {
+        let mut scene = Scene::new(&many(), 500);
+        scene.it().home = Some(Box::new((0, b"old.log".as_slice().into())));
+        let log = scene.log;
+        if elsewhere {
+            scene.it().file = scene.rotation;
+        }
+        let entry = entry(&mut scene, log, "a.log", matched.then_some(FlowId(0)));
+        scene.tail.note(0, entry, true, &mut scene.todo);
+        assert_eq!(scene.it().home.is_some(), expected, "{matched}, {elsewhere}");
+    }
 }
 
 /// What was beside a log at the first look is nobody's; what comes later may be its rotation.
