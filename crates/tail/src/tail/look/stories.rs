@@ -918,3 +918,87 @@ fn after_the_first_look_what_has_no_file_is_looked_for_and_what_lies_in_a_copy_r
     assert!(scene.tail.seeks.contains_key(&bare) && scene.tail.seeks.contains_key(&number));
     assert_eq!((scene.content_at(bare).state, scene.it().state), (State::Sought, State::Followed));
 }
+
+/// The writer of a log that was cut and moved goes on under a name that no listing shows: the file is kept until it is known
+/// what comes there.
+#[test]
+fn a_file_whose_writer_may_go_on_is_kept_though_a_listing_does_not_show_it_or_its_name_is_gone() {
+    fn written_anew() -> Scene {
+        let mut scene = Scene::new(&many(), 500);
+        let (number, log) = (scene.content, scene.log);
+        scene.tail.other_content(number, log, &mut Vec::new());
+        scene.tail.places.names.get_mut(0).unwrap().flow = None;
+        scene
+    }
+    let mut scene = written_anew();
+    (folder(&mut scene).listings, folder(&mut scene).sweep) = (1, Some(NONE));
+    folder(&mut scene).listing_everything = false;
+    scene.tail.sweep(0, &mut scene.todo);
+    assert!(scene.tail.places.find_name(0, b"a.log").is_some());
+    let (mut scene, log) = (written_anew(), scene.log);
+    scene.tail.vanished(0, &mut scene.todo);
+    assert!(scene.tail.places.files.get(log).is_some());
+}
+
+/// A file without a name gets one again: that is the other half of a renaming. One that has a name gets just another.
+#[test]
+fn a_second_name_of_a_file_says_nothing_new_of_what_it_holds() {
+    for (named, expected) in [(true, true), (false, false)] {
+        let mut scene = Scene::new(&many(), 500);
+        let log = scene.log;
+        let entry = entry(&mut scene, log, "moved", Some(FlowId(0)));
+        if !named {
+            scene.tail.places.remove_name(0);
+        }
+        scene.it().unlinked = true;
+        scene.tail.note(0, entry, true, &mut scene.todo);
+        assert_eq!(scene.it().unlinked, expected);
+    }
+    let mut scene = Scene::new(&many(), 500);
+    let fresh = crate::FileKey { device: 1, inode: 901, born: 5 };
+    let entry = Entry {
+        status: Some(Status { key: fresh, size: 5, ..Status::default() }),
+        ..entry(&mut scene, 0, "fresh", Some(FlowId(0)))
+    };
+    scene.tail.note(0, entry, true, &mut scene.todo);
+    let file = scene.tail.places.find_file(fresh).unwrap();
+    assert_eq!(scene.file_at(file).standing, Standing::Unproven);
+}
+
+/// A container's log has the date in its name, and a link leads to the newest one.
+#[test]
+fn beside_the_target_of_a_link_files_of_its_family_may_be_its_rotations_and_elsewhere_only_those_of_its_name() {
+    let of = |name: &str| Entry {
+        name: name.as_bytes().into(),
+        status: None,
+        flow: None,
+        kin: None,
+        skip: false,
+        hops: Vec::new(),
+    };
+    for (name, beside, elsewhere) in [
+        ("app-20261102.log", true, false),
+        ("app-20261101.log", false, false),
+        ("app-20261101.log.1", true, true),
+        ("app-20261101.log7", false, true),
+        ("other-20261102.log", false, false),
+    ] {
+        let mut scene = Scene::new(&many(), 500);
+        let folders = ["/pods", "/old"].map(|path| scene.tail.places.folder(Path::new(path)));
+        let link = Target { name: (*b"app-20261101.log").into(), flow: FlowId(0), link: (0, (*b"link").into()) };
+        scene.tail.places.folders.get_mut(folders[0]).unwrap().targets.push(link);
+        scene.tail.places.folders.get_mut(folders[1]).unwrap().sources.push(folders[0]);
+        let found = folders.map(|folder| scene.tail.kin_of(folder, &of(name)).is_some());
+        assert_eq!(found, [beside, elsewhere], "{name}");
+    }
+    // The log has no name just now, and a rotation of it is known.
+    for (flow, expected) in [(Some(FlowId(0)), true), (None, false)] {
+        let mut scene = Scene::new(&many(), 500);
+        scene.tail.places.remove_name(0);
+        scene.tail.places.names.get_mut(1).unwrap().flow = flow;
+        let old = scene.tail.places.folder(Path::new("/l/old"));
+        scene.tail.places.folders.get_mut(old).unwrap().sources.push(0);
+        assert_eq!(scene.tail.kin_of(old, &of("a.log.7")).is_some(), expected);
+        assert_eq!(scene.tail.kin_of(old, &of("b.log.7")), None);
+    }
+}

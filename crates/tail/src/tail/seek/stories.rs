@@ -183,7 +183,7 @@ fn of_a_beginning_only_as_much_is_remembered_as_the_copy_holds() {
 fn behind_a_log_that_is_no_copy_any_more_its_rest_is_looked_for() {
     let cases: [(&str, Change, bool); 6] = [
         ("it holds something else", |_| (), true),
-        ("it is gone", |scene| _ = scene.tail.places.remove_name(0), true),
+        ("it is gone", |scene| scene.tail.places.remove_name(0), true),
         (
             "it is still a copy",
             |scene| {
@@ -448,7 +448,8 @@ fn in_the_end_a_copy_of_the_beginning_is_read_or_what_is_missing_counts_as_destr
         (scene.file_at(scene.rotation).packing, scene.file_at(scene.rotation).size) = (Some(Packing::Gzip), 77);
     }
     let rest = many().len() as u64 - 500;
-    let cases: [(&str, usize, Change, Option<(u64, Loss)>, State); 7] = [
+    type Case<'a> = (&'a str, usize, Change, Option<(u64, Loss)>, State);
+    let cases: [Case<'_>; 7] = [
         ("nothing holds it", 500, |_| (), Some((rest, Loss::Truncated)), State::Finished),
         (
             "its file is still known",

@@ -577,7 +577,8 @@ fn a_read_that_does_not_go_on_where_reading_ended_leads_to_a_comparison() {
     let whole = many();
     let size = whole.len() as u64;
     let long = text('x', 0..60);
-    let cases: [(&str, usize, Vec<u8>, u64, bool, bool); 14] = [
+    type Case<'a> = (&'a str, usize, Vec<u8>, u64, bool, bool);
+    let cases: [Case<'_>; 14] = [
         ("it goes on", 500, whole.clone(), size, false, true),
         ("nothing new", 500, whole[..500].to_vec(), 500, false, true),
         ("nothing new, though the size says more", 500, whole[..500].to_vec(), 600, false, true),
@@ -646,7 +647,8 @@ fn what_begins_differently_than_when_it_was_seen_first_is_compared_before_it_is_
 #[test]
 fn a_read_tells_how_much_there_is_and_what_a_cut_has_taken() {
     // 500 bytes were read, and so many are known and sure.
-    let cases: [(&str, [u64; 2], &[u8], u64, [bool; 2], (u64, Option<u64>, State)); 11] = [
+    type Case<'a> = (&'a str, [u64; 2], &'a [u8], u64, [bool; 2], (u64, Option<u64>, State));
+    let cases: [Case<'_>; 11] = [
         ("a part", [1_840, 1_840], &many()[..900], 1_840, [false, false], (1_840, None, State::Followed)),
         ("it has grown", [1_840, 1_840], &many()[..900], 2_000, [false, false], (2_000, None, State::Followed)),
         ("more than the size says", [600, 600], &many()[..900], 600, [false, false], (900, None, State::Followed)),
@@ -1096,6 +1098,16 @@ fn the_end_of_a_copy_is_not_cut_off_while_something_longer_is_looked_for() {
         reads(&mut scene, &many()[..bytes], size, 1, false);
         assert_eq!((scene.it().state, lost(&scene)), (state, None));
     }
+    // An archive that holds all that is known is where it ends.
+    let mut scene = Scene::new(&many()[..900], 500);
+    let (number, copy) = (scene.content, scene.rotation);
+    scene.it().home = Some(Box::new((0, b"a.log".as_slice().into())));
+    scene.it().file = copy;
+    scene.file_at(copy).packing = Some(Packing::Gzip);
+    open(&mut scene);
+    scene.tail.look_on(number, copy);
+    reads(&mut scene, &many()[..900], 77, 1, true);
+    assert_eq!((scene.it().state, scene.it().file), (State::Finished, copy));
 }
 
 /// An archive holds no bytes that come later, nor does what sleeps: its descriptor is given back. A log stays open, and what
@@ -1134,6 +1146,13 @@ fn strangers_beside_a_log_that_goes_on_in_a_copy_are_asked_again() {
     scene.file_at(rotation).standing = Standing::Ignored;
     scene.tail.other_content(number, log, &mut scene.todo);
     assert_eq!((scene.it().file, scene.it().state), (copy, State::Followed));
+    assert_eq!(scene.file_at(rotation).standing, Standing::Unproven);
+    // The same where nothing more was expected of it.
+    let mut scene = Scene::new(&many(), many().len());
+    let (number, log, rotation) = (scene.content, scene.log, scene.rotation);
+    scene.it().state = State::Finished;
+    scene.file_at(rotation).standing = Standing::Ignored;
+    scene.tail.other_content(number, log, &mut scene.todo);
     assert_eq!(scene.file_at(rotation).standing, Standing::Unproven);
 }
 
