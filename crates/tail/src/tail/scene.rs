@@ -28,7 +28,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// These bytes are in the log, and so many of them were read.
+    /// These bytes are in the log, of which the first `read` were read.
     pub(super) fn new(bytes: &[u8], read: usize) -> Self {
         let flows = vec![crate::FlowSettings::default()];
         let mut tail = Tail::new(crate::Settings { flows, ..crate::Settings::default() });
@@ -158,7 +158,7 @@ impl Scene {
 /// What becomes of a file that was asked what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It is asked again after so many milliseconds.
+    /// It is asked again after this many milliseconds.
     Waits(u64),
     Holds(u32),
     Stranger,
