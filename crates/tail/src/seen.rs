@@ -291,3 +291,17 @@ pub enum Seen<'a> {
     /// Nothing but that time went by: [`crate::Tail::deadline`] is reached.
     Time,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that went back has let no time pass.
+    #[test]
+    fn moments_are_microseconds_and_what_lies_between_them_milliseconds() {
+        let moment = Moment(1_500);
+        assert_eq!(moment.plus_ms(3), Moment(4_500));
+        assert_eq!((Moment(9_499).ms_since(moment), Moment(9_500).ms_since(moment)), (7, 8));
+        assert_eq!(moment.ms_since(Moment(9_500)), 0);
+    }
+}

@@ -10,7 +10,11 @@ mod inspect;
 mod kin;
 mod look;
 mod saves;
+#[cfg(test)]
+mod scene;
 mod seek;
+#[cfg(test)]
+mod stories;
 mod turns;
 
 pub use inspect::{ContentAbout, FileAbout, FileStanding, Inspected};

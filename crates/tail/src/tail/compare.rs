@@ -383,3 +383,6 @@ impl Tail {
         self.enqueue(number);
     }
 }
+
+#[cfg(test)]
+mod stories;

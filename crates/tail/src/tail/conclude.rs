@@ -429,6 +429,9 @@ enum Replaced {
 }
 
 #[cfg(test)]
+mod stories;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::seen::Status;

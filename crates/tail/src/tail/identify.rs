@@ -387,3 +387,6 @@ impl Tail {
 pub(super) fn one(range: Range<u64>) -> Vec<Range<u64>> {
     std::iter::once(range).collect()
 }
+
+#[cfg(test)]
+mod stories;

@@ -220,6 +220,21 @@ mod tests {
         }
     }
 
+    /// Numbers are used again, so they say nothing about age.
+    #[test]
+    fn the_oldest_that_waits_is_the_one_with_the_lowest_id_in_whatever_order_they_are_kept() {
+        for ids in [[5, 3, 8], [3, 8, 5], [8, 5, 3]] {
+            let mut tail = tail(0);
+            for id in ids {
+                let row = Row { id: ContentId(id), position: 40, known: 100, ..Row::default() };
+                tail.remember(row, Some(FlowId(0)));
+            }
+            let mut oldest = vec![None; 2];
+            assert_eq!(tail.oldest_unsettled(0, 10, &mut oldest), None);
+            assert_eq!(oldest[0].map(|(id, _)| id), Some(3), "{ids:?}");
+        }
+    }
+
     #[test]
     fn a_file_is_found_by_its_identity_and_a_stranger_is_not() {
         let tail = tail(3);
@@ -228,5 +243,59 @@ mod tests {
         assert_eq!(about.contents.iter().map(|content| content.row.id.0).collect::<Vec<_>>(), [2]);
         let about = tail.about(FileKey { device: 1, inode: 99, born: 7 }, b"");
         assert_eq!((about.standing, about.contents.len()), (None, 0));
+    }
+
+    /// What `files` and `why` show of a content and of its file.
+    #[test]
+    fn an_operator_sees_where_a_content_lies_and_how_it_stands() {
+        use crate::tail::scene::{Scene, many};
+        let mut scene = Scene::new(&many(), 500);
+        scene.file_at(scene.log).changed = 77;
+        let show = |scene: &Scene| scene.tail.inspect(0, 1).0.remove(0);
+        let shown = show(&scene);
+        assert_eq!((shown.names.clone(), shown.is_rotated), (vec![("/l/a.log".into(), false)], false));
+        assert_eq!((shown.read, shown.settled, shown.known, shown.size, shown.changed), (500, 500, 1_840, 1_840, 77));
+        assert_eq!((shown.state, shown.flow), (SavedState::Followed, Some(FlowId(0))));
+        assert!(!shown.is_packed && !shown.is_open && !shown.is_refused);
+        // Rotated, packed, open and refused.
+        scene.it().file = scene.rotation;
+        let rotation = scene.file_at(scene.rotation);
+        (rotation.packing, rotation.refused) = (Some(crate::Packing::Gzip), true);
+        scene.it().slot = 3;
+        let shown = show(&scene);
+        assert!(shown.is_rotated && shown.is_packed && shown.is_open && shown.is_refused);
+        // Without a place it is not rotated, and finished only if it is settled.
+        scene.it().file = crate::places::NONE;
+        scene.it().state = State::Finished;
+        let shown = show(&scene);
+        assert_eq!((shown.names.len(), shown.is_rotated, shown.size), (0, false, 0));
+        assert_eq!(shown.state, SavedState::Finished);
+        scene.it().settled = 5;
+        assert_eq!(show(&scene).state, SavedState::Followed);
+        scene.it().state = State::Sought;
+        assert_eq!(show(&scene).state, SavedState::Sought);
+    }
+
+    /// The content of the file comes first, and none twice.
+    #[test]
+    fn of_a_file_its_standing_is_known_and_what_begins_like_it() {
+        use crate::tail::scene::{Scene, many};
+        for (standing, expected) in [
+            (Standing::Ignored, FileStanding::Ignored),
+            (Standing::Unproven, FileStanding::Comparing),
+            (Standing::Skipped, FileStanding::Skipped),
+        ] {
+            let mut scene = Scene::new(&many(), many().len());
+            let file = scene.file_at(scene.rotation);
+            (file.standing, file.refused) = (standing, true);
+            let key = file.key;
+            let about = scene.tail.about(key, &many());
+            assert_eq!((about.standing, about.is_refused), (Some(expected), true));
+            assert_eq!(about.contents.len(), 1, "it begins like the log");
+        }
+        let mut scene = Scene::new(&many(), many().len());
+        let key = scene.file_at(scene.log).key;
+        let about = scene.tail.about(key, &many());
+        assert_eq!((about.standing, about.is_refused, about.contents.len()), (Some(FileStanding::Holds), false, 1));
     }
 }

@@ -208,14 +208,12 @@ impl Tail {
         self.is_first(number) && self.places.folders.get(number).is_some_and(|folder| folder.is_home)
     }
 
-    /// Whether the folder was not listed to its end yet.
+    /// Whether the folder was not listed to its end yet. One that refuses to be listed is not waited for.
     pub(super) fn is_first(&self, number: u32) -> bool {
         self.places.folders.get(number).is_some_and(|folder| {
-            folder.listings == 0 || (folder.listings == 1 && (folder.listing.is_some() || folder.sweep.is_some()))
-                // It was refused, and nobody knows what it holds.
-                || (folder.refused && !folder.is_known)
-        }) && self.places.folders.get(number).is_some_and(|folder| !folder.refused)
-            && !self.waits_for_home(number)
+            let first = folder.listings == 1 && (folder.listing.is_some() || folder.sweep.is_some());
+            (folder.listings == 0 || first) && !folder.refused
+        }) && !self.waits_for_home(number)
     }
 
     /// Whether the folder holds rotations of logs whose own folder has refused to be listed since the start: as nobody
@@ -744,3 +742,6 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod stories;

@@ -248,3 +248,6 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod stories;

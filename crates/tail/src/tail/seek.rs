@@ -541,3 +541,6 @@ impl Tail {
         targets.iter().find(|target| *target.name == *name).map(|target| target.link.clone())
     }
 }
+
+#[cfg(test)]
+mod stories;

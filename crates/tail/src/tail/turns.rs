@@ -609,7 +609,7 @@ impl Tail {
         let size = sample.status.size;
         entry.size = size;
         let verdict = content.proof.against(content.read, sample);
-        let unread_cut = content.read == 0 && size < content.known && content.known > 0;
+        let unread_cut = content.read == 0 && size < content.known;
         match verdict {
             Verdict::Same(_) if !unread_cut => self.still_holds(number, sample, todo),
             Verdict::Prefix { diverged: false, .. }
@@ -662,7 +662,7 @@ impl Tail {
         let end_is_there = stretch_of(sample, &last).is_some_and(|bytes| !bytes.is_empty());
         let unread = content.known.saturating_sub(size.max(content.read));
         let (file, at_end) = (content.file, size <= content.read);
-        let short = content.known > size && unread > 0 && !end_is_there;
+        let short = unread > 0 && !end_is_there;
         // What comes after the end of an older copy may be found while that is read.
         let looked_for = short && self.may_go_on_elsewhere(number, file);
         if looked_for && at_end && self.leave_short_copy(number, todo) {
@@ -865,3 +865,6 @@ impl Tail {
         self.lose(number, todo);
     }
 }
+
+#[cfg(test)]
+mod stories;
