@@ -125,10 +125,12 @@ pub(super) fn streams(inputs: Vec<Input>, remembered: Remembered) -> Vec<Stream>
     let known = remembered.contents.iter().filter_map(|saved| places.get(&saved.stream));
     known.for_each(|place| rows[*place] += 1);
     streams.iter_mut().zip(rows).for_each(|(stream, rows)| stream.expect(rows));
-    for saved in remembered.contents {
+    for saved in &remembered.contents {
         // What a destination has that no flow feeds stays in the checkpoint as it is.
         if let Some(place) = places.get(&saved.stream) {
-            streams[*place].remember(saved.row);
+            // Copied, and all rows freed together in the end: what a content keeps of its row would lie scattered among
+            // them, and the memory of a hundred thousand rows could not be given back.
+            streams[*place].remember(saved.row.clone());
         }
     }
     for (name, row) in remembered.folders {
