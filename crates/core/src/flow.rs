@@ -515,13 +515,13 @@ impl Core {
     fn is_paused(&self, now: Instant) -> bool {
         let over = self.leave_at.is_some_and(|leave_at| leave_at <= now);
         let keeping = self.giving_up.values().any(|record| record.due.is_none());
-        let failed = self.processing.as_ref().is_some_and(|processing| !processing.is_drained());
         let to_send = !self.ready.is_empty()
             || !self.again.is_empty()
             || !self.search.is_empty()
             || !self.packer.is_empty()
             || !self.in_flight.is_empty();
-        let paused = self.blocked || !to_send && !failed;
+        // Records that failed while the quarantine could not keep others are read again, as those are.
+        let paused = self.blocked || !to_send;
         paused && !keeping && (self.in_flight.is_empty() || over)
     }
 

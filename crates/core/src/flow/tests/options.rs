@@ -93,3 +93,17 @@ fn what_is_learnt_of_the_machine_is_in_the_records_from_then_on() {
     let known: Vec<bool> = bench.delivered.iter().map(|record| record.contains("i-0abc")).collect();
     assert_eq!(known, [false, true], "{:?}", bench.delivered);
 }
+
+/// A stop took the whole `shutdownTimeoutMillis` where the disk of the quarantine was full.
+#[test]
+fn a_stop_does_not_wait_for_a_quarantine_without_room_however_many_records_failed_meanwhile() {
+    for lines_meanwhile in [0, 1] {
+        let mut bench = failing(OnFailure::Quarantine);
+        bench.write(&lines(1, &[]));
+        bench.write(&lines(lines_meanwhile, &[]));
+        let (id, _) = bench.keeping.pop_front().unwrap();
+        bench.step(Input::Quarantined(id, Err("disk full".to_owned())));
+        bench.step(Input::Stop);
+        assert_eq!((bench.finished, bench.committed), (Some(false), 0), "{lines_meanwhile}");
+    }
+}
