@@ -107,4 +107,8 @@ fn a_flow_whose_only_record_is_refused_says_at_once_that_it_is_paused() {
     bench.step(Input::Answered(id, refuses_all(&[])));
     assert!(matches!(bench.core.condition(), Condition::Paused { reason } if reason.contains("no record is blamed")));
     assert!(matches!(bench.conditions()[..], [Condition::Paused { .. }]));
+    // It is held meanwhile: as memory, and as the oldest byte of the flow.
+    bench.core.packer.rest();
+    assert!(bench.core.memory() > 0);
+    assert_eq!(bench.core.oldest(), Some(bench.now - SECOND));
 }
