@@ -133,6 +133,13 @@ pub struct Tally {
     pub possibly_duplicated: u64,
 }
 
+impl Tally {
+    /// What arrived and is pending no more.
+    const fn settled(&self) -> u64 {
+        self.delivered + self.filtered + self.quarantined
+    }
+}
+
 /// One flow.
 #[derive(Debug)]
 pub struct Core {
@@ -223,6 +230,11 @@ struct Outbound {
 impl Outbound {
     const fn new(sealed: Sealed) -> Self {
         Self { sealed, attempts: 0, not_before: None, suspicion: None }
+    }
+
+    /// When it may be sent again, if that is later than `now`.
+    fn held_until(&self, now: Instant) -> Option<Instant> {
+        self.not_before.filter(|not_before| *not_before > now)
     }
 }
 
@@ -402,7 +414,7 @@ impl Core {
     /// Bytes of input that are held and not settled.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.tally.arrived - self.tally.delivered - self.tally.filtered - self.tally.quarantined
+        self.tally.arrived - self.tally.settled()
     }
 
     /// When the oldest byte that waits to be sent was read.
@@ -433,10 +445,8 @@ impl Core {
             self.readopt(now);
             self.digest(now);
             self.seal_what_is_due(now);
-            let sent = self.send(now, actions);
-            let waiting = self.processing.as_ref().is_some_and(|processing| processing.is_waiting());
-            let more = self.inbox.is_some() || waiting || self.stopping && !self.packer.is_empty();
-            if !(sent && more) {
+            // What was sent has made room.
+            if !self.send(now, actions) {
                 break;
             }
         }
@@ -459,12 +469,12 @@ impl Core {
         if !self.may_pack() || self.packer.is_empty() {
             return;
         }
-        let refusals = self.lease.refusals();
-        let yielding = refusals != self.seen_refusals && self.packer.memory() > self.lease.floor();
-        self.seen_refusals = refusals;
         let due = self.packer.due().is_some_and(|due| due <= now);
+        let refusals = self.lease.refusals();
+        let yielding = !due && refusals != self.seen_refusals && self.packer.memory() > self.lease.floor();
+        self.seen_refusals = refusals;
         if due || yielding || self.stopping || self.packer.is_full() || self.holds_a_call() {
-            self.short_of_memory = yielding && !due;
+            self.short_of_memory = yielding;
             self.seal_batch();
         }
     }
@@ -492,8 +502,7 @@ impl Core {
 
     /// `None` when the batch may be sent now, else when to ask again.
     fn may_send(&self, outbound: &Outbound, now: Instant) -> Option<Instant> {
-        let held = outbound.not_before.filter(|not_before| *not_before > now);
-        held.or_else(|| self.pace.ready_at(now))
+        outbound.held_until(now).or_else(|| self.pace.ready_at(now))
     }
 
     fn new_id(&mut self) -> BatchId {
@@ -515,20 +524,19 @@ impl Core {
     fn is_paused(&self, now: Instant) -> bool {
         let over = self.leave_at.is_some_and(|leave_at| leave_at <= now);
         let keeping = self.giving_up.values().any(|record| record.due.is_none());
-        let failed = self.processing.as_ref().is_some_and(|processing| !processing.is_drained());
         let to_send = !self.ready.is_empty()
             || !self.again.is_empty()
             || !self.search.is_empty()
             || !self.packer.is_empty()
             || !self.in_flight.is_empty();
-        let paused = self.blocked || !to_send && !failed;
+        // Records that failed while the quarantine could not keep others are read again, as those are.
+        let paused = self.blocked || !to_send;
         paused && !keeping && (self.in_flight.is_empty() || over)
     }
 
     fn check(&self) {
         assert!(self.in_flight.len() <= self.settings.max_concurrent_requests, "the window was exceeded");
-        let settled = self.tally.delivered + self.tally.filtered + self.tally.quarantined;
-        assert!(settled <= self.tally.arrived, "more was settled than arrived: {:?}", self.tally);
+        assert!(self.tally.settled() <= self.tally.arrived, "more was settled than arrived: {:?}", self.tally);
     }
 }
 

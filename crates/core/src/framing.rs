@@ -13,6 +13,9 @@ pub use multiline::{StartPattern, StartPatternError};
 use datalake_base::record::Position;
 use std::time::{Duration, Instant};
 
+/// One long line must not pin its buffer, beyond these 64 KiB, for as long as its file lives.
+const BUFFER_KEPT: usize = 65_536;
+
 /// How a flow's bytes become lines.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -154,8 +154,8 @@ impl Core {
         }
         self.tally.retried += refused.len() as u64;
         let attempts = refused.iter().map(|index| sealed.records()[*index].attempts).max().unwrap_or(1);
-        let meaning = if throttled > 0 { Meaning::SlowDown } else { Meaning::Unknown };
-        let due = now + retry::delay(meaning, attempts, self.random.u64(..));
+        // Throttled records wait no longer than others: the pace sees to it that they come more slowly.
+        let due = now + retry::delay(Meaning::Unknown, attempts, self.random.u64(..));
         if self.settings.batch.form.is_ordered() {
             // Nothing may pass them: whatever has their keys is behind them, and no other call is under way.
             let (sealed, attempts) = (sealed.only(refused.make_contiguous()), attempts);

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 /// rule. Where it waits longer, relapses make this longer too.
 const LEAST_CALM: Duration = Duration::from_secs(15);
 /// The same for a flow that gets worse again and again soon after it got better: the time doubles up to this.
-const MOST_CALM: Duration = Duration::from_secs(10 * 60);
+const MOST_CALM: Duration = Duration::from_mins(10);
 /// Trouble that comes back within this time is a relapse.
-const RELAPSE: Duration = Duration::from_secs(20 * 60);
+const RELAPSE: Duration = Duration::from_mins(20);
 /// Different reasons for a pause that are reported before the flow gets on again.
 const MOST_REASONS: usize = 8;
 
@@ -282,6 +282,57 @@ mod tests {
             let word: String = number.to_string().bytes().map(|digit| (digit + 49) as char).collect();
             reported.enter(&paused(&word), begin)
         });
-        assert!(invented.count() < MOST_REASONS);
+        assert_eq!(invented.count(), MOST_REASONS - 2);
+    }
+
+    /// Request ids of some services are letters only; a sentence has no word that long.
+    #[test]
+    fn a_word_over_40_letters_is_no_news_and_one_of_40_is() {
+        let now = Instant::now();
+        for (letters, news) in [(40, true), (41, false)] {
+            let mut reported = Reported::new(now);
+            assert!(reported.enter(&paused(&format!("denied {}", "a".repeat(letters))), now));
+            assert_eq!(reported.enter(&paused(&format!("denied {}", "b".repeat(letters))), now), news, "{letters}");
+        }
+    }
+
+    #[test]
+    fn trouble_that_comes_back_soon_makes_the_next_improvement_wait_longer_up_to_ten_minutes() {
+        let mut now = Instant::now();
+        let mut reported = Reported::new(now);
+        let (soon, later) = (RELAPSE - SECOND, RELAPSE);
+        for (well, calm) in [
+            (SECOND, 15),
+            (soon, 30),
+            (SECOND, 60),
+            (soon, 120),
+            (soon, 240),
+            (soon, 480),
+            (soon, 600),
+            (soon, 600),
+            (later, 15),
+            (soon, 30),
+        ] {
+            now += well;
+            assert!(reported.enter(&throttled(), now));
+            assert!(!reported.enter(&Condition::Flowing, now));
+            assert_eq!(reported.deadline(), Some(now + SECOND * calm), "{well:?}");
+            now += SECOND * calm;
+            assert_eq!(reported.improve(now), Some(Condition::Flowing));
+        }
+    }
+
+    /// Reasons are forgotten when all is well again, and not when it is only better.
+    #[test]
+    fn a_reason_for_a_pause_is_news_again_once_the_flow_went_well() {
+        for (better, news) in [(Condition::Flowing, true), (throttled(), false)] {
+            let begin = Instant::now();
+            let mut reported = Reported::new(begin);
+            assert!(reported.enter(&paused("denied"), begin));
+            assert!(!reported.enter(&better, begin));
+            assert_eq!(reported.improve(begin + LEAST_CALM), Some(better.clone()));
+            assert!(reported.enter(&paused("no such stream"), begin + LEAST_CALM), "it is worse again");
+            assert_eq!(reported.enter(&paused("denied"), begin + LEAST_CALM), news, "{better:?}");
+        }
     }
 }

@@ -156,7 +156,7 @@ impl Core {
     /// Where each line is a record: packs as many as stand there whole, under one claim; whether there were any.
     fn pack_each(&mut self, chunk: &Chunk, stream: &mut Stream, input: &mut FramerInput<'_>) -> bool {
         let space = self.packer.space_for_each();
-        let lines = if space > 0 { stream.framer.whole_lines(input, space) } else { &[] };
+        let lines = stream.framer.whole_lines(input, space);
         if lines.is_empty() {
             return false;
         }

@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// A flow has fallen behind when its backlog grew in this many windows in a row.
 const WINDOWS: u32 = 2;
 /// A flow that falls behind is reported at most this often.
-const TELL_EVERY: Duration = Duration::from_secs(10 * 60);
+const TELL_EVERY: Duration = Duration::from_mins(10);
 
 /// How long a flow could not do more, by what kept it. Kept in nanoseconds: 580 years of each, and half of what a
 /// `Duration` takes.

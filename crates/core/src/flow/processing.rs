@@ -102,9 +102,9 @@ impl Processing {
         self.away.is_some()
     }
 
-    /// Whether nothing is held, but for what the quarantine is at.
+    /// Whether nothing is held, but for what failed: between two steps that waits for what the quarantine is at.
     pub(super) fn is_drained(&self) -> bool {
-        self.waiting.is_none() && self.away.is_none() && self.failed.is_empty()
+        self.waiting.is_none() && self.away.is_none()
     }
 
     /// The flow stops: what is processed elsewhere is read again at the next start, and nothing waits for it.
@@ -318,10 +318,8 @@ impl Core {
         let before = pack(&mut self.packer, track, &run, key.as_deref(), read_at);
         // One huge result must not pin its buffer for as long as the flow lives.
         let usual = self.settings.batch.longest_line();
-        if processing.out.capacity() > usual {
-            processing.out.clear();
-            processing.out.shrink_to(usual);
-        }
+        processing.out.clear();
+        processing.out.shrink_to(usual);
         self.queue(before);
         self.seal_full();
         true

@@ -131,7 +131,7 @@ impl Core {
             Next::Ready => self.ready.front(),
             Next::Part(index) => self.search.parts.get(index),
         };
-        outbound.and_then(|outbound| outbound.not_before).is_some_and(|not_before| not_before > now)
+        outbound.is_some_and(|outbound| outbound.held_until(now).is_some())
     }
 
     pub(super) fn take_next(&mut self, next: Next) -> Outbound {

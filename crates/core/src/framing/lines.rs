@@ -2,7 +2,7 @@
 //! Promises that lines are never looked at one by one where a whole run will do: one reverse search decides.
 //! Leaves joining of lines to multiline.
 
-use super::{Framed, Input, LongLines, Room, Run, Settings};
+use super::{BUFFER_KEPT, Framed, Input, LongLines, Room, Run, Settings};
 use datalake_base::record::Position;
 
 /// The line framing of one origin.
@@ -218,8 +218,7 @@ impl Lines {
             self.state = State::Body;
             self.held_input = 0;
             self.held.clear();
-            // One long line must not pin its buffer for as long as its file lives.
-            self.held.shrink_to(64 * 1024);
+            self.held.shrink_to(BUFFER_KEPT);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Leaves finding lines to lines.
 
 use super::lines::Lines;
-use super::{Framed, Input, MultiLine, Room, Run, Settings};
+use super::{BUFFER_KEPT, Framed, Input, MultiLine, Room, Run, Settings};
 use datalake_base::record::Position;
 use datalake_process::Pattern;
 use std::time::Instant;
@@ -121,7 +121,7 @@ impl Joiner {
         if self.handed_out {
             self.handed_out = false;
             self.record.bytes.clear();
-            self.record.bytes.shrink_to(64 * 1024);
+            self.record.bytes.shrink_to(BUFFER_KEPT);
             self.record.input = 0;
             std::mem::swap(&mut self.record, &mut self.successor);
         }

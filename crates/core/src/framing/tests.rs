@@ -199,6 +199,85 @@ fn java_patterns_with_quoting_classes_and_look_around_are_understood() {
     assert!(StartPattern::parse("(").is_err());
 }
 
+/// A log whose lines are longer than the window would be read one line at a time: slower by half.
+#[test]
+fn whole_lines_are_offered_up_to_the_longest_and_only_where_a_line_begins() {
+    let mut framer = Framer::new(&settings(), Position::START);
+    let longest = [&[b'x'; 39][..], b"\n"].concat();
+    assert_eq!(framer.whole_lines(&Input { bytes: &longest, position: Position::START }, 1000), longest);
+    assert_eq!(framer.whole_lines(&Input { bytes: b"a\nb\nc", position: Position::START }, 1000), b"a\nb\n");
+    assert_eq!(framer.whole_lines(&Input { bytes: b"a\nb\nc", position: Position::START }, 3), b"a\n");
+    // The rest of a line that is held is none.
+    let mut input = Input { bytes: b"begin", position: Position::START };
+    assert_eq!(framer.next(&mut input, WIDE, Instant::now()), Framed::NeedMore);
+    assert_eq!(framer.whole_lines(&Input { bytes: b"end\nb\n", position: input.position }, 1000), b"");
+    // A header is not to be sent.
+    let skipping = Settings { skip_header_lines: 1, ..settings() };
+    let mut framer = Framer::new(&skipping, Position::START);
+    assert_eq!(framer.whole_lines(&Input { bytes: b"a,b\n1,2\n", position: Position::START }, 1000), b"");
+    // Nor is the rest of a line that was cut.
+    let cut = Settings { long_lines: LongLines::Truncate, ..settings() };
+    let mut framer = Framer::new(&cut, Position::START);
+    let mut input = Input { bytes: &[b'x'; 50], position: Position::START };
+    while framer.next(&mut input, WIDE, Instant::now()) != Framed::NeedMore {}
+    assert_eq!(framer.whole_lines(&Input { bytes: b"end\nb\n", position: input.position }, 1000), b"");
+}
+
+/// What is held must count, or the flow takes in more than its memory: the record, what comes behind it, and half a line.
+#[test]
+fn all_that_a_joining_framer_holds_counts_as_held() {
+    let now = Instant::now();
+    let mut framer = Framer::new(&joined("A"), Position::START);
+    let mut input = Input { bytes: b"A1\n b\nA2345\nA3", position: Position::START };
+    let Framed::Run(run) = framer.next(&mut input, WIDE, now) else { panic!("a record is complete") };
+    assert_eq!(run.bytes, b"A1\n b\n");
+    // The first was handed out; the line that ended it is held, and is complete when its time has come.
+    assert_eq!((framer.held(), framer.deadline()), (6, Some(now + Duration::from_millis(500))));
+    let Framed::Run(run) = framer.next(&mut Input { bytes: b"A3\n", ..input }, WIDE, now) else { panic!("so is this") };
+    assert_eq!(run.bytes, b"A2345\n");
+    assert_eq!(framer.held(), 3);
+    assert_eq!(framer.next(&mut Input { bytes: b" c\n d", position: Position(16) }, WIDE, now), Framed::NeedMore);
+    assert_eq!(framer.held(), 6 + 2, "joined lines and the beginning of a line");
+    assert_eq!(framer.overdue(now + Duration::from_millis(500)).map(|run| run.bytes), Some(&b"A3\n c\n"[..]));
+    assert_eq!((framer.held(), framer.deadline()), (2, None));
+}
+
+/// A flow steps for many reasons; only bytes of the file put a record off.
+#[test]
+fn a_look_at_no_bytes_does_not_put_a_joined_record_off() {
+    let now = Instant::now();
+    let mut framer = Framer::new(&joined("A"), Position::START);
+    let mut input = Input { bytes: b"A1\n", position: Position::START };
+    assert_eq!(framer.next(&mut input, WIDE, now), Framed::NeedMore);
+    let due = framer.deadline().unwrap();
+    assert_eq!(framer.next(&mut input, WIDE, now + Duration::from_millis(400)), Framed::NeedMore);
+    assert_eq!(framer.deadline(), Some(due));
+    let mut input = Input { bytes: b" b\n", position: Position(3) };
+    assert_eq!(framer.next(&mut input, WIDE, now + Duration::from_millis(400)), Framed::NeedMore);
+    assert_eq!(framer.deadline(), Some(due + Duration::from_millis(400)));
+    assert!(framer.overdue(due + Duration::from_millis(399)).is_none());
+    assert!(framer.overdue(due + Duration::from_millis(401)).is_some(), "also when it is looked at late");
+}
+
+/// The plan warns of patterns that are slow, and a step ends in time because it knows what a pattern takes.
+#[test]
+fn a_start_pattern_says_what_it_costs_and_which_part_of_it_is_slow() {
+    let plain = StartPattern::parse(r"\d{4}-\d{2}").unwrap();
+    assert_eq!((plain.cost(), plain.slow_part()), (20, None));
+    let fast = StartPattern::parse(r"(?!\s)").unwrap();
+    assert!(fast.cost() > 20 && fast.slow_part().is_none());
+    let slow = StartPattern::parse(r"(\w+) \1").unwrap();
+    assert_eq!(slow.slow_part().as_deref(), Some(r"\1"));
+}
+
+#[test]
+fn of_a_line_the_first_8_kib_tell_whether_it_begins_a_record() {
+    let pattern = StartPattern::parse("(?-u:a*)x").unwrap();
+    let line = |letters: usize| [vec![b'a'; letters], b"x\n".to_vec()].concat();
+    assert!(pattern.matches(&line(8 * 1024 - 1)));
+    assert!(!pattern.matches(&line(8 * 1024)));
+}
+
 fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop_oneof![3 => Just(b'a'), 1 => Just(b'A'), 1 => Just(b'\n'), 1 => any::<u8>()], 0..400)
 }
