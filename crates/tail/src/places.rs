@@ -61,6 +61,12 @@ impl<T> Slab<T> {
         }
     }
 
+    /// How many there is room for.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.members.capacity()
+    }
+
     pub(crate) fn insert(&mut self, member: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self.members[number as usize] = Some(member);

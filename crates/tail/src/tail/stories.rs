@@ -1,4 +1,4 @@
-//! What the system refuses, what a failure means, and when the core has caught up.
+//! What the system refuses, what a failure means, how much room is kept, and when the core has caught up.
 //! Promises for each condition of the step machine the story that only it decides.
 //! Leaves what files hold to the stories of the other parts.
 
@@ -364,4 +364,50 @@ fn lost_events_and_doubts_lead_to_a_listing_at_once() {
     scene.tail.take_in(Seen::Room { flow: FlowId(0) }, &mut scene.todo);
     scene.tail.take_in(Seen::Closed { flow: FlowId(0) }, &mut scene.todo);
     assert!(!scene.tail.flows[0].blocked && scene.tail.flows[0].gone);
+}
+
+/// At a start a hundred thousand contents stand in each line: 4 MiB that were kept for as long as the agent ran.
+#[test]
+fn the_room_of_a_long_queue_is_given_back_when_little_stands_in_it() {
+    for (left, room, smaller) in
+        [(0, 100_000, true), (24_000, 100_000, true), (25_001, 100_000, false), (0, 4_096, false)]
+    {
+        let mut tail =
+            Tail::new(crate::Settings { flows: vec![crate::FlowSettings::default()], ..crate::Settings::default() });
+        let queue = || std::collections::VecDeque::from_iter(0..left);
+        let fill = |queue_of: &mut std::collections::VecDeque<u32>| {
+            *queue_of = queue();
+            queue_of.reserve_exact(room - left as usize);
+        };
+        fill(&mut tail.checks);
+        fill(&mut tail.dirty);
+        fill(&mut tail.opened);
+        fill(&mut tail.flows[0].ready);
+        fill(&mut tail.flows[0].closed);
+        tail.due.extend((0..u64::from(left)).map(|at| Reverse((Moment(at), Due::Work))));
+        tail.due.reserve_exact(room - left as usize);
+        tail.give_back_room();
+        let queues = [&tail.checks, &tail.dirty, &tail.opened, &tail.flows[0].ready, &tail.flows[0].closed];
+        for queue in queues {
+            assert_eq!((queue.capacity() < room, queue.len()), (smaller, left as usize), "{left} of {room}");
+        }
+        assert_eq!((tail.due.capacity() < room, tail.due.len()), (smaller, left as usize), "{left} of {room}");
+    }
+}
+
+/// An eighth more of each would be 5 MiB of a hundred thousand files.
+#[test]
+fn room_is_made_for_the_rows_that_come_and_for_no_more() {
+    let mut tail = Tail::new(crate::Settings::default());
+    tail.expect(1_000);
+    let place = crate::SavedPlace { path: "/l/a.log".into(), ..Default::default() };
+    let row = crate::Row { home: "/l/a.log".into(), places: vec![place], ..Default::default() };
+    let before = (tail.contents.all.room(), tail.places.files.room(), tail.places.names.room());
+    assert_eq!(before, (1_000, 1_000, 1_000));
+    for inode in 0..1_000 {
+        let mut row = row.clone();
+        (row.id.0, row.places[0].key.inode) = (inode, inode);
+        tail.remember(row, None);
+    }
+    assert_eq!((tail.contents.all.room(), tail.places.files.room()), (1_000, 1_000));
 }
