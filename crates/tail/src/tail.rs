@@ -234,7 +234,7 @@ impl Tail {
         self.most_open = self.most_open.min(most);
     }
 
-    /// So many rows will come: room is made for them, and for no more.
+    /// This number of rows will come: room is made for them, and for no more.
     pub fn expect(&mut self, rows: usize) {
         self.contents.all.reserve(rows);
         self.places.files.reserve(rows);

@@ -225,7 +225,7 @@ impl Stream {
         }
     }
 
-    /// So many rows of the checkpoint will come.
+    /// This number of rows of the checkpoint will come.
     pub(super) fn expect(&mut self, rows: usize) {
         self.tail.expect(rows);
     }
