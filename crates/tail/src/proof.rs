@@ -315,6 +315,10 @@ impl Proof {
 
     fn push(&mut self, boundary: Boundary) {
         if self.boundaries.last().is_none_or(|last| last.end < boundary.end) {
+            if self.boundaries.is_empty() {
+                // Many files have no other.
+                self.boundaries.reserve_exact(1);
+            }
             self.boundaries.push(boundary);
         }
     }
