@@ -463,7 +463,8 @@ const ROTATIONS: [Rotation; 8] = [
 /// Shifts `.1` to `.2` and so on, then rotates the live file to `.1`.
 fn rotate(live: &Path, rotation: Rotation) {
     let name = |number: usize, suffix: &str| PathBuf::from(format!("{}.{number}{suffix}", live.display()));
-    for number in (1..9).rev() {
+    // More than come to pass while the agent is down: what a rotation overwrites nobody can have.
+    for number in (1..40).rev() {
         for suffix in ["", ".gz", ".zst", ".bz2"] {
             if name(number, suffix).exists() {
                 std::fs::rename(name(number, suffix), name(number + 1, suffix)).unwrap();
