@@ -459,16 +459,21 @@ fn a_flow_that_falls_behind_names_what_limits_it_once() {
     assert!(paused.core.limits().of(Stage::Paused) > FIVE_MINUTES * 9 / 10);
 }
 
-#[test]
-fn a_flow_that_others_leave_no_memory_names_the_budget() {
-    let mut settings = settings(Form::Firehose);
-    Arc::make_mut(&mut settings.batch).aggregated_record_bytes = Some(100_000);
+/// A flow that sends up to eight calls at once, and the lease of another that leaves it no memory beyond its floor.
+fn beside_a_greedy_flow(mut settings: Settings) -> (Bench, Lease) {
     settings.max_concurrent_requests = 8;
     let floor = settings.batch.memory_floor();
     let budget = Budget::new(2 * floor, floor);
     let mut greedy = Lease::new(budget.clone(), 0);
     assert!(greedy.covers(floor as usize));
-    let mut bench = Bench::within(settings, &budget);
+    (Bench::within(settings, &budget), greedy)
+}
+
+#[test]
+fn a_flow_that_others_leave_no_memory_names_the_budget() {
+    let mut settings = settings(Form::Firehose);
+    Arc::make_mut(&mut settings.batch).aggregated_record_bytes = Some(100_000);
+    let (mut bench, _greedy) = beside_a_greedy_flow(settings);
     falls_behind(&mut bench, FIVE_MINUTES / 2, SECOND, |_| Answer::Accepted);
     assert_eq!(told_behind(&bench), [Stage::Memory], "{:?}", bench.core.limits());
 }

@@ -351,7 +351,7 @@ fn answers_that_nobody_waits_for_change_nothing() {
     assert_eq!((scene.tail.origins.len(), scene.tail.jobs.len()), (2, 2));
 }
 
-/// What was watched in one way or another is listed now and then.
+/// Where events were lost, or one of them is unclear, only a listing shows what is there.
 #[test]
 fn lost_events_and_doubts_lead_to_a_listing_at_once() {
     for seen in [Seen::EventsLost, Seen::Unsure { folder: crate::FolderId(0) }] {

@@ -254,12 +254,8 @@ fn lines_that_find_no_memory_are_sent_in_smaller_calls_and_all_of_them_arrive() 
         let mut settings = settings(Form::Firehose);
         let batch = Arc::make_mut(&mut settings.batch);
         (batch.aggregated_record_bytes, batch.max_age) = (Some(100_000), SECOND * 3600);
-        settings.max_concurrent_requests = 8;
         let floor = settings.batch.memory_floor();
-        let budget = Budget::new(2 * floor, floor);
-        let mut greedy = Lease::new(budget.clone(), 0);
-        assert!(greedy.covers(floor as usize));
-        let mut bench = Bench::within(settings, &budget);
+        let (mut bench, _greedy) = beside_a_greedy_flow(settings);
         if processed {
             let options = serde_json::json!([{"optionName": "FILTER", "exclude": "~"}]);
             bench = process(bench, &options, OnFailure::Raw);
