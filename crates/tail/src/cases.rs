@@ -1316,3 +1316,40 @@ fn archives_that_end_before_the_log_are_each_read_once() {
     world.expect('x', 0..80);
     assert_eq!(world.said(|notice| matches!(notice, Notice::Destroyed { .. })), 1, "{:?}", world.notices);
 }
+
+/// The archive is gone, and so all that is left of a log is the beginning that it was cut to. What came behind it was taken
+/// for what had been there before, as after another cut.
+#[test]
+fn what_is_written_behind_the_beginning_of_a_log_is_read_when_the_archive_of_the_whole_is_deleted() {
+    let mut world = World::new(only_live);
+    world.fs.create("/l/a.log", &text('x', 0..48));
+    world.start();
+    world.run_for(50);
+    world.fs.compress("/l/a.log", "/l/a.log.1.gz");
+    world.run_for(3_000);
+    world.fs.truncate("/l/a.log", text('x', 0..24).len());
+    world.run_for(3_000);
+    world.fs.unlink("/l/a.log.1.gz");
+    world.fs.append("/l/a.log", &text('n', 0..1));
+    world.run_for(20_000);
+    world.expect('x', 0..48);
+    world.expect('n', 0..1);
+}
+
+/// Two files go on from one beginning, each in its own way. The one with less counted as a copy of the other, which had grown
+/// while they were compared: what both had behind the beginning was not.
+#[test]
+fn of_two_files_that_go_on_differently_from_one_beginning_both_are_read() {
+    let mut world = World::new(only_live);
+    world.fs.create("/l/a.log", &text('x', 0..48));
+    world.start();
+    world.run_for(50);
+    world.fs.create("/l/a.log", &text('x', 0..48));
+    world.run_for(3_000);
+    world.fs.rename("/l/a.log", "/l/moved");
+    world.fs.append("/l/moved", &text('m', 0..5));
+    world.fs.create("/l/a.log", &[text('x', 0..48), text('n', 0..1)].concat());
+    world.run_for(20_000);
+    world.expect('m', 0..5);
+    world.expect('n', 0..1);
+}

@@ -378,6 +378,14 @@ impl Trial {
     }
 
     fn act(&mut self, action: Action) {
+        let before = self.world.fs.content(LIVE).map(<[u8]>::to_vec).unwrap_or_default();
+        self.act_on(action);
+        let after = self.world.fs.content(LIVE).unwrap_or_default();
+        // However it came about: a log that is written anew with its own beginning was cut.
+        self.cut_unseen |= !after.is_empty() && after.len() < before.len() && before.starts_with(after);
+    }
+
+    fn act_on(&mut self, action: Action) {
         self.world.note_small();
         let fs = &mut self.world.fs;
         let exists = |fs: &crate::model::Fs, path| fs.content(path).is_some();
@@ -413,7 +421,6 @@ impl Trial {
                 let half =
                     whole[..whole.len() / 2].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
                 fs.truncate(LIVE, half);
-                self.cut_unseen = true;
                 // Written again behind what is left, they are new bytes at the end of a log.
                 self.world.may_repeat.extend(lines_of(&whole[half..]));
             }
@@ -505,7 +512,7 @@ fn all_worlds(actions: u32, matches: fn(&Path) -> bool) -> (u64, u64) {
             worlds += 1;
         }
     }
-    failed.truncate(20);
+    failed.truncate(40);
     assert!(failed.is_empty(), "of {worlds} worlds, for a closer look: TAIL_PLAN='{}' TAIL_LOG=1", failed.join("\n"));
     (worlds, repeating)
 }
@@ -810,7 +817,7 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
 /// log; a search that ended with the life in which it began. Two archives that were both taken for one log of which nothing was
 /// known; a log that was emptied and moved, and written to when no event said so; a log that was cut while it was compared
 /// with its copy; one that counted as a copy itself and was put away while no agent ran, and one that was emptied then;
-/// one that was read in a kept copy though that was shorter.
+/// one that was read in a kept copy though that was shorter; one that counted as a copy, was moved, and grew without an event.
 /// Files without a name that kept all descriptors from what they waited for. One never came to rest: the copy was shorter
 /// than what was known of the beginning.
 #[test]
@@ -821,7 +828,7 @@ fn worlds_that_have_lost_lines_lose_none() {
     let looked_on = [7_100_078_224, 7_100_080_380, 7_100_085_272, 8_200_002_068, 8_200_004_232, 8_200_032_468];
     let empty = [9_400_017_505, 9_400_093_181, 9_600_055_089, 9_600_064_164];
     let no_slot = [2_160_214, 2_073_792];
-    let as_copies = [2_275_758, 10_200_098_903, 3_132_156, 31_070_583];
+    let as_copies = [2_275_758, 10_200_098_903, 3_132_156, 31_070_583, 71_005_851];
     let older = before.into_iter().chain(with_copies).chain(put_away).chain(looked_on);
     for seed in older.chain(empty).chain(no_slot).chain(as_copies) {
         seeded_world(seed);

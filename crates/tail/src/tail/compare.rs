@@ -225,6 +225,14 @@ impl Tail {
             // Compared anew, once it is known where the content lies.
             return self.put_off(&question, SOON);
         }
+        let both_have = if sample.packed { 0 } else { question.size.unwrap_or(0).min(sample.status.size) };
+        if question.tail.is_none() && both_have > content.read {
+            // The place was thought to end where reading does: what both have behind that was not compared.
+            if let Some(file) = self.places.files.get_mut(content.file) {
+                file.size = sample.status.size;
+            }
+            return self.compare_once_more(question, number, todo);
+        }
         let shorter = question.size.is_some_and(|size| size < content.read);
         let differs = question.tail.as_ref().is_some_and(|tail| {
             let (here, there) = (stretch_of(&question.sample, tail), stretch_of(sample, tail));

@@ -3,7 +3,7 @@
 //! Leaves what files hold to `identify` and `turns`.
 
 use super::{AGAIN, AT_A_TIME, Due, Job, POLL, REFUSED_AGAIN, SWEEP, Tail};
-use crate::content::{Home, State};
+use crate::content::{Content, Home, State};
 use crate::names;
 use crate::places::{NONE, Standing, Target, seconds};
 use crate::row::held;
@@ -263,12 +263,15 @@ impl Tail {
     /// Whether a log goes on under this name, or may go on, which a listing of what patterns match does not show.
     fn is_followed_without_a_match(&self, name: u32) -> bool {
         let Some(name) = self.places.names.get(name).filter(|name| name.flow.is_none()) else { return false };
+        let is_heirs = || self.heirs.get(name.file).is_some();
         match self.places.files.get(name.file).map(|file| file.standing) {
-            Some(Standing::Holds(number)) => self
-                .contents
-                .get(number)
-                .is_some_and(|content| content.file == name.file && content.state == State::Followed),
-            Some(Standing::Unproven) => self.heirs.get(name.file).is_some(),
+            Some(Standing::Holds(number)) => {
+                let followed =
+                    |content: &Content| content.file == name.file && content.state == State::Followed;
+                // A copy that was the log itself once may be written to as the log was.
+                self.contents.get(number).is_some_and(followed) || is_heirs()
+            }
+            Some(Standing::Unproven) => is_heirs(),
             _ => false,
         }
     }

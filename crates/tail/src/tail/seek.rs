@@ -82,7 +82,7 @@ impl Tail {
         let Some(content) = self.contents.get_mut(number) else { return };
         let flow = content.flow;
         if let Some(copy) = copy {
-            self.go_on_in_copy(number, copy);
+            self.go_on_in_copy(number, copy, todo);
             self.look_on(number, copy);
             return self.enqueue(number);
         }
@@ -111,7 +111,7 @@ impl Tail {
         })
     }
 
-    fn go_on_in_copy(&mut self, number: u32, copy: u32) {
+    fn go_on_in_copy(&mut self, number: u32, copy: u32, todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get_mut(number) else { return };
         content.copies.take_out(copy);
         let old = std::mem::replace(&mut content.file, copy);
@@ -130,6 +130,17 @@ impl Tail {
         self.mark_dirty(number);
         self.recount(number);
         self.end_seek(number);
+        self.end_with_beginning(number, todo);
+    }
+
+    /// Of a finished content there may be no more than a plain copy of its beginning: that is then as if it had been cut, and
+    /// what comes behind it is new.
+    fn end_with_beginning(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number).filter(|content| content.state == State::Finished) else { return };
+        let ends = self.places.files.get(content.file).filter(|file| file.packing.is_none()).map(|file| file.size);
+        if let Some(ends) = ends.filter(|ends| *ends < content.read) {
+            self.jump(number, ends, todo);
+        }
     }
 
     /// The content goes on in this file, which may be an older copy than what the content was put away as, under any name.
@@ -374,7 +385,7 @@ impl Tail {
             if let Some(content) = self.contents.get_mut(number) {
                 content.state = State::Followed;
             }
-            self.go_on_in_copy(number, copy);
+            self.go_on_in_copy(number, copy, todo);
             return self.enqueue(number);
         }
         if covered && let Some(content) = self.contents.get_mut(number) {
@@ -393,6 +404,7 @@ impl Tail {
         }
         self.destroyed(number, bytes, reason, todo);
         self.finish(number, todo);
+        self.end_with_beginning(number, todo);
     }
 
     /// Whether a rotation of it was taken for something new before it was sought: too little was known of it to tell. What

@@ -483,7 +483,7 @@ impl Tail {
     }
 
     /// The content goes on from another position, once everything that was read is settled.
-    fn jump(&mut self, number: u32, to: u64, todo: &mut Vec<ToDo>) {
+    pub(super) fn jump(&mut self, number: u32, to: u64, todo: &mut Vec<ToDo>) {
         let Some(content) = self.contents.get_mut(number) else { return };
         content.jump = to;
         if content.origin.is_some() {
