@@ -3,7 +3,7 @@
 //! log stays unknown while an archive that begins like it is read.
 //! Leaves the comparison of bytes to `Proof`.
 
-use super::identify::{GROWING, Question, SOON, Stage, one};
+use super::identify::{GROWING, Question, SOON, Stage};
 use super::{AGAIN, Job, Tail};
 use crate::content::{Content, State};
 use crate::places::{File, NONE, Standing, seconds};
@@ -119,7 +119,10 @@ impl Tail {
                     return self.ask_place(question, number, todo);
                 };
                 question.stage = Stage::Tail(number);
-                return self.ask_file(question, one(end.saturating_sub(WINDOW)..end), todo);
+                let mut ranges = content.proof.ranges(content.read, 3);
+                ranges.push(end.saturating_sub(WINDOW)..end);
+                ranges.sort_by_key(|range| (range.start, range.end));
+                return self.ask_file(question, ranges, todo);
             }
             Verdict::Prefix { diverged: false, .. } if growing => return self.put_off(&question, AGAIN / 2),
             Verdict::Prefix { .. } => self.note_prefix(&mut question, number, &sample),
@@ -131,7 +134,7 @@ impl Tail {
     }
 
     /// What is known of the content has changed since it was compared.
-    fn compare_once_more(&mut self, mut question: Box<Question>, number: u32, todo: &mut Vec<ToDo>) {
+    pub(super) fn compare_once_more(&mut self, mut question: Box<Question>, number: u32, todo: &mut Vec<ToDo>) {
         question.rounds += 1;
         if question.rounds > MOST_ROUNDS {
             return self.put_off(&question, AGAIN);
@@ -239,6 +242,8 @@ impl Tail {
             here.is_none_or(<[u8]>::is_empty) || here != there
         });
         if !shorter && differs {
+            let sample = std::mem::take(&mut question.sample);
+            self.note_prefix(&mut question, number, &sample);
             return self.next_alike(question, todo);
         }
         if !shorter {
@@ -280,8 +285,19 @@ impl Tail {
         match content.proof.line_upto(content.settled, sample) {
             Some((end, Weight::Strong)) if end >= HEADER => question.from = question.from.max(Some((number, end))),
             Some((end, Weight::Strong)) => question.doubt = question.doubt.max(end),
-            _ if self.is_placeless(content) => question.doubt = question.doubt.max(1),
-            _ => {}
+            _ => {
+                let least = u64::from(self.is_placeless(content));
+                question.doubt = question.doubt.max(Self::unsettled_upto(content, sample)).max(least);
+            }
+        }
+    }
+
+    /// How far the sample is equal to what was read of the content, and not settled yet: where that goes wrong, it is still to
+    /// be had there, so the file is read from its beginning.
+    fn unsettled_upto(content: &Content, sample: &Sample) -> u64 {
+        match content.proof.line_upto(content.read, sample) {
+            Some((end, Weight::Strong)) => end,
+            _ => 0,
         }
     }
 
@@ -305,8 +321,9 @@ impl Tail {
             return self.put_off(&question, AGAIN / 2);
         }
         let Some(content) = self.contents.get(number) else { return self.next_alike(question, todo) };
-        if let Some((end, Weight::Strong)) = content.proof.line_upto(content.settled, &question.sample) {
-            question.from = question.from.max(Some((number, end)));
+        match content.proof.line_upto(content.settled, &question.sample) {
+            Some((end, Weight::Strong)) => question.from = question.from.max(Some((number, end))),
+            _ => question.doubt = question.doubt.max(Self::unsettled_upto(content, &question.sample)),
         }
         self.next_alike(question, todo);
     }

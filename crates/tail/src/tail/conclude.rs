@@ -144,15 +144,17 @@ impl Tail {
         }
     }
 
-    /// The content at the name of which this file may be a rotation.
+    /// The content at the name of which this file may be a rotation, or, if it is an archive, what it may have been packed from.
     fn log_of(&self, number: u32) -> Option<u32> {
+        let packed = self.places.files.get(number).is_some_and(|file| file.packing.is_some());
         self.places.names_of(number).find_map(|name| {
             let sources = self.places.folders.get(name.folder).map_or(&[][..], |folder| &folder.sources);
             let folders = || std::iter::once(name.folder).chain(sources.iter().copied());
             names::kin(&name.text).into_iter().chain([name.text.to_vec()]).find_map(|base| {
                 folders().find_map(|folder| {
                     let log = self.places.names.get(self.places.find_name(folder, &base)?)?;
-                    let file = self.places.files.get(log.file).filter(|file| log.is_live && file.packing.is_none())?;
+                    let file = self.places.files.get(log.file);
+                    let file = file.filter(|file| (log.is_live || packed) && file.packing.is_none())?;
                     let Standing::Holds(content) = file.standing else { return None };
                     let followed = |content: &Content| content.file == log.file && content.state == State::Followed;
                     (log.file != number && self.contents.get(content).is_some_and(followed)).then_some(content)
@@ -203,7 +205,13 @@ impl Tail {
         let here = stretch_of(&question.beginning, &(0..WINDOW)).unwrap_or_default();
         let there = stretch_of(sample, &(0..WINDOW)).unwrap_or_default();
         let common = here.len().min(there.len());
-        if common > 0 && here[..common] == there[..common] && content.proof.weight_at(content.read) < Weight::Strong {
+        let alike = common > 0 && here[..common] == there[..common];
+        if alike && content.proof.weight_at(content.read) == Weight::Strong {
+            // So much may have been read of it only since the question began.
+            question.looked = true;
+            return self.compare_once_more(question, number, todo);
+        }
+        if alike {
             // The log may itself wait for this file.
             let unread = content.unread() > 0 && !content.ahead;
             if let Some(file) = self.places.files.get_mut(question.file)

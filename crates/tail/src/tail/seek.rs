@@ -115,6 +115,9 @@ impl Tail {
         let Some(content) = self.contents.get_mut(number) else { return };
         content.copies.take_out(copy);
         let old = std::mem::replace(&mut content.file, copy);
+        // What comes in it is the content's own from now on.
+        self.heirs.end(copy);
+        let Some(content) = self.contents.get_mut(number) else { return };
         let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
         if let Some((packed, size)) = known
             && content.state != State::Finished

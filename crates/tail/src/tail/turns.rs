@@ -6,7 +6,7 @@ use super::heirs::Heir;
 use super::{AGAIN, AT_A_TIME, BLOCKED, CLOSE_AFTER, Due, Job, SAVES_APART, Tail};
 use crate::content::{Content, NEVER, NO_JUMP, State};
 use crate::places::{File, NONE, Standing};
-use crate::proof::{Proof, Verdict, WINDOW, Weight, stretch_of};
+use crate::proof::{ENOUGH, Proof, Verdict, WINDOW, Weight, stretch_of};
 use crate::row::Counted;
 use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
 use crate::todo::{Again, Loss, Notice, ToDo};
@@ -344,7 +344,8 @@ impl Tail {
         if !new.is_empty() {
             let head = content.proof.keys();
             let knew_line = content.proof.generation != 0;
-            if from == 0 && content.proof.head.length == 0 {
+            let unseen = from == 0 && content.proof.head.length == 0;
+            if unseen {
                 // Until now there was nothing: what it replaced may have come and gone meanwhile.
                 content.found_at = self.now;
             }
@@ -353,6 +354,9 @@ impl Tail {
             content.proof.thin(content.settled, false);
             content.touched = self.now;
             let late = content.origin.is_some() && !knew_line && content.proof.generation != 0;
+            if unseen {
+                self.say_if_known(number, flow, new, todo);
+            }
             self.contents.index(number, head);
             self.hand_over(number, flow, from, before, todo);
             if let Some(content) = self.contents.get(number).filter(|_| late)
@@ -390,6 +394,20 @@ impl Tail {
         self.recount(number);
         self.enqueue(number);
         self.time_content(number, CLOSE_AFTER);
+    }
+
+    /// These are the first bytes of a file that nobody could ask what it holds, as it has no name: if a content begins like
+    /// them that was read elsewhere, its lines come twice.
+    fn say_if_known(&mut self, number: u32, flow: FlowId, bytes: &[u8], todo: &mut Vec<ToDo>) {
+        if self.is_owned(flow) {
+            return;
+        }
+        let read = |other: &u32| self.contents.get(*other).map_or(0, |content| content.read);
+        let known = self.contents.alike(bytes).iter().filter(|other| **other != number).map(read).max();
+        if let (Some(known @ 1..), Some(content)) = (known, self.contents.get(number)) {
+            let (path, bytes) = (self.path_of_content(content), known.min(content.read));
+            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes, reason: Again::EqualInDoubt }));
+        }
     }
 
     /// Hands over what was read behind `before`, which ends at `from`. An origin begins with a line: where the one of before
@@ -637,7 +655,25 @@ impl Tail {
                 }
                 self.other_content(number, file, todo);
             }
-            _ => self.other_content(number, file, todo),
+            _ => {
+                self.say_if_cut_short(number, sample, todo);
+                self.other_content(number, file, todo);
+            }
+        }
+    }
+
+    /// Of a few bytes nobody can tell whether they are what is left of the log or new ones that begin alike: they are sent, and
+    /// that is said where even the first line is the same.
+    fn say_if_cut_short(&self, number: u32, sample: &Sample, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get(number) else { return };
+        let Some(beginning) = stretch_of(sample, &(0..content.proof.head.length.into())) else { return };
+        let left = beginning.len() as u64;
+        if let Some(flow) = content.flow
+            && left < content.read.min(ENOUGH)
+            && content.proof.has_first_line_of(beginning)
+        {
+            let path = self.path_of_content(content);
+            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: left, reason: Again::CutInDoubt }));
         }
     }
 

@@ -380,13 +380,13 @@ mod the_log_answers {
             ("it begins differently", |scene, question| *question = *scene.question(&text('y', 0..40)), None, 0),
             ("it is empty", |scene, question| *question = *scene.question(&[]), None, 0),
             (
-                "enough of the log is known",
+                "enough of the log is known by now to be compared",
                 |scene, _| {
                     let lines = text('x', 0..10);
                     (scene.it().read, scene.it().settled) = (lines.len() as u64, lines.len() as u64);
                     scene.it().proof = Proof::of_beginning(&lines);
                 },
-                None,
+                Some(Outcome::AsksOn),
                 0,
             ),
         ];
