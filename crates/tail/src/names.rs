@@ -145,7 +145,7 @@ fn tai64n(name: &[u8]) -> Option<u64> {
 }
 
 /// The name without the suffixes of archives and of files that are being made.
-fn unpacked(mut name: &[u8]) -> &[u8] {
+pub(crate) fn unpacked(mut name: &[u8]) -> &[u8] {
     while let Some(shorter) = PACKED
         .iter()
         .chain(&UNFINISHED)

@@ -150,7 +150,8 @@ impl Tail {
         self.places.names_of(number).find_map(|name| {
             let sources = self.places.folders.get(name.folder).map_or(&[][..], |folder| &folder.sources);
             let folders = || std::iter::once(name.folder).chain(sources.iter().copied());
-            names::kin(&name.text).into_iter().chain([name.text.to_vec()]).find_map(|base| {
+            let plain = packed.then(|| names::unpacked(&name.text).to_vec());
+            plain.into_iter().chain(names::kin(&name.text)).chain([name.text.to_vec()]).find_map(|base| {
                 folders().find_map(|folder| {
                     let log = self.places.names.get(self.places.find_name(folder, &base)?)?;
                     let file = self.places.files.get(log.file);
