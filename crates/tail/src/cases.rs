@@ -1353,3 +1353,66 @@ fn of_two_files_that_go_on_differently_from_one_beginning_both_are_read() {
     world.expect('m', 0..5);
     world.expect('n', 0..1);
 }
+
+/// A log that was emptied and restored by a copy of what its writer has put there meanwhile: the writer's file has no name, so
+/// nobody can ask what it holds, and its lines come twice. That went without a word.
+#[test]
+fn lines_of_a_file_without_a_name_that_come_twice_are_said_to() {
+    let mut world = World::new(only_live);
+    world.fs.create("/l/a.log", &text('x', 0..40));
+    world.start();
+    world.run_for(1_000);
+    world.expect('x', 0..40);
+    world.fs.truncate("/l/a.log", 0);
+    world.run_for(300);
+    // Nobody hears of what is written, and the copy takes the name.
+    world.fs.append("/l/a.log", &text('y', 0..20));
+    world.fs.create("/l/a.log", &text('y', 0..20));
+    world.run_for(20_000);
+    assert!((0..20).all(|number| world.count(line('y', number).as_bytes()) >= 1), "{:?}", world.notices);
+    let twice = (0..20).any(|number| world.count(line('y', number).as_bytes()) > 1);
+    let said = world.said(|notice| matches!(notice, Notice::ReadAgain { reason: Again::EqualInDoubt, .. }));
+    assert_eq!((twice, said), (true, 1), "{:?}", world.notices);
+}
+
+/// What was read of the kept copy is not settled, and could still go wrong there: the archive that goes on behind it is read
+/// from its beginning, which went without a word.
+#[test]
+fn an_archive_that_repeats_what_is_not_settled_yet_is_said_to() {
+    let mut world = World::new(all);
+    world.settles = false;
+    world.fs.create("/l/a.log.bak", &text('x', 0..57));
+    world.start();
+    world.run_for(1_000);
+    world.fs.create("/l/a.log.1", &text('x', 0..80));
+    world.fs.compress("/l/a.log.1", "/l/a.log.1.gz");
+    world.fs.unlink("/l/a.log.1");
+    world.run_for(5_000);
+    world.settles = true;
+    world.settle_all();
+    world.run_for(20_000);
+    world.expect('x', 57..80);
+    let said = world.said(|notice| matches!(notice, Notice::ReadAgain { reason: Again::EqualInDoubt, .. }));
+    assert_eq!(said, 1, "{:?}", world.notices);
+}
+
+/// A copy that was the log itself once, and in which the content came to lie, was asked anew under its next name as if nothing
+/// were known of it, and read again.
+#[test]
+fn a_log_that_was_found_in_the_copy_that_it_had_been_is_not_read_again_under_its_next_name() {
+    let mut world = World::new(all);
+    world.fs.create("/l/a.log", &text('x', 0..59));
+    world.start();
+    world.run_for(10_000);
+    world.fs.copy("/l/a.log", "/l/a.log.bak");
+    world.run_for(1_000);
+    world.fs.rename("/l/a.log", "/l/a.log.1");
+    world.run_for(1_500);
+    world.fs.create("/l/a.log.bak", &text('y', 0..15));
+    world.fs.rename("/l/a.log.1", "/l/a.log.2");
+    world.fs.create("/l/a.log.1", &text('z', 0..15));
+    world.run_for(20_000);
+    world.expect('x', 0..59);
+    world.expect('y', 0..15);
+    world.expect('z', 0..15);
+}
