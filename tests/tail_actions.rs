@@ -1329,6 +1329,9 @@ fn whatever_happens_to_files_every_line_that_can_be_had_arrives() {
             (first..first + count).collect()
         }
     };
+    if std::env::var_os("TAIL_LOG").is_some() {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(std::io::stderr).init();
+    }
     std::thread::scope(|scope| {
         for worker in 0..8 {
             let seeds = seeds.iter().copied().skip(worker).step_by(8);

@@ -1416,3 +1416,57 @@ fn a_log_that_was_found_in_the_copy_that_it_had_been_is_not_read_again_under_its
     world.expect('y', 0..15);
     world.expect('z', 0..15);
 }
+
+/// All that is left of a log is a kept copy of its beginning, and nothing of it is settled while the service is away. The next
+/// log begins with the same header: it was compared with that copy again and again, and not read before the service was back.
+#[test]
+fn a_log_that_begins_like_one_that_was_cut_is_read_before_that_is_settled() {
+    let header = "the,same,header,in,all,logs,".repeat(40) + "\n";
+    let mut world = World::new(all);
+    world.settles = false;
+    world.fs.create("/l/a.log", &[header.as_bytes(), &text('x', 0..40)].concat());
+    world.start();
+    world.run_for(1_000);
+    world.fs.copy("/l/a.log", "/l/a.log.bak");
+    world.run_for(1_000);
+    world.fs.append("/l/a.log", &text('x', 40..80));
+    world.run_for(1_000);
+    world.expect('x', 0..80);
+    world.fs.truncate("/l/a.log", 0);
+    world.run_for(20_000);
+    world.fs.append("/l/a.log", &[header.as_bytes(), &text('y', 0..1)].concat());
+    world.run_for(20_000);
+    world.expect('y', 0..1);
+    world.settles = true;
+    world.settle_all();
+    world.run_for(20_000);
+    world.expect('x', 0..80);
+    world.expect('y', 0..1);
+    assert!(world.is_caught_up());
+}
+
+/// As before, where the log itself was cut: a rotation of it was not looked at to the end before the cut was settled.
+#[test]
+fn a_rotation_of_a_log_that_was_cut_is_read_before_the_cut_is_settled() {
+    for matches in PATTERNS {
+        let mut world = World::new(matches);
+        world.settles = false;
+        world.fs.create("/l/a.log", &text('x', 0..80));
+        world.start();
+        world.run_for(1_000);
+        world.expect('x', 0..80);
+        world.fs.truncate("/l/a.log", text('x', 0..40).len());
+        world.run_for(1_000);
+        world.fs.create("/l/a.log.1", &text('y', 0..30));
+        world.run_for(20_000);
+        if matches(Path::new("/l/a.log.1")) {
+            world.expect('y', 0..30);
+        }
+        world.fs.create("/l/a.log.2", &[text('x', 0..3), text('z', 0..30)].concat());
+        world.run_for(20_000);
+        if matches(Path::new("/l/a.log.2")) {
+            world.expect('z', 0..30);
+        }
+        assert!(world.is_caught_up(), "nothing is asked again and again");
+    }
+}

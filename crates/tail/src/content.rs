@@ -205,6 +205,12 @@ impl Content {
         }
     }
 
+    /// It was cut, and what is left becomes a content of its own once everything that was read is settled. Until then nothing
+    /// confirms that it lies where it lay, so nobody may wait for that.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.jump < self.read
+    }
+
     /// Bytes that are known of and were not read.
     pub(crate) const fn unread(&self) -> u64 {
         self.known.saturating_sub(self.read)

@@ -5,7 +5,7 @@
 
 use super::identify::{GROWING, Question, SOON, Stage};
 use super::{AGAIN, Job, Tail};
-use crate::content::{Content, State};
+use crate::content::{Content, NO_JUMP, State};
 use crate::places::{File, NONE, Standing, seconds};
 use crate::proof::{Verdict, WINDOW, Weight, stretch_of};
 use crate::seen::Sample;
@@ -64,9 +64,10 @@ impl Tail {
         (end > content.read).then(|| unread_before(end, content.read))
     }
 
-    /// Whether nothing that has a name is known to hold the content.
+    /// Whether nothing that has a name is known to hold the content. Where it lies in a file that was cut, that will be another
+    /// content's once everything that was read is settled, which may take as long as the service is away.
     fn is_placeless(&self, content: &Content) -> bool {
-        !self.places.has_name(content.file)
+        !self.places.has_name(content.file) || content.is_cut()
     }
 
     pub(super) fn compare(&mut self, mut question: Box<Question>, number: u32, sample: Sample, todo: &mut Vec<ToDo>) {
@@ -376,6 +377,7 @@ impl Tail {
         content.confirmed = true;
         content.at_end = false;
         content.unlinked = false;
+        content.jump = NO_JUMP;
         if content.proof.frontier(content.read).is_none() {
             content.proof.take_frontier(sample, content.read);
         }

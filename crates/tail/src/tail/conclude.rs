@@ -157,7 +157,9 @@ impl Tail {
                     let file = self.places.files.get(log.file);
                     let file = file.filter(|file| (log.is_live || packed) && file.packing.is_none())?;
                     let Standing::Holds(content) = file.standing else { return None };
-                    let followed = |content: &Content| content.file == log.file && content.state == State::Followed;
+                    let followed = |content: &Content| {
+                        content.file == log.file && content.state == State::Followed && !content.is_cut()
+                    };
                     (log.file != number && self.contents.get(content).is_some_and(followed)).then_some(content)
                 })
             })
@@ -271,7 +273,7 @@ impl Tail {
             // before its turn comes after this file.
             return Replaced::Yes;
         }
-        let unsure = !content.confirmed || content.known > content.sure;
+        let unsure = (!content.confirmed || content.known > content.sure) && !content.is_cut();
         if content.checking || (unsure && content.file == base.file) {
             return Replaced::Unclear(holds);
         }

@@ -266,8 +266,7 @@ impl Tail {
         let is_heirs = || self.heirs.get(name.file).is_some();
         match self.places.files.get(name.file).map(|file| file.standing) {
             Some(Standing::Holds(number)) => {
-                let followed =
-                    |content: &Content| content.file == name.file && content.state == State::Followed;
+                let followed = |content: &Content| content.file == name.file && content.state == State::Followed;
                 // A copy that was the log itself once may be written to as the log was.
                 self.contents.get(number).is_some_and(followed) || is_heirs()
             }

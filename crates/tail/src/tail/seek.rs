@@ -139,7 +139,9 @@ impl Tail {
     /// Of a finished content there may be no more than a plain copy of its beginning: that is then as if it had been cut, and
     /// what comes behind it is new.
     fn end_with_beginning(&mut self, number: u32, todo: &mut Vec<ToDo>) {
-        let Some(content) = self.contents.get(number).filter(|content| content.state == State::Finished) else { return };
+        let Some(content) = self.contents.get(number).filter(|content| content.state == State::Finished) else {
+            return;
+        };
         let ends = self.places.files.get(content.file).filter(|file| file.packing.is_none()).map(|file| file.size);
         if let Some(ends) = ends.filter(|ends| *ends < content.read) {
             self.jump(number, ends, todo);
