@@ -113,6 +113,8 @@ pub(crate) struct Content {
     pub(crate) jump: u64,
     /// Nothing gives reason to doubt that its file holds it.
     pub(crate) confirmed: bool,
+    /// It is known from a row, and nobody has looked at its file in this life.
+    pub(crate) from_row: bool,
     /// A sample of its file is on the way.
     pub(crate) checking: bool,
     /// A read of it is on the way.
@@ -169,6 +171,7 @@ impl Content {
             given_up: None,
             jump: NO_JUMP,
             confirmed: true,
+            from_row: false,
             checking: false,
             reading: false,
             opening: false,
@@ -209,6 +212,19 @@ impl Content {
     /// confirms that it lies where it lay, so nobody may wait for that.
     pub(crate) const fn is_cut(&self) -> bool {
         self.jump < self.read
+    }
+
+    /// Its origin has ended, and another begins only once everything that was read is settled: while the service is away nothing
+    /// more is read of it.
+    pub(crate) const fn waits_to_settle(&self) -> bool {
+        self.ended && !self.is_settled()
+    }
+
+    /// Only the beginning is known, and more was read: a life ended amid the first long lines, and nothing tells what is before
+    /// the position.
+    pub(crate) fn is_unproven(&self) -> bool {
+        let head = u64::from(self.proof.head.length);
+        head > 0 && self.read > head && self.proof.frontier(self.read).is_none()
     }
 
     /// Bytes that are known of and were not read.

@@ -159,8 +159,10 @@ impl Tail {
                 self.drop_question(&question);
                 return self.read_log_first(number, question.file, &question.sample, todo);
             }
-            // It is compared when all of that was read.
-            return self.put_off(&question, AGAIN / 4);
+            if !content.waits_to_settle() {
+                // It is compared when all of that was read.
+                return self.put_off(&question, AGAIN / 4);
+            }
         }
         if !shorter && (packing.is_some() || content.state == State::Finished && content.is_settled()) {
             // An archive does not change under its name, and nothing more comes of what is finished: unless it goes on

@@ -155,7 +155,7 @@ impl Tail {
         content.known = row.known.max(row.position);
         content.proof = row.proof;
         content.add(row.counted);
-        content.confirmed = false;
+        (content.confirmed, content.from_row) = (false, true);
         let packing = packing_of_number(row.packing);
         if row.state == SavedState::Finished {
             content.state = State::Finished;

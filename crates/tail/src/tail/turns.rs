@@ -67,7 +67,7 @@ impl Tail {
             Some(_) => !content.at_end,
             None => content.unread() > 0,
         };
-        let waits = content.jump != NO_JUMP || (content.ended && !content.is_settled());
+        let waits = content.jump != NO_JUMP || content.waits_to_settle();
         open && reachable
             && content.state == State::Followed
             && !content.checking
@@ -629,7 +629,17 @@ impl Tail {
         let verdict = content.proof.against(content.read, sample);
         let unread_cut = content.read == 0 && size < content.known;
         match verdict {
-            Verdict::Same(_) if !unread_cut => self.still_holds(number, sample, todo),
+            // What was read is not what is there, as far as anybody knows: it is asked what it holds.
+            Verdict::Same(Weight::Doubt) if content.from_row && content.is_unproven() => {
+                self.other_content(number, file, todo);
+            }
+            Verdict::Same(weight) if !unread_cut => {
+                if content.from_row && weight == Weight::Doubt && content.proof.head.length > 0 {
+                    // It begins like what was there in the life before, and may be one of many that did.
+                    content.found_at = self.now;
+                }
+                self.still_holds(number, sample, todo);
+            }
             Verdict::Prefix { diverged: false, .. }
                 if size < content.read && !content.copies.is_empty() && self.places.has_name(file) =>
             {
@@ -680,7 +690,7 @@ impl Tail {
     fn still_holds(&mut self, number: u32, sample: &Sample, todo: &mut Vec<ToDo>) {
         let size = sample.status.size;
         let Some(content) = self.contents.get_mut(number) else { return };
-        content.confirmed = true;
+        (content.confirmed, content.from_row) = (true, false);
         let head = content.proof.keys();
         if content.proof.frontier(content.read).is_none() {
             content.proof.take_frontier(sample, content.read);
