@@ -782,7 +782,9 @@ fn seeded_world(seed: u64) -> (usize, bool) {
     // Of a few lines too little is known to tell a copy that was sent in doubt: they may count as destroyed all the same.
     let large = |notice: &crate::Notice| matches!(notice, crate::Notice::Destroyed { bytes: 512.., .. });
     let destroyed = world.notices.iter().any(large) && world.destroyed() > world.in_flight;
-    let silent = if noticed { 0 } else { repeated };
+    // What begins with a long header and was not read yet cannot be told from a copy of it, and there would be a word at each
+    // rotation.
+    let silent = if noticed || !header.is_empty() { 0 } else { repeated };
     (silent, destroyed)
 }
 
@@ -827,7 +829,8 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
 /// known; a log that was emptied and moved, and written to when no event said so; a log that was cut while it was compared
 /// with its copy; one that counted as a copy itself and was put away while no agent ran, and one that was emptied then;
 /// one that was read in a kept copy though that was shorter; one that counted as a copy, was moved, and grew without an event.
-/// Files without a name that kept all descriptors from what they waited for. One never came to rest: the copy was shorter
+/// Logs with one long header: a position amid the first lines, with nothing to tell what is before it; one that was taken for
+/// that of the life before. Files without a name that kept all descriptors from what they waited for. One never came to rest: the copy was shorter
 /// than what was known of the beginning.
 #[test]
 fn worlds_that_have_lost_lines_lose_none() {
@@ -838,8 +841,9 @@ fn worlds_that_have_lost_lines_lose_none() {
     let empty = [9_400_017_505, 9_400_093_181, 9_600_055_089, 9_600_064_164];
     let no_slot = [2_160_214, 2_073_792];
     let as_copies = [2_275_758, 10_200_098_903, 3_132_156, 31_070_583, 71_005_851];
+    let by_header = [91_025_945, 91_030_561, 91_054_097, 91_053_767];
     let older = before.into_iter().chain(with_copies).chain(put_away).chain(looked_on);
-    for seed in older.chain(empty).chain(no_slot).chain(as_copies) {
+    for seed in older.chain(empty).chain(no_slot).chain(as_copies).chain(by_header) {
         seeded_world(seed);
     }
 }
