@@ -159,7 +159,7 @@ impl Tail {
                 self.drop_question(&question);
                 return self.read_log_first(number, question.file, &question.sample, todo);
             }
-            if !content.waits_to_settle() {
+            if content.state != State::Finished && !content.waits_to_settle() {
                 // It is compared when all of that was read.
                 return self.put_off(&question, AGAIN / 4);
             }
