@@ -20,7 +20,14 @@ const TIMES_ITS_COST: i64 = 200;
 /// those of the first seconds after a start. 50 ms are some two hundred transactions.
 const MOST_TIME_SAVED_UP: Duration = Duration::from_millis(50);
 
-/// The longest wait for that reason: a transaction of many rows must not make a crash repeat more.
+/// However much was saved up, two transactions are this many times the cost of the first apart: where many files move at once,
+/// one that changes all their rows costs less than several that change some.
+const APART_BY_COST: u32 = 60;
+
+/// But no more than this.
+const APART_AT_MOST: Duration = Duration::from_millis(100);
+
+/// The longest wait for time that was overdrawn: a transaction of many rows must not make a crash repeat more.
 const LATEST_BY_COST: Duration = Duration::from_millis(250);
 
 /// Bytes that may be written each second whatever is delivered.
@@ -47,6 +54,8 @@ pub(super) struct Pace {
     time_reckoned: Instant,
     /// When the newest transaction was written.
     written: Option<Instant>,
+    /// How far the next one is from that at least.
+    apart: Duration,
 }
 
 impl Pace {
@@ -58,6 +67,7 @@ impl Pace {
             time_left: nanoseconds(MOST_TIME_SAVED_UP),
             time_reckoned: now,
             written: None,
+            apart: APART,
         }
     }
 
@@ -73,7 +83,9 @@ impl Pace {
     pub(super) fn wrote(&mut self, bytes: u64, took: Duration, charged: bool, now: Instant) {
         self.reckon(now);
         self.written = Some(now);
+        self.apart = APART;
         if charged {
+            self.apart = took.saturating_mul(APART_BY_COST).clamp(APART, APART_AT_MOST);
             self.left = self.left.saturating_sub_unsigned(bytes);
             // A debt that no transaction waits for is forgiven.
             let most = nanoseconds(LATEST_BY_COST) / TIMES_ITS_COST;
@@ -89,7 +101,7 @@ impl Pace {
         let paid_off = now + Duration::from_millis(missing.saturating_mul(1000).div_ceil(BASE));
         let owed = self.time_left.min(0).saturating_mul(TIMES_ITS_COST).unsigned_abs();
         let by_cost = (now + Duration::from_nanos(owed)).min(written + LATEST_BY_COST);
-        paid_off.max(by_cost).clamp(written + APART, written + LATEST)
+        paid_off.max(by_cost).clamp(written + self.apart, written + LATEST)
     }
 
     fn reckon(&mut self, now: Instant) {
@@ -189,8 +201,20 @@ mod tests {
         }
         // After a rest, so are many that come closer together.
         now += Duration::from_secs(10);
-        let count = spend_time(&mut pace, &mut now, Duration::from_secs(1), 900);
+        let count = spend_time(&mut pace, &mut now, Duration::from_secs(1), 300);
         assert_eq!(count, 50);
+    }
+
+    /// Two hundred files at full speed wrote fifty transactions of some rows a second as long as anything was saved up: that was
+    /// a fortieth of all that the agent did.
+    #[test]
+    fn transactions_of_many_rows_are_further_apart_than_those_of_one_and_never_much() {
+        for (took, apart) in [(10, 20_000), (333, 20_000), (500, 30_000), (1_500, 90_000), (9_000, 100_000)] {
+            let now = Instant::now();
+            let mut pace = Pace::new(now);
+            pace.wrote(1100, Duration::from_micros(took), true, now);
+            assert_eq!(pace.next(now), now + Duration::from_micros(apart), "{took}");
+        }
     }
 
     #[test]
@@ -201,7 +225,8 @@ mod tests {
             let (mut pace, mut now) = (Pace::new(begun), begun);
             let used = Duration::from_micros(spend_time(&mut pace, &mut now, minute, took) * took);
             let allowed = minute / 200 + MOST_TIME_SAVED_UP;
-            let possible = minute.as_millis() as u64 / 20 * took;
+            let apart = (took * u64::from(APART_BY_COST)).clamp(20_000, 100_000);
+            let possible = minute.as_micros() as u64 / apart * took;
             assert!(used <= allowed + Duration::from_micros(took), "{took} µs: {used:?}");
             assert!(used * 20 / 19 >= allowed.min(Duration::from_micros(possible)), "{took} µs: only {used:?}");
         }
