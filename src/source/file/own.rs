@@ -53,6 +53,11 @@ impl OwnFiles {
         Self(Arc::new(Inner { files, folders, open, known: Mutex::default() }))
     }
 
+    /// Whether these are the very same files: the other came of this one by cloning.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the folder is one of ours, or lies in one.
     #[must_use]
     pub fn hold_folder(&self, folder: &Path) -> bool {

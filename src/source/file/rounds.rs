@@ -7,6 +7,7 @@ use super::discover::{Search, folder_of};
 use super::identity::{self, Kind};
 use super::stream::{Flow, Stream, Work, World};
 use super::unpack::Decoders;
+use super::walk::LastFolder;
 use super::watch::{Hints, Inbox, Watch};
 use super::{Change, Input, Means, Orders, OwnFiles, Save};
 use crate::saved::{CheckpointUpdate, Remembered};
@@ -89,7 +90,9 @@ enum Next {
 pub(super) async fn run(inputs: Vec<Input>, remembered: Remembered, means: Means, orders: Arc<Orders>) {
     let mut rounds = Rounds::begin(inputs, remembered, means, orders.clone());
     loop {
-        match rounds.round() {
+        let next = rounds.round();
+        rounds.world.last_folder.forget();
+        match next {
             Next::Round => tokio::task::yield_now().await,
             Next::Wait(time) => {
                 // Whether it was the time or somebody who woke us, the next round finds out what there is to do.
@@ -161,6 +164,7 @@ impl Rounds {
             watch: Watch::new(inbox.clone()),
             reading: true,
             scratch: Vec::new(),
+            last_folder: LastFolder::default(),
         };
         let mut rounds = Self {
             streams: streams(inputs, remembered),

@@ -9,7 +9,7 @@ use super::listing::{Listing, Named};
 use super::own::OwnFiles;
 use super::reading::{Bytes, Open, Plain};
 use super::unpack::{Decoders, Unpacker};
-use super::walk::{FollowLinks, Trouble, Walker};
+use super::walk::{FollowLinks, LastFolder, Trouble, Walker};
 use super::watch::Watch;
 use super::words::Words;
 use super::{InitialPosition, Input, Settings};
@@ -44,6 +44,7 @@ pub(super) struct World {
     pub(super) reading: bool,
     /// What a step of a tail core wants done, while it is being done; one for all, because there may be thousands.
     pub(super) scratch: Vec<ToDo>,
+    pub(super) last_folder: LastFolder,
 }
 
 impl World {
@@ -637,7 +638,7 @@ impl Stream {
                             _ => Err(Failure::Missing),
                         },
                         None => self
-                            .open_plain(&path)
+                            .open_plain(&path, world)
                             .and_then(|(plain, _)| plain.sample(ranges).map_err(|error| failure_of(&error))),
                     };
                     match sample {
@@ -735,8 +736,8 @@ impl Stream {
         Walker { follow: settings.map_or(FollowLinks::Owned, |settings| settings.follow_links), own }
     }
 
-    fn open_plain(&mut self, path: &Path) -> Result<(Plain, identity::Status), Failure> {
-        match self.walker(path).open(path) {
+    fn open_plain(&mut self, path: &Path, world: &mut World) -> Result<(Plain, identity::Status), Failure> {
+        match self.walker(path).open_beside(path, &mut world.last_folder) {
             Ok((file, found)) => {
                 self.words.accept(path);
                 Ok((Plain::new(file, &found.status), found.status))
@@ -749,9 +750,9 @@ impl Stream {
         &mut self,
         path: &Path,
         packing: Option<Packing>,
-        world: &World,
+        world: &mut World,
     ) -> Result<(Open, identity::Status), Failure> {
-        let (plain, status) = self.open_plain(path)?;
+        let (plain, status) = self.open_plain(path, world)?;
         let Some(packing) = packing else { return Ok((Open::Plain(plain), status)) };
         let limits = self.limits_for(path);
         let unpacker = Unpacker::new(plain.file, packing, limits, &world.decoders)?;

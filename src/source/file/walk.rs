@@ -19,6 +19,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// Links in one way; as many as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -116,10 +117,10 @@ impl From<io::Error> for Trouble {
 #[derive(Debug)]
 pub(super) struct Found {
     /// The file or folder, not opened for reading.
-    handle: Option<OwnedFd>,
+    handle: Option<Arc<OwnedFd>>,
     pub(super) status: Status,
     /// The folder that it lies in, and its name there, links resolved.
-    parent: Option<OwnedFd>,
+    parent: Option<Arc<OwnedFd>>,
     name: OsString,
     /// Its path without links.
     pub(super) path: PathBuf,
@@ -135,6 +136,50 @@ struct Met {
     left: usize,
 }
 
+/// A folder that a way has reached.
+#[derive(Clone, Debug)]
+struct Reached {
+    handle: Arc<OwnedFd>,
+    /// Its path without links.
+    path: PathBuf,
+}
+
+impl Reached {
+    fn root() -> Result<Self, Trouble> {
+        let handle = openat(CWD, "/", path_flags() | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(Self { handle: Arc::new(handle), path: PathBuf::from("/") })
+    }
+}
+
+/// The folder in which the last file was opened, for the next one there: a way through six folders is twenty calls of the
+/// system. It is kept for one round of work: what is swapped in that time could as well have been while the way was walked.
+#[derive(Debug, Default)]
+pub(super) struct LastFolder(Option<(PathBuf, Walker, Reached)>);
+
+impl LastFolder {
+    /// Lets go of it, before anybody waits: who holds a folder keeps its filesystem from being unmounted.
+    pub(super) fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    /// The folder of this path, where it was reached by the same rules.
+    fn of(&self, path: &Path, walker: &Walker) -> Option<Reached> {
+        let (folder, by, reached) = self.0.as_ref()?;
+        let same = path.parent() == Some(folder) && by.follow == walker.follow && by.own.is(&walker.own);
+        same.then(|| reached.clone())
+    }
+
+    fn remember(&mut self, path: &Path, walker: &Walker, found: &Found) {
+        let reached = found.parent.clone().zip(found.path.parent());
+        // Behind a link the file lies elsewhere.
+        let there = reached.filter(|_| found.hops.is_empty()).zip(path.parent());
+        if let Some(((handle, resolved), folder)) = there {
+            let reached = Reached { handle, path: resolved.to_owned() };
+            self.0 = Some((folder.to_owned(), walker.clone(), reached));
+        }
+    }
+}
+
 /// How one flow finds its way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Walker {
@@ -145,12 +190,15 @@ pub(super) struct Walker {
 impl Walker {
     /// Walks to what the absolute path leads to.
     pub(super) fn find(&self, path: &Path) -> Result<Found, Trouble> {
-        let root = || openat(CWD, "/", path_flags() | OFlags::DIRECTORY, Mode::empty());
-        let mut left: Vec<OsString> = names(path).rev().collect();
-        let mut at = root()?;
-        let mut status = identity::of_descriptor(at.as_fd())?;
+        self.walk(path, Reached::root()?, names(path).rev().collect())
+    }
+
+    /// Walks from a folder through the components that are `left`, the next one last.
+    fn walk(&self, path: &Path, from: Reached, mut left: Vec<OsString>) -> Result<Found, Trouble> {
+        let Reached { handle: mut at, path: mut resolved } = from;
+        // Of `at`, once it is known.
+        let mut status = None;
         let (mut parent, mut name) = (None, OsString::from("."));
-        let mut resolved = PathBuf::from("/");
         let (mut met, mut hops, mut links): (Vec<Met>, Vec<PathBuf>, usize) = (Vec::new(), Vec::new(), 0);
         // Whether the last component was a link.
         let mut linked = false;
@@ -172,13 +220,13 @@ impl Walker {
                 let before = left.len();
                 left.extend(names(&target).rev());
                 if target.is_absolute() {
-                    at = root()?;
-                    resolved = PathBuf::from("/");
+                    Reached { handle: at, path: resolved } = Reached::root()?;
                 }
                 if left.len() == before {
                     // It leads to the folder that we are in.
-                    status = identity::of_descriptor(at.as_fd())?;
-                    self.judge(&mut met, left.len(), &status, &resolved)?;
+                    let folder = identity::of_descriptor(at.as_fd())?;
+                    self.judge(&mut met, left.len(), &folder, &resolved)?;
+                    status = Some(folder);
                 }
                 continue;
             }
@@ -191,12 +239,13 @@ impl Walker {
                 resolved.push(&next);
             }
             self.judge(&mut met, left.len(), &found, &resolved)?;
-            parent = Some(std::mem::replace(&mut at, handle));
-            (name, status) = (next, found);
+            parent = Some(std::mem::replace(&mut at, Arc::new(handle)));
+            (name, status) = (next, Some(found));
         }
         if linked {
             hops.push(resolved.clone());
         }
+        let status = status.map_or_else(|| identity::of_descriptor(at.as_fd()), Ok)?;
         Ok(Found { handle: Some(at), status, parent, name, path: resolved, hops })
     }
 
@@ -217,7 +266,25 @@ impl Walker {
 
     /// Opens the regular file that the path leads to.
     pub(super) fn open(&self, path: &Path) -> Result<(File, Found), Trouble> {
-        let mut found = self.find(path)?;
+        self.open_found(self.find(path)?)
+    }
+
+    /// The same, from the folder of the last file if this one lies there, too.
+    pub(super) fn open_beside(&self, path: &Path, last: &mut LastFolder) -> Result<(File, Found), Trouble> {
+        if let (Some(reached), Some(name)) = (last.of(path, self), path.file_name()) {
+            let opened = self.walk(path, reached, vec![name.to_owned()]).and_then(|found| self.open_found(found));
+            match opened {
+                // The folder may have been renamed.
+                Err(Trouble::Elsewhere) => {}
+                opened => return opened,
+            }
+        }
+        let found = self.find(path)?;
+        last.remember(path, self, &found);
+        self.open_found(found)
+    }
+
+    fn open_found(&self, mut found: Found) -> Result<(File, Found), Trouble> {
         let Some(parent) = found.parent.take().filter(|_| found.status.kind == Kind::Regular) else {
             return Err(Trouble::Other);
         };

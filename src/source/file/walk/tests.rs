@@ -241,3 +241,42 @@ fn swaps_in_the_middle_of_opening_never_lead_to_a_secret() {
         assert!(good > 0 && refused > 0, "{good} read, {refused} refused: nothing was swapped");
     });
 }
+
+/// A way of six folders is walked once for all files of a folder, and again where the folder was renamed.
+#[test]
+fn the_next_file_of_a_folder_is_opened_from_there_and_all_the_same_when_the_folder_was_swapped() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |path: &str| root.path().canonicalize().unwrap().join(path);
+    for folder in ["logs", "other", "linked"] {
+        std::fs::create_dir(at(folder)).unwrap();
+    }
+    for file in ["logs/a.log", "logs/b.log", "other/a.log", "linked/a.log"] {
+        std::fs::write(at(file), file).unwrap();
+    }
+    symlink(at("linked/a.log"), at("logs/link.log")).unwrap();
+    let (walker, mut last) = (Walker::default(), LastFolder::default());
+    let read = |path: &str, last: &mut LastFolder| {
+        let (file, found) = walker.open_beside(&at(path), last).map_err(|_| ())?;
+        assert_eq!(found.path, walker.find(&at(path)).unwrap().path);
+        Ok::<_, ()>(std::io::read_to_string(file).unwrap())
+    };
+    assert!(last.of(&at("logs/a.log"), &walker).is_none());
+    assert_eq!(read("logs/a.log", &mut last).as_deref(), Ok("logs/a.log"));
+    assert!(last.of(&at("logs/b.log"), &walker).is_some() && last.of(&at("other/b.log"), &walker).is_none());
+    let all = Walker { follow: FollowLinks::All, ..walker.clone() };
+    assert!(last.of(&at("logs/b.log"), &all).is_none(), "others follow other links");
+    assert_eq!(read("logs/b.log", &mut last).as_deref(), Ok("logs/b.log"));
+    // What a link leads to lies in another folder.
+    assert_eq!(read("logs/link.log", &mut last).as_deref(), Ok("linked/a.log"));
+    assert_eq!(read("logs/c.log", &mut last), Err(()), "nothing is there");
+    assert_eq!(read("logs", &mut last), Err(()), "it is a folder");
+    assert_eq!(read("other/a.log", &mut last).as_deref(), Ok("other/a.log"));
+    assert_eq!(read("logs/a.log", &mut last).as_deref(), Ok("logs/a.log"));
+    // The folder from which files were opened is another one by now.
+    std::fs::remove_file(at("logs/a.log")).unwrap();
+    std::fs::rename(at("logs"), at("gone")).unwrap();
+    std::fs::rename(at("other"), at("logs")).unwrap();
+    assert_eq!(read("logs/a.log", &mut last).as_deref(), Ok("other/a.log"));
+    last.forget();
+    assert!(last.of(&at("logs/a.log"), &walker).is_none());
+}
