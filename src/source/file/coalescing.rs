@@ -1,5 +1,5 @@
 //! Growth that waits for more growth: a log that is written to all the time is looked at some times a second, not once for
-//! each line.
+//! each line. And opened files that wait for each other.
 //! Promises that the first event after a quiet moment never waits, that none waits longer than it may, that nothing waits
 //! while names change, and that anything else the thread is needed for comes at once.
 //! Leaves what the events say to `watch`.
@@ -15,6 +15,15 @@ const ALERT: Duration = Duration::from_secs(1);
 
 /// An event that comes so soon after the one before it was in the queue already, and others may stand behind it.
 const QUEUED: Duration = Duration::from_micros(200);
+
+/// Files that are opened this soon one after the other are many: at a start, all logs are. Their events say nothing, and wait
+/// for each other so long, which a rename behind them in the queue hardly notices.
+const OPENED_TOGETHER: Duration = Duration::from_millis(4);
+const OPENED_WAITS: Duration = Duration::from_millis(2);
+
+/// After such a wait what stands in the queue is worked off for so long: a thread that waits the rest of the time still takes in
+/// more than a host opens.
+const OPENED_WORKED_OFF: Duration = Duration::from_micros(500);
 
 /// See the head of this file.
 #[derive(Debug, Default)]
@@ -35,6 +44,10 @@ struct State {
     done: Option<Instant>,
     /// When a name changed last.
     changed: Option<Instant>,
+    /// When the last event of an opened or closed file came.
+    opened: Option<Instant>,
+    /// When the thread had waited for such events last.
+    opened_waited: Option<Instant>,
 }
 
 impl State {
@@ -45,6 +58,14 @@ impl State {
             return None;
         }
         self.passed.map(|passed| passed + self.patience).filter(|until| now < *until)
+    }
+
+    /// Until when the thread is to wait after a file was opened now.
+    fn opened_until(&self, now: Instant) -> Option<Instant> {
+        let within = |moment: Option<Instant>, time: Duration| moment.is_some_and(|moment| now < moment + time);
+        let queued = within(self.opened_waited, OPENED_WORKED_OFF);
+        let busy = self.interruptions > 0 || queued || within(self.changed, ALERT);
+        (!busy && within(self.opened, OPENED_TOGETHER)).then(|| now + OPENED_WAITS)
     }
 }
 
@@ -67,6 +88,22 @@ impl Coalescing {
             now = Instant::now();
         }
         state.passed = Some(now);
+    }
+
+    /// A file was opened, or closed: the agent's own doing, often.
+    pub(super) fn opened(&self) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        if let Some(until) = state.opened_until(now) {
+            let needed = |state: &mut State| state.interruptions == 0;
+            state = self
+                .interrupted
+                .wait_timeout_while(state, until - now, needed)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            state.opened_waited = Some(Instant::now());
+        }
+        state.opened = Some(Instant::now());
     }
 
     /// A name came, went or changed.
@@ -126,6 +163,23 @@ mod tests {
         let state = State { done: Some(start + 10 * MS), ..grown_at(start) };
         assert_eq!(state.until(start + 10 * MS + QUEUED / 2), None);
         assert_eq!(state.until(start + 10 * MS + QUEUED), Some(start + 50 * MS));
+    }
+
+    /// At a start with thousands of logs each of them is opened, and each event woke the thread: almost half of what the start
+    /// took.
+    #[test]
+    fn of_files_that_are_opened_together_the_thread_hears_together_and_of_one_at_once() {
+        let start = Instant::now();
+        let opened = || State { opened: Some(start), ..State::default() };
+        assert_eq!(State::default().opened_until(start), None, "the first one");
+        assert_eq!(opened().opened_until(start), Some(start + OPENED_WAITS));
+        assert_eq!(opened().opened_until(start + OPENED_TOGETHER), None, "a single one");
+        let queued = State { opened_waited: Some(start), ..opened() };
+        assert_eq!(queued.opened_until(start + OPENED_WORKED_OFF / 2), None, "it was in the queue");
+        assert!(queued.opened_until(start + OPENED_WORKED_OFF).is_some());
+        assert_eq!(State { interruptions: 1, ..opened() }.opened_until(start + MS), None);
+        let changed = State { opened: Some(start), changed: Some(start), ..State::default() };
+        assert_eq!(changed.opened_until(start + MS), None, "names change");
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl Inbox {
     fn receive(&self, event: notify::Result<notify::Event>) {
         match &event {
             // Who opens and closes a file for each line says nothing by that.
-            Ok(opened) if matches!(opened.kind, EventKind::Access(_)) => return self.post(event),
+            Ok(opened) if matches!(opened.kind, EventKind::Access(_)) => {
+                self.coalescing.opened();
+                return self.post(event);
+            }
             Ok(event) if matches!(event.kind, EventKind::Modify(ModifyKind::Data(_))) => self.coalescing.grown(),
             Ok(_) | Err(_) => self.coalescing.changed(),
         }
