@@ -224,7 +224,7 @@ impl Content {
     /// the position.
     pub(crate) fn is_unproven(&self) -> bool {
         let head = u64::from(self.proof.head.length);
-        head > 0 && self.read > head && self.proof.frontier(self.read).is_none()
+        head > 0 && self.read > head && self.proof.boundaries().iter().all(|boundary| boundary.end > self.read)
     }
 
     /// Bytes that are known of and were not read.

@@ -333,13 +333,11 @@ impl Proof {
             }
         }
         if self.generation == 0 {
-            self.generation = first_line(head).map_or(0, |line| Fingerprint::of(line).hash);
+            let line = memchr::memchr(b'\n', head).map(|newline| newline + 1);
+            if let Some(end) = line.or((head.len() == Fingerprint::LONGEST).then_some(head.len())) {
+                self.generation = Fingerprint::of(&head[..end]).hash;
+            }
         }
-    }
-
-    /// Whether these first bytes hold the whole first line of the content.
-    pub(crate) fn has_first_line_of(&self, beginning: &[u8]) -> bool {
-        self.generation != 0 && first_line(beginning).is_some_and(|line| Fingerprint::of(line).hash == self.generation)
     }
 
     fn count_lines(&mut self, from: u64, bytes: &[u8]) {
@@ -528,13 +526,6 @@ impl Proof {
             ..Self::default()
         }
     }
-}
-
-/// The first line with its end, or as much of it as is ever remembered.
-fn first_line(beginning: &[u8]) -> Option<&[u8]> {
-    let line = memchr::memchr(b'\n', beginning).map(|newline| newline + 1);
-    let end = line.or((beginning.len() >= Fingerprint::LONGEST).then_some(Fingerprint::LONGEST))?;
-    beginning.get(..end)
 }
 
 /// No more ranges than this in one question.

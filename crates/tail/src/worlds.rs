@@ -456,6 +456,7 @@ impl Trial {
 
     /// Everything that is due arrived, and nothing twice without a notice.
     fn check(&mut self, name: &dyn Fn() -> String) -> u64 {
+        self.world.note_small();
         self.run(20_000);
         let world = &self.world;
         let mut due = self.due.clone();

@@ -17,13 +17,12 @@ const ALERT: Duration = Duration::from_secs(1);
 const QUEUED: Duration = Duration::from_micros(200);
 
 /// Files that are opened this soon one after the other are many: at a start, all logs are. Their events say nothing, and wait
-/// for each other so long, which a rename behind them in the queue hardly notices.
+/// this long for each other; a rename behind them in the queue hardly notices.
 const OPENED_TOGETHER: Duration = Duration::from_millis(4);
 const OPENED_WAITS: Duration = Duration::from_millis(2);
 
-/// After such a wait what stands in the queue is worked off for so long: a thread that waits the rest of the time still takes in
-/// more than a host opens.
-const OPENED_WORKED_OFF: Duration = Duration::from_micros(500);
+/// After such a wait the queue is drained for this long at least, which is more than came into it meanwhile.
+const OPENED_DRAINED: Duration = Duration::from_micros(500);
 
 /// See the head of this file.
 #[derive(Debug, Default)]
@@ -60,10 +59,19 @@ impl State {
         self.passed.map(|passed| passed + self.patience).filter(|until| now < *until)
     }
 
+    /// The thread waited for opened files from one moment to the other. Growth that stands in the queue behind them does not
+    /// wait again for that.
+    fn has_waited(&mut self, from: Instant, to: Instant) {
+        if self.done.is_some_and(|done| from < done + QUEUED) {
+            self.done = Some(to);
+        }
+        self.opened_waited = Some(to);
+    }
+
     /// Until when the thread is to wait after a file was opened now.
     fn opened_until(&self, now: Instant) -> Option<Instant> {
         let within = |moment: Option<Instant>, time: Duration| moment.is_some_and(|moment| now < moment + time);
-        let queued = within(self.opened_waited, OPENED_WORKED_OFF);
+        let queued = within(self.opened_waited, OPENED_DRAINED);
         let busy = self.interruptions > 0 || queued || within(self.changed, ALERT);
         (!busy && within(self.opened, OPENED_TOGETHER)).then(|| now + OPENED_WAITS)
     }
@@ -101,7 +109,7 @@ impl Coalescing {
                 .wait_timeout_while(state, until - now, needed)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
-            state.opened_waited = Some(Instant::now());
+            state.has_waited(now, Instant::now());
         }
         state.opened = Some(Instant::now());
     }
@@ -168,18 +176,33 @@ mod tests {
     /// At a start with thousands of logs each of them is opened, and each event woke the thread: almost half of what the start
     /// took.
     #[test]
-    fn of_files_that_are_opened_together_the_thread_hears_together_and_of_one_at_once() {
+    fn opens_in_a_burst_wake_the_thread_once_and_a_single_one_at_once() {
         let start = Instant::now();
         let opened = || State { opened: Some(start), ..State::default() };
         assert_eq!(State::default().opened_until(start), None, "the first one");
         assert_eq!(opened().opened_until(start), Some(start + OPENED_WAITS));
         assert_eq!(opened().opened_until(start + OPENED_TOGETHER), None, "a single one");
         let queued = State { opened_waited: Some(start), ..opened() };
-        assert_eq!(queued.opened_until(start + OPENED_WORKED_OFF / 2), None, "it was in the queue");
-        assert!(queued.opened_until(start + OPENED_WORKED_OFF).is_some());
+        assert_eq!(queued.opened_until(start + OPENED_DRAINED / 2), None, "it was in the queue");
+        assert!(queued.opened_until(start + OPENED_DRAINED).is_some());
         assert_eq!(State { interruptions: 1, ..opened() }.opened_until(start + MS), None);
         let changed = State { opened: Some(start), changed: Some(start), ..State::default() };
         assert_eq!(changed.opened_until(start + MS), None, "names change");
+    }
+
+    /// Several programs open a log, write a line and close it, each time. The wait for an opened file made the growth that stood
+    /// behind it in the queue wait again, by its whole patience: the thread fell minutes behind.
+    #[test]
+    fn growth_that_stands_behind_an_opened_file_in_the_queue_does_not_wait_again() {
+        let start = Instant::now();
+        let (from, to) = (start + QUEUED / 2, start + QUEUED / 2 + OPENED_WAITS);
+        let mut state = grown_at(start);
+        state.has_waited(from, to);
+        assert_eq!(state.until(to + QUEUED / 2), None);
+        assert_eq!(state.until(to + QUEUED), Some(start + 50 * MS), "what comes later waits as ever");
+        let mut state = grown_at(start);
+        state.has_waited(start + QUEUED, to);
+        assert_eq!(state.until(to), Some(start + 50 * MS), "it was not in the queue");
     }
 
     #[test]

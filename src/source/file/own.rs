@@ -53,8 +53,8 @@ impl OwnFiles {
         Self(Arc::new(Inner { files, folders, open, known: Mutex::default() }))
     }
 
-    /// Whether these are the very same files: the other came of this one by cloning.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    /// Whether one is a clone of the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 

@@ -151,8 +151,8 @@ impl Reached {
     }
 }
 
-/// The folder in which the last file was opened, for the next one there: a way through six folders is twenty calls of the
-/// system. It is kept for one round of work: what is swapped in that time could as well have been while the way was walked.
+/// The folder in which the last file was opened, for the next one there: walking six folders takes twenty system calls. It is
+/// kept for one round of work: a swap within a round is no different from one during the walk.
 #[derive(Debug, Default)]
 pub(super) struct LastFolder(Option<(PathBuf, Walker, Reached)>);
 
@@ -165,14 +165,15 @@ impl LastFolder {
     /// The folder of this path, where it was reached by the same rules.
     fn of(&self, path: &Path, walker: &Walker) -> Option<Reached> {
         let (folder, by, reached) = self.0.as_ref()?;
-        let same = path.parent() == Some(folder) && by.follow == walker.follow && by.own.is(&walker.own);
+        let same = path.parent() == Some(folder) && by.follow == walker.follow && by.own.is_same(&walker.own);
         same.then(|| reached.clone())
     }
 
     fn remember(&mut self, path: &Path, walker: &Walker, found: &Found) {
         let reached = found.parent.clone().zip(found.path.parent());
         // Behind a link the file lies elsewhere.
-        let there = reached.filter(|_| found.hops.is_empty()).zip(path.parent());
+        let folder = path.parent().filter(|_| path.file_name().is_some());
+        let there = reached.filter(|_| found.hops.is_empty()).zip(folder);
         if let Some(((handle, resolved), folder)) = there {
             let reached = Reached { handle, path: resolved.to_owned() };
             self.0 = Some((folder.to_owned(), walker.clone(), reached));
@@ -274,8 +275,8 @@ impl Walker {
         if let (Some(reached), Some(name)) = (last.of(path, self), path.file_name()) {
             let opened = self.walk(path, reached, vec![name.to_owned()]).and_then(|found| self.open_found(found));
             match opened {
-                // The folder may have been renamed.
-                Err(Trouble::Elsewhere) => {}
+                // The folder may be another one by now.
+                Err(Trouble::Elsewhere | Trouble::Denied(_)) => {}
                 opened => return opened,
             }
         }

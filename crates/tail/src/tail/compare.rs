@@ -3,6 +3,7 @@
 //! log stays unknown while an archive that begins like it is read.
 //! Leaves the comparison of bytes to `Proof`.
 
+use super::heirs::Heir;
 use super::identify::{GROWING, Question, SOON, Stage};
 use super::{AGAIN, Job, Tail};
 use crate::content::{Content, NO_JUMP, State};
@@ -237,6 +238,11 @@ impl Tail {
             if let Some(file) = self.places.files.get_mut(content.file) {
                 file.size = sample.status.size;
             }
+            if let Some(content) = self.contents.get_mut(number) {
+                content.known = content.known.max(sample.status.size);
+            }
+            self.recount(number);
+            self.enqueue(number);
             return self.compare_once_more(question, number, todo);
         }
         let shorter = question.size.is_some_and(|size| size < content.read);
@@ -379,6 +385,7 @@ impl Tail {
         content.confirmed = true;
         content.at_end = false;
         content.unlinked = false;
+        let was_cut = content.is_cut();
         content.jump = NO_JUMP;
         if content.proof.frontier(content.read).is_none() {
             content.proof.take_frontier(sample, content.read);
@@ -392,7 +399,17 @@ impl Tail {
         }
         let recovered = std::mem::take(&mut content.destroyed);
         let flow = content.flow;
-        if self.places.has_name(old)
+        if self.places.has_name(old) && was_cut {
+            // What came behind the cut is nobody else's.
+            let home = self.contents.get(number).and_then(|content| content.home.as_deref().cloned());
+            if let Some(entry) = self.places.files.get_mut(old) {
+                entry.standing = Standing::Unproven;
+            }
+            if let Some(flow) = flow {
+                self.leave_heir(old, Heir::new(flow, home, NONE, 0, NONE));
+            }
+            self.prove(old);
+        } else if self.places.has_name(old)
             && let Some(content) = self.contents.get_mut(number)
         {
             content.copies.push(old);

@@ -603,7 +603,12 @@ impl Tail {
             }
         }
         let (open, flow) = (content.slot != NONE, content.flow);
+        let cut_again = shrunk && content.is_cut();
         self.recount(number);
+        if cut_again {
+            // It ends before where it was to go on.
+            self.suspect(number);
+        }
         self.enqueue(number);
         // Its turn may be far away: see now whether what was read of it is still there, and so what is new is its own.
         let blocked = flow.and_then(|flow| self.flows.get(usize::from(flow.0))).is_some_and(|flow| flow.blocked);

@@ -142,7 +142,8 @@ impl Tail {
         let Some(content) = self.contents.get(number).filter(|content| content.state == State::Finished) else {
             return;
         };
-        let ends = self.places.files.get(content.file).filter(|file| file.packing.is_none()).map(|file| file.size);
+        let plain = self.places.files.get(content.file).filter(|file| file.packing.is_none());
+        let ends = plain.filter(|_| self.places.has_name(content.file)).map(|file| file.size);
         if let Some(ends) = ends.filter(|ends| *ends < content.read) {
             self.jump(number, ends, todo);
         }
@@ -397,8 +398,13 @@ impl Tail {
             content.known = content.read;
         }
         let Some(content) = self.contents.get(number) else { return };
-        let packed = self.places.files.get(content.file).filter(|file| file.packing.is_some() && !content.at_end);
-        let bytes = packed.map_or(content.unread(), |file| file.size);
+        let file = self.places.files.get(content.file);
+        let bytes = match file {
+            Some(file) if file.packing.is_some() && !content.at_end => file.size,
+            // What came behind a cut was to be read once all before it was settled.
+            Some(file) if content.is_cut() => file.size.saturating_sub(content.jump),
+            _ => content.unread(),
+        };
         let reason = if content.file == NONE { Loss::Truncated } else { Loss::Deleted };
         if let Some(content) = self.contents.get_mut(number).filter(|content| content.file == NONE)
             && let Some(copy) = content.copies.first().copied()

@@ -6,7 +6,7 @@ use super::heirs::Heir;
 use super::{AGAIN, AT_A_TIME, BLOCKED, CLOSE_AFTER, Due, Job, SAVES_APART, Tail};
 use crate::content::{Content, NEVER, NO_JUMP, State};
 use crate::places::{File, NONE, Standing};
-use crate::proof::{ENOUGH, Proof, Verdict, WINDOW, Weight, stretch_of};
+use crate::proof::{Proof, Verdict, WINDOW, Weight, stretch_of};
 use crate::row::Counted;
 use crate::seen::{ArchiveFault, Failure, FlowId, Sample, Slot, Status};
 use crate::todo::{Again, Loss, Notice, ToDo};
@@ -488,6 +488,10 @@ impl Tail {
         self.mark_dirty(number);
         self.recount(number);
         self.remember_gone(number);
+        if !self.places.has_name(file) && slot == NONE {
+            // Nobody can read what is left any more.
+            return self.forget_file_if_bare(file);
+        }
         if let Some(flow) = flow {
             self.new_content(file, flow, to, Some(proof));
         }
@@ -665,25 +669,7 @@ impl Tail {
                 }
                 self.other_content(number, file, todo);
             }
-            _ => {
-                self.say_if_cut_short(number, sample, todo);
-                self.other_content(number, file, todo);
-            }
-        }
-    }
-
-    /// Of a few bytes nobody can tell whether they are what is left of the log or new ones that begin alike: they are sent, and
-    /// that is said where even the first line is the same.
-    fn say_if_cut_short(&self, number: u32, sample: &Sample, todo: &mut Vec<ToDo>) {
-        let Some(content) = self.contents.get(number) else { return };
-        let Some(beginning) = stretch_of(sample, &(0..content.proof.head.length.into())) else { return };
-        let left = beginning.len() as u64;
-        if let Some(flow) = content.flow
-            && left < content.read.min(ENOUGH)
-            && content.proof.has_first_line_of(beginning)
-        {
-            let path = self.path_of_content(content);
-            todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes: left, reason: Again::CutInDoubt }));
+            _ => self.other_content(number, file, todo),
         }
     }
 
