@@ -1357,7 +1357,7 @@ fn of_two_files_that_go_on_differently_from_one_beginning_both_are_read() {
 /// A log that was emptied and restored by a copy of what its writer has put there meanwhile: the writer's file has no name, so
 /// nobody can ask what it holds, and its lines come twice. That went without a word.
 #[test]
-fn lines_of_a_file_without_a_name_that_come_twice_are_said_to() {
+fn lines_of_a_file_without_a_name_that_come_twice_are_reported() {
     let mut world = World::new(only_live);
     world.fs.create("/l/a.log", &text('x', 0..40));
     world.start();
@@ -1378,7 +1378,7 @@ fn lines_of_a_file_without_a_name_that_come_twice_are_said_to() {
 /// What was read of the kept copy is not settled, and could still go wrong there: the archive that goes on behind it is read
 /// from its beginning, which went without a word.
 #[test]
-fn an_archive_that_repeats_what_is_not_settled_yet_is_said_to() {
+fn an_archive_that_repeats_what_is_not_settled_yet_is_reported() {
     let mut world = World::new(all);
     world.settles = false;
     world.fs.create("/l/a.log.bak", &text('x', 0..57));
@@ -1468,5 +1468,128 @@ fn a_rotation_of_a_log_that_was_cut_is_read_before_the_cut_is_settled() {
             world.expect('z', 0..30);
         }
         assert!(world.is_caught_up(), "nothing is asked again and again");
+    }
+}
+
+/// The service is away, so the log that was cut waits to go on from there. When the whole was restored under another name, the
+/// content moved there, and the lines behind the cut were forgotten.
+#[test]
+fn lines_behind_a_cut_are_read_when_the_whole_is_restored_under_another_name() {
+    for matches in PATTERNS {
+        let mut world = World::new(matches);
+        world.settles = false;
+        world.fs.create("/l/a.log", &text('x', 0..80));
+        world.start();
+        world.run_for(1_000);
+        world.fs.truncate("/l/a.log", text('x', 0..40).len());
+        world.run_for(1_000);
+        world.fs.append("/l/a.log", &text('y', 0..30));
+        world.run_for(5_000);
+        world.fs.create("/l/a.log.1", &text('x', 0..80));
+        world.run_for(20_000);
+        world.settles = true;
+        world.settle_all();
+        world.run_for(400_000);
+        world.expect('y', 0..30);
+        assert!((0..80).all(|number| world.count(line('x', number).as_bytes()) > 0), "{:?}", world.notices);
+    }
+}
+
+/// A heartbeat that is the same all day, and a kill while half of it is settled: the position is within what was read, where
+/// nothing but equal lines can be compared. The log was taken for another one, and all of it was sent again.
+#[test]
+fn a_log_of_constant_lines_goes_on_from_its_position_after_a_crash() {
+    for (repeated, matches) in [("tick\n", only_live as fn(&Path) -> bool), ("a line that says nothing new\n", all)] {
+        let (mut world, lines) = (World::new(matches), 20_000);
+        (world.settles, world.limits.read) = (false, 256 * 1024);
+        world.fs.create(LIVE, repeated.repeat(lines).as_bytes());
+        world.start();
+        world.run_for(5_000);
+        let (origin, half) = (crate::Origin::new(1 << 32), (repeated.len() * lines / 2) as u64);
+        world.step(crate::Seen::Settled { origin, position: crate::Position(half), filtered: 0, quarantined: 0 });
+        world.run_for(2_000);
+        world.crash();
+        world.lines.clear();
+        world.settles = true;
+        world.start();
+        world.run_for(30_000);
+        assert_eq!(world.lines.len(), lines / 2, "{:?}", world.notices);
+    }
+}
+
+/// No event tells of the growth, and its time is that of the last change: only the comparison with a copy has seen it.
+#[test]
+fn growth_that_only_a_comparison_has_seen_is_read() {
+    let mut world = World::new(all);
+    world.fs.create("/l/a.log", &text('x', 0..40));
+    world.start();
+    world.run_for(20_000);
+    world.fs.overwrite_within_the_tick("/l/a.log", &text('x', 0..45));
+    world.faults.unheard.insert("/l/a.log".into());
+    world.fs.create("/l/a.log.bak", &text('x', 0..45));
+    world.run_for(400_000);
+    world.expect('x', 0..45);
+}
+
+/// The log is deleted before anybody could look at what the cut has left. Each time that became a content without a file.
+#[test]
+fn what_is_left_of_a_log_that_was_cut_and_deleted_is_no_content_for_ever() {
+    let mut world = World::new(only_live);
+    for round in 0..4 {
+        world.fs.create("/l/a.log", &text(['p', 'q', 'r', 's'][round], 0..80));
+        if round == 0 {
+            world.start();
+        }
+        world.run_for(60_000);
+        world.fs.truncate("/l/a.log", text('p', 0..40).len());
+        world.run_steps(1);
+        world.fs.unlink("/l/a.log");
+        world.run_for(600_000);
+        assert!(world.rows.len() <= round + 1, "{:?}", world.rows.values().map(|row| row.state).collect::<Vec<_>>());
+    }
+}
+
+/// What was written behind a cut waits until all before it is settled. When the log is deleted before that, it is lost, and
+/// counted.
+#[test]
+fn lines_behind_a_cut_count_as_destroyed_when_the_log_is_deleted_before_they_could_be_read() {
+    let mut world = World::new(only_live);
+    world.settles = false;
+    world.fs.create("/l/a.log", &text('x', 0..80));
+    world.start();
+    world.run_for(1_000);
+    world.fs.truncate("/l/a.log", text('x', 0..40).len());
+    world.run_for(1_000);
+    world.fs.append("/l/a.log", &text('y', 0..30));
+    world.run_for(5_000);
+    world.fs.unlink("/l/a.log");
+    world.run_for(60_000);
+    world.settles = true;
+    world.settle_all();
+    world.run_for(100_000);
+    assert_eq!((world.destroyed(), world.lag()), (text('y', 0..30).len() as u64, 0), "{:?}", world.notices);
+}
+
+/// Each rotation of a log with a header said that its lines may come twice.
+#[test]
+fn a_rotation_of_a_log_with_a_header_is_no_reason_for_a_notice() {
+    for rotation in [Rotation::CopyTruncate, Rotation::Rename] {
+        for matches in PATTERNS {
+            let mut world = World::new(matches);
+            let header = "#Fields: date time s-ip cs-method\n";
+            world.fs.create("/l/a.log", &[header.as_bytes(), &text('x', 0..40)].concat());
+            world.start();
+            for round in 1..4 {
+                world.run_for(5_000);
+                rotate(&mut world, "/l/a.log", rotation, round, |_| {});
+                let lines = text('y', round * 40..round * 40 + 2);
+                world.fs.append("/l/a.log", &[header.as_bytes(), &lines].concat());
+                world.run_for(5_000);
+                world.fs.append("/l/a.log", &text('y', round * 40 + 2..round * 40 + 40));
+            }
+            world.run_for(20_000);
+            world.expect('y', 40..160);
+            assert_eq!(world.said(|notice| matches!(notice, Notice::ReadAgain { .. })), 0, "{:?}", world.notices);
+        }
     }
 }

@@ -322,8 +322,19 @@ const ROTATED: &str = "/l/a.log.1";
 const PACKED: &str = "/l/a.log.1.gz";
 const AWAY: &str = "/l/moved";
 
+/// What the service does meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    There,
+    /// Nothing settles before the end.
+    Away,
+    /// Nor then: the agent is killed, and begins anew.
+    AwayAndKilled,
+}
+
 /// A world of these actions, and what must come of it.
 struct Trial {
+    service: Service,
     world: World,
     next_line: usize,
     /// Lines that must have arrived in the end.
@@ -346,12 +357,14 @@ fn lines_of(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 }
 
 impl Trial {
-    fn new(matches: fn(&Path) -> bool) -> Self {
+    fn new(matches: fn(&Path) -> bool, service: Service) -> Self {
         let mut world = World::new(matches);
+        world.settles = service == Service::There;
         world.start();
         world.fs.create(LIVE, &text('x', 0..48));
         world.run_for(50);
         let mut trial = Self {
+            service,
             world,
             next_line: 100,
             due: BTreeSet::new(),
@@ -368,7 +381,10 @@ impl Trial {
     /// The agent has looked at everything.
     fn see(&mut self) {
         let text = self.world.fs.text(LIVE).unwrap_or_default();
-        self.due.extend(lines_of(&text));
+        if self.service == Service::There {
+            // What is behind a cut is read only once all before it is settled, and may be gone by then.
+            self.due.extend(lines_of(&text));
+        }
         self.followed = self.world.fs.inode(LIVE).filter(|_| !text.is_empty());
         self.cut_unseen = false;
     }
@@ -458,6 +474,19 @@ impl Trial {
     fn check(&mut self, name: &dyn Fn() -> String) -> u64 {
         self.world.note_small();
         self.run(20_000);
+        if self.service == Service::AwayAndKilled {
+            self.world.crash();
+        }
+        self.world.settles = true;
+        if self.service == Service::AwayAndKilled {
+            self.world.start();
+        }
+        if self.service != Service::There {
+            self.world.settle_all();
+            self.world.run_for(400_000);
+            let text = self.world.fs.text(LIVE).unwrap_or_default();
+            self.due.extend(lines_of(&text));
+        }
         let world = &self.world;
         let mut due = self.due.clone();
         let from_live = self.from_live.into_iter().chain([self.moved]);
@@ -476,7 +505,8 @@ impl Trial {
             if *count > 1 && !world.may_repeat.contains(line) {
                 repeated += 1;
                 let shown = String::from_utf8_lossy(&line[..line.len().min(5)]).into_owned();
-                assert!(noticed, "{}: {shown} arrived {count} times; {:?}", name(), world.notices);
+                let killed = self.service == Service::AwayAndKilled;
+                assert!(noticed || killed, "{}: {shown} arrived {count} times; {:?}", name(), world.notices);
             }
         }
         assert!(world.is_caught_up(), "{}: it never rests", name());
@@ -488,7 +518,7 @@ impl Trial {
 
 /// Runs all worlds of this number of actions; between two of them the agent sees the state, or not. Returns how many
 /// there were, and in how many a notice explained repeated lines.
-fn all_worlds(actions: u32, matches: fn(&Path) -> bool) -> (u64, u64) {
+fn all_worlds(actions: u32, matches: fn(&Path) -> bool, service: Service) -> (u64, u64) {
     let (mut worlds, mut repeating, mut failed) = (0, 0, Vec::new());
     let kinds = ACTIONS.len() as u64;
     for number in 0..kinds.pow(actions) {
@@ -497,7 +527,7 @@ fn all_worlds(actions: u32, matches: fn(&Path) -> bool) -> (u64, u64) {
         for looks in 0..1_u64 << actions.saturating_sub(1) {
             let name = || format!("{plan:?}, looks {looks:b}");
             let run = || {
-                let mut trial = Trial::new(matches);
+                let mut trial = Trial::new(matches, service);
                 for (place, action) in plan.iter().enumerate() {
                     trial.act(*action);
                     if looks >> place & 1 == 1 {
@@ -522,19 +552,29 @@ fn all_worlds(actions: u32, matches: fn(&Path) -> bool) -> (u64, u64) {
 fn all_worlds_of_up_to_two_actions_lose_and_repeat_nothing() {
     for matches in PATTERNS {
         for actions in 1..=2 {
-            println!("{actions} actions: {:?} worlds, repeating", all_worlds(actions, matches));
+            println!("{actions} actions: {:?} worlds, repeating", all_worlds(actions, matches, Service::There));
         }
     }
 }
 
 #[test]
 fn all_worlds_of_three_actions_lose_and_repeat_nothing_where_only_the_live_file_matches() {
-    println!("{:?} worlds, repeating", all_worlds(3, only_live));
+    println!("{:?} worlds, repeating", all_worlds(3, only_live, Service::There));
 }
 
 #[test]
 fn all_worlds_of_three_actions_lose_and_repeat_nothing_where_rotations_match_too() {
-    println!("{:?} worlds, repeating", all_worlds(3, all));
+    println!("{:?} worlds, repeating", all_worlds(3, all, Service::There));
+}
+
+/// While the service is away a log that was cut cannot go on, and what is found meanwhile is compared with what lies there.
+#[test]
+fn all_worlds_of_three_actions_lose_and_repeat_nothing_while_the_service_is_away() {
+    for service in [Service::Away, Service::AwayAndKilled] {
+        for matches in PATTERNS {
+            println!("{service:?}: {:?} worlds, repeating", all_worlds(3, matches, service));
+        }
+    }
 }
 
 /// Four actions make more than a million worlds, too many for each run of the tests:
@@ -543,7 +583,7 @@ fn all_worlds_of_three_actions_lose_and_repeat_nothing_where_rotations_match_too
 #[ignore = "a quarter of an hour"]
 fn all_worlds_of_four_actions_lose_and_repeat_nothing() {
     for matches in PATTERNS {
-        println!("{:?} worlds, repeating", all_worlds(4, matches));
+        println!("{:?} worlds, repeating", all_worlds(4, matches, Service::There));
     }
 }
 
@@ -853,7 +893,7 @@ fn worlds_that_have_lost_lines_lose_none() {
 fn run_plan(plan: &str, matches: fn(&Path) -> bool) {
     let (actions, looks) = plan.split_once(", looks ").unwrap();
     let looks = u64::from_str_radix(looks, 2).unwrap();
-    let mut trial = Trial::new(matches);
+    let mut trial = Trial::new(matches, Service::There);
     for (place, name) in actions.trim_matches(['[', ']']).split(", ").enumerate() {
         let action = ACTIONS.into_iter().find(|action| format!("{action:?}") == name).unwrap();
         println!("---- {action:?}");
