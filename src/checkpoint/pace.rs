@@ -20,11 +20,11 @@ const TIMES_ITS_COST: i64 = 200;
 /// those of the first seconds after a start. 50 ms are some two hundred transactions.
 const MOST_TIME_SAVED_UP: Duration = Duration::from_millis(50);
 
-/// However much was saved up, two transactions are this many times the cost of the first apart: where many files move at once,
-/// one that changes all their rows costs less than several that change some.
+/// However much was saved up, the gap between two transactions is at least this many times the cost of the first: where many
+/// files move at once, one that changes all their rows costs less than several that change some.
 const APART_BY_COST: u32 = 60;
 
-/// But no more than this.
+/// Upper bound of that gap.
 const APART_AT_MOST: Duration = Duration::from_millis(100);
 
 /// The longest wait for time that was overdrawn: a transaction of many rows must not make a crash repeat more.

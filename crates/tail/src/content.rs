@@ -113,7 +113,7 @@ pub(crate) struct Content {
     pub(crate) jump: u64,
     /// Nothing gives reason to doubt that its file holds it.
     pub(crate) confirmed: bool,
-    /// It is known from a row, and nobody has looked at its file in this life.
+    /// It is known from a row, and its file was not compared with it since the start.
     pub(crate) from_row: bool,
     /// A sample of its file is on the way.
     pub(crate) checking: bool,
@@ -209,7 +209,7 @@ impl Content {
     }
 
     /// It was cut, and what is left becomes a content of its own once everything that was read is settled. Until then nothing
-    /// confirms that it lies where it lay, so nobody may wait for that.
+    /// confirms that it lies where it lay, so nothing may wait for it.
     pub(crate) const fn is_cut(&self) -> bool {
         self.jump < self.read
     }
@@ -220,8 +220,8 @@ impl Content {
         self.ended && !self.is_settled()
     }
 
-    /// Only the beginning is known, and more was read: a life ended amid the first long lines, and nothing tells what is before
-    /// the position.
+    /// Only the beginning is known, and more was read: the agent stopped within the first long lines, and nothing tells what is
+    /// before the position.
     pub(crate) fn is_unproven(&self) -> bool {
         let head = u64::from(self.proof.head.length);
         head > 0 && self.read > head && self.proof.boundaries().iter().all(|boundary| boundary.end > self.read)

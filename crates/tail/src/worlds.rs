@@ -870,8 +870,8 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
 /// known; a log that was emptied and moved, and written to when no event said so; a log that was cut while it was compared
 /// with its copy; one that counted as a copy itself and was put away while no agent ran, and one that was emptied then;
 /// one that was read in a kept copy though that was shorter; one that counted as a copy, was moved, and grew without an event.
-/// Logs with one long header: a position amid the first lines, with nothing to tell what is before it; one that was taken for
-/// that of the life before. Files without a name that kept all descriptors from what they waited for. One never came to rest: the copy was shorter
+/// Logs with one long header: a position within the first lines, with nothing to tell what is before it; one that was taken for
+/// the log of the life before. Files without a name that kept all descriptors from what they waited for. One never came to rest: the copy was shorter
 /// than what was known of the beginning.
 #[test]
 fn worlds_that_have_lost_lines_lose_none() {
