@@ -1593,3 +1593,57 @@ fn a_rotation_of_a_log_with_a_header_is_no_reason_for_a_notice() {
         }
     }
 }
+
+/// Emptied, and found so; then renamed to a name that says nothing, written to, and the agent killed before it could look. Only
+/// memory knew whose the file had been.
+#[test]
+fn what_comes_in_a_log_that_was_emptied_and_moved_is_read_though_the_agent_is_killed_before_it_looks() {
+    for matches in PATTERNS {
+        for kept in [false, true] {
+            let mut world = World::new(matches);
+            world.fs.create("/l/a.log", &text('x', 0..20));
+            world.start();
+            world.run_for(10_000);
+            if kept {
+                world.fs.copy("/l/a.log", "/l/a.log.bak");
+                world.run_for(1_000);
+            }
+            world.fs.truncate("/l/a.log", 0);
+            world.run_for(1_000);
+            world.crash();
+            world.fs.rename("/l/a.log", "/l/moved");
+            world.fs.append("/l/moved", &text('y', 0..6));
+            world.fs.create("/l/a.log", &text('z', 0..30));
+            world.start();
+            world.run_for(20_000);
+            world.expect('x', 0..20);
+            world.expect('y', 0..6);
+            world.expect('z', 0..30);
+            // And what nobody's log ever was stays a stranger.
+            world.fs.create("/l/other", &text('s', 0..20));
+            world.run_for(20_000);
+            assert_eq!(world.count(line('s', 0).as_bytes()), 0);
+        }
+    }
+}
+
+/// The empty log went on under its own name, and the next row says so: the one of before knows the same file.
+#[test]
+fn a_log_that_was_emptied_and_went_on_is_read_once_after_two_kills() {
+    let mut world = World::new(only_live);
+    world.fs.create("/l/a.log", &text('x', 0..20));
+    world.start();
+    world.run_for(1_000);
+    world.fs.truncate("/l/a.log", 0);
+    world.run_for(1_000);
+    world.crash();
+    world.fs.append("/l/a.log", &text('y', 0..20));
+    world.start();
+    world.run_for(1_000);
+    world.crash();
+    world.fs.append("/l/a.log", &text('y', 20..30));
+    world.start();
+    world.run_for(20_000);
+    world.expect('x', 0..20);
+    world.expect('y', 0..30);
+}

@@ -95,6 +95,8 @@ pub(crate) struct Content {
     pub(crate) traces: Few,
     /// It comes after that one.
     pub(crate) after: u32,
+    /// The file that held it last and holds something else.
+    pub(crate) left: u32,
     /// It is a log that was looked at before its turn: older files of its family are still asked what they hold, and come
     /// first. Nothing of it was read.
     pub(crate) ahead: bool,
@@ -163,6 +165,7 @@ impl Content {
             home: None,
             traces: Few::default(),
             after: NONE,
+            left: NONE,
             ahead: false,
             found_at: now,
             touched: now,

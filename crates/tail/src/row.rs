@@ -49,7 +49,8 @@ impl SavedState {
     }
 }
 
-/// A place in which the content lay at the last look.
+/// A place in which the content lay at the last look; one without bytes is a file that held it before, and of which nobody knew
+/// what it held then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedPlace {
     /// The path.

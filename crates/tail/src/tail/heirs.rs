@@ -190,6 +190,13 @@ impl Tail {
         true
     }
 
+    /// Nobody has looked yet: the files of the life before are waited for from now on.
+    pub(super) fn wait_for_heirs(&mut self) {
+        for file in self.heirs.all.keys().copied().collect::<Vec<_>>() {
+            self.heir_lost_name(file);
+        }
+    }
+
     /// The file is open and has no name by which it could be asked what it holds: it is read from its beginning.
     fn succeed(&mut self, file: u32, todo: &mut Vec<ToDo>) {
         let Some((flow, home, bytes, after)) =

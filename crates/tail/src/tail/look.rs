@@ -41,6 +41,7 @@ impl Tail {
     /// Everything is known that there is to know before the first look.
     pub(super) fn start(&mut self, _todo: &mut Vec<ToDo>) {
         (self.started, self.started_at) = (Some(0), self.now);
+        self.wait_for_heirs();
         let folders: Vec<u32> = self.places.folders.iter().map(|(number, _)| number).collect();
         for folder in folders {
             self.list_soon(folder, 0, false);

@@ -4,6 +4,7 @@
 //! Leaves writing to the checkpoint.
 
 use super::conclude::JUST;
+use super::heirs::Heir;
 use super::{AT_A_TIME, Due, Job, SAVES_APART, Tail};
 use crate::content::{Content, Home, NEVER, State};
 use crate::names;
@@ -101,6 +102,7 @@ impl Tail {
                 packing: packing_number(file.packing),
             });
         }
+        places.extend(self.left_place(number, content));
         Row {
             id: ContentId(content.id),
             home: self.home_of(content),
@@ -125,6 +127,33 @@ impl Tail {
             proof: content.proof.upto(content.settled),
             counted: content.count(),
         }
+    }
+
+    /// The file that the content was found not to be in any more, while nobody knows what it holds. If this life ends before that,
+    /// the next one still knows whose it is, whatever its name is then. As a place of the content it has no bytes.
+    fn left_place(&self, number: u32, content: &Content) -> Option<SavedPlace> {
+        let waits = self.heirs.get(content.left).is_some_and(|heir| heir.after == number);
+        let file = self.places.files.get(content.left).filter(|file| waits && file.packing.is_none())?;
+        let path = self.places.path_of(content.left).unwrap_or_else(|| self.home_of(content));
+        Some(SavedPlace { path, key: file.key, size: 0, changed: 0, quiet: false, packing: 0 })
+    }
+
+    /// See `left_place`: the folder is listed to its end for it.
+    fn remember_left(&mut self, number: u32, saved: &SavedPlace) {
+        let Some(content) = self.contents.get(number) else { return };
+        let (flow, home) = (content.flow, content.home.as_deref().cloned());
+        let known = self.places.find_file(saved.key).is_some();
+        let (Some(flow), Some(folder), false) = (flow, saved.path.parent(), known) else { return };
+        let status = Status { key: saved.key, size: saved.size, changed: saved.changed, names: 1 };
+        let file = self.places.insert_file(&status, self.now);
+        let folder = self.places.folder(folder);
+        if let Some(entry) = self.places.files.get_mut(file) {
+            (entry.standing, entry.last_folder) = (Standing::Unproven, folder);
+        }
+        if let Some(folder) = self.places.folders.get_mut(folder) {
+            folder.wants_everything = true;
+        }
+        self.leave_heir(file, Heir::new(flow, home, NONE, 0, NONE));
     }
 
     /// Whether the content has just replaced another as far as the next life is concerned: until its folder was listed once
@@ -203,6 +232,10 @@ impl Tail {
     }
 
     fn remember_place(&mut self, number: u32, saved: SavedPlace) {
+        let read = self.contents.get(number).map_or(0, |content| content.read);
+        if saved.size == 0 && saved.packing == 0 && read > 0 {
+            return self.remember_left(number, &saved);
+        }
         let folder = saved.path.parent().map(|folder| self.places.folder(folder));
         let status = Status { key: saved.key, size: saved.size, changed: saved.changed, names: 1 };
         let file = match self
@@ -211,14 +244,18 @@ impl Tail {
             .filter(|file| self.places.files.get(*file).is_some_and(|f| f.key == saved.key))
         {
             Some(file) => {
-                // Two rows name it: the younger content is the one that was seen there last.
-                let Some(Standing::Holds(other)) = self.places.files.get(file).map(|file| file.standing) else {
-                    return;
+                let other = match self.places.files.get(file).map(|file| file.standing) {
+                    // Two rows name it: the younger content is the one that was seen there last.
+                    Some(Standing::Holds(other)) => other,
+                    // An older content has left it for this one.
+                    Some(Standing::Unproven) => NONE,
+                    _ => return,
                 };
                 let ids = (self.contents.get(other).map(|c| c.id), self.contents.get(number).map(|c| c.id));
                 if ids.0 > ids.1 {
                     return;
                 }
+                self.heirs.end(file);
                 if let Some(other_content) = self.contents.get_mut(other) {
                     other_content.copies.take_out(file);
                     if other_content.file == file {

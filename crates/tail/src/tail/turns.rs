@@ -733,7 +733,7 @@ impl Tail {
                 content.home = Some(Box::new((folder, text)));
             }
         }
-        content.file = NONE;
+        (content.file, content.left) = (NONE, file);
         content.confirmed = true;
         content.jump = NO_JUMP;
         content.known = content.read.max(content.sure.min(content.known));
