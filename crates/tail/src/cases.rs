@@ -1646,4 +1646,6 @@ fn a_log_that_was_emptied_and_went_on_is_read_once_after_two_kills() {
     world.run_for(20_000);
     world.expect('x', 0..20);
     world.expect('y', 0..30);
+    let left = world.rows.values().flat_map(|row| &row.places).filter(|place| place.size == 0).count();
+    assert_eq!(left, 0, "what the log holds is known");
 }

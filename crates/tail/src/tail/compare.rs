@@ -367,7 +367,7 @@ impl Tail {
         entry.standing = Standing::Holds(number);
         entry.attempts = 0;
         let (packing, size) = (entry.packing, entry.size);
-        self.heirs.end(file);
+        self.end_heir(file);
         self.look_on(number, file);
         let sought = self.may_go_on_elsewhere(number, file);
         let home = self.home_without_name(number, file);

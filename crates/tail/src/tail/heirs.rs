@@ -97,6 +97,16 @@ impl Tail {
         self.look_at_heir(file);
     }
 
+    /// What is in the file is known, or nobody's, and so the row of what it held before need not name it any more.
+    pub(super) fn end_heir(&mut self, file: u32) {
+        let after = self.heirs.get(file).map_or(NONE, |heir| heir.after);
+        self.heirs.end(file);
+        if let Some(content) = self.contents.get_mut(after).filter(|content| content.left == file) {
+            content.left = NONE;
+            self.mark_dirty(after);
+        }
+    }
+
     /// A file that has an heir, and a name, is looked at for a while.
     fn look_at_heir(&mut self, file: u32) {
         if let Some(heir) = self.heirs.all.get_mut(&file) {
@@ -224,7 +234,7 @@ impl Tail {
             let slot = std::mem::replace(&mut heir.slot, NONE);
             self.give_slot(number, slot);
         }
-        self.heirs.end(file);
+        self.end_heir(file);
         // A content under a name that nothing matches is remembered under that of the one which it replaced.
         if let (Some(home), false) = (home, named)
             && let Some(content) = self.contents.get_mut(number)

@@ -314,7 +314,7 @@ impl Tail {
     /// The archive is not read; said where anybody expected it to be.
     pub(super) fn skip_archive(&mut self, number: u32, fault: ArchiveFault, todo: &mut Vec<ToDo>) {
         let (flow, path) = (self.flow_of_file(number), self.places.path_of(number));
-        self.heirs.end(number);
+        self.end_heir(number);
         let Some(file) = self.places.files.get_mut(number) else { return };
         let known = std::mem::replace(&mut file.standing, Standing::Skipped) == Standing::Skipped;
         if let (Some(flow), Some(path), false) = (flow, path, known) {

@@ -686,7 +686,7 @@ impl Tail {
     fn forget_file(&mut self, file: u32) {
         let Some(entry) = self.places.files.get(file) else { return };
         let (identity, folder) = (held(entry.key), entry.last_folder);
-        self.heirs.end(file);
+        self.end_heir(file);
         self.places.remove_file(file);
         if let Some(folder) = self.places.folders.get_mut(folder)
             && folder.held.remove(&identity)

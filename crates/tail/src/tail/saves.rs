@@ -255,7 +255,7 @@ impl Tail {
                 if ids.0 > ids.1 {
                     return;
                 }
-                self.heirs.end(file);
+                self.end_heir(file);
                 if let Some(other_content) = self.contents.get_mut(other) {
                     other_content.copies.take_out(file);
                     if other_content.file == file {

@@ -116,7 +116,7 @@ impl Tail {
         content.copies.take_out(copy);
         let old = std::mem::replace(&mut content.file, copy);
         // What comes in it is the content's own from now on.
-        self.heirs.end(copy);
+        self.end_heir(copy);
         let Some(content) = self.contents.get_mut(number) else { return };
         let known = self.places.files.get(copy).map(|file| (file.packing.is_some(), file.size));
         if let Some((packed, size)) = known
@@ -528,7 +528,7 @@ impl Tail {
         {
             return;
         }
-        self.heirs.end(file);
+        self.end_heir(file);
         self.places.remove_file(file);
     }
 
