@@ -49,7 +49,7 @@ impl SavedState {
     }
 }
 
-/// A place in which the content lay at the last look; one without bytes is a file that held it before, and of which nobody knew
+/// A place in which the content lay at the last look; one without bytes and time is a file that held it before, and of which nobody knew
 /// what it held then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedPlace {

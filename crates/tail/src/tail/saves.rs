@@ -130,7 +130,7 @@ impl Tail {
     }
 
     /// The file that the content was found not to be in any more, while nobody knows what it holds. If this life ends before that,
-    /// the next one still knows whose it is, whatever its name is then. As a place of the content it has no bytes.
+    /// the next one still knows whose it is, whatever its name is then. As a place of the content it has no bytes and no time.
     fn left_place(&self, number: u32, content: &Content) -> Option<SavedPlace> {
         let waits = self.heirs.get(content.left).is_some_and(|heir| heir.after == number);
         let file = self.places.files.get(content.left).filter(|file| waits && file.packing.is_none())?;
@@ -232,8 +232,7 @@ impl Tail {
     }
 
     fn remember_place(&mut self, number: u32, saved: SavedPlace) {
-        let read = self.contents.get(number).map_or(0, |content| content.read);
-        if saved.size == 0 && saved.packing == 0 && read > 0 {
+        if (saved.size, saved.changed, saved.packing) == (0, 0, 0) {
             return self.remember_left(number, &saved);
         }
         let folder = saved.path.parent().map(|folder| self.places.folder(folder));
