@@ -823,8 +823,8 @@ fn seeded_world(seed: u64) -> (usize, bool) {
     // Of a few lines too little is known to tell a copy that was sent in doubt: they may count as destroyed all the same.
     let large = |notice: &crate::Notice| matches!(notice, crate::Notice::Destroyed { bytes: 512.., .. });
     let destroyed = world.notices.iter().any(large) && world.destroyed() > world.in_flight;
-    // What begins with a long header and was not read yet cannot be told from a copy of it, and there would be a word at each
-    // rotation.
+    // What begins with a long header and was not read yet cannot be distinguished from a copy of it, and there would be a notice at
+    // each rotation.
     let silent = if noticed || !header.is_empty() { 0 } else { repeated };
     (silent, destroyed)
 }

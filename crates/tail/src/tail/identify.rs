@@ -271,7 +271,7 @@ impl Tail {
     pub(super) fn identify_failed(&mut self, question: &Question, failure: Failure, todo: &mut Vec<ToDo>) {
         let number = question.file;
         if let Stage::Place(content) | Stage::Log(content) = question.stage {
-            // It was another file that failed. Where its name is gone, no event has told of that.
+            // It was another file that failed. Where its name is gone, no event has said so.
             let place = self.contents.get(content).and_then(|content| self.places.files.get(content.file));
             if let Some(folder) = place.filter(|_| failure == Failure::Missing).map(|file| file.last_folder) {
                 self.list_in_turn(folder, false);
