@@ -205,8 +205,8 @@ mod tests {
         assert_eq!(count, 50);
     }
 
-    /// Two hundred files at full speed wrote fifty transactions of some rows a second as long as anything was saved up: that was
-    /// a fortieth of all that the agent did.
+    /// Two hundred files at full speed wrote fifty transactions of some rows a second as long as anything was saved up: that
+    /// was a fortieth of all that the agent did.
     #[test]
     fn transactions_of_many_rows_are_further_apart_than_those_of_one_and_never_much() {
         for (took, apart) in [(10, 20_000), (333, 20_000), (500, 30_000), (1_500, 90_000), (9_000, 100_000)] {

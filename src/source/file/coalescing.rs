@@ -49,11 +49,20 @@ struct State {
     opened_waited: Option<Instant>,
 }
 
+/// Whether `now` is less than this time after the moment.
+fn is_within(moment: Option<Instant>, time: Duration, now: Instant) -> bool {
+    moment.is_some_and(|moment| now < moment + time)
+}
+
 impl State {
+    /// Whether the thread is needed, or names change: no event waits then.
+    fn must_go_on(&self, now: Instant) -> bool {
+        self.interruptions > 0 || is_within(self.changed, ALERT, now)
+    }
+
     /// Until when growth that is seen now is to wait.
     fn until(&self, now: Instant) -> Option<Instant> {
-        let within = |moment: Option<Instant>, time: Duration| moment.is_some_and(|moment| now < moment + time);
-        if self.interruptions > 0 || within(self.done, QUEUED) || within(self.changed, ALERT) {
+        if self.must_go_on(now) || is_within(self.done, QUEUED, now) {
             return None;
         }
         self.passed.map(|passed| passed + self.patience).filter(|until| now < *until)
@@ -62,7 +71,7 @@ impl State {
     /// The thread waited for opened files from one moment to the other. Growth that stands in the queue behind them does not
     /// wait again for that.
     fn has_waited(&mut self, from: Instant, to: Instant) {
-        if self.done.is_some_and(|done| from < done + QUEUED) {
+        if is_within(self.done, QUEUED, from) {
             self.done = Some(to);
         }
         self.opened_waited = Some(to);
@@ -70,10 +79,9 @@ impl State {
 
     /// Until when the thread is to wait after a file was opened now.
     fn opened_until(&self, now: Instant) -> Option<Instant> {
-        let within = |moment: Option<Instant>, time: Duration| moment.is_some_and(|moment| now < moment + time);
-        let queued = within(self.opened_waited, OPENED_DRAINED);
-        let busy = self.interruptions > 0 || queued || within(self.changed, ALERT);
-        (!busy && within(self.opened, OPENED_TOGETHER)).then(|| now + OPENED_WAITS)
+        let together = is_within(self.opened, OPENED_TOGETHER, now);
+        let queued = is_within(self.opened_waited, OPENED_DRAINED, now);
+        (together && !queued && !self.must_go_on(now)).then(|| now + OPENED_WAITS)
     }
 }
 
@@ -190,8 +198,8 @@ mod tests {
         assert_eq!(changed.opened_until(start + MS), None, "names change");
     }
 
-    /// Several programs open a log, write a line and close it, each time. The wait for an opened file made the growth that stood
-    /// behind it in the queue wait again, by its whole patience: the thread fell minutes behind.
+    /// Several programs open a log, write a line and close it, each time. The wait for an opened file made the growth that
+    /// stood behind it in the queue wait again, by its whole patience: the thread fell minutes behind.
     #[test]
     fn growth_that_stands_behind_an_opened_file_in_the_queue_does_not_wait_again() {
         let start = Instant::now();

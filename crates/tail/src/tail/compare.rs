@@ -402,9 +402,6 @@ impl Tail {
         if self.places.has_name(old) && was_cut {
             // What came behind the cut is nobody else's.
             let home = self.contents.get(number).and_then(|content| content.home.as_deref().cloned());
-            if let Some(entry) = self.places.files.get_mut(old) {
-                entry.standing = Standing::Unproven;
-            }
             if let Some(flow) = flow {
                 self.leave_heir(old, Heir::new(flow, home, NONE, 0, NONE));
             }

@@ -144,7 +144,8 @@ impl Tail {
         }
     }
 
-    /// The content of the log that this file may be a rotation of, or, if it is an archive, of what it may have been packed from.
+    /// The content of the log that this file may be a rotation of, or, if it is an archive, of what it may have been packed
+    /// from.
     fn log_of(&self, number: u32) -> Option<u32> {
         let packed = self.places.files.get(number).is_some_and(|file| file.packing.is_some());
         self.places.names_of(number).find_map(|name| {

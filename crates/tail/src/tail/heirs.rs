@@ -91,8 +91,11 @@ impl Heirs {
 }
 
 impl Tail {
-    /// The file held the content that `heir` names, and holds something else. Its standing is `Unproven`.
+    /// The file held the content that `heir` names, and holds something else, which nobody knows yet.
     pub(super) fn leave_heir(&mut self, file: u32, heir: Heir) {
+        if let Some(entry) = self.places.files.get_mut(file) {
+            entry.standing = Standing::Unproven;
+        }
         self.heirs.insert(file, heir);
         self.look_at_heir(file);
     }

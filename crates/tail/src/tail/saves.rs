@@ -129,8 +129,9 @@ impl Tail {
         }
     }
 
-    /// The file that the content was found not to be in any more, while nobody knows what it holds. If this life ends before that,
-    /// the next one still knows whose it is, whatever its name is then. As a place of the content it has no bytes and no time.
+    /// The file that the content was found not to be in any more, while nobody knows what it holds. If this life ends before
+    /// that, the next one still knows whose it is, whatever its name is then. As a place of the content it has no bytes and no
+    /// time.
     fn left_place(&self, number: u32, content: &Content) -> Option<SavedPlace> {
         let waits = self.heirs.get(content.left).is_some_and(|heir| heir.after == number);
         let file = self.places.files.get(content.left).filter(|file| waits && file.packing.is_none())?;
@@ -148,7 +149,7 @@ impl Tail {
         let file = self.places.insert_file(&status, self.now);
         let folder = self.places.folder(folder);
         if let Some(entry) = self.places.files.get_mut(file) {
-            (entry.standing, entry.last_folder) = (Standing::Unproven, folder);
+            entry.last_folder = folder;
         }
         if let Some(folder) = self.places.folders.get_mut(folder) {
             folder.wants_everything = true;
