@@ -5,11 +5,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// A request: its method, its path, the operation that it names, and its body.
+/// A request: its method, the operation that it names, the time that it is signed with (`20150101T000000Z`), its body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) target: String,
+    pub(crate) signed: String,
     pub(crate) body: String,
 }
 
@@ -18,6 +19,12 @@ pub(crate) struct Asked {
 pub(crate) struct Said(pub(crate) u16, pub(crate) Vec<(&'static str, String)>, pub(crate) String);
 
 impl Said {
+    /// A batch of one record that is stored.
+    pub(crate) fn stored() -> Self {
+        let stored = r#"{"FailedPutCount":0,"RequestResponses":[{"RecordId":"1"}]}"#;
+        Self(200, vec![("content-type", "application/x-amz-json-1.1".to_owned())], stored.to_owned())
+    }
+
     /// An error of AWS.
     pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
         let headers =
@@ -73,6 +80,7 @@ fn serve(connection: &TcpStream, answer: &Answering) -> Option<()> {
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse().ok()?,
                 "x-amz-target" => asked.target = value.trim().to_owned(),
+                "x-amz-date" => asked.signed = value.trim().to_owned(),
                 _ => {}
             }
         }
