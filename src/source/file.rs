@@ -71,6 +71,8 @@ pub struct Settings {
     /// Set where the files belong to the agent itself: nobody renames, cuts or copies them, so each is read from its
     /// beginning without asking whether it is a copy; and how far each is settled is posted here, for its owner deletes it.
     pub owned: Option<SettledFiles>,
+    /// Whether the first lines of each file are not sent.
+    pub skips_header: bool,
     /// Files of the agent that are never read as logs, whatever pattern matches them.
     pub own: OwnFiles,
     /// How long what is written to a file may wait for more, where something was written a moment before.

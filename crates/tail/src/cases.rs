@@ -7,6 +7,8 @@ use crate::worlds::{LIVE, PATTERNS, ROTATIONS, Rotation, all, line, only_live, r
 use crate::{Again, FileKey, Fingerprint, Notice, Row, SavedState};
 use std::path::Path;
 
+mod quiet;
+
 fn linked(path: &Path) -> bool {
     path.starts_with("/logs")
 }

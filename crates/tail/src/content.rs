@@ -129,6 +129,8 @@ pub(crate) struct Content {
     pub(crate) saved_at_home: bool,
     /// Its origin has ended.
     pub(crate) ended: bool,
+    /// What was read last ends with a line, so its origin may end there.
+    pub(crate) whole_line: bool,
     /// How often in a row a read found something else than a comparison.
     pub(crate) doubts: u8,
     /// An archive that was read to its end.
@@ -182,6 +184,7 @@ impl Content {
             dirty: false,
             saved_at_home: false,
             ended: false,
+            whole_line: false,
             doubts: 0,
             at_end: false,
             timed: NEVER,

@@ -58,6 +58,9 @@ pub struct FlowSettings {
     /// The files belong to the agent itself: nobody renames, cuts or copies them, so each is read from its beginning
     /// without asking whether it is a copy.
     pub owned: bool,
+    /// The first lines of each file are not sent, and only the flow knows how many of them it has seen: an origin is not
+    /// ended as long as more may come to it.
+    pub skips_header: bool,
 }
 
 /// Bounds on what is done at a time.

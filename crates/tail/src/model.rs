@@ -275,6 +275,7 @@ pub(crate) struct World {
     pub(crate) rotated_to: Vec<PathBuf>,
     pub(crate) from_end: bool,
     pub(crate) owned: bool,
+    pub(crate) skips_header: bool,
     pub(crate) limits: Limits,
     pub(crate) faults: Faults,
     pub(crate) now: Moment,
@@ -324,6 +325,7 @@ impl World {
             rotated_to: Vec::new(),
             from_end: false,
             owned: false,
+            skips_header: false,
             limits: Limits { read: 4 * 1024, ..Limits::default() },
             faults: Faults::default(),
             now: Moment(1_000_000),
@@ -349,7 +351,8 @@ impl World {
 
     pub(crate) fn start(&mut self) {
         self.fs.changes.clear();
-        let flow = FlowSettings { rotated_to: self.rotated_to.clone(), owned: self.owned };
+        let flow =
+            FlowSettings { rotated_to: self.rotated_to.clone(), owned: self.owned, skips_header: self.skips_header };
         self.origins += 1 << 32;
         let settings = Settings { flows: vec![flow], limits: self.limits, first_origin: self.origins };
         let mut tail = Tail::new(settings);
@@ -482,6 +485,11 @@ impl World {
 
     pub(crate) fn open_files(&self) -> usize {
         self.agent.as_ref().map_or(0, |agent| agent.slots.len())
+    }
+
+    /// How many origins may still get bytes.
+    pub(crate) fn origins_open(&self) -> usize {
+        self.agent.as_ref().map_or(0, |agent| agent.streams.values().filter(|stream| !stream.ended).count())
     }
 
     pub(crate) fn has_begun(&self) -> bool {

@@ -372,7 +372,7 @@ impl Tail {
                 }
             }
             Seen::Settled { origin, position, filtered, quarantined } => {
-                self.settled(origin, position.0, filtered, quarantined);
+                self.settled(origin, position.0, filtered, quarantined, todo);
             }
             Seen::Time => {}
         }

@@ -239,6 +239,7 @@ fn prove_flow(written: &WrittenFlow, all: &[WrittenFlow], name: String, report: 
                 ..datalake_archive::Limits::default()
             },
             owned: mqtt.is_some().then(SettledFiles::default),
+            skips_header: written.skip_header_lines > 0,
             own: source::file::OwnFiles::default(),
             patience: (batch.max_age / PART_OF_AGE).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE),
         }),

@@ -113,6 +113,7 @@ fn what_is_written_arrives_where_it_belongs() {
     assert_eq!(flow.batch.compression, Compression::Gzip { level: 6 });
     assert_eq!(flow.framing.multi_line.as_ref().map(|join| join.timeout), Some(Duration::from_millis(50)));
     assert_eq!((flow.framing.skip_header_lines, flow.framing.long_lines), (2, LongLines::Truncate));
+    assert!(flow.source.skips_header);
     assert_eq!(flow.framing.terminator, "…\n".as_bytes());
     assert_eq!(flow.max_concurrent_requests, 8);
     let limits = (flow.pace.max_bytes_per_second, flow.pace.max_records_per_second, flow.pace.max_requests_per_second);

@@ -200,6 +200,7 @@ impl Stream {
                 .map(|flow| datalake_tail::FlowSettings {
                     rotated_to: flow.settings.rotated_to.clone(),
                     owned: flow.settings.owned.is_some(),
+                    skips_header: flow.settings.skips_header,
                 })
                 .collect(),
             limits,

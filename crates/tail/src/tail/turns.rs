@@ -235,6 +235,7 @@ impl Tail {
             if self.places.has_name(content.file) && !self.is_reading(number) {
                 if !self.wants_turn(number) {
                     self.close(number, todo);
+                    self.rest(number, todo);
                     return true;
                 }
                 let may_wait = self.contents.get(number).is_some_and(|content| content.served || content.flow != flow);
@@ -351,6 +352,7 @@ impl Tail {
             }
             content.proof.advance(from - overlap, from, bytes);
             content.read = from + new.len() as u64;
+            content.whole_line = new.ends_with(b"\n");
             content.proof.thin(content.settled, false);
             content.touched = self.now;
             let late = content.origin.is_some() && !knew_line && content.proof.generation != 0;
@@ -451,6 +453,21 @@ impl Tail {
         }
     }
 
+    /// A content that is settled to the end of a line and is not open needs no origin: the next line begins another. So a flow
+    /// keeps nothing of the many logs that are quiet.
+    pub(super) fn rest(&mut self, number: u32, todo: &mut Vec<ToDo>) {
+        let Some(content) = self.contents.get_mut(number) else { return };
+        let quiet = content.slot == NONE && !content.opening && content.unread() == 0;
+        let over = quiet && content.whole_line && content.is_settled() && !content.ended;
+        let (Some(flow), Some(origin), true) = (content.flow, content.origin, over) else { return };
+        if self.settings.flows.get(usize::from(flow.0)).is_some_and(|flow| flow.skips_header) {
+            return;
+        }
+        content.origin = None;
+        self.origins.remove(&origin.number());
+        todo.push(ToDo::End { flow, origin });
+    }
+
     /// Once everything of an origin that ended is settled, more bytes begin another.
     fn drop_ended(&mut self, number: u32) {
         let Some(content) = self.contents.get_mut(number) else { return };
@@ -526,7 +543,14 @@ impl Tail {
     }
 
     /// `filtered` and `quarantined`: bytes that were given up among those that are settled now and were not before.
-    pub(super) fn settled(&mut self, origin: Origin, position: u64, filtered: u64, quarantined: u64) {
+    pub(super) fn settled(
+        &mut self,
+        origin: Origin,
+        position: u64,
+        filtered: u64,
+        quarantined: u64,
+        todo: &mut Vec<ToDo>,
+    ) {
         let Some(number) = self.origins.get(&origin.number()).copied() else { return };
         let Some(content) = self.contents.get_mut(number) else { return };
         let position = position.min(content.read);
@@ -537,6 +561,7 @@ impl Tail {
         content.add(Counted { delivered, filtered, quarantined, destroyed: 0 });
         content.settled = position;
         self.drop_ended(number);
+        self.rest(number, todo);
         self.mark_dirty(number);
         self.recount(number);
         if self.contents.get(number).is_some_and(|content| content.state == State::Finished) {
@@ -833,8 +858,7 @@ impl Tail {
         let Some(content) = self.contents.get(number) else { return };
         let quiet = now.ms_since(content.touched);
         let owned = content.flow.is_some_and(|flow| self.is_owned(flow));
-        let (unlinked, open, ended) =
-            (content.unlinked, content.slot != NONE, content.origin.is_none() || content.ended);
+        let (unlinked, open) = (content.unlinked, content.slot != NONE);
         let busy = content.checking || content.opening || self.is_reading(number);
         if !self.places.has_name(content.file) {
             if !open {
@@ -863,11 +887,12 @@ impl Tail {
         let (file, settled) = (content.file, content.settled);
         if open {
             self.close(number, todo);
+            self.rest(number, todo);
         }
         let live = self.is_live(file);
         let Some(content) = self.contents.get_mut(number) else { return };
         content.proof.thin(settled, true);
-        if !live && !ended {
+        if !live && content.origin.is_some() && !content.ended {
             if quiet >= MOVED_ENDS {
                 return self.say_end(number, todo);
             }

@@ -187,7 +187,7 @@ fn what_is_settled_is_counted_once() {
         let number = scene.content;
         let origin = scene.tail.new_origin(number);
         scene.it().origin = Some(origin);
-        scene.tail.settled(origin, position, filtered, quarantined);
+        scene.tail.settled(origin, position, filtered, quarantined, &mut Vec::new());
         let counted = scene.it().count();
         assert_eq!((scene.it().settled, counted.delivered), expected, "{position}");
         assert_eq!((counted.filtered, counted.quarantined), (filtered, quarantined));
@@ -205,7 +205,7 @@ fn what_is_settled_is_counted_once() {
         let number = scene.content;
         let origin = scene.tail.new_origin(number);
         scene.it().origin = Some(origin);
-        scene.tail.settled(origin, 500, 0, 0);
+        scene.tail.settled(origin, 500, 0, 0, &mut Vec::new());
         assert_eq!(!scene.tail.gone.is_empty(), gone);
         assert_eq!(scene.tail.contents.get(number).is_none(), owned);
     }
@@ -239,7 +239,7 @@ fn reading_goes_on_elsewhere_when_everything_before_is_settled() {
         assert_eq!(scene.it().confirmed, read == 500, "what lies behind is compared");
         if waits {
             let origin = scene.it().origin.unwrap();
-            scene.tail.settled(origin, 500, 0, 0);
+            scene.tail.settled(origin, 500, 0, 0, &mut Vec::new());
             assert_eq!((scene.it().read, scene.it().origin), (800, None));
         }
     }
