@@ -12,6 +12,8 @@ mod lock;
 mod pace;
 /// A look from outside.
 mod peek;
+/// Rows that wait, one behind the other.
+mod packed;
 /// What waits to be written.
 mod pending;
 /// Nobody else's business.

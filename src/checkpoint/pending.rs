@@ -2,8 +2,9 @@
 //! Promises that its size is bounded by the number of contents, however long the disk refuses.
 //! Leaves writing to the store and pace to the keeper.
 
+use super::packed::PackedRows;
 use crate::saved::{CheckpointUpdate, Counters, Remembered, SavedContent};
-use datalake_tail::{ContentId, FolderRow, Row};
+use datalake_tail::FolderRow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 /// Merged updates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending {
-    /// Newest row of each content and stream; `None` is a row to delete.
-    pub(super) rows: BTreeMap<(Arc<str>, ContentId), Option<Row>>,
+    /// Newest row of each content and stream.
+    pub(super) rows: PackedRows,
     /// Newest list of what each folder held; `None` is one to delete.
     pub(super) folders: BTreeMap<(Arc<str>, PathBuf), Option<Vec<u64>>>,
     /// Pairs of stream and pattern.
@@ -38,7 +39,7 @@ impl Pending {
     /// Takes in a newer update.
     pub(super) fn merge(&mut self, update: CheckpointUpdate) {
         for (stream, id, row) in update.contents {
-            self.rows.insert((stream, id), row);
+            self.rows.insert(&stream, id, row.as_ref());
         }
         for (stream, path, held) in update.folders {
             self.folders.insert((stream, path), held);
@@ -50,9 +51,9 @@ impl Pending {
 
     /// What was read from the database, with what waits to be written to it.
     pub(super) fn over(&self, mut saved: Remembered) -> Remembered {
-        saved.contents.retain(|saved| !self.rows.contains_key(&(saved.stream.clone(), saved.row.id)));
-        for ((stream, _), row) in &self.rows {
-            let Some(row) = row.clone() else { continue };
+        saved.contents.retain(|saved| !self.rows.contains(&saved.stream, saved.row.id));
+        for (stream, _, row) in self.rows.iter() {
+            let Some(row) = row.and_then(|columns| columns.row()) else { continue };
             saved.contents.push(SavedContent { stream: stream.clone(), row, saved_at: 0 });
         }
         saved.folders.retain(|(stream, row)| !self.folders.contains_key(&(stream.clone(), row.path.clone())));
@@ -67,9 +68,7 @@ impl Pending {
 
     /// Takes back what could not be written; what was posted since then is newer and stays.
     pub(super) fn take_back(&mut self, older: Self) {
-        for (key, row) in older.rows {
-            self.rows.entry(key).or_insert(row);
-        }
+        self.rows.take_back(&older.rows);
         for (key, held) in older.folders {
             self.folders.entry(key).or_insert(held);
         }
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     fn positions(pending: &Pending) -> Vec<Option<u64>> {
-        pending.rows.values().map(|row| row.as_ref().map(|row| row.position)).collect()
+        pending.rows.iter().map(|(_, _, row)| row.map(|row| row.position)).collect()
     }
 
     #[test]
@@ -137,6 +136,6 @@ mod tests {
         for position in 0..1000 {
             pending.merge(update(&[("s", 1, Some(position))]));
         }
-        assert_eq!(pending.rows.len(), 1);
+        assert_eq!(pending.rows.iter().count(), 1);
     }
 }

@@ -2,8 +2,9 @@
 //! Promises that a row that was changed by anything but the agent is noticed before it is believed.
 //! Leaves transactions to the store.
 
+use super::packed::Columns;
 use crate::saved::{Counters, SavedContent};
-use datalake_tail::{ContentId, Counted, FileKey, FolderRow, Proof, Row as Content, SavedPlace, SavedState};
+use datalake_tail::{ContentId, Counted, FileKey, FolderRow, Row as Content, SavedPlace};
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -163,13 +164,13 @@ const fn numbers(counted: Counted) -> [u64; 4] {
     [counted.delivered, counted.filtered, counted.quarantined, counted.destroyed]
 }
 
-fn checksum_of(stream: &str, row: &Content, places: &[u8], proof: &[u8]) -> i64 {
-    let text = Checksum::start("contents").bytes(stream.as_bytes()).bytes(row.home.as_os_str().as_bytes());
-    [row.id.0, row.position, row.known, row.state.number().into(), row.packing.into()]
+fn checksum_of(stream: &str, row: &Columns<'_>) -> i64 {
+    let text = Checksum::start("contents").bytes(stream.as_bytes()).bytes(row.home);
+    [row.id.0, row.position, row.known, row.state.into(), row.packing.into()]
         .into_iter()
         .fold(text, Checksum::number)
-        .bytes(places)
-        .bytes(proof)
+        .bytes(row.places)
+        .bytes(row.proof)
         .counted(row.counted)
         .column()
 }
@@ -184,7 +185,7 @@ fn checksum_of_folder(stream: &str, path: &[u8], held: &[u8]) -> i64 {
 
 /// Each place: the length of its path, the path, device, inode, birth, size, change time, packing, whether its stamps stood
 /// still.
-fn encode_places(places: &[SavedPlace]) -> Vec<u8> {
+pub(super) fn encode_places(places: &[SavedPlace]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for place in places {
         let path = place.path.as_os_str().as_bytes();
@@ -198,7 +199,7 @@ fn encode_places(places: &[SavedPlace]) -> Vec<u8> {
     bytes
 }
 
-fn decode_places(mut bytes: &[u8]) -> Option<Vec<SavedPlace>> {
+pub(super) fn decode_places(mut bytes: &[u8]) -> Option<Vec<SavedPlace>> {
     fn number(bytes: &mut &[u8]) -> Option<u64> {
         let (first, rest) = bytes.split_first_chunk()?;
         *bytes = rest;
@@ -229,6 +230,16 @@ fn decode_places(mut bytes: &[u8]) -> Option<Vec<SavedPlace>> {
 /// 1970 and only for the operator to see.
 pub(super) fn save(connection: &Connection, stream: &str, row: &Content, now: u64) -> rusqlite::Result<usize> {
     let (places, proof) = (encode_places(&row.places), row.proof.encode());
+    save_columns(connection, stream, &Columns::of(row, &places, &proof), now)
+}
+
+/// The same of a row whose columns are at hand.
+pub(super) fn save_columns(
+    connection: &Connection,
+    stream: &str,
+    row: &Columns<'_>,
+    now: u64,
+) -> rusqlite::Result<usize> {
     let [delivered, filtered, quarantined, destroyed] = numbers(row.counted).map(u64::cast_signed);
     connection
         .prepare_cached(
@@ -242,15 +253,15 @@ pub(super) fn save(connection: &Connection, stream: &str, row: &Content, now: u6
         .execute(params![
             stream,
             row.id.0.cast_signed(),
-            row.home.as_os_str().as_bytes(),
+            row.home,
             row.position.cast_signed(),
             row.known.cast_signed(),
-            row.state.number(),
+            row.state,
             row.packing,
-            places,
-            proof,
+            row.places,
+            row.proof,
             now.cast_signed(),
-            checksum_of(stream, row, &places, &proof),
+            checksum_of(stream, row),
             delivered,
             filtered,
             quarantined,
@@ -369,11 +380,13 @@ pub(super) fn read_contents(connection: &Connection) -> Result<Vec<SavedContent>
     let unsound = Unreadable::Checksum { table: "contents" };
     while let Some(row) = rows.next()? {
         let stream = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-        let (places, proof): (Vec<u8>, Vec<u8>) = (row.get(7)?, row.get(8)?);
-        let Some(content) = read_content(row, &places, &proof)? else { return Err(unsound) };
-        if row.get::<_, i64>(10)? != checksum_of(stream, &content, &places, &proof) {
+        let checksum: i64 = row.get(10)?;
+        let (home, places, proof) = (blob(row, 2)?, blob(row, 7)?, blob(row, 8)?);
+        let columns = columns_of(row, home, places, proof)?;
+        let Some(columns) = columns.filter(|columns| checksum == checksum_of(stream, columns)) else {
             return Err(unsound);
-        }
+        };
+        let Some(content) = columns.row() else { return Err(unsound) };
         // Thousands of rows have the same few streams.
         let stream = match contents.last() {
             Some(last) if &*last.stream == stream => last.stream.clone(),
@@ -384,30 +397,22 @@ pub(super) fn read_contents(connection: &Connection) -> Result<Vec<SavedContent>
     Ok(contents)
 }
 
-fn read_content(row: &Row<'_>, places: &[u8], proof: &[u8]) -> rusqlite::Result<Option<Content>> {
+fn blob<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<&'a [u8]> {
+    row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)
+}
+
+fn columns_of<'a>(
+    row: &Row<'_>,
+    home: &'a [u8],
+    places: &'a [u8],
+    proof: &'a [u8],
+) -> rusqlite::Result<Option<Columns<'a>>> {
     let number = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let state = u8::try_from(number(5)?).ok().and_then(SavedState::of_number);
-    let (Some(state), Some(places), Some(proof), Ok(packing)) =
-        (state, decode_places(places), Proof::decode(proof), u8::try_from(number(6)?))
-    else {
-        return Ok(None);
-    };
-    Ok(Some(Content {
-        id: ContentId(number(1)?),
-        home: OsString::from_vec(row.get(2)?).into(),
-        position: number(3)?,
-        known: number(4)?,
-        state,
-        packing,
-        places,
-        proof,
-        counted: Counted {
-            delivered: number(11)?,
-            filtered: number(12)?,
-            quarantined: number(13)?,
-            destroyed: number(14)?,
-        },
-    }))
+    let (Ok(state), Ok(packing)) = (u8::try_from(number(5)?), u8::try_from(number(6)?)) else { return Ok(None) };
+    let counted =
+        Counted { delivered: number(11)?, filtered: number(12)?, quarantined: number(13)?, destroyed: number(14)? };
+    let (id, position, known) = (ContentId(number(1)?), number(3)?, number(4)?);
+    Ok(Some(Columns { id, position, known, counted, state, packing, home, places, proof }))
 }
 
 /// All rows of `folders`.
@@ -445,6 +450,7 @@ pub(super) fn read_started(connection: &Connection) -> Result<Vec<(String, Strin
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use datalake_tail::{Proof, SavedState};
     use proptest::prelude::*;
 
     /// A plausible row.
@@ -570,7 +576,7 @@ pub(super) mod tests {
         connection.execute_batch(&before).unwrap();
         let old = Content { counted: Counted::default(), ..row(1, 100) };
         let (places, proof) = (encode_places(&old.places), old.proof.encode());
-        let checksum = checksum_of("s", &old, &places, &proof);
+        let checksum = checksum_of("s", &Columns::of(&old, &places, &proof));
         connection
             .execute(
                 "INSERT INTO contents VALUES ('s', 1, ?1, 100, ?2, 0, 0, ?3, ?4, 7, ?5)",

@@ -181,10 +181,10 @@ impl Store {
             }
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let now = clock::now_ms();
-            for ((stream, id), row) in &pending.rows {
+            for (stream, id, row) in pending.rows.iter() {
                 match row {
-                    Some(row) => rows::save(&transaction, stream, row, now)?,
-                    None => rows::forget(&transaction, stream, *id)?,
+                    Some(row) => rows::save_columns(&transaction, stream, &row, now)?,
+                    None => rows::forget(&transaction, stream, id)?,
                 };
             }
             for ((stream, path), held) in &pending.folders {
