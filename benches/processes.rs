@@ -129,6 +129,8 @@ pub(crate) struct Agent {
     pub(crate) folder: PathBuf,
     /// Further keys of the flow, as JSON members.
     pub(crate) flow: serde_json::Map<String, serde_json::Value>,
+    /// Flows beside it, as JSON.
+    pub(crate) beside: Vec<serde_json::Value>,
 }
 
 impl Agent {
@@ -148,6 +150,7 @@ impl Agent {
                 members.insert("deliveryStream".to_owned(), crate::STREAM.into());
             }
         }
+        let flows: Vec<_> = std::iter::once(flow).chain(self.beside.iter().cloned()).collect();
         let configuration = serde_json::json!({
             "stateDirectory": self.folder.join("state"),
             "firehose.endpoint": self.endpoint,
@@ -156,7 +159,7 @@ impl Agent {
             "awsSecretAccessKey": crate::SECRET_KEY,
             "region": crate::REGION,
             "cloudwatch.emitMetrics": false,
-            "flows": [flow],
+            "flows": flows,
         });
         fs::create_dir_all(self.folder.join("state"))?;
         let path = self.folder.join("agent.json");

@@ -3,6 +3,7 @@
 //! Leaves the choice of rows to `main`.
 
 pub(crate) mod bulk;
+pub(crate) mod delay;
 pub(crate) mod exact;
 pub(crate) mod gzip;
 pub(crate) mod idle;

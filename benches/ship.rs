@@ -32,7 +32,7 @@ pub(crate) const STREAM: &str = "bench";
 /// A name to choose rows by, and the rows.
 type Row = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
@@ -40,6 +40,7 @@ const ROWS: [Row; 12] = [
     ("gzip", rows::gzip::against_compressing_alone),
     ("idle", rows::idle::ten_thousand),
     ("latency", rows::latency::beyond_age),
+    ("delay", rows::delay::of_another_flow),
     ("mqtt", rows::mqtt::messages),
     ("peers", rows::peers::published),
     ("exact", rows::exact::bytes_and_price),

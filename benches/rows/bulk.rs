@@ -125,6 +125,7 @@ fn run_agent(bench: &Bench, lake: &Lake, comparison: Comparison, input: &Input, 
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::from_str(comparison.flow)?,
+        beside: Vec::new(),
     };
     let mut program = agent.start()?;
     program.wait_until("all bytes at the endpoint", DEADLINE, || {

@@ -168,6 +168,7 @@ fn ship<O: Observe>(
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::Map::new(),
+        beside: Vec::new(),
     };
     let mut program = agent.start()?;
     program.wait_until("all bytes at the endpoint", DEADLINE, || Ok(payload(&collector.observed()) >= input.bytes))?;

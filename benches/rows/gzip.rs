@@ -52,6 +52,7 @@ fn run_agent(bench: &Bench, input: &Input) -> Outcome<(Run, f64)> {
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::from_str("{\"compression\": {\"type\": \"gzip\", \"level\": 1}}")?,
+        beside: Vec::new(),
     };
     let mut program = agent.start()?;
     program.wait_until("all bytes at the endpoint", DEADLINE, || Ok(collector.observed().content >= input.bytes))?;

@@ -46,6 +46,7 @@ pub(crate) fn ten_thousand(bench: &mut Bench) -> Outcome<()> {
         folder: folder.path().to_owned(),
         // Else a single line would wait for its age and nothing else would be seen.
         flow: [("maxBufferAgeMillis".to_owned(), 10.into())].into_iter().collect(),
+        beside: Vec::new(),
     };
     let first = agent.start()?;
     let mut running = all_arrived(first, &collector, expected)?;

@@ -8,15 +8,23 @@ use crate::collector::{Collector, Observe};
 use crate::inputs::{Input, SEED, access_line};
 use crate::processes::Agent;
 use fastrand::Rng;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// When each line arrived, by its number.
-struct Arrivals {
-    at: Vec<Option<Instant>>,
+pub(super) struct Arrivals {
+    pub(super) at: Vec<Option<Instant>>,
+}
+
+impl Arrivals {
+    /// So many lines are awaited.
+    pub(super) fn of(lines: usize) -> Self {
+        Self { at: vec![None; lines] }
+    }
 }
 
 impl Observe for Arrivals {
@@ -27,6 +35,50 @@ impl Observe for Arrivals {
                 place.get_or_insert(arrived);
             }
         }
+    }
+}
+
+/// A log that grows by a line about every 20 ms, and when each was written.
+pub(super) struct Appended {
+    output: File,
+    lines: Rng,
+    gaps: Rng,
+    age: Duration,
+    at: Vec<Instant>,
+}
+
+impl Appended {
+    /// The log is created. Its lines may wait for `age` milliseconds.
+    pub(super) fn to(log: &Path, age: u64) -> Outcome<Self> {
+        let output = OpenOptions::new().create(true).append(true).open(log)?;
+        let (lines, gaps) = (Rng::with_seed(SEED ^ age), Rng::with_seed(SEED + age));
+        Ok(Self { output, lines, gaps, age: Duration::from_millis(age), at: Vec::new() })
+    }
+
+    /// One line, at once.
+    pub(super) fn line(&mut self) -> Outcome<()> {
+        let mut line = Vec::new();
+        access_line(&mut line, &mut self.lines, 0, self.at.len() as u64)?;
+        self.at.push(Instant::now());
+        self.output.write_all(&line)?;
+        Ok(())
+    }
+
+    /// So many, each after a gap.
+    pub(super) fn lines(&mut self, count: usize) -> Outcome<()> {
+        for _ in 0..count {
+            std::thread::sleep(Duration::from_micros(self.gaps.u64(10_000..30_000)));
+            self.line()?;
+        }
+        Ok(())
+    }
+
+    /// Milliseconds beyond their age until they arrived, one for each line; below 0 where a line met an older batch.
+    pub(super) fn beyond_age(&self, arrivals: &Arrivals) -> Vec<f64> {
+        let late = |(at, arrived): (&Instant, &Option<Instant>)| {
+            arrived.map(|arrived| (arrived - *at).as_secs_f64() * 1e3 - self.age.as_secs_f64() * 1e3)
+        };
+        self.at.iter().zip(&arrivals.at).filter_map(late).collect()
     }
 }
 
@@ -50,39 +102,23 @@ fn measure(bench: &Bench, age: u64, lines: usize) -> Outcome<Vec<f64>> {
     let folder = bench.folder()?;
     let log = folder.path().join("app.log");
     // One line more: the first opens the connection and is not counted.
-    let collector = Collector::start(Arrivals { at: vec![None; lines + 1] })?;
-    let mut output = OpenOptions::new().create(true).append(true).open(&log)?;
+    let collector = Collector::start(Arrivals::of(lines + 1))?;
+    let mut appended = Appended::to(&log, age)?;
     let agent = Agent {
         endpoint: collector.endpoint.clone(),
         authority: None,
         pattern: log,
         folder: folder.path().to_owned(),
         flow: [("maxBufferAgeMillis".to_owned(), age.into())].into_iter().collect(),
+        beside: Vec::new(),
     };
     let mut program = agent.start()?;
-    let mut rng = Rng::with_seed(SEED ^ age);
-    let mut line = Vec::new();
-    let mut append = |number: usize| -> Outcome<Instant> {
-        line.clear();
-        access_line(&mut line, &mut rng, 0, number as u64)?;
-        let before = Instant::now();
-        output.write_all(&line)?;
-        Ok(before)
-    };
-    append(0)?;
+    appended.line()?;
     program.wait_until("the first line", DEADLINE, || Ok(collector.observed().at[0].is_some()))?;
-    let mut gaps = Rng::with_seed(SEED + age);
-    let mut appended = Vec::with_capacity(lines);
-    for number in 1..=lines {
-        std::thread::sleep(Duration::from_micros(gaps.u64(10_000..30_000)));
-        appended.push(append(number)?);
-    }
+    appended.lines(lines)?;
     program.wait_until("the last line", DEADLINE, || Ok(collector.observed().at.iter().all(Option::is_some)))?;
     program.stop(DEADLINE)?;
-    let arrivals: Vec<Instant> = collector.observed().at.iter().skip(1).flatten().copied().collect();
-    Ok(appended
-        .iter()
-        .zip(arrivals)
-        .map(|(appended, arrived)| (arrived - *appended).as_secs_f64() * 1e3 - age as f64)
-        .collect())
+    let mut beyond = appended.beyond_age(&collector.observed());
+    beyond.remove(0);
+    Ok(beyond)
 }

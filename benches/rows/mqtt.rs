@@ -161,7 +161,14 @@ fn agent(bench: &Bench, feeder: &Feeder, endpoint: String, age: u64) -> Outcome<
         "broker": format!("mqtt://127.0.0.1:{}", feeder.port()?), "topics": "devices/+/ping", "clientId": "bench",
     });
     let flow = [("maxBufferAgeMillis".to_owned(), age.into()), ("mqtt".to_owned(), mqtt)].into_iter().collect();
-    let agent = Agent { endpoint, authority: None, pattern: "".into(), folder: folder.path().to_owned(), flow };
+    let agent = Agent {
+        endpoint,
+        authority: None,
+        pattern: "".into(),
+        folder: folder.path().to_owned(),
+        flow,
+        beside: Vec::new(),
+    };
     Ok((agent, folder))
 }
 

@@ -105,6 +105,7 @@ fn rate(bench: &Bench, peer: &Peer, input: &Input) -> Outcome<f64> {
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::from_str(peer.flow)?,
+        beside: Vec::new(),
     };
     let mut program = agent.start()?;
     program.wait_until("all lines at the endpoint", DEADLINE, || Ok(collector.observed().lines >= input.lines))?;
@@ -142,6 +143,7 @@ fn steady(bench: &mut Bench) -> Outcome<()> {
         pattern: log,
         folder: folder.path().to_owned(),
         flow: serde_json::Map::new(),
+        beside: Vec::new(),
     };
     let program = agent.start()?;
     let mut rng = Rng::with_seed(SEED);
