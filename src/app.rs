@@ -41,6 +41,8 @@ mod flows;
 mod once;
 /// What commands are answered.
 mod local;
+/// What only the loader needed.
+mod loaded;
 /// When freed memory goes back to the system.
 mod memory;
 /// What the machine says about itself.
@@ -124,6 +126,7 @@ fn run_as<F: Future<Output = ()>>(plan: Plan, once: bool, watch: impl FnOnce(Vec
         tracing::warn!("{}", plan.warnings.one_line(warning));
     }
     memory::take_over();
+    loaded::let_go_of_relocations();
     match start(&Arc::new(plan), once, watch) {
         Ok(exit) => exit,
         Err(error) => {
