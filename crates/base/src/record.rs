@@ -335,16 +335,14 @@ impl Watermarks {
         *known = (*known).max(watermark);
     }
 
-    /// Whether none was posted since the last [`Watermarks::take`].
+    /// This many at most of those that were posted and not taken, the oldest origins first.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// All that were posted since the last call.
-    #[must_use]
-    pub fn take(&self) -> BTreeMap<Origin, Watermark> {
-        std::mem::take(&mut *self.newest.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self, most: usize) -> BTreeMap<Origin, Watermark> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.len() <= most {
+            return std::mem::take(&mut newest);
+        }
+        std::iter::from_fn(|| newest.pop_first()).take(most).collect()
     }
 }
 
@@ -420,8 +418,11 @@ mod tests {
         let watermarks = Watermarks::default();
         watermarks.post(Origin::new(1), Position(9));
         watermarks.post(Origin::new(1), Position(4));
-        assert_eq!(watermarks.take().get(&Origin::new(1)), Some(&Position(9).into()));
-        assert!(watermarks.take().is_empty());
+        assert_eq!(watermarks.take(9).get(&Origin::new(1)), Some(&Position(9).into()));
+        assert!(watermarks.take(9).is_empty());
+        (1..=5).for_each(|number| watermarks.post(Origin::new(number), Position(number)));
+        let some = |most| watermarks.take(most).into_values().map(|it| it.position.0).collect::<Vec<_>>();
+        assert_eq!((some(2), some(3), some(1)), (vec![1, 2], vec![3, 4, 5], vec![]));
     }
 
     #[test]

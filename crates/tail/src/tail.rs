@@ -19,7 +19,7 @@ mod turns;
 
 pub use inspect::{ContentAbout, FileAbout, FileStanding, Inspected};
 
-use crate::content::{Content, Contents, Home, State};
+use crate::content::{Content, Contents, Home, NEVER, State};
 use crate::places::{NONE, Places};
 use crate::row::{FolderRow, Row};
 use crate::seen::{Failure, FlowId, Moment, Seen, Slot, Ticket};
@@ -68,6 +68,8 @@ struct Flow {
     waited: u32,
     blocked: bool,
     gone: bool,
+    /// The turnover at which nothing that was open could be closed for a file of the flow.
+    no_slot: u64,
     gauge: Gauge,
 }
 
@@ -87,6 +89,8 @@ enum Due {
     /// More work of a kind that is cut into steps.
     Work,
     Rows,
+    /// A file that can be closed for another is looked for once more.
+    Slots,
     Folder(u32),
     Content(u32),
     File(u32),
@@ -139,6 +143,11 @@ pub struct Tail {
     most_open: usize,
     /// A content was put in line since the flows had their turns.
     enqueued: bool,
+    /// The earliest that is due of each of these.
+    work_at: Moment,
+    rows_at: Moment,
+    /// Grows when something that is open may have become something that can be closed for another.
+    turnover: u64,
     seeks: BTreeMap<u32, seek::Seek>,
     /// Files that held a content and hold something else: what comes there is that flow's, whatever their names.
     heirs: heirs::Heirs,
@@ -202,6 +211,9 @@ impl Tail {
             told_starved: false,
             most_open: settings.limits.open,
             enqueued: false,
+            work_at: NEVER,
+            rows_at: NEVER,
+            turnover: 1,
             seeks: BTreeMap::new(),
             heirs: heirs::Heirs::default(),
             replaced: BTreeSet::new(),
@@ -254,8 +266,13 @@ impl Tail {
     pub fn step(&mut self, seen: Seen<'_>, now: Moment, todo: &mut Vec<ToDo>) {
         // A clock that went back stands still instead.
         self.now = self.now.max(now);
-        // One call settles bytes of several files: what it settled is saved together, in the next step.
-        let more_may_settle = matches!(seen, Seen::Settled { .. });
+        // One call settles bytes of several files, up to some hundred thousand: what it settled is saved together, and what
+        // follows from it is done, in the next step.
+        if let Seen::Settled { .. } = seen {
+            self.take_in(seen, todo);
+            return self.at(0, Due::Rows);
+        }
+        self.turnover += u64::from(matches!(seen, Seen::Read { .. } | Seen::Hole { .. } | Seen::Closed { .. }));
         self.take_in(seen, todo);
         self.do_what_is_due(todo);
         self.sort_out_unseen(todo);
@@ -273,11 +290,7 @@ impl Tail {
             self.open_waiting(FlowId(flow as u16), todo);
         }
         self.close_released(todo);
-        if more_may_settle {
-            self.at(0, Due::Rows);
-        } else {
-            self.save_rows(todo);
-        }
+        self.save_rows(todo);
         self.forget_families();
         self.give_back_room();
         if self.enqueued {
@@ -322,6 +335,7 @@ impl Tail {
             Seen::Sampled { ticket, sample } => match self.jobs.remove(&ticket.0) {
                 Some(Job::Check(content)) => {
                     self.samples -= 1;
+                    self.turnover += 1;
                     self.checked(content, &sample, todo);
                 }
                 Some(Job::Identify(question)) => {
@@ -380,6 +394,7 @@ impl Tail {
 
     /// What a failure means for the question; none of them says anything about content.
     fn failed(&mut self, job: Job, failure: Failure, todo: &mut Vec<ToDo>) {
+        self.turnover += 1;
         if failure == Failure::NoResource {
             self.starve(todo);
         }
@@ -428,6 +443,7 @@ impl Tail {
 
     fn try_again(&mut self, todo: &mut Vec<ToDo>) {
         self.starved = false;
+        self.turnover += 1;
         if self.now.ms_since(self.refused_at) < PLENTY {
             return self.at(PLENTY, Due::Resources);
         }
@@ -448,7 +464,9 @@ impl Tail {
             }
             self.due.pop();
             match due {
-                Due::Work | Due::Rows => {}
+                Due::Work => self.work_at = NEVER,
+                Due::Rows => self.rows_at = NEVER,
+                Due::Slots => self.turnover += 1,
                 Due::Folder(folder) => self.list_if_due(folder, todo),
                 Due::Content(content) => self.time_passed(content, todo),
                 Due::File(file) => self.ask_again(file, todo),
@@ -495,7 +513,17 @@ impl Tail {
     }
 
     fn at(&mut self, milliseconds: u64, due: Due) {
-        self.due.push(Reverse((self.now.plus_ms(milliseconds), due)));
+        let at = self.now.plus_ms(milliseconds);
+        let soonest = match due {
+            Due::Work => Some(&mut self.work_at),
+            Due::Rows => Some(&mut self.rows_at),
+            _ => None,
+        };
+        // What asked for a step asks again in that step if it needs another.
+        if soonest.is_some_and(|soonest| std::mem::replace(soonest, at.min(*soonest)) <= at) {
+            return;
+        }
+        self.due.push(Reverse((at, due)));
     }
 
     fn ask(&mut self, job: Job) -> Ticket {
@@ -538,6 +566,7 @@ impl Tail {
         if let Some(Some((_, packed))) = self.slots.get(slot as usize).copied() {
             self.slots[slot as usize] = None;
             self.free_slots.push(slot);
+            self.turnover += 1;
             if packed {
                 self.give_decoder_back();
             }

@@ -204,8 +204,9 @@ impl Rounds {
             self.streams.iter_mut().for_each(Stream::stop_reading);
         }
         self.change();
+        let mut settles = false;
         for stream in &mut self.streams {
-            stream.take_watermarks(&mut self.world);
+            settles |= stream.take_watermarks(&mut self.world);
             stream.look_for_room(&mut self.world);
         }
         self.follow_hints();
@@ -216,7 +217,7 @@ impl Rounds {
         self.streams.iter().for_each(Stream::count);
         self.save();
         let busy = answering::answer_one(&self.orders, &self.streams) || busy;
-        if busy || self.search.is_some() || !self.hints.is_empty() {
+        if busy || settles || self.search.is_some() || !self.hints.is_empty() {
             return Next::Round;
         }
         if self.orders.once.load(Ordering::Acquire) {
@@ -251,7 +252,7 @@ impl Rounds {
         let (mut going, staying): (Vec<Stream>, Vec<Stream>) =
             streams.into_iter().partition(|stream| names.contains(&*stream.name));
         for stream in &mut going {
-            stream.take_watermarks(&mut self.world);
+            while stream.take_watermarks(&mut self.world) {}
             stream.save_all(&mut self.world);
             stream.count();
         }
@@ -453,7 +454,7 @@ impl Rounds {
     /// Takes the last watermarks and saves what they say.
     fn finish(&mut self) {
         for stream in &mut self.streams {
-            stream.take_watermarks(&mut self.world);
+            while stream.take_watermarks(&mut self.world) {}
             stream.save_all(&mut self.world);
         }
         self.streams.iter().for_each(Stream::count);

@@ -182,6 +182,9 @@ const QUESTION: Work = 16 * 1024;
 /// The core saves rows no closer together than this.
 const SAVES_APART: std::time::Duration = std::time::Duration::from_millis(25);
 
+/// Watermarks that one round takes of a flow.
+const WATERMARKS: usize = 2_000;
+
 /// Steps in which the last rows are saved at most.
 const MOST_LAST_STEPS: usize = 10_000;
 
@@ -430,10 +433,14 @@ impl Stream {
         self.flows.iter().map(|flow| flow.settings.patience).min().unwrap_or_default()
     }
 
-    /// Takes what was settled since the last call.
-    pub(super) fn take_watermarks(&mut self, world: &mut World) {
+    /// Takes what was settled since the last call, a bounded part of it: one call may settle a hundred thousand small files.
+    /// Whether there is more.
+    pub(super) fn take_watermarks(&mut self, world: &mut World) -> bool {
+        let mut more = false;
         for flow in 0..self.flows.len() {
-            for (origin, watermark) in self.flows[flow].watermarks.take() {
+            let taken = self.flows[flow].watermarks.take(WATERMARKS);
+            more |= taken.len() == WATERMARKS;
+            for (origin, watermark) in taken {
                 let Some(followed) = self.origins.get_mut(&origin) else { continue };
                 let position = watermark.position.0.min(followed.handed_over);
                 if position <= followed.settled {
@@ -457,6 +464,7 @@ impl Stream {
                 self.tell(Seen::Settled { origin, position, filtered, quarantined }, world);
             }
         }
+        more
     }
 
     /// Tells the core which flows have room again, or have ended.

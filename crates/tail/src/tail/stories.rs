@@ -156,7 +156,7 @@ fn the_core_has_caught_up_when_nothing_is_read_asked_listed_or_looked_for() {
 fn in_one_step_256_things_are_done_that_are_due_and_nothing_before_its_time() {
     let mut scene = Scene::new(&many(), many().len());
     for _ in 0..300 {
-        scene.tail.at(0, Due::Work);
+        scene.tail.at(0, Due::Slots);
     }
     scene.tail.do_what_is_due(&mut scene.todo);
     assert_eq!(scene.tail.due.len(), 44);
@@ -168,6 +168,25 @@ fn in_one_step_256_things_are_done_that_are_due_and_nothing_before_its_time() {
     scene.tail.now = NOW.plus_ms(1);
     scene.tail.do_what_is_due(&mut scene.todo);
     assert!(!scene.tail.flows[0].blocked && scene.tail.deadline().is_none());
+}
+
+/// Each of the thousands of files that wait asked for a step of its own: the steps of 100,000 small files took half of the
+/// processor's time.
+#[test]
+fn one_step_is_due_however_many_ask_for_it_and_the_earliest_counts() {
+    let mut scene = Scene::new(&many(), many().len());
+    for due in [Due::Work, Due::Rows] {
+        for milliseconds in [100, 100, 50, 70, 50] {
+            scene.tail.at(milliseconds, due);
+        }
+    }
+    assert_eq!((scene.tail.due.len(), scene.tail.deadline()), (4, Some(NOW.plus_ms(50))));
+    scene.tail.now = NOW.plus_ms(50);
+    scene.tail.do_what_is_due(&mut scene.todo);
+    assert_eq!(scene.tail.due.len(), 2);
+    // What is not done by then asks again.
+    scene.tail.at(20, Due::Work);
+    assert_eq!(scene.tail.deadline(), Some(NOW.plus_ms(70)));
 }
 
 /// A clock that goes back stands still: what is due later comes all the same.

@@ -173,6 +173,9 @@ impl Tail {
 
     /// Opens what waits for a turn, also while its flow has no room: so no rotation can take it away unseen.
     pub(super) fn open_waiting(&mut self, flow: FlowId, todo: &mut Vec<ToDo>) {
+        if self.has_no_slot(Some(flow)) {
+            return;
+        }
         let waiting = self.flow(Some(flow)).map_or(0, |flow| flow.closed.len());
         for _ in 0..waiting.min(OPENS_AT_A_TIME) {
             let Some(number) = self.flows[usize::from(flow.0)].closed.pop_front() else { return };
@@ -205,7 +208,7 @@ impl Tail {
             return false;
         }
         let flow = content.flow;
-        if self.slots_in_use() >= self.most_open && !(for_turn && self.close_another(flow, todo)) {
+        if self.slots_in_use() >= self.most_open && !(for_turn && self.close_for(flow, todo)) {
             return false;
         }
         let slot = self.free_slots.pop().unwrap_or(self.slots.len() as u32);
@@ -220,6 +223,25 @@ impl Tail {
         let ticket = self.ask(Job::Open { content: number, slot });
         todo.push(ToDo::Open { ticket, slot: Slot(slot), path, packing });
         true
+    }
+
+    /// Whether something was closed for a file of the flow. Where nothing can be, hundreds of open files are not looked through
+    /// again before one of them was read or compared.
+    fn close_for(&mut self, flow: Option<FlowId>, todo: &mut Vec<ToDo>) -> bool {
+        if self.has_no_slot(flow) {
+            return false;
+        }
+        let closed = self.close_another(flow, todo);
+        let turnover = self.turnover;
+        if let (false, Some(line)) = (closed, flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0)))) {
+            line.no_slot = turnover;
+            self.at(BLOCKED * 5, Due::Slots);
+        }
+        closed
+    }
+
+    fn has_no_slot(&self, flow: Option<FlowId>) -> bool {
+        self.flow(flow).is_some_and(|line| line.no_slot == self.turnover)
     }
 
     /// Closes the file that was opened first and has nothing to read, or else one that had its turn, waits for another,

@@ -35,7 +35,9 @@ fn many_rows_are_saved_a_part_in_each_step_until_none_is_left() {
             let content = scene.tail.contents.all.insert(Content::new(number + 10, None, NOW));
             scene.tail.mark_dirty(content);
         }
+        // Their time has come.
         scene.tail.due.clear();
+        scene.tail.rows_at = NEVER;
         scene.tail.save_rows(&mut scene.todo);
         assert_eq!(saved(&scene.todo), AT_A_TIME);
         let due = scene.tail.due.iter().any(|Reverse(due)| *due == (NOW.plus_ms(SAVES_APART), Due::Rows));
