@@ -746,6 +746,21 @@ fn a_thousand_files_have_their_first_turn_while_a_huge_one_has_a_few() {
     }
 }
 
+/// It went behind all others, so of hundreds of open files the one that could be closed lay anywhere among those that wait.
+#[test]
+fn a_file_for_which_there_was_no_room_keeps_its_turn() {
+    for seed in 0..20 {
+        let mut world = World::new(all);
+        world.random = fastrand::Rng::with_seed(seed);
+        let small = |number: u64| format!("small {number:02}");
+        (0..50).for_each(|n| world.fs.create(&format!("/l/a.log-x{n:02}"), format!("{}\n", small(n)).as_bytes()));
+        world.faults.no_room = 60;
+        world.start();
+        world.run_for(10_000);
+        assert!(world.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).eq((0..50).map(small)));
+    }
+}
+
 /// No descriptor was free for the oldest of some archives; the next two took both decoders and waited for it for ever.
 #[test]
 fn archives_that_wait_for_an_older_one_hold_no_decoder() {

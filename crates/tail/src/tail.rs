@@ -360,7 +360,7 @@ impl Tail {
                 if let Some(Job::Read { content, flow, .. }) = self.jobs.remove(&ticket.0) {
                     self.read_done(content, flow);
                     self.block(flow);
-                    self.enqueue(content);
+                    self.keep_turn(content);
                     if self
                         .contents
                         .get(content)

@@ -57,6 +57,17 @@ impl Tail {
         }
     }
 
+    /// There was no room for what it has: its turn is still the next.
+    pub(super) fn keep_turn(&mut self, number: u32) {
+        self.enqueue(number);
+        let flow = self.contents.get(number).and_then(|content| content.flow);
+        if let Some(flow) = flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0)))
+            && flow.ready.back() == Some(&number)
+        {
+            flow.ready.rotate_right(1);
+        }
+    }
+
     /// Whether bytes are known to wait, or its file must be looked at.
     fn wants_turn(&self, number: u32) -> bool {
         let Some(content) = self.contents.get(number) else { return false };
