@@ -64,7 +64,7 @@ struct Address {
 pub(crate) fn main(arguments: &[String]) -> Outcome<()> {
     let [folder, way] = arguments else { return Err("ship lake FOLDER WAY".into()) };
     let way = [Way::Http, Way::Tls, Way::Verified].into_iter().find(|known| known.word() == way);
-    let builder = local_lake::Lake::builder().mode(local_lake::Mode::Count);
+    let builder = local_lake::Lake::builder().mode(local_lake::Mode::Count).largest_kinesis_record(10 << 20);
     let builder = match way.ok_or("no such way")? {
         Way::Http => builder,
         Way::Tls => builder.tls(true).certificate_file(Path::new(folder).join("authority.pem")),

@@ -129,8 +129,17 @@ pub(crate) struct Agent {
     pub(crate) folder: PathBuf,
     /// Further keys of the flow, as JSON members.
     pub(crate) flow: serde_json::Map<String, serde_json::Value>,
-    /// Flows beside it, as JSON.
-    pub(crate) beside: Vec<serde_json::Value>,
+    /// What else it runs.
+    pub(crate) beside: Beside,
+}
+
+/// Flows beside the one that is measured.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// As JSON.
+    pub(crate) flows: Vec<serde_json::Value>,
+    /// `kinesis.endpoint`, where it is another than that of Firehose.
+    pub(crate) kinesis: Option<String>,
 }
 
 impl Agent {
@@ -150,11 +159,11 @@ impl Agent {
                 members.insert("deliveryStream".to_owned(), crate::STREAM.into());
             }
         }
-        let flows: Vec<_> = std::iter::once(flow).chain(self.beside.iter().cloned()).collect();
+        let flows: Vec<_> = std::iter::once(flow).chain(self.beside.flows.iter().cloned()).collect();
         let configuration = serde_json::json!({
             "stateDirectory": self.folder.join("state"),
             "firehose.endpoint": self.endpoint,
-            "kinesis.endpoint": self.endpoint,
+            "kinesis.endpoint": self.beside.kinesis.as_ref().unwrap_or(&self.endpoint),
             "awsAccessKeyId": crate::ACCESS_KEY,
             "awsSecretAccessKey": crate::SECRET_KEY,
             "region": crate::REGION,

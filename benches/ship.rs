@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
 
 mod collector;
+#[path = "../tests/support/hostile.rs"]
+mod hostile;
 mod inputs;
 mod lake;
 mod limit;
@@ -32,7 +34,7 @@ pub(crate) const STREAM: &str = "bench";
 /// A name to choose rows by, and the rows.
 type Row = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     ("yardstick", rows::yardstick::alone),
     ("packed", rows::bulk::packed),
     ("lines", rows::bulk::lines),
@@ -41,6 +43,7 @@ const ROWS: [Row; 13] = [
     ("idle", rows::idle::ten_thousand),
     ("latency", rows::latency::beyond_age),
     ("delay", rows::delay::of_another_flow),
+    ("hostile", rows::delay::of_hostile_lines),
     ("mqtt", rows::mqtt::messages),
     ("peers", rows::peers::published),
     ("exact", rows::exact::bytes_and_price),

@@ -6,6 +6,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
+#[path = "support/hostile.rs"]
+mod hostile;
+
 use datalake_agent::deliver::{Answer, pace};
 use datalake_base::record::{Arrival, Chunk, FileKey, Origin, OriginInfo, Position};
 use datalake_core::batch::{self, Compression, Form};
@@ -168,44 +171,10 @@ impl Driven {
     }
 }
 
-/// Options and a line that once stopped every flow, and how often the line fits into a record's limit.
-fn hostile() -> Vec<(&'static str, Value, Vec<u8>)> {
-    let redact = |pattern: &str| json!([{"optionName": "REDACT", "regex": [pattern]}]);
-    let exclude = |pattern: &str| json!([{"optionName": "FILTER", "exclude": [pattern]}]);
-    let csv =
-        |delimiter: &str| json!([{"optionName": "CSVTOJSON", "customFieldNames": ["a", "b"], "delimiter": delimiter}]);
-    let own = |pattern: &str| json!([{"optionName": "LOGTOJSON", "logFormat": "SYSLOG", "matchPattern": pattern, "customFieldNames": ["a"]}]);
-    let line = |unit: &str, bytes: usize| [unit.repeat(bytes / unit.len()).as_bytes(), b"\n"].concat();
-    // Work is counted against the length, so a longer line proves nothing more.
-    const LONG: usize = 200_000;
-    vec![
-        ("a search that looks on after each match", redact("p(?:.*;)?"), line("p", LONG)),
-        ("a look-around that fails at its last step", exclude("(?=(.*x)*y)z"), line("x", LONG)),
-        (
-            "the delimiter that looks ahead for quotes, on commas",
-            csv(r#",(?=(?:[^"]*"[^"]*")*[^"]*$)"#),
-            line(",", LONG),
-        ),
-        ("the same, on quotes", csv(r#",(?=(?:[^"]*"[^"]*")*[^"]*$)"#), line("\",", LONG)),
-        ("a pattern that refers back", own(r"(a*)*\1b"), line("a", LONG)),
-        ("nested repetitions that look around", exclude("(?=a)(?:a*)*(?!a)b"), line("a", LONG)),
-        ("possessive ones", exclude("(?:a|aa)*+b"), line("a", LONG)),
-        ("a pattern with very many states", exclude("(?:[01]*1[01]{200}){3}x"), line("01101", LONG)),
-        ("many patterns", json!([{"optionName": "REDACT", "regex": vec!["q(?:.*;)?"; 20]}]), line("q", 70_000)),
-        ("many short lines for a costly pattern", exclude(r"(?=.*x)(\w+) \1 z"), line("ab ab ab ab ab ab\n", LONG)),
-        ("JSON nested as deep as it may be", json!([{"optionName": "REDACT", "fields": ["a"]}]), line("[", LONG)),
-        ("every byte an escape", json!([{"optionName": "ADDMETADATA", "metadata": {}}]), line("\u{1}", LONG)),
-        (
-            "each match a long replacement",
-            json!([{"optionName": "REDACT", "regex": "p", "replacement": "x".repeat(1000)}]),
-            line("p", LONG),
-        ),
-    ]
-}
-
 #[test]
 fn no_hostile_line_keeps_a_step_longer_than_its_share_and_the_next_line_comes_through() {
-    for (what, options, line) in hostile() {
+    // Work is counted against the length, so a longer line proves nothing more.
+    for (what, options, line) in hostile::lines(200_000) {
         let mut flow = Driven::new(&options, None);
         let content = [&line, &b"{\"good\": 1}\n"[..]].concat();
         flow.through(&content);
@@ -279,17 +248,10 @@ fn a_stop_does_not_wait_for_a_record_that_is_away_and_the_record_is_read_again()
 
 #[test]
 fn looking_for_the_beginning_of_a_record_takes_no_longer_than_a_step_may() {
-    for (start, line) in [
-        (r"(?=(.*x)*y)z", "x".repeat(900_000)),
-        (r"(\w+) \1", "ab ".repeat(300_000)),
-        (r"(?!\s)", " ".repeat(900_000)),
-        ("(?:a|aa)*+b", "a".repeat(900_000)),
-        (r"\d{4}-\d\d", "1".repeat(900_000)),
-        (r"(?=(.*x)*y)z", "xx\n".repeat(100_000)),
-    ] {
+    for (start, line) in hostile::starts(900_000) {
         let mut flow = Driven::new(&json!([]), Some(start));
         let mut position = 0;
-        for bytes in line.as_bytes().chunks(CHUNK).chain([&b"\nend\n"[..]]) {
+        for bytes in line.chunks(CHUNK).chain([&b"\nend\n"[..]]) {
             let mut rounds = 0;
             while !flow.core.has_room() {
                 flow.now += Duration::from_millis(50);

@@ -8,7 +8,7 @@ use crate::Outcome;
 use crate::inputs::Input;
 use crate::lake::{Counts, Lake, Way};
 use crate::limit::{FRAME_BYTES, Mode, line_frame};
-use crate::processes::Agent;
+use crate::processes::{Agent, Beside};
 use std::time::Duration;
 
 /// Nothing that works takes longer.
@@ -125,7 +125,7 @@ fn run_agent(bench: &Bench, lake: &Lake, comparison: Comparison, input: &Input, 
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::from_str(comparison.flow)?,
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     let mut program = agent.start()?;
     program.wait_until("all bytes at the endpoint", DEADLINE, || {

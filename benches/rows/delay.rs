@@ -6,10 +6,12 @@ use super::latency::{Appended, Arrivals, DEADLINE};
 use super::{Bench, mib, quantile};
 use crate::Outcome;
 use crate::collector::Collector;
-use crate::processes::Agent;
+use crate::hostile;
+use crate::lake::{Lake, Way};
+use crate::processes::{Agent, Beside};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a call waits for more lines.
 const AGE: u64 = 10;
@@ -32,6 +34,11 @@ const CASES: [(&str, Fill, usize, f64); 8] = [
     ("400,000 files at once", crowd, 400_000, 1000.0),
 ];
 
+/// The longest line that an option may be given: a record of Kinesis at its largest, less its partition key.
+const LONGEST: usize = (10 << 20) - 1024;
+/// Lines beside each hostile one: four seconds.
+const BESIDE_A_LINE: usize = 200;
+
 /// A row for each case.
 pub(crate) fn of_another_flow(bench: &mut Bench) -> Outcome<()> {
     for (case, fill, files, most) in CASES {
@@ -39,53 +46,100 @@ pub(crate) fn of_another_flow(bench: &mut Bench) -> Outcome<()> {
             println!("{case}: not in a quick run");
             continue;
         }
-        println!("another flow meets {case}");
-        let part = format!("delay beside {case}");
-        let Some((late, memory)) = bench.attempt(&part, |bench| measure(bench, fill, files)) else { continue };
-        let note = format!(
-            "most of {} lines beyond their age of {AGE} ms, p99 {:.1} ms; most memory {memory:.1} MiB",
-            late.len(),
-            quantile(&late, 0.99)
-        );
-        bench.table.add(&format!("delay beside {case}"), quantile(&late, 1.0), "ms", Some(most), note);
+        let lines = if bench.quick { DURING / 6 } else { DURING };
+        one(bench, case, most, |measure| {
+            let beside = measure.beside.join("now/*");
+            let flow = serde_json::json!({
+                "filePattern": beside, "deliveryStream": "beside", "initialPosition": "START_OF_FILE"
+            });
+            fill(&measure.staged, files)?;
+            measure.late(Beside { flows: vec![flow], kinesis: None }, lines)
+        });
     }
     Ok(())
 }
 
-/// Milliseconds beyond their age of the lines that were written since the other flow has its files; MiB at most.
-fn measure(bench: &Bench, fill: Fill, files: usize) -> Outcome<(Vec<f64>, f64)> {
-    let folder = bench.folder()?;
-    let (staged, beside) = (folder.path().join("staged"), folder.path().join("beside"));
-    fs::create_dir(&staged)?;
-    fs::create_dir(&beside)?;
-    fill(&staged, files)?;
-    let during = if bench.quick { DURING / 6 } else { DURING };
-    let log = folder.path().join("app.log");
-    let collector = Collector::start(Arrivals::of(1 + BEFORE + during))?;
-    let agent = Agent {
-        endpoint: collector.endpoint.clone(),
-        authority: None,
-        pattern: log.clone(),
-        folder: folder.path().to_owned(),
-        flow: [("maxBufferAgeMillis".to_owned(), AGE.into())].into_iter().collect(),
-        beside: vec![serde_json::json!({
-            "filePattern": beside.join("now/*"),
-            "deliveryStream": "beside",
-            "initialPosition": "START_OF_FILE",
-        })],
-    };
-    let mut appended = Appended::to(&log, AGE)?;
-    let mut program = agent.start()?;
-    appended.line()?;
-    program.wait_until("the first line", DEADLINE, || Ok(collector.observed().at[0].is_some()))?;
-    appended.lines(BEFORE)?;
-    fs::rename(&staged, beside.join("now"))?;
-    appended.lines(during)?;
-    program.wait_until("the last line", DEADLINE, || Ok(collector.observed().at.iter().all(Option::is_some)))?;
-    let memory = mib(program.peak_memory()?);
-    program.stop(DEADLINE)?;
-    let late = appended.beyond_age(&collector.observed());
-    Ok((late[1 + BEFORE..].to_vec(), memory))
+/// A row for each option that a line of 10 MiB is made for, and for each pattern of the first lines of records.
+pub(crate) fn of_hostile_lines(bench: &mut Bench) -> Outcome<()> {
+    let length = if bench.quick { LONGEST / 10 } else { LONGEST };
+    let options = hostile::lines(length).into_iter();
+    let options = options.map(|(what, options, line)| (what.to_owned(), "dataProcessingOptions", options, line));
+    let starts = hostile::starts(length).into_iter().map(|(start, mut text)| {
+        text.push(b'\n');
+        (format!("records that begin with {start}"), "multiLineStartPattern", start.into(), text)
+    });
+    for (what, key, value, text) in options.chain(starts) {
+        one(bench, &what, 250.0, |measure| {
+            std::fs::write(measure.staged.join("app.log"), [&text[..], b"{\"good\": 1}\n"].concat())?;
+            let lake = Lake::start(&measure.staged, Way::Http)?;
+            let mut flow = serde_json::json!({
+                "filePattern": measure.beside.join("now/*.log"),
+                "kinesisStream": "beside",
+                "initialPosition": "START_OF_FILE",
+                "maxRecordSizeBytes": 10 << 20,
+            });
+            flow[key] = value.clone();
+            let kinesis = Some(lake.endpoint.clone());
+            measure.late(Beside { flows: vec![flow], kinesis }, BESIDE_A_LINE)
+        });
+    }
+    Ok(())
+}
+
+/// One row.
+fn one(bench: &mut Bench, case: &str, most: f64, measure: impl FnOnce(&Measure) -> Outcome<(Vec<f64>, f64)>) {
+    println!("another flow meets {case}");
+    let name = format!("delay beside {case}");
+    let Some((late, memory)) = bench.attempt(&name, |bench| measure(&Measure::begin(bench)?)) else { return };
+    let note = format!(
+        "most of {} lines beyond their age of {AGE} ms, p99 {:.1} ms; most memory {memory:.1} MiB",
+        late.len(),
+        quantile(&late, 0.99)
+    );
+    bench.table.add(&name, quantile(&late, 1.0), "ms", Some(most), note);
+}
+
+/// The folder of a run: what is staged comes to the other flow as a whole, by a rename.
+struct Measure {
+    folder: tempfile::TempDir,
+    staged: PathBuf,
+    beside: PathBuf,
+}
+
+impl Measure {
+    fn begin(bench: &Bench) -> Outcome<Self> {
+        let folder = bench.folder()?;
+        let (staged, beside) = (folder.path().join("staged"), folder.path().join("beside"));
+        fs::create_dir(&staged)?;
+        fs::create_dir(&beside)?;
+        Ok(Self { folder, staged, beside })
+    }
+
+    /// Milliseconds beyond their age of the lines that were written since the other flow has its files; MiB at most.
+    fn late(&self, beside: Beside, lines: usize) -> Outcome<(Vec<f64>, f64)> {
+        let log = self.folder.path().join("app.log");
+        let collector = Collector::start(Arrivals::of(1 + BEFORE + lines))?;
+        let agent = Agent {
+            endpoint: collector.endpoint.clone(),
+            authority: None,
+            pattern: log.clone(),
+            folder: self.folder.path().to_owned(),
+            flow: [("maxBufferAgeMillis".to_owned(), AGE.into())].into_iter().collect(),
+            beside,
+        };
+        let mut appended = Appended::to(&log, AGE)?;
+        let mut program = agent.start()?;
+        appended.line()?;
+        program.wait_until("the first line", DEADLINE, || Ok(collector.observed().at[0].is_some()))?;
+        appended.lines(BEFORE)?;
+        fs::rename(&self.staged, self.beside.join("now"))?;
+        appended.lines(lines)?;
+        program.wait_until("the last line", DEADLINE, || Ok(collector.observed().at.iter().all(Option::is_some)))?;
+        let memory = mib(program.peak_memory()?);
+        program.stop(DEADLINE)?;
+        let late = appended.beyond_age(&collector.observed());
+        Ok((late[1 + BEFORE..].to_vec(), memory))
+    }
 }
 
 fn nothing(_folder: &Path, _files: usize) -> Outcome<()> {

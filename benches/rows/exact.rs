@@ -6,7 +6,7 @@ use super::Bench;
 use crate::Outcome;
 use crate::collector::{Collector, Observe};
 use crate::inputs::Input;
-use crate::processes::Agent;
+use crate::processes::{Agent, Beside};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -168,7 +168,7 @@ fn ship<O: Observe>(
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::Map::new(),
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     let mut program = agent.start()?;
     program.wait_until("all bytes at the endpoint", DEADLINE, || Ok(payload(&collector.observed()) >= input.bytes))?;

@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::collector::Collector;
 use crate::inputs::Input;
 use crate::limit::Mode;
-use crate::processes::Agent;
+use crate::processes::{Agent, Beside};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -52,7 +52,7 @@ fn run_agent(bench: &Bench, input: &Input) -> Outcome<(Run, f64)> {
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::from_str("{\"compression\": {\"type\": \"gzip\", \"level\": 1}}")?,
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     let mut program = agent.start()?;
     program.wait_until("all bytes at the endpoint", DEADLINE, || Ok(collector.observed().content >= input.bytes))?;

@@ -6,7 +6,7 @@ use super::{Bench, median, mib};
 use crate::Outcome;
 use crate::collector::{Collector, Observe};
 use crate::inputs::{SEED, access_line};
-use crate::processes::{Agent, Program};
+use crate::processes::{Agent, Beside, Program};
 use fastrand::Rng;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -46,7 +46,7 @@ pub(crate) fn ten_thousand(bench: &mut Bench) -> Outcome<()> {
         folder: folder.path().to_owned(),
         // Else a single line would wait for its age and nothing else would be seen.
         flow: [("maxBufferAgeMillis".to_owned(), 10.into())].into_iter().collect(),
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     let first = agent.start()?;
     let mut running = all_arrived(first, &collector, expected)?;

@@ -6,7 +6,7 @@ use super::{Bench, quantile};
 use crate::Outcome;
 use crate::collector::{Collector, Observe};
 use crate::inputs::{Input, SEED, access_line};
-use crate::processes::Agent;
+use crate::processes::{Agent, Beside};
 use fastrand::Rng;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -110,7 +110,7 @@ fn measure(bench: &Bench, age: u64, lines: usize) -> Outcome<Vec<f64>> {
         pattern: log,
         folder: folder.path().to_owned(),
         flow: [("maxBufferAgeMillis".to_owned(), age.into())].into_iter().collect(),
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     let mut program = agent.start()?;
     appended.line()?;

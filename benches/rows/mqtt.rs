@@ -5,7 +5,7 @@
 use super::{Bench, mib, quantile};
 use crate::Outcome;
 use crate::collector::{Collector, Observe};
-use crate::processes::Agent;
+use crate::processes::{Agent, Beside};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -167,7 +167,7 @@ fn agent(bench: &Bench, feeder: &Feeder, endpoint: String, age: u64) -> Outcome<
         pattern: "".into(),
         folder: folder.path().to_owned(),
         flow,
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     Ok((agent, folder))
 }

@@ -6,7 +6,7 @@ use super::{Bench, median, mib};
 use crate::Outcome;
 use crate::collector::{Collector, Observe};
 use crate::inputs::{Input, PeerInputs, SEED, plain_512};
-use crate::processes::{Agent, Program};
+use crate::processes::{Agent, Beside, Program};
 use fastrand::Rng;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -105,7 +105,7 @@ fn rate(bench: &Bench, peer: &Peer, input: &Input) -> Outcome<f64> {
         pattern: input.pattern.clone(),
         folder: folder.path().to_owned(),
         flow: serde_json::from_str(peer.flow)?,
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     let mut program = agent.start()?;
     program.wait_until("all lines at the endpoint", DEADLINE, || Ok(collector.observed().lines >= input.lines))?;
@@ -143,7 +143,7 @@ fn steady(bench: &mut Bench) -> Outcome<()> {
         pattern: log,
         folder: folder.path().to_owned(),
         flow: serde_json::Map::new(),
-        beside: Vec::new(),
+        beside: Beside::default(),
     };
     let program = agent.start()?;
     let mut rng = Rng::with_seed(SEED);

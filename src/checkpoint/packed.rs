@@ -217,7 +217,7 @@ mod tests {
         let row_at = |position: u64| {
             let mut row = row(position % 100, position);
             row.home.push("x".repeat((position / 100 % 5) as usize));
-            (position % 7 > 0).then_some(row)
+            (!position.is_multiple_of(7)).then_some(row)
         };
         for position in 0..20_000 {
             packed.insert(&stream, ContentId(position % 100), row_at(position).as_ref());
