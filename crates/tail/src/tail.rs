@@ -157,6 +157,8 @@ pub struct Tail {
     families: BTreeMap<u64, u32>,
     /// From which family on they are looked through for those that matter no more.
     families_from: u64,
+    /// Not before this.
+    families_after: Moment,
     dirty: VecDeque<u32>,
     dirty_folders: BTreeSet<u32>,
     forgotten: Vec<u64>,
@@ -219,6 +221,7 @@ impl Tail {
             replaced: BTreeSet::new(),
             families: BTreeMap::new(),
             families_from: 0,
+            families_after: Moment::default(),
             dirty: VecDeque::new(),
             dirty_folders: BTreeSet::new(),
             forgotten: Vec::new(),

@@ -28,6 +28,8 @@ const MOST_WAITS: u8 = 8;
 /// More families of names than this are not kept without a reason; a few are looked through in each step.
 const MOST_FAMILIES: usize = 1_024;
 const FAMILIES_AT_A_TIME: usize = 32;
+/// Where few of a part could be forgotten, the next part is looked through after so long.
+const FAMILIES_APART: u64 = 10;
 
 impl Tail {
     /// Nothing that is known lies in this file.
@@ -378,9 +380,10 @@ impl Tail {
 
     /// Only what is still to be read matters for the order of reading: a part of the others is forgotten in each step.
     pub(super) fn forget_families(&mut self) {
-        if !self.begun || self.families.len() <= MOST_FAMILIES {
+        if !self.begun || self.families.len() <= MOST_FAMILIES || self.now < self.families_after {
             return;
         }
+        let before = self.families.len();
         let part: Vec<(u64, u32)> = self
             .families
             .range(self.families_from..)
@@ -396,6 +399,10 @@ impl Tail {
             if !self.contents.get(last).is_some_and(matters) {
                 self.families.remove(&family);
             }
+        }
+        if before - self.families.len() < FAMILIES_AT_A_TIME / 4 {
+            // While thousands of files wait to be read, nearly all of them matter.
+            self.families_after = self.now.plus_ms(FAMILIES_APART);
         }
     }
 
@@ -451,7 +458,8 @@ mod tests {
     use std::path::Path;
 
     /// Thousands of logs come and go: what came last of each family is remembered as long as it is still to be read, that
-    /// of a thousand more, and a few are looked through in a step.
+    /// of a thousand more, and a few are looked through in a step; where all matter, as while 100,000 new files are read, a few
+    /// in ten milliseconds.
     #[test]
     fn families_of_names_are_forgotten_a_few_at_a_time_unless_something_of_them_is_to_be_read() {
         let mut tail = Tail::new(crate::Settings::default());
@@ -470,8 +478,14 @@ mod tests {
         };
         // Once through all of them, which are still to be read.
         tail.begun = true;
-        steps(&mut tail, 3_000_usize.div_ceil(FAMILIES_AT_A_TIME));
-        assert_eq!(tail.families.len(), 3_000);
+        for _ in 0..3_000_usize.div_ceil(FAMILIES_AT_A_TIME) {
+            tail.now = tail.now.plus_ms(FAMILIES_APART);
+            let from = tail.families_from;
+            steps(&mut tail, 5);
+            assert!(tail.families_from.abs_diff(from).div_ceil(7) <= FAMILIES_AT_A_TIME as u64 || from > 20_000);
+        }
+        assert_eq!((tail.families.len(), tail.families_from), (3_000, 0));
+        tail.now = tail.now.plus_ms(FAMILIES_APART);
         for number in 100..3_000 {
             let content = tail.contents.get_mut(number).unwrap();
             content.known = content.read;
@@ -482,7 +496,11 @@ mod tests {
         assert_eq!(tail.families.len(), 3_000, "all of them matter for what is found at the start");
         tail.begun = true;
         // The first 200 stay, of the others as many go as there are too many.
-        steps(&mut tail, (3_000 - MOST_FAMILIES + 200).div_ceil(FAMILIES_AT_A_TIME));
+        for _ in 0..200_usize.div_ceil(FAMILIES_AT_A_TIME) {
+            steps(&mut tail, 1);
+            tail.now = tail.now.plus_ms(FAMILIES_APART);
+        }
+        steps(&mut tail, (3_000 - MOST_FAMILIES).div_ceil(FAMILIES_AT_A_TIME));
         assert!(tail.families.len() <= MOST_FAMILIES, "{}", tail.families.len());
         assert!((0..200).all(|number| tail.families.contains_key(&(number * 7))));
         let left = tail.families.len();
