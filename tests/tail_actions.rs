@@ -243,6 +243,13 @@ impl World {
                         self.lines.push((content.path.clone(), line));
                     }
                 }
+                Arrival::Closed { origins } => {
+                    for origin in origins {
+                        let content = running.contents.get_mut(&origin).expect("an end only comes after an opening");
+                        assert!(!std::mem::replace(&mut content.ended, true), "ended twice");
+                        assert!(content.begun.is_empty(), "closed within a line");
+                    }
+                }
                 Arrival::Ended { origin } => {
                     let content = running.contents.get_mut(&origin).expect("an end only comes after an opening");
                     assert!(!std::mem::replace(&mut content.ended, true), "ended twice");

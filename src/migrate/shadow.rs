@@ -189,6 +189,7 @@ fn take(flow: &FlowPlan, arrival: Arrival, framers: &mut HashMap<Origin, Framer>
                 }
             }
         }
+        Arrival::Closed { origins } => origins.iter().for_each(|origin| drop(framers.remove(origin))),
         Arrival::Ended { origin } => {
             let Some(mut framer) = framers.remove(&origin) else { return };
             while let Some(run) = framer.finish() {

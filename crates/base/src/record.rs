@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::ops::{Add, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -171,10 +172,10 @@ pub struct Chunk {
     pub read_at: Instant,
 }
 
-/// What a source tells its flow. Per origin: one `Opened`, any number of `Read`, at most one `Ended`.
+/// What a source tells its flow. Per origin: one `Opened`, any number of `Read`, at most one of `Ended` and `Closed`.
 #[derive(Debug)]
 pub enum Arrival {
-    /// A new origin; its first byte will be at `start` (more than 0 after a restart).
+    /// A new origin; its first byte will be at `start` (more than 0 after a restart, or when a log was quiet).
     Opened {
         /// The origin.
         origin: Origin,
@@ -189,6 +190,12 @@ pub enum Arrival {
     Ended {
         /// The origin.
         origin: Origin,
+    },
+    /// The same of origins whose bytes are all settled, so that nothing of them is held: a call settles a hundred thousand
+    /// small files, which must not come one by one between the reads of others.
+    Closed {
+        /// The origins; a thousand at most.
+        origins: Vec<Origin>,
     },
 }
 
@@ -323,7 +330,14 @@ pub enum Progress {
 /// fill up nor block; a watermark that is overtaken before it was looked at was of no interest.
 #[derive(Clone, Debug, Default)]
 pub struct Watermarks {
-    newest: Arc<Mutex<BTreeMap<Origin, Watermark>>>,
+    newest: Arc<Mutex<Newest>>,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    of: BTreeMap<Origin, Watermark>,
+    /// The one that was taken last, where others were left.
+    last: Option<Origin>,
 }
 
 impl Watermarks {
@@ -331,18 +345,24 @@ impl Watermarks {
     pub fn post(&self, origin: Origin, watermark: impl Into<Watermark>) {
         let watermark = watermark.into();
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = newest.entry(origin).or_insert(watermark);
+        let known = newest.of.entry(origin).or_insert(watermark);
         *known = (*known).max(watermark);
     }
 
-    /// This many at most of those that were posted and not taken, the oldest origins first.
+    /// This many at most of those that were posted and not taken, from where the last call left off: none waits for others
+    /// that are posted again and again.
     #[must_use]
     pub fn take(&self, most: usize) -> BTreeMap<Origin, Watermark> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if newest.len() <= most {
-            return std::mem::take(&mut newest);
+        if newest.of.len() <= most {
+            return std::mem::take(&mut *newest).of;
         }
-        std::iter::from_fn(|| newest.pop_first()).take(most).collect()
+        let after = newest.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = newest.of.range((after, Bound::Unbounded));
+        let first = newest.last.into_iter().flat_map(|last| newest.of.range(..=last));
+        let origins: Vec<Origin> = rest.chain(first).map(|(origin, _)| *origin).take(most).collect();
+        newest.last = origins.last().copied();
+        origins.into_iter().filter_map(|origin| newest.of.remove_entry(&origin)).collect()
     }
 }
 
@@ -422,7 +442,10 @@ mod tests {
         assert!(watermarks.take(9).is_empty());
         (1..=5).for_each(|number| watermarks.post(Origin::new(number), Position(number)));
         let some = |most| watermarks.take(most).into_values().map(|it| it.position.0).collect::<Vec<_>>();
-        assert_eq!((some(2), some(3), some(1)), (vec![1, 2], vec![3, 4, 5], vec![]));
+        assert_eq!(some(2), [1, 2]);
+        // They are posted again before the others had their turn.
+        (1..=2).for_each(|number| watermarks.post(Origin::new(number), Position(number)));
+        assert_eq!((some(2), some(2), some(9), some(1)), (vec![3, 4], vec![1, 5], vec![2], vec![]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Leaves all worlds and chance to `worlds`.
 
 use crate::model::{World, pack};
+use crate::seen::{Moment, Seen, Ticket};
 use crate::worlds::{LIVE, PATTERNS, ROTATIONS, Rotation, all, line, only_live, rotate, text};
 use crate::{Again, FileKey, Fingerprint, Notice, Row, SavedState};
 use std::path::Path;
@@ -749,16 +750,43 @@ fn a_thousand_files_have_their_first_turn_while_a_huge_one_has_a_few() {
 /// It went behind all others, so of hundreds of open files the one that could be closed lay anywhere among those that wait.
 #[test]
 fn a_file_for_which_there_was_no_room_keeps_its_turn() {
-    for seed in 0..20 {
+    for (seed, open) in (0..20).flat_map(|seed| [(seed, 512), (seed, 8)]) {
         let mut world = World::new(all);
         world.random = fastrand::Rng::with_seed(seed);
+        world.limits.open = open;
         let small = |number: u64| format!("small {number:02}");
         (0..50).for_each(|n| world.fs.create(&format!("/l/a.log-x{n:02}"), format!("{}\n", small(n)).as_bytes()));
         world.faults.no_room = 60;
         world.start();
-        world.run_for(10_000);
+        world.run_for(30_000);
         assert!(world.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).eq((0..50).map(small)));
     }
+}
+
+/// Each time that no slot could be had one more step was due for ever, each of which looked through all open files: reads of
+/// another flow made hundreds of them while the service was away.
+#[test]
+fn while_no_slot_can_be_had_ten_looks_a_second_are_enough_whatever_others_read() {
+    let mut world = World::new(all);
+    (world.limits.open, world.settles) = (8, false);
+    for number in 0..100 {
+        world.fs.create(&format!("/l/a.log-x{number:04}"), format!("small {number}\n").as_bytes());
+    }
+    world.faults.no_room = 100;
+    world.start();
+    world.run_for(20_000);
+    let in_a_second = |world: &mut World| {
+        let before = world.steps;
+        world.run_for(1_000);
+        world.steps - before
+    };
+    let before = in_a_second(&mut world);
+    for _ in 0..1_000 {
+        world.now = Moment(world.now.0 + 300);
+        world.step(Seen::Hole { ticket: Ticket(u64::MAX), end: 0 });
+    }
+    let after = in_a_second(&mut world);
+    assert!(after <= before + 20, "{before} steps in a second, then {after}");
 }
 
 /// No descriptor was free for the oldest of some archives; the next two took both decoders and waited for it for ever.

@@ -704,6 +704,7 @@ impl World {
         let Some(agent) = &mut self.agent else { return };
         let mut todo = Vec::new();
         agent.tail.step(seen, self.now, &mut todo);
+        assert!(agent.tail.wakes_for_rows(), "rows changed, and no step is due that saves them");
         self.steps += 1;
         let saves = todo.iter().filter(|todo| matches!(todo, ToDo::Save(_))).count();
         assert!(todo.len() - saves <= 2_000, "{} things to do at once", todo.len());

@@ -143,9 +143,10 @@ pub struct Tail {
     most_open: usize,
     /// A content was put in line since the flows had their turns.
     enqueued: bool,
-    /// The earliest that is due of each of these.
+    /// When a step of each of these is due that need not be asked for again.
     work_at: Moment,
     rows_at: Moment,
+    slots_at: Moment,
     /// Grows when something that is open may have become something that can be closed for another.
     turnover: u64,
     seeks: BTreeMap<u32, seek::Seek>,
@@ -215,6 +216,7 @@ impl Tail {
             enqueued: false,
             work_at: NEVER,
             rows_at: NEVER,
+            slots_at: NEVER,
             turnover: 1,
             seeks: BTreeMap::new(),
             heirs: heirs::Heirs::default(),
@@ -265,7 +267,8 @@ impl Tail {
         }
     }
 
-    /// Takes in one thing that was seen, and appends what is to be done now.
+    /// Takes in one thing that was seen, and appends what is to be done now. What follows from bytes that were settled is due
+    /// at once, and done in the next step.
     pub fn step(&mut self, seen: Seen<'_>, now: Moment, todo: &mut Vec<ToDo>) {
         // A clock that went back stands still instead.
         self.now = self.now.max(now);
@@ -469,7 +472,10 @@ impl Tail {
             match due {
                 Due::Work => self.work_at = NEVER,
                 Due::Rows => self.rows_at = NEVER,
-                Due::Slots => self.turnover += 1,
+                Due::Slots => {
+                    self.slots_at = NEVER;
+                    self.turnover += 1;
+                }
                 Due::Folder(folder) => self.list_if_due(folder, todo),
                 Due::Content(content) => self.time_passed(content, todo),
                 Due::File(file) => self.ask_again(file, todo),
@@ -482,6 +488,14 @@ impl Tail {
                 Due::Resources => self.try_again(todo),
             }
         }
+    }
+
+    /// Whether what changed is saved in time, whatever comes or does not come.
+    #[cfg(test)]
+    pub(crate) fn wakes_for_rows(&self) -> bool {
+        let unsaved = !(self.dirty.is_empty() && self.dirty_folders.is_empty() && self.forgotten.is_empty());
+        let latest = self.saved_at.plus_ms(SAVES_APART).max(self.now);
+        !unsaved || self.deadline().is_some_and(|deadline| deadline <= latest)
     }
 
     /// When [`Seen::Time`] is due, if nothing else comes before. In the past while there is more to do at once.
@@ -520,6 +534,7 @@ impl Tail {
         let soonest = match due {
             Due::Work => Some(&mut self.work_at),
             Due::Rows => Some(&mut self.rows_at),
+            Due::Slots => Some(&mut self.slots_at),
             _ => None,
         };
         // What asked for a step asks again in that step if it needs another.

@@ -118,6 +118,14 @@ impl Flow {
         }
     }
 
+    /// Everything of the origin is settled, and it is over.
+    fn close(&mut self, origin: Origin) {
+        match self.outbox.back_mut() {
+            Some(Arrival::Closed { origins }) if origins.len() < CLOSED_TOGETHER => origins.push(origin),
+            _ => self.outbox.push_back(Arrival::Closed { origins: vec![origin] }),
+        }
+    }
+
     fn has_room(&self) -> bool {
         self.outbox.is_empty() && self.takes_more()
     }
@@ -181,6 +189,9 @@ const QUESTION: Work = 16 * 1024;
 
 /// The core saves rows no closer together than this.
 const SAVES_APART: std::time::Duration = std::time::Duration::from_millis(25);
+
+/// Origins that are closed at once.
+const CLOSED_TOGETHER: usize = 1_000;
 
 /// Watermarks that one round takes of a flow.
 const WATERMARKS: usize = 2_000;
@@ -369,13 +380,14 @@ impl Stream {
             }
             ToDo::End { flow, origin } => {
                 let origin = Origin::new(origin.number());
-                self.flows[usize::from(flow.0)].outbox.push_back(Arrival::Ended { origin });
-                if let Some(followed) = self.origins.get_mut(&origin) {
+                let followed = self.origins.get_mut(&origin).filter(|followed| !followed.ended);
+                let Some(followed) = followed else { return };
+                if followed.settled < followed.handed_over {
                     followed.ended = true;
-                    if followed.settled >= followed.handed_over {
-                        self.origins.remove(&origin);
-                    }
+                    return self.flows[usize::from(flow.0)].outbox.push_back(Arrival::Ended { origin });
                 }
+                self.origins.remove(&origin);
+                self.flows[usize::from(flow.0)].close(origin);
             }
             ToDo::Save(row) => self.update.contents.push((self.name.clone(), row.id, Some(*row))),
             ToDo::Forget(id) => self.update.contents.push((self.name.clone(), id, None)),

@@ -40,6 +40,7 @@ impl Core {
                 self.inbox = Some(Arrived::Chunk(chunk, 0));
             }
             Arrival::Ended { origin } => self.inbox = Some(Arrived::Ending(origin)),
+            Arrival::Closed { origins } => origins.into_iter().for_each(|origin| self.close(origin)),
         }
     }
 
@@ -305,6 +306,16 @@ impl Core {
     /// The watermark of the origin has moved.
     pub(super) fn commit(&mut self, origin: Origin) {
         self.commits.extend(self.ledger.watermark(origin).map(|watermark| (origin, watermark)));
+    }
+
+    /// Nothing more comes of an origin, and nothing of it is held.
+    fn close(&mut self, origin: Origin) {
+        if let Some(stream) = self.origins.get_mut(&origin) {
+            debug_assert_eq!(stream.framer.held(), 0, "what is held is not settled");
+            stream.ended = true;
+            self.joining.remove(&origin);
+            self.close_if_settled(origin);
+        }
     }
 
     /// Forgets an origin that has ended and of which nothing is open.

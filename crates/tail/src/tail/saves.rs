@@ -37,10 +37,8 @@ impl Tail {
         }
         let more = !self.begun && self.started == Some(NONE);
         if !more && self.now.ms_since(self.saved_at) < SAVES_APART && self.saved_at.0 > 0 {
-            if self.dirty.is_empty() {
-                self.at(SAVES_APART, Due::Rows);
-            }
-            return;
+            // What was asked for by whoever changed them may have come with an earlier step.
+            return self.at(SAVES_APART - self.now.ms_since(self.saved_at), Due::Rows);
         }
         self.saved_at = self.now;
         for _ in 0..AT_A_TIME {

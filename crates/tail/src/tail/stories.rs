@@ -156,7 +156,7 @@ fn the_core_has_caught_up_when_nothing_is_read_asked_listed_or_looked_for() {
 fn in_one_step_256_things_are_done_that_are_due_and_nothing_before_its_time() {
     let mut scene = Scene::new(&many(), many().len());
     for _ in 0..300 {
-        scene.tail.at(0, Due::Slots);
+        scene.tail.at(0, Due::Nameless(9));
     }
     scene.tail.do_what_is_due(&mut scene.todo);
     assert_eq!(scene.tail.due.len(), 44);

@@ -57,14 +57,15 @@ impl Tail {
         }
     }
 
-    /// There was no room for what it has: its turn is still the next.
+    /// There was no room for what it has, or no slot: its turn is still the next.
     pub(super) fn keep_turn(&mut self, number: u32) {
         self.enqueue(number);
         let flow = self.contents.get(number).and_then(|content| content.flow);
-        if let Some(flow) = flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0)))
-            && flow.ready.back() == Some(&number)
-        {
-            flow.ready.rotate_right(1);
+        let Some(flow) = flow.and_then(|flow| self.flows.get_mut(usize::from(flow.0))) else { return };
+        for queue in [&mut flow.ready, &mut flow.closed] {
+            if queue.back() == Some(&number) {
+                queue.rotate_right(1);
+            }
         }
     }
 
@@ -198,12 +199,17 @@ impl Tail {
                 continue;
             }
             let held_back = self.is_held_back(number);
-            if !self.open(number, !held_back, todo) {
-                self.enqueue(number);
-                self.at(BLOCKED * 5, Due::Work);
-                if !held_back {
-                    return;
-                }
+            if self.open(number, !held_back, todo) {
+                continue;
+            }
+            self.at(BLOCKED * 5, Due::Work);
+            if self.has_no_slot(Some(flow)) {
+                return self.keep_turn(number);
+            }
+            // It waits for something else than those behind it: a decoder, what is older.
+            self.enqueue(number);
+            if !held_back {
+                return;
             }
         }
     }
@@ -237,7 +243,7 @@ impl Tail {
     }
 
     /// Whether something was closed for a file of the flow. Where nothing can be, hundreds of open files are not looked through
-    /// again before one of them was read or compared.
+    /// again before one of them was read or compared, a question failed, a slot is free, or some time has passed.
     fn close_for(&mut self, flow: Option<FlowId>, todo: &mut Vec<ToDo>) -> bool {
         if self.has_no_slot(flow) {
             return false;
@@ -493,9 +499,13 @@ impl Tail {
         let quiet = content.slot == NONE && !content.opening && content.unread() == 0;
         let over = quiet && content.whole_line && content.is_settled() && !content.ended;
         let (Some(flow), Some(origin), true) = (content.flow, content.origin, over) else { return };
-        if self.settings.flows.get(usize::from(flow.0)).is_some_and(|flow| flow.skips_header) {
+        let file = content.file;
+        let skips_header = self.settings.flows.get(usize::from(flow.0)).is_some_and(|flow| flow.skips_header);
+        // What was moved away goes on under the name by which it began, for as long as its writer may have it open.
+        if skips_header || !self.is_live(file) {
             return;
         }
+        let Some(content) = self.contents.get_mut(number) else { return };
         content.origin = None;
         self.origins.remove(&origin.number());
         todo.push(ToDo::End { flow, origin });
@@ -920,8 +930,8 @@ impl Tail {
         let (file, settled) = (content.file, content.settled);
         if open {
             self.close(number, todo);
-            self.rest(number, todo);
         }
+        self.rest(number, todo);
         let live = self.is_live(file);
         let Some(content) = self.contents.get_mut(number) else { return };
         content.proof.thin(settled, true);
