@@ -867,7 +867,8 @@ fn seeded_worlds_lose_nothing_that_can_be_had() {
 /// log; a search that ended with the life in which it began. Two archives that were both taken for one log of which nothing was
 /// known; a log that was emptied and moved, and written to when no event said so; a log that was cut while it was compared
 /// with its copy; one that counted as a copy itself and was put away while no agent ran, and one that was emptied then;
-/// one that was read in a kept copy though that was shorter; one that counted as a copy, was moved, and grew without an event.
+/// one that was read in a kept copy though that was shorter, the search for more being over; one that was packed while the agent
+/// believed, by a lost event, that the log before it lay there still; one that counted as a copy, was moved, and grew without an event.
 /// Logs with one long header: a position within the first lines, with nothing to tell what is before it; one that was taken for
 /// the log of the life before.
 /// Files without a name that kept all descriptors from what they waited for. Some never came to rest: the copy was shorter
@@ -882,7 +883,8 @@ fn worlds_that_have_lost_lines_lose_none() {
     let no_slot = [2_160_214, 2_073_792];
     let as_copies = [2_275_758, 10_200_098_903, 3_132_156, 31_070_583, 71_005_851];
     let by_header = [91_025_945, 91_030_561, 91_054_097, 91_053_767, 92_003_604, 92_030_583, 94_036_520, 41_102_887];
-    let older = before.into_iter().chain(with_copies).chain(put_away).chain(looked_on);
+    let unheard = [8_043_320, 8_105_488];
+    let older = before.into_iter().chain(unheard).chain(with_copies).chain(put_away).chain(looked_on);
     for seed in older.chain(empty).chain(no_slot).chain(as_copies).chain(by_header) {
         seeded_world(seed);
     }

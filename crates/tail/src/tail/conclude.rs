@@ -175,7 +175,10 @@ impl Tail {
         let Some(content) = self.contents.get(log).filter(|content| !content.checking) else {
             return self.put_off(&question, SOON);
         };
-        let Some(path) = self.places.path_of(content.file) else { return self.put_off(&question, SOON) };
+        // By the name of the log: the file may have lost that for another without an event.
+        let live = self.places.names_of(content.file).find(|name| name.is_live);
+        let path = live.map(|name| self.places.path_of_name(name)).or_else(|| self.places.path_of(content.file));
+        let Some(path) = path else { return self.put_off(&question, SOON) };
         let mut ranges = self.ranges_of_check(content);
         ranges.push(0..WINDOW);
         ranges.sort_by_key(|range| (range.start, range.end));

@@ -8,6 +8,7 @@ use crate::places::{File, NONE, Standing, seconds};
 use crate::proof::WINDOW;
 use crate::seen::{ArchiveFault, Failure, Kind, Packing, Sample};
 use crate::todo::{Notice, ToDo};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A file that changed within this many seconds may still be growing.
@@ -272,10 +273,15 @@ impl Tail {
         let number = question.file;
         if let Stage::Place(content) | Stage::Log(content) = question.stage {
             // It was another file that failed. Where its name is gone, no event has said so.
-            let place = self.contents.get(content).and_then(|content| self.places.files.get(content.file));
-            if let Some(folder) = place.filter(|_| failure == Failure::Missing).map(|file| file.last_folder) {
-                self.list_in_turn(folder, false);
-            }
+            let place = self.contents.get(content).filter(|_| failure == Failure::Missing).map(|content| content.file);
+            let last = place.and_then(|file| self.places.files.get(file)).map(|file| file.last_folder);
+            let folders: BTreeSet<u32> = place
+                .into_iter()
+                .flat_map(|file| self.places.names_of(file))
+                .map(|name| name.folder)
+                .chain(last)
+                .collect();
+            folders.into_iter().for_each(|folder| self.list_in_turn(folder, false));
             return self.put_off(question, AGAIN);
         }
         match failure {

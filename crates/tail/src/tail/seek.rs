@@ -202,7 +202,7 @@ impl Tail {
     /// The copy in which the content is read ends before it. `false` when nothing else is looked for that may hold more.
     pub(super) fn leave_short_copy(&mut self, number: u32, todo: &mut Vec<ToDo>) -> bool {
         let file = self.contents.get(number).map_or(NONE, |content| content.file);
-        if !self.may_go_on_elsewhere(number, file) {
+        if !self.may_hold_more_elsewhere(number, file) {
             return false;
         }
         self.close(number, todo);
@@ -292,6 +292,12 @@ impl Tail {
     /// Whether it is looked for, and would in this file be elsewhere than where it was: that may be an older copy.
     pub(super) fn may_go_on_elsewhere(&self, number: u32, file: u32) -> bool {
         self.is_away(self.sought_home(number), file)
+    }
+
+    /// The same, or a copy is known that may hold more, though nothing is looked for any more: its rest waited for room.
+    pub(super) fn may_hold_more_elsewhere(&self, number: u32, file: u32) -> bool {
+        let known = || !self.is_live(file) && self.copy_that_goes_on(number, file).is_some();
+        self.may_go_on_elsewhere(number, file) || known()
     }
 
     /// The name by which a pattern matched what is looked for.

@@ -764,7 +764,7 @@ impl Tail {
         let (file, at_end) = (content.file, size <= content.read);
         let short = unread > 0 && !end_is_there;
         // What comes after the end of an older copy may be found while that is read.
-        let looked_for = short && self.may_go_on_elsewhere(number, file);
+        let looked_for = short && self.may_hold_more_elsewhere(number, file);
         if looked_for && at_end && self.leave_short_copy(number, todo) {
             return;
         }
