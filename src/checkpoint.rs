@@ -2,6 +2,8 @@
 //! Promises that what is read back was saved as a whole, and that losing the file costs duplicates, never bytes.
 //! Leaves deciding what is settled to the flows, and what a saved position means for a file to the source.
 
+/// A row as columns.
+mod columns;
 /// The format before this one, read forward.
 mod format1;
 /// The thread that owns the store.

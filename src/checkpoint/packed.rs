@@ -1,97 +1,52 @@
 //! Rows that wait, each as its columns, one behind the other in one stretch of memory.
 //! Promises the newest row of a content, and memory that is given back as a whole: rows of a hundred thousand files that
 //! each had their own would lie scattered among what lives long.
-//! Leaves what a column means to rows.
+//! Leaves what a column means to `columns`.
 
-use super::rows::{decode_places, encode_places};
-use datalake_tail::{ContentId, Counted, Proof, Row, SavedState};
+use super::columns::{Columns, encode_places};
+use datalake_tail::{ContentId, Counted, Row};
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
-
-/// A row in the form in which the database keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Columns<'a> {
-    pub(super) id: ContentId,
-    pub(super) position: u64,
-    pub(super) known: u64,
-    pub(super) counted: Counted,
-    pub(super) state: u8,
-    pub(super) packing: u8,
-    pub(super) home: &'a [u8],
-    /// See [`encode_places`].
-    pub(super) places: &'a [u8],
-    /// See [`Proof::encode`].
-    pub(super) proof: &'a [u8],
-}
 
 /// Seven numbers, two small ones, three lengths.
 const HEAD: usize = 7 * 8 + 2 + 3 * 4;
 
-impl<'a> Columns<'a> {
-    pub(super) fn of(row: &'a Row, places: &'a [u8], proof: &'a [u8]) -> Self {
-        let Row { id, position, known, counted, state, packing, .. } = *row;
-        let home = row.home.as_os_str().as_bytes();
-        Self { id, position, known, counted, state: state.number(), packing, home, places, proof }
+/// Appends the row.
+fn pack(row: &Columns<'_>, bytes: &mut Vec<u8>) {
+    let Counted { delivered, filtered, quarantined, destroyed } = row.counted;
+    for number in [row.id.0, row.position, row.known, delivered, filtered, quarantined, destroyed] {
+        bytes.extend(number.to_le_bytes());
     }
+    bytes.extend([row.state, row.packing]);
+    let texts = [row.home, row.places, row.proof];
+    for text in texts {
+        bytes.extend(u32::try_from(text.len()).expect("a row is smaller than 4 GiB").to_le_bytes());
+    }
+    texts.into_iter().for_each(|text| bytes.extend(text));
+}
 
-    /// The row; `None` where a column holds what no agent has written.
-    pub(super) fn row(&self) -> Option<Row> {
-        Some(Row {
-            id: self.id,
-            home: OsString::from_vec(self.home.to_vec()).into(),
-            position: self.position,
-            known: self.known,
-            state: SavedState::of_number(self.state)?,
-            packing: self.packing,
-            places: decode_places(self.places)?,
-            proof: Proof::decode(self.proof)?,
-            counted: self.counted,
-        })
+/// What was packed at the beginning of these bytes.
+fn unpack(bytes: &[u8]) -> Columns<'_> {
+    let number = |place: usize| u64::from_le_bytes(bytes[place * 8..][..8].try_into().expect("eight bytes"));
+    let length =
+        |place: usize| u32::from_le_bytes(bytes[58 + place * 4..][..4].try_into().expect("four bytes")) as usize;
+    let (home, rest) = bytes[HEAD..].split_at(length(0));
+    let (places, rest) = rest.split_at(length(1));
+    Columns {
+        id: ContentId(number(0)),
+        position: number(1),
+        known: number(2),
+        counted: Counted { delivered: number(3), filtered: number(4), quarantined: number(5), destroyed: number(6) },
+        state: bytes[56],
+        packing: bytes[57],
+        home,
+        places,
+        proof: &rest[..length(2)],
     }
+}
 
-    fn pack(&self, bytes: &mut Vec<u8>) {
-        let Counted { delivered, filtered, quarantined, destroyed } = self.counted;
-        for number in [self.id.0, self.position, self.known, delivered, filtered, quarantined, destroyed] {
-            bytes.extend(number.to_le_bytes());
-        }
-        bytes.extend([self.state, self.packing]);
-        let texts = [self.home, self.places, self.proof];
-        for text in texts {
-            bytes.extend(u32::try_from(text.len()).expect("a row is smaller than 4 GiB").to_le_bytes());
-        }
-        texts.into_iter().for_each(|text| bytes.extend(text));
-    }
-
-    /// What was packed at the beginning of these bytes.
-    fn unpack(bytes: &'a [u8]) -> Self {
-        let number = |place: usize| u64::from_le_bytes(bytes[place * 8..][..8].try_into().expect("eight bytes"));
-        let length =
-            |place: usize| u32::from_le_bytes(bytes[58 + place * 4..][..4].try_into().expect("four bytes")) as usize;
-        let (home, rest) = bytes[HEAD..].split_at(length(0));
-        let (places, rest) = rest.split_at(length(1));
-        Self {
-            id: ContentId(number(0)),
-            position: number(1),
-            known: number(2),
-            counted: Counted {
-                delivered: number(3),
-                filtered: number(4),
-                quarantined: number(5),
-                destroyed: number(6),
-            },
-            state: bytes[56],
-            packing: bytes[57],
-            home,
-            places,
-            proof: &rest[..length(2)],
-        }
-    }
-
-    const fn packed_bytes(&self) -> usize {
-        HEAD + self.home.len() + self.places.len() + self.proof.len()
-    }
+const fn packed_bytes(row: &Columns<'_>) -> usize {
+    HEAD + row.home.len() + row.places.len() + row.proof.len()
 }
 
 /// Where a row is to be deleted.
@@ -133,7 +88,7 @@ impl PackedRows {
     fn put(&mut self, stream: &Arc<str>, id: ContentId, row: Option<Columns<'_>>) {
         let end = self.bytes.len();
         if let Some(row) = row {
-            row.pack(&mut self.bytes);
+            pack(&row, &mut self.bytes);
         }
         let place = if row.is_some() { end } else { DELETED };
         let places = match self.places.get_mut(&**stream) {
@@ -141,7 +96,7 @@ impl PackedRows {
             None => self.places.entry(stream.clone()).or_default(),
         };
         let Some(replaced) = places.insert(id, place).filter(|place| *place != DELETED) else { return };
-        let length = Columns::unpack(&self.bytes[replaced..]).packed_bytes();
+        let length = packed_bytes(&unpack(&self.bytes[replaced..]));
         if self.bytes.len() - end == length {
             // Mostly a row is as long as the one before.
             self.bytes.copy_within(end.., replaced);
@@ -158,9 +113,9 @@ impl PackedRows {
     fn throw_out(&mut self) {
         let mut bytes = Vec::with_capacity(self.bytes.len() - self.dead);
         for place in self.places.values_mut().flat_map(HashMap::values_mut).filter(|place| **place != DELETED) {
-            let row = Columns::unpack(&self.bytes[*place..]);
+            let row = unpack(&self.bytes[*place..]);
             *place = bytes.len();
-            row.pack(&mut bytes);
+            pack(&row, &mut bytes);
         }
         (self.bytes, self.dead) = (bytes, 0);
     }
@@ -170,7 +125,7 @@ impl PackedRows {
         self.places.iter().flat_map(move |(stream, places)| {
             let mut places: Vec<(ContentId, usize)> = places.iter().map(|(id, place)| (*id, *place)).collect();
             places.sort_unstable();
-            let row = |place| (place != DELETED).then(|| Columns::unpack(&self.bytes[place..]));
+            let row = |place| (place != DELETED).then(|| unpack(&self.bytes[place..]));
             places.into_iter().map(move |(id, place)| (stream, id, row(place)))
         })
     }

@@ -2,14 +2,14 @@
 //! Promises that a row that was changed by anything but the agent is noticed before it is believed.
 //! Leaves transactions to the store.
 
-use super::packed::Columns;
+use super::columns::{Columns, encode_places};
 use crate::saved::{Counters, SavedContent};
-use datalake_tail::{ContentId, Counted, FileKey, FolderRow, Row as Content, SavedPlace};
+use datalake_tail::{ContentId, Counted, FolderRow, Row as Content};
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The format that this agent writes, kept as `user_version`.
@@ -181,49 +181,6 @@ fn checksum_of_pair(stream: &str, pattern: &str) -> i64 {
 
 fn checksum_of_folder(stream: &str, path: &[u8], held: &[u8]) -> i64 {
     Checksum::start("folders").bytes(stream.as_bytes()).bytes(path).bytes(held).column()
-}
-
-/// Each place: the length of its path, the path, device, inode, birth, size, change time, packing, whether its stamps stood
-/// still.
-pub(super) fn encode_places(places: &[SavedPlace]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for place in places {
-        let path = place.path.as_os_str().as_bytes();
-        bytes.extend((path.len() as u64).to_le_bytes());
-        bytes.extend(path);
-        for number in [place.key.device, place.key.inode, place.key.born, place.size, place.changed] {
-            bytes.extend(number.to_le_bytes());
-        }
-        bytes.extend([place.packing, place.quiet.into()]);
-    }
-    bytes
-}
-
-pub(super) fn decode_places(mut bytes: &[u8]) -> Option<Vec<SavedPlace>> {
-    fn number(bytes: &mut &[u8]) -> Option<u64> {
-        let (first, rest) = bytes.split_first_chunk()?;
-        *bytes = rest;
-        Some(u64::from_le_bytes(*first))
-    }
-    // Nearly all files have one place.
-    let mut places = Vec::with_capacity(1);
-    while !bytes.is_empty() {
-        let length = usize::try_from(number(&mut bytes)?).ok()?;
-        let (path, rest) = bytes.split_at_checked(length)?;
-        bytes = rest;
-        let path: PathBuf = OsString::from_vec(path.to_vec()).into();
-        let key = FileKey { device: number(&mut bytes)?, inode: number(&mut bytes)?, born: number(&mut bytes)? };
-        let (size, changed) = (number(&mut bytes)?, number(&mut bytes)?);
-        let ([packing, quiet], rest) = bytes.split_first_chunk()?;
-        bytes = rest;
-        let quiet = match quiet {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
-        places.push(SavedPlace { path, key, size, changed, quiet, packing: *packing });
-    }
-    Some(places)
 }
 
 /// Inserts or replaces a row; one that is already there word for word is not written again. `now` is milliseconds since
@@ -449,8 +406,9 @@ pub(super) fn read_started(connection: &Connection) -> Result<Vec<(String, Strin
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::columns::decode_places;
     use super::*;
-    use datalake_tail::{Proof, SavedState};
+    use datalake_tail::{FileKey, Proof, SavedPlace, SavedState};
     use proptest::prelude::*;
 
     /// A plausible row.

@@ -37,7 +37,7 @@ impl Tail {
         }
         let more = !self.begun && self.started == Some(NONE);
         if !more && self.now.ms_since(self.saved_at) < SAVES_APART && self.saved_at.0 > 0 {
-            // What was asked for by whoever changed them may have come with an earlier step.
+            // The step that was asked for when they changed may have been left out for an earlier one.
             return self.at(SAVES_APART - self.now.ms_since(self.saved_at), Due::Rows);
         }
         self.saved_at = self.now;
