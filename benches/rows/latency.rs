@@ -21,7 +21,7 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    /// So many lines are awaited.
+    /// This many lines are awaited.
     pub(super) fn of(lines: usize) -> Self {
         Self { at: vec![None; lines] }
     }
@@ -64,7 +64,7 @@ impl Appended {
         Ok(())
     }
 
-    /// So many, each after a gap.
+    /// This many, each after a gap.
     pub(super) fn lines(&mut self, count: usize) -> Outcome<()> {
         for _ in 0..count {
             std::thread::sleep(Duration::from_micros(self.gaps.u64(10_000..30_000)));

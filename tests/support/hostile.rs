@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-/// `dataProcessingOptions`, and lines of about so many bytes, the last of them ended.
+/// `dataProcessingOptions`, and lines of about this many bytes, the last of them ended.
 pub(crate) fn lines(bytes: usize) -> Vec<(&'static str, Value, Vec<u8>)> {
     let redact = |pattern: &str| json!([{"optionName": "REDACT", "regex": [pattern]}]);
     let exclude = |pattern: &str| json!([{"optionName": "FILTER", "exclude": [pattern]}]);
@@ -32,7 +32,7 @@ pub(crate) fn lines(bytes: usize) -> Vec<(&'static str, Value, Vec<u8>)> {
     ]
 }
 
-/// `multiLineStartPattern`, and about so many bytes to look for it in; the last line has no end.
+/// `multiLineStartPattern`, and about this many bytes to look for it in; the last line has no end.
 pub(crate) fn starts(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
     let text = |unit: &str| unit.repeat(bytes / unit.len()).into_bytes();
     vec![
