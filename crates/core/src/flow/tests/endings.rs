@@ -25,6 +25,30 @@ fn the_last_line_of_a_file_arrives_although_nothing_ends_it_and_the_file_is_forg
     assert_eq!(bench.core.origins.len(), 1);
 }
 
+/// A flow kept what it knew of each of 100,000 small files for as long as they lay there.
+#[test]
+fn origins_that_are_settled_are_forgotten_together_and_one_with_something_under_way_when_that_is_settled() {
+    let mut bench = Bench::firehose();
+    let open = |bench: &mut Bench, origin| {
+        let info = Arc::new(OriginInfo::new("/logs/b.log".into(), FileKey::default()));
+        bench.step(Input::Arrived(Arrival::Opened { origin, info, start: Position::START }));
+        let bytes = b"line\n".to_vec().into();
+        bench.step(Input::Arrived(Arrival::Read(Chunk { origin, start: Position::START, bytes, read_at: bench.now })));
+    };
+    let [first, second, third, unknown] = [2, 3, 4, 99].map(Origin::new);
+    open(&mut bench, first);
+    open(&mut bench, second);
+    bench.live(SECOND, |_| Answer::Accepted);
+    assert_eq!(bench.core.origins.len(), 3);
+    open(&mut bench, third);
+    bench.step(Input::Arrived(Arrival::Closed { origins: vec![first, third, unknown] }));
+    assert_eq!(bench.core.origins.keys().copied().skip(1).collect::<Vec<_>>(), [second, third]);
+    assert!(bench.core.ledger.track(first).is_none() && bench.core.ledger.track(third).is_some());
+    bench.live(SECOND, |_| Answer::Accepted);
+    assert_eq!(bench.core.origins.keys().copied().skip(1).collect::<Vec<_>>(), [second]);
+    assert!(bench.core.ledger.track(third).is_none());
+}
+
 /// Thousands of small files that end without a newline must not make a record each, or a call each.
 #[test]
 fn last_lines_of_files_share_records_and_calls_to_the_last_byte() {
