@@ -2,13 +2,12 @@
 //! Promises that every line of the good flow arrived, or an error.
 //! Leaves what becomes of the other flow to the tests.
 
-use super::latency::{Appended, Arrivals, DEADLINE};
+use super::latency::late;
 use super::{Bench, mib, quantile};
 use crate::Outcome;
-use crate::collector::Collector;
 use crate::hostile;
 use crate::lake::{Lake, Way};
-use crate::processes::{Agent, Beside};
+use crate::processes::Beside;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -117,28 +116,9 @@ impl Measure {
 
     /// Milliseconds beyond their age of the lines that were written since the other flow has its files; MiB at most.
     fn late(&self, beside: Beside, lines: usize) -> Outcome<(Vec<f64>, f64)> {
-        let log = self.folder.path().join("app.log");
-        let collector = Collector::start(Arrivals::of(1 + BEFORE + lines))?;
-        let agent = Agent {
-            endpoint: collector.endpoint.clone(),
-            authority: None,
-            pattern: log.clone(),
-            folder: self.folder.path().to_owned(),
-            flow: [("maxBufferAgeMillis".to_owned(), AGE.into())].into_iter().collect(),
-            beside,
-        };
-        let mut appended = Appended::to(&log, AGE)?;
-        let mut program = agent.start()?;
-        appended.line()?;
-        program.wait_until("the first line", DEADLINE, || Ok(collector.observed().at[0].is_some()))?;
-        appended.lines(BEFORE)?;
-        fs::rename(&self.staged, self.beside.join("now"))?;
-        appended.lines(lines)?;
-        program.wait_until("the last line", DEADLINE, || Ok(collector.observed().at.iter().all(Option::is_some)))?;
-        let memory = mib(program.peak_memory()?);
-        program.stop(DEADLINE)?;
-        let late = appended.beyond_age(&collector.observed());
-        Ok((late[1 + BEFORE..].to_vec(), memory))
+        let come = || Ok(fs::rename(&self.staged, self.beside.join("now"))?);
+        let (late, memory) = late(self.folder.path(), AGE, BEFORE, lines, beside, come)?;
+        Ok((late, mib(memory)))
     }
 }
 

@@ -13,18 +13,11 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// When each line arrived, by its number.
-pub(super) struct Arrivals {
-    pub(super) at: Vec<Option<Instant>>,
-}
-
-impl Arrivals {
-    /// This many lines are awaited.
-    pub(super) fn of(lines: usize) -> Self {
-        Self { at: vec![None; lines] }
-    }
+struct Arrivals {
+    at: Vec<Option<Instant>>,
 }
 
 impl Observe for Arrivals {
@@ -39,7 +32,7 @@ impl Observe for Arrivals {
 }
 
 /// A log that grows by a line about every 20 ms, and when each was written.
-pub(super) struct Appended {
+struct Appended {
     output: File,
     lines: Rng,
     gaps: Rng,
@@ -49,14 +42,14 @@ pub(super) struct Appended {
 
 impl Appended {
     /// The log is created. Its lines may wait for `age` milliseconds.
-    pub(super) fn to(log: &Path, age: u64) -> Outcome<Self> {
+    fn to(log: &Path, age: u64) -> Outcome<Self> {
         let output = OpenOptions::new().create(true).append(true).open(log)?;
         let (lines, gaps) = (Rng::with_seed(SEED ^ age), Rng::with_seed(SEED + age));
         Ok(Self { output, lines, gaps, age: Duration::from_millis(age), at: Vec::new() })
     }
 
     /// One line, at once.
-    pub(super) fn line(&mut self) -> Outcome<()> {
+    fn line(&mut self) -> Outcome<()> {
         let mut line = Vec::new();
         access_line(&mut line, &mut self.lines, 0, self.at.len() as u64)?;
         self.at.push(Instant::now());
@@ -65,7 +58,7 @@ impl Appended {
     }
 
     /// This many, each after a gap.
-    pub(super) fn lines(&mut self, count: usize) -> Outcome<()> {
+    fn lines(&mut self, count: usize) -> Outcome<()> {
         for _ in 0..count {
             std::thread::sleep(Duration::from_micros(self.gaps.u64(10_000..30_000)));
             self.line()?;
@@ -74,7 +67,7 @@ impl Appended {
     }
 
     /// Milliseconds beyond their age until they arrived, one for each line; below 0 where a line met an older batch.
-    pub(super) fn beyond_age(&self, arrivals: &Arrivals) -> Vec<f64> {
+    fn beyond_age(&self, arrivals: &Arrivals) -> Vec<f64> {
         let late = |(at, arrived): (&Instant, &Option<Instant>)| {
             arrived.map(|arrived| (arrived - *at).as_secs_f64() * 1e3 - self.age.as_secs_f64() * 1e3)
         };
@@ -100,25 +93,40 @@ pub(crate) fn beyond_age(bench: &mut Bench) -> Outcome<()> {
 /// Milliseconds beyond `age`, one for each line; below 0 where a line met an older batch.
 fn measure(bench: &Bench, age: u64, lines: usize) -> Outcome<Vec<f64>> {
     let folder = bench.folder()?;
-    let log = folder.path().join("app.log");
     // One line more: the first opens the connection and is not counted.
-    let collector = Collector::start(Arrivals::of(lines + 1))?;
+    Ok(late(folder.path(), age, 0, lines, Beside::default(), || Ok(()))?.0)
+}
+
+/// Runs the agent over a log in this folder: one line, `before` more, what is to be done `meanwhile`, and the lines of which it
+/// returns by how many milliseconds each came beyond `age`; and the most bytes of memory of that run.
+pub(super) fn late(
+    folder: &Path,
+    age: u64,
+    before: usize,
+    lines: usize,
+    beside: Beside,
+    meanwhile: impl FnOnce() -> Outcome<()>,
+) -> Outcome<(Vec<f64>, u64)> {
+    let log = folder.join("app.log");
+    let collector = Collector::start(Arrivals { at: vec![None; 1 + before + lines] })?;
     let mut appended = Appended::to(&log, age)?;
     let agent = Agent {
         endpoint: collector.endpoint.clone(),
         authority: None,
         pattern: log,
-        folder: folder.path().to_owned(),
+        folder: folder.to_owned(),
         flow: [("maxBufferAgeMillis".to_owned(), age.into())].into_iter().collect(),
-        beside: Beside::default(),
+        beside,
     };
     let mut program = agent.start()?;
     appended.line()?;
     program.wait_until("the first line", DEADLINE, || Ok(collector.observed().at[0].is_some()))?;
+    appended.lines(before)?;
+    meanwhile()?;
     appended.lines(lines)?;
     program.wait_until("the last line", DEADLINE, || Ok(collector.observed().at.iter().all(Option::is_some)))?;
+    let memory = program.peak_memory()?;
     program.stop(DEADLINE)?;
-    let mut beyond = appended.beyond_age(&collector.observed());
-    beyond.remove(0);
-    Ok(beyond)
+    let late = appended.beyond_age(&collector.observed());
+    Ok((late[1 + before..].to_vec(), memory))
 }
