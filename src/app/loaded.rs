@@ -1,5 +1,5 @@
-//! What only the loader needed of the program's own file.
-//! Promises that nothing is let go of but pages of that file that are read only: whoever reads them again has them back.
+//! Pages of the program's own file that only the loader needed.
+//! Promises to release read-only pages of that file and no others; the kernel reads them again if they are touched.
 //! Leaves memory of the heap to `memory`.
 
 use std::fs::File;

@@ -495,14 +495,13 @@ impl Tail {
     /// A content that is settled to the end of a line and is not open needs no origin: the next line begins another. So a flow
     /// keeps nothing of the many logs that are quiet.
     pub(super) fn rest(&mut self, number: u32, todo: &mut Vec<ToDo>) {
-        let Some(content) = self.contents.get_mut(number) else { return };
+        let Some(content) = self.contents.get(number) else { return };
         let quiet = content.slot == NONE && !content.opening && content.unread() == 0;
         let over = quiet && content.whole_line && content.is_settled() && !content.ended;
         let (Some(flow), Some(origin), true) = (content.flow, content.origin, over) else { return };
-        let file = content.file;
         let skips_header = self.settings.flows.get(usize::from(flow.0)).is_some_and(|flow| flow.skips_header);
         // What was moved away goes on under the name by which it began, for as long as its writer may have it open.
-        if skips_header || !self.is_live(file) {
+        if skips_header || !self.is_live(content.file) {
             return;
         }
         let Some(content) = self.contents.get_mut(number) else { return };
