@@ -80,34 +80,32 @@ impl Civil {
     }
 }
 
-/// Appends `digits` digits of a number, zeros in front.
-fn number(value: u64, digits: u32, out: &mut Vec<u8>) {
-    for place in (0..digits).rev() {
-        out.push(b'0' + (value / 10_u64.pow(place) % 10) as u8);
+/// Writes the last digits of a number into all of these places, zeros in front.
+fn number(mut value: u32, places: &mut [u8]) {
+    for place in places.iter_mut().rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
     }
 }
 
 /// Appends `2018-10-08T12:34:56.789Z`, with as many digits behind the second as the moment has, three at least.
 pub fn write(moment: Moment, out: &mut Vec<u8>) {
     let civil = Civil::of(moment.seconds);
-    for (value, digits, behind) in [
-        (civil.year as u64, 4, b'-'),
-        (u64::from(civil.month), 2, b'-'),
-        (u64::from(civil.day), 2, b'T'),
-        (u64::from(civil.hour), 2, b':'),
-        (u64::from(civil.minute), 2, b':'),
-        (u64::from(civil.second), 2, b'.'),
-    ] {
-        number(value, digits, out);
-        out.push(behind);
-    }
     let (digits, unit) = match moment.nanoseconds {
         whole if whole % 1_000_000 == 0 => (3, 1_000_000),
         micro if micro % 1000 == 0 => (6, 1000),
         _ => (9, 1),
     };
-    number(u64::from(moment.nanoseconds / unit), digits, out);
-    out.push(b'Z');
+    // Written in one place and appended at once: one is written for each record that has its time added.
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    number(civil.year as u32, &mut text[..4]);
+    for (at, value) in [(5, civil.month), (8, civil.day), (11, civil.hour), (14, civil.minute), (17, civil.second)] {
+        number(value, &mut text[at..at + 2]);
+    }
+    let end = 20 + digits;
+    number(moment.nanoseconds / unit, &mut text[20..end]);
+    text[end] = b'Z';
+    out.extend_from_slice(&text[..=end]);
 }
 
 /// The same for milliseconds since 1970.
