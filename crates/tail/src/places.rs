@@ -225,6 +225,13 @@ pub(crate) struct Folder {
     pub(crate) seen: u32,
 }
 
+impl Folder {
+    /// Whether its first listing is on its way, or is being compared with what was known.
+    pub(crate) const fn is_listed_first(&self) -> bool {
+        self.listings == 1 && (self.listing.is_some() || self.sweep.is_some())
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Places {

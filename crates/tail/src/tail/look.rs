@@ -211,20 +211,20 @@ impl Tail {
 
     /// Whether the folder was not listed to its end yet. One that refuses to be listed is not waited for.
     pub(super) fn is_first(&self, number: u32) -> bool {
-        self.places.folders.get(number).is_some_and(|folder| {
-            let first = folder.listings == 1 && (folder.listing.is_some() || folder.sweep.is_some());
-            (folder.listings == 0 || first) && !folder.refused
-        }) && !self.waits_for_home(number)
+        self.places
+            .folders
+            .get(number)
+            .is_some_and(|folder| (folder.listings == 0 || folder.is_listed_first()) && !folder.refused)
+            && !self.waits_for_home(number)
     }
 
-    /// Whether the folder holds rotations of logs whose own folder has refused to be listed since the start: as nobody
-    /// knows the names of the logs, nobody knows what is a rotation of them.
+    /// Whether the folder holds rotations of logs whose own folder was never listed, because that failed: as nobody knows
+    /// the names of the logs, nobody knows what is a rotation of them.
     fn waits_for_home(&self, number: u32) -> bool {
         let unknown = |source: &u32| {
-            self.places
-                .folders
-                .get(*source)
-                .is_some_and(|home| home.is_home && home.refused && home.listed_at.is_none())
+            self.places.folders.get(*source).is_some_and(|home| {
+                home.is_home && home.listings > 0 && home.listed_at.is_none() && !home.is_listed_first()
+            })
         };
         self.places.folders.get(number).is_some_and(|folder| !folder.is_home && folder.sources.iter().any(unknown))
     }
@@ -442,7 +442,7 @@ impl Tail {
         self.seeks.keys().filter_map(|sought| self.contents.get(*sought)).find_map(|content| {
             let (home, live) = content.home.as_deref()?;
             let here = *home == number || folder.sources.contains(home);
-            content.flow.filter(|_| here && names::is_kin(live, &entry.name))
+            content.flow.filter(|_| here && names::are_of_one_log(live, &entry.name))
         })
     }
 

@@ -78,7 +78,7 @@ fn a_folder_is_listed_when_it_is_due_and_no_listing_of_it_or_of_its_logs_is_on_i
         home
     }
     let home: Change = |scene| folder(scene).is_home = true;
-    let cases: [(&str, &[Change], Then); 14] = [
+    let cases: [(&str, &[Change], Then); 17] = [
         ("patterns lead there", &[home], Then::Lists(false)),
         ("all names are wanted", &[home, |scene| folder(scene).wants_everything = true], Then::Lists(true)),
         ("no pattern leads there", &[], Then::Lists(true)),
@@ -107,6 +107,30 @@ fn a_folder_is_listed_when_it_is_due_and_no_listing_of_it_or_of_its_logs_is_on_i
                 (home.refused, home.listed_at) = (true, None);
             }],
             Then::Later(1_000),
+        ),
+        (
+            "the first listing of its logs failed",
+            &[|scene| {
+                let home = source(scene);
+                (home.listings, home.listed_at) = (1, None);
+            }],
+            Then::Later(1_000),
+        ),
+        (
+            "its logs are listed again after a first listing that failed",
+            &[|scene| {
+                let home = source(scene);
+                (home.listings, home.listing, home.listed_at) = (2, Some(Ticket(9)), None);
+            }],
+            Then::Later(1_000),
+        ),
+        (
+            "the first listing of its logs is compared",
+            &[|scene| {
+                let home = source(scene);
+                (home.listings, home.sweep, home.listed_at) = (1, Some(9), None);
+            }],
+            Then::Later(5),
         ),
         ("its logs may not be listed any more", &[|scene| source(scene).refused = true], Then::Lists(true)),
         (
@@ -284,7 +308,7 @@ fn a_folder_is_new_until_its_first_listing_is_compared_unless_it_cannot_be_liste
                 let home = scene.tail.places.folder(Path::new("/home"));
                 (folder(scene).listings, folder(scene).sources) = (0, vec![home]);
                 let home = scene.tail.places.folders.get_mut(home).unwrap();
-                (home.is_home, home.refused) = (true, true);
+                (home.is_home, home.listings) = (true, 1);
             },
             false,
         ),
