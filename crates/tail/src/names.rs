@@ -51,6 +51,12 @@ pub fn family(name: &[u8]) -> Vec<u8> {
     shortest
 }
 
+/// Whether what lay under one name may lie under the other after any number of rotations of the same log.
+#[must_use]
+pub(crate) fn are_of_one_log(one: &[u8], other: &[u8]) -> bool {
+    one == other || is_kin(one, other) || family(one) == family(other)
+}
+
 /// A number that is smaller for an older rotation: high counters come before low ones, and those before dates.
 #[must_use]
 pub(crate) fn age(name: &[u8]) -> u64 {

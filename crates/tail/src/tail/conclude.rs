@@ -6,7 +6,7 @@ use super::identify::{Question, SOON, Stage};
 use super::{AGAIN, Job, Tail};
 use crate::content::{Content, NEVER, State};
 use crate::names;
-use crate::places::{NONE, Standing, seconds};
+use crate::places::{NONE, Name, Standing, seconds};
 use crate::proof::{MOST_RANGES, Proof, WINDOW, Weight, stretch_of};
 use crate::row::held;
 use crate::seen::{FlowId, Moment, Sample};
@@ -298,7 +298,9 @@ impl Tail {
                 && content.proof.begins(beginning)
                 && (packed || (size >= content.read && (content.read > 0 || content.known == size)))
                 && content.home.as_deref().is_some_and(|(folder, home)| {
-                    names.any(|name| names::is_kin(home, &name.text) || (name.folder == *folder && name.text == *home))
+                    // Its own name in another folder is that of another log.
+                    let elsewhere = |name: &Name| name.text == *home && name.folder != *folder;
+                    names.any(|name| names::are_of_one_log(home, &name.text) && !elsewhere(name))
                 })
         };
         self.seeks.keys().copied().filter(|seek| self.contents.get(*seek).is_some_and(alike)).min()
@@ -318,7 +320,7 @@ impl Tail {
                 && content
                     .home
                     .as_deref()
-                    .is_some_and(|(_, home)| names.any(|name| names::is_kin(home, &name.text) || name.text == *home))
+                    .is_some_and(|(_, home)| names.any(|name| names::are_of_one_log(home, &name.text)))
         };
         self.opened.iter().find_map(|open| Some((*open, self.contents.get(*open).filter(|open| alike(open))?.read)))
     }

@@ -445,7 +445,7 @@ impl Tail {
                 }
             };
             self.contents.get(other).is_some_and(|other| other.id > content.id && same_size(other))
-                && (names::is_kin(home, &name.text) || *name.text == **home)
+                && names::are_of_one_log(home, &name.text)
         })
     }
 
