@@ -191,6 +191,24 @@ fn is_rotation(piece: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    /// A log is renamed to its rotation's name, and a copy of it has a date in its own: neither is a rotation of the other.
+    #[test]
+    fn names_that_one_log_has_had_are_of_one_log_in_both_orders() {
+        for (one, other, expected) in [
+            ("a.log", "a.log", true),
+            ("a.log", "a.log.1", true),
+            ("a.log.1", "a.log-20261101.gz", true),
+            ("a.log.1", "a.log.2", true),
+            ("a.log.1", "b.log.1", false),
+            ("a.log", "b.log", false),
+        ] {
+            let (one, other) = (one.as_bytes(), other.as_bytes());
+            assert_eq!((are_of_one_log(one, other), are_of_one_log(other, one)), (expected, expected));
+        }
+        // Without a separator it is a rotation where rotations are put, and has a family of its own.
+        assert!(are_of_one_log(b"a.log", b"a.log20261101"));
+    }
+
     #[test]
     fn numbers_dates_letters_and_words_behind_the_name_or_before_its_extension_are_rotations() {
         for name in [

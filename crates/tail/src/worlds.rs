@@ -883,7 +883,7 @@ fn worlds_that_have_lost_lines_lose_none() {
     let no_slot = [2_160_214, 2_073_792];
     let as_copies = [2_275_758, 10_200_098_903, 3_132_156, 31_070_583, 71_005_851];
     let by_header = [91_025_945, 91_030_561, 91_054_097, 91_053_767, 92_003_604, 92_030_583, 94_036_520, 41_102_887];
-    let unheard = [8_043_320, 8_105_488, 8_085_769];
+    let unheard = [8_043_320, 8_105_488, 8_085_769, 8_191_630, 700_137_820];
     let older = before.into_iter().chain(unheard).chain(with_copies).chain(put_away).chain(looked_on);
     for seed in older.chain(empty).chain(no_slot).chain(as_copies).chain(by_header) {
         seeded_world(seed);

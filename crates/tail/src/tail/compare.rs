@@ -339,6 +339,11 @@ impl Tail {
 
     /// The file holds a content that lies elsewhere, too: it is another place of it, and never read on its own.
     fn copy(&mut self, question: &Question, number: u32) {
+        let changed = |file: &File| question.packing.is_none() && question.size.is_some_and(|size| file.size != size);
+        if self.places.files.get(question.file).is_some_and(changed) {
+            // It was written to while it was asked: it may be the log that goes on.
+            return self.put_off(question, SOON);
+        }
         self.drop_question(question);
         let Some(file) = self.places.files.get_mut(question.file) else { return };
         file.standing = Standing::Holds(number);

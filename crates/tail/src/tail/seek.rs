@@ -444,8 +444,10 @@ impl Tail {
                     file.size >= content.known
                 }
             };
-            self.contents.get(other).is_some_and(|other| other.id > content.id && same_size(other))
-                && names::are_of_one_log(home, &name.text)
+            // One that was known before it may have been read on as its rotation, which shows in the very same size.
+            let was_sent = |other: &Content| other.id < content.id && content.read == 0 && other.read == content.known;
+            let may_be = |other: &Content| (other.id > content.id && same_size(other)) || was_sent(other);
+            self.contents.get(other).is_some_and(may_be) && names::are_of_one_log(home, &name.text)
         })
     }
 

@@ -233,6 +233,34 @@ fn a_log_that_holds_just_what_was_read_of_its_copy_is_where_that_goes_on() {
     assert_eq!(scene.it().file, log);
 }
 
+/// A log that was as long as a kept copy of it is written to while it is compared with that, and renamed before any event tells
+/// of its new lines: they were never read.
+#[test]
+fn a_copy_that_was_written_to_while_it_was_compared_is_compared_again() {
+    let size = many().len() as u64;
+    let cases: [(&str, u64, bool, Outcome); 4] = [
+        ("as it was", size, false, Outcome::Holds(0)),
+        ("longer", size + 46, false, Outcome::Waits(20)),
+        ("cut", size - 46, false, Outcome::Waits(20)),
+        ("packed, its size is another", size - 1_000, true, Outcome::Holds(0)),
+    ];
+    for (what, now, packed, expected) in cases {
+        let mut scene = Scene::new(&many(), many().len());
+        let mut question = scene.question(&many());
+        if packed {
+            question.packing = Some(Packing::Gzip);
+            scene.file_at(scene.rotation).packing = Some(Packing::Gzip);
+        }
+        scene.file_at(scene.rotation).size = now;
+        let number = scene.content;
+        scene.tail.copy(&question, number);
+        assert_eq!(scene.outcome(), expected, "{what}");
+        let rotation = scene.rotation;
+        let is_copy = scene.it().copies.iter().any(|copy| *copy == rotation);
+        assert_eq!(is_copy, expected == Outcome::Holds(0), "{what}");
+    }
+}
+
 /// Of an archive only the bytes are seen that were asked for: while the log grows, an archive of it may be longer than that.
 #[test]
 fn an_archive_of_which_the_end_was_not_seen_is_asked_again_in_a_quarter_of_a_second() {
