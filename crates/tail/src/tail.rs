@@ -2,6 +2,7 @@
 //! Promises bounded work a step, and decisions that depend on nothing but what was seen.
 //! Leaves IO to the shell.
 
+mod check;
 mod compare;
 mod conclude;
 mod heirs;
@@ -9,12 +10,14 @@ mod identify;
 mod inspect;
 mod kin;
 mod look;
+mod read;
 mod saves;
 #[cfg(test)]
 mod scene;
 mod seek;
 #[cfg(test)]
 mod stories;
+mod time;
 mod turns;
 
 pub use inspect::{ContentAbout, FileAbout, FileStanding, Inspected};

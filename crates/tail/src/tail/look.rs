@@ -1,6 +1,6 @@
 //! Folders: listings, events, and what they say of names and files.
 //! Promises that a file which moved is seen as moved, and that a folder of any size is taken in by bounded parts.
-//! Leaves what files hold to `identify` and `turns`.
+//! Leaves what files hold to `identify` and `check`.
 
 use super::{AGAIN, AT_A_TIME, Due, Job, POLL, REFUSED_AGAIN, SWEEP, Tail};
 use crate::content::{Content, Home, State};

@@ -4,11 +4,12 @@
 
 use super::identify::{Question, Stage};
 use super::{Due, Tail};
-use crate::content::Content;
+use crate::Packing;
+use crate::content::{Content, NEVER};
 use crate::places::{File, NONE, Standing};
 use crate::proof::WINDOW;
 use crate::seen::{FlowId, Moment, Part, Sample, Status};
-use crate::todo::{Again, Notice, ToDo};
+use crate::todo::{Again, Loss, Notice, ToDo};
 use crate::worlds::text;
 use datalake_base::record::FileKey;
 use std::cmp::Reverse;
@@ -174,4 +175,50 @@ pub(super) fn few() -> Vec<u8> {
 /// Enough lines to know a copy by.
 pub(super) fn many() -> Vec<u8> {
     text('x', 0..40)
+}
+
+/// The file of the content is open.
+pub(super) fn open(scene: &mut Scene) {
+    let number = scene.content;
+    let slot = scene.tail.slots.len() as u32;
+    scene.tail.slots.push(Some((number, false)));
+    scene.tail.opened.push_back(number);
+    scene.it().slot = slot;
+}
+
+pub(super) fn nameless(scene: &mut Scene) {
+    scene.tail.places.remove_name(0);
+}
+
+pub(super) fn pack(scene: &mut Scene) {
+    scene.file_at(scene.log).packing = Some(Packing::Gzip);
+}
+
+/// After how many milliseconds the content is looked at again.
+pub(super) fn timed(scene: &mut Scene) -> Option<u64> {
+    let (timed, now) = (scene.it().timed, scene.tail.now);
+    (timed != NEVER).then(|| timed.ms_since(now))
+}
+
+pub(super) fn closes(scene: &Scene) -> bool {
+    scene.todo.iter().any(|todo| matches!(todo, ToDo::Close { .. }))
+}
+
+pub(super) fn ends(scene: &Scene) -> bool {
+    scene.todo.iter().any(|todo| matches!(todo, ToDo::End { .. }))
+}
+
+pub(super) fn lost(scene: &Scene) -> Option<(u64, Loss)> {
+    scene.todo.iter().find_map(|todo| match todo {
+        ToDo::Say(Notice::Destroyed { bytes, reason, .. }) => Some((*bytes, *reason)),
+        _ => None,
+    })
+}
+
+/// An answer to a read: of these bytes, of a file of this size and with this number of names.
+pub(super) fn reads(scene: &mut Scene, bytes: &[u8], size: u64, names: u32, end: bool) {
+    let overlap = scene.it().read.min(WINDOW);
+    let status = Status { key: scene.file_at(scene.log).key, size, names, ..Status::default() };
+    let number = scene.content;
+    scene.tail.was_read(number, FlowId(0), overlap, bytes, &status, end, &mut scene.todo);
 }

@@ -256,7 +256,7 @@ fn a_copy_that_was_written_to_while_it_was_compared_is_compared_again() {
         scene.tail.copy(&question, number);
         assert_eq!(scene.outcome(), expected, "{what}");
         let rotation = scene.rotation;
-        let is_copy = scene.it().copies.iter().any(|copy| *copy == rotation);
+        let is_copy = scene.it().copies.contains(&rotation);
         assert_eq!(is_copy, expected == Outcome::Holds(0), "{what}");
     }
 }

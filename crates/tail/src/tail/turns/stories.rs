@@ -1,68 +1,18 @@
 //! Whose turn it is, and which files are open.
 //! Promises for each condition the story that only it decides.
-//! Leaves what a read, a comparison and time lead to to its parts, and how all of it plays together to `rules` and `worlds`.
+//! Leaves what a read, a comparison and time lead to to the stories of `read`, `check` and `time`, and how all of it plays
+//! together to `rules` and `worlds`.
 
 use super::*;
 use crate::Packing;
-use crate::seen::{Moment, Seen, Ticket};
-use crate::tail::scene::{NOW, Outcome, Scene, few, many};
-use crate::worlds::text;
+use crate::seen::{Failure, Moment, Seen, Ticket};
+use crate::tail::scene::{NOW, Scene, closes, many, nameless, open, pack, timed};
 use std::cmp::Reverse;
-
-mod checks;
-mod reads;
-mod time;
 
 type Change = fn(&mut Scene);
 
-/// The file of the content is open.
-fn open(scene: &mut Scene) {
-    let number = scene.content;
-    let slot = scene.tail.slots.len() as u32;
-    scene.tail.slots.push(Some((number, false)));
-    scene.tail.opened.push_back(number);
-    scene.it().slot = slot;
-}
-
-fn nameless(scene: &mut Scene) {
-    scene.tail.places.remove_name(0);
-}
-
-fn pack(scene: &mut Scene) {
-    scene.file_at(scene.log).packing = Some(Packing::Gzip);
-}
-
-/// After how many milliseconds the content is looked at again.
-fn timed(scene: &mut Scene) -> Option<u64> {
-    let (timed, now) = (scene.it().timed, scene.tail.now);
-    (timed != NEVER).then(|| timed.ms_since(now))
-}
-
 fn asks_to_read(scene: &Scene) -> bool {
     scene.todo.iter().any(|todo| matches!(todo, ToDo::Read { .. }))
-}
-
-fn closes(scene: &Scene) -> bool {
-    scene.todo.iter().any(|todo| matches!(todo, ToDo::Close { .. }))
-}
-
-fn ends(scene: &Scene) -> bool {
-    scene.todo.iter().any(|todo| matches!(todo, ToDo::End { .. }))
-}
-
-fn lost(scene: &Scene) -> Option<(u64, Loss)> {
-    scene.todo.iter().find_map(|todo| match todo {
-        ToDo::Say(Notice::Destroyed { bytes, reason, .. }) => Some((*bytes, *reason)),
-        _ => None,
-    })
-}
-
-/// An answer to a read: of these bytes, of a file of this size and with this number of names.
-fn reads(scene: &mut Scene, bytes: &[u8], size: u64, names: u32, end: bool) {
-    let overlap = scene.it().read.min(WINDOW);
-    let status = Status { key: scene.file_at(scene.log).key, size, names, ..Status::default() };
-    let number = scene.content;
-    scene.tail.was_read(number, FlowId(0), overlap, bytes, &status, end, &mut scene.todo);
 }
 
 /// What has no turn although something is there is never sent; what has one although nothing is there costs for nothing.

@@ -3,6 +3,12 @@
 //! Leaves the search for content to the stories of `seek`.
 
 use super::*;
+use crate::Packing;
+use crate::seen::Moment;
+use crate::tail::scene::{NOW, Outcome, Scene, closes, ends, many, nameless, open, timed};
+use datalake_base::record::Origin;
+
+type Change = fn(&mut Scene);
 
 /// Each failure has its own patience: what may be over in a moment is tried soon, and what somebody has to change is not.
 #[test]

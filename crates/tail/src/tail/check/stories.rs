@@ -3,6 +3,12 @@
 //! Leaves what becomes of the file then to the stories of `identify`.
 
 use super::*;
+use crate::Packing;
+use crate::seen::Moment;
+use crate::tail::scene::{NOW, Scene, closes, few, lost, many, nameless, open, pack, reads, timed};
+use crate::worlds::text;
+
+type Change = fn(&mut Scene);
 
 /// A network filesystem says now this and now that: after four doubts in a row the next comparison waits for a second.
 #[test]

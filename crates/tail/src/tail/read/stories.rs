@@ -1,8 +1,12 @@
 //! What a read leads to, and what is settled of it.
 //! Promises that no bytes are delivered that are not the continuation of what was read.
-//! Leaves comparisons to `checks`.
+//! Leaves comparisons to the stories of `check`.
 
 use super::*;
+use crate::proof::Proof;
+use crate::seen::Moment;
+use crate::tail::scene::{NOW, Scene, closes, ends, few, lost, many, open, pack, reads};
+use crate::worlds::text;
 
 /// What was written over the file since it was compared must not be delivered as its continuation.
 #[test]
