@@ -126,7 +126,7 @@ fn run_as<F: Future<Output = ()>>(plan: Plan, once: bool, watch: impl FnOnce(Vec
         tracing::warn!("{}", plan.warnings.one_line(warning));
     }
     memory::take_over();
-    loaded::let_go_of_relocations();
+    loaded::let_go();
     match start(&Arc::new(plan), once, watch) {
         Ok(exit) => exit,
         Err(error) => {

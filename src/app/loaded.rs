@@ -1,86 +1,44 @@
-//! Pages of the program's own file that only the loader needed.
-//! Promises to release read-only pages of that file and no others; the kernel reads them again if they are touched.
+//! Pages of the program's own file that nothing needs any more: what the loader read, and code and constants of what is over.
+//! Promises to release pages of that file that nobody has written to or can write to, and no others; the kernel maps them
+//! again when they are touched.
 //! Leaves memory of the heap to `memory`.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-/// A part of the program that holds addresses of others, and its tags for where the relocations lie and how long they are.
-const PART_OF_ADDRESSES: u32 = 2;
-const RELOCATIONS: u64 = 7;
-const RELOCATIONS_LONG: u64 = 8;
-
-/// Lets go of the table of relocations: the loader reads it once, 0.8 MiB of it, and it would count as resident for ever.
-pub(super) fn let_go_of_relocations() {
-    let Some(pages) = relocations_in_memory() else { return };
-    #[expect(
-        unsafe_code,
-        reason = "The only way to tell the kernel, and sound: the pages are a private mapping of this program's file that \
-                  is read only, so the kernel has nothing to throw away, and reads them again from the file if anybody \
-                  looks. That spares each host 0.8 MiB of 20."
-    )]
-    // SAFETY: see the reason above; `relocations_in_memory` names whole pages of such a mapping only.
-    let _told = unsafe {
-        let begin = std::ptr::with_exposed_provenance_mut::<libc::c_void>(pages.start);
-        libc::madvise(begin, pages.end - pages.start, libc::MADV_DONTNEED)
+/// Lets go of the program's code and constants, and of the table of relocations among them. What is still needed comes back from
+/// the page cache with the next steps; what only the loader, the start, or the work that is over needed does not.
+pub(super) fn let_go() {
+    let (Ok(path), Ok(maps)) = (std::fs::read_link("/proc/self/exe"), std::fs::read_to_string("/proc/self/maps"))
+    else {
+        return;
     };
-}
-
-/// Their whole pages; `None` where this is not a program of the usual form for 64 bits.
-fn relocations_in_memory() -> Option<Range<usize>> {
-    let program = std::fs::read_link("/proc/self/exe").ok()?;
-    let table = relocations(&File::open("/proc/self/exe").ok()?)?;
-    let page = rustix::param::page_size();
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let beginning =
-        maps.lines().filter_map(Mapping::parse).find(|it| it.path == program.as_os_str() && it.offset == 0)?;
-    let begin = (beginning.at.start + table.start).next_multiple_of(page);
-    let end = (beginning.at.start + table.end) / page * page;
-    let inside = beginning.is_read_only && begin < end && end <= beginning.at.end;
-    inside.then_some(begin..end)
-}
-
-/// Where the table lies, counted from the beginning of the program.
-fn relocations(file: &File) -> Option<Range<usize>> {
-    let mut head = [0; 64];
-    file.read_exact_at(&mut head, 0).ok()?;
-    // 64 bits, little end first.
-    if !head.starts_with(&[0x7f, b'E', b'L', b'F', 2, 1]) {
-        return None;
-    }
-    let (parts, each, count) = (number(&head, 32)?, u64::from(short(&head, 54)?), u64::from(short(&head, 56)?));
-    for place in 0..count {
-        let mut part = [0; 56];
-        file.read_exact_at(&mut part, parts + place * each).ok()?;
-        if part.first_chunk().map(|kind| u32::from_le_bytes(*kind)) != Some(PART_OF_ADDRESSES) {
-            continue;
-        }
-        let (offset, bytes) = (number(&part, 8)?, number(&part, 32)?.min(64 << 10));
-        let mut entries = vec![0; usize::try_from(bytes).ok()?];
-        file.read_exact_at(&mut entries, offset).ok()?;
-        let value = |tag: u64| {
-            let entry = entries.chunks_exact(16).find(|entry| number(entry, 0) == Some(tag))?;
-            usize::try_from(number(entry, 8)?).ok()
+    for pages in unwritten(&maps, &path) {
+        #[expect(
+            unsafe_code,
+            reason = "The only way to tell the kernel, and sound: the pages are a private mapping of this program's file \
+                      that nobody can write to or has written to, so the kernel has nothing to throw away, and reads them \
+                      again from the file if anybody looks. That spares each host several MiB."
+        )]
+        // SAFETY: see the reason above; `unwritten` names whole mappings of that kind only.
+        let _told = unsafe {
+            let begin = std::ptr::with_exposed_provenance_mut::<libc::c_void>(pages.start);
+            libc::madvise(begin, pages.end - pages.start, libc::MADV_DONTNEED)
         };
-        let begin = value(RELOCATIONS)?;
-        return Some(begin..begin.checked_add(value(RELOCATIONS_LONG)?)?);
     }
-    None
 }
 
-fn number(bytes: &[u8], place: usize) -> Option<u64> {
-    bytes.get(place..)?.first_chunk().map(|number| u64::from_le_bytes(*number))
-}
-
-fn short(bytes: &[u8], place: usize) -> Option<u16> {
-    bytes.get(place..)?.first_chunk().map(|number| u16::from_le_bytes(*number))
+/// Where the file of the program is mapped and was never written to, by `/proc/self/maps`: its code, and what the file begins
+/// with. The loader writes addresses into another part, which is read only afterwards and never the first.
+fn unwritten(maps: &str, program: &Path) -> impl Iterator<Item = Range<usize>> {
+    let mappings = maps.lines().filter_map(Mapping::parse).filter(move |it| it.path == program.as_os_str());
+    mappings.filter(|it| it.access == "r-xp" || (it.access == "r--p" && it.offset == 0)).map(|it| it.at)
 }
 
 /// A line of `/proc/self/maps`.
 struct Mapping<'a> {
     at: Range<usize>,
-    is_read_only: bool,
+    access: &'a str,
     offset: u64,
     path: &'a str,
 }
@@ -90,15 +48,17 @@ impl<'a> Mapping<'a> {
         let mut words = line.splitn(6, ' ');
         let (begin, end) = words.next()?.split_once('-')?;
         let at = usize::from_str_radix(begin, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
-        let is_read_only = words.next()? == "r--p";
+        let access = words.next()?;
         let offset = u64::from_str_radix(words.next()?, 16).ok()?;
-        Some(Self { at, is_read_only, offset, path: words.nth(2)?.trim_start() })
+        Some(Self { at, access, offset, path: words.nth(2)?.trim_start() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
 
     /// How much of the mapping around this address is resident, in bytes.
     fn resident(address: usize) -> usize {
@@ -108,34 +68,51 @@ mod tests {
         resident.unwrap().trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
+    /// The program goes on all the same: what it needs next is there again.
     #[test]
-    fn the_relocations_of_a_program_are_found_and_no_longer_resident() {
-        let pages = relocations_in_memory().expect("this program is of the usual form");
-        assert!(pages.start.is_multiple_of(rustix::param::page_size()) && pages.len() > 100_000, "{pages:x?}");
-        let before = resident(pages.start);
-        let_go_of_relocations();
-        // Other tests may touch what lies beside them meanwhile.
-        let freed = before.saturating_sub(resident(pages.start));
-        assert!(freed > pages.len() / 2, "{freed} of {} bytes", pages.len());
+    fn what_is_let_go_of_is_no_longer_resident_and_is_there_when_it_is_needed() {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let pages: Vec<_> = unwritten(&maps, &std::fs::read_link("/proc/self/exe").unwrap()).collect();
+        assert_eq!(pages.len(), 2, "this program is of the usual form: {pages:x?}");
+        let memory = File::open("/proc/self/mem").unwrap();
+        let bytes_at = |at: usize| {
+            let mut bytes = [0; 64];
+            memory.read_exact_at(&mut bytes, at as u64).map(|()| bytes).unwrap()
+        };
+        // Each page is looked at, so that all of them are resident, whatever else runs.
+        let look = |pages: &Range<usize>| pages.clone().step_by(4096).map(bytes_at).collect::<Vec<_>>();
+        let held: Vec<_> = pages.iter().map(look).collect();
+        let all = || pages.iter().map(|pages| resident(pages.start)).sum::<usize>();
+        let before = all();
+        let_go();
+        // Other tests touch what they need meanwhile.
+        let after = all();
+        assert!(before > 1_000_000 && after < before / 2, "{before} bytes before, {after} after");
+        assert!(pages.iter().map(look).eq(held), "what is there is what was there");
+    }
+
+    #[test]
+    fn only_the_programs_own_file_is_let_go_of_and_nothing_that_was_ever_written_to() {
+        let maps = "\
+            1000-2000 r--p 00000000 fe:00 7                          /a/gent\n\
+            2000-4000 r-xp 00001000 fe:00 7                          /a/gent\n\
+            4000-5000 r--p 00003000 fe:00 7                          /a/gent\n\
+            5000-6000 rw-p 00004000 fe:00 7                          /a/gent\n\
+            6000-7000 rwxp 00005000 fe:00 7                          /a/gent\n\
+            7000-8000 r--s 00000000 fe:00 7                          /a/gent\n\
+            8000-9000 r-xp 00000000 fe:00 8                          /lib/libc.so.6\n\
+            9000-a000 rw-p 00000000 00:00 0                          [heap]\n\
+            a000-b000 rw-p 00000000 00:00 0\n\
+            none\n";
+        assert_eq!(unwritten(maps, Path::new("/a/gent")).collect::<Vec<_>>(), [0x1000..0x2000, 0x2000..0x4000]);
+        assert_eq!(unwritten(maps, Path::new("/a")).count(), 0);
     }
 
     #[test]
     fn a_line_of_mappings_is_read_whatever_its_path() {
         let line = "55d0c8a00000-55d0c8d9b000 r--p 00000000 fe:00 1234                       /opt/with a space/agent (deleted)";
         let mapping = Mapping::parse(line).unwrap();
-        assert_eq!((mapping.at.len(), mapping.offset, mapping.is_read_only), (0x39_b000, 0, true));
+        assert_eq!((mapping.at.len(), mapping.offset, mapping.access), (0x39_b000, 0, "r--p"));
         assert_eq!(mapping.path, "/opt/with a space/agent (deleted)");
-        assert!(!Mapping::parse("1000-2000 r-xp 00001000 fe:00 1234 /a").unwrap().is_read_only);
-        assert!(Mapping::parse("1000-2000 rw-p 00000000 00:00 0").is_none());
-        assert!(Mapping::parse("none").is_none());
-    }
-
-    #[test]
-    fn what_is_no_program_has_no_relocations() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        for bytes in [&b""[..], b"#!/bin/sh\n", &[0x7f; 200], b"\x7fELF\x02\x01"] {
-            std::fs::write(file.path(), bytes).unwrap();
-            assert!(relocations(file.as_file()).is_none());
-        }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::board::Board;
 use super::looks::{Look, Looks};
-use super::{memory, opening, signals};
+use super::{loaded, memory, opening, signals};
 use crate::checkpoint::Keeper;
 use crate::config::FlowPlan;
 use crate::source::file::Tailer;
@@ -61,7 +61,7 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
     let mut aside = JoinSet::new();
     aside.spawn_blocking(move || opening::say(&opening.flows, &opening.regions, &opening.before));
     let watch_every = Notifier::watchdog_interval();
-    memory::give_back();
+    let_go_of_what_is_over();
     let mut rest = memory::Rest::default();
     let (mut watchdog, mut reporter) = (Watchdog::new(), Reporter::new(Instant::now().into_std()));
     let mut notices = Notices::new(Instant::now().into_std());
@@ -83,7 +83,7 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
         let now = Instant::now();
         let read = flows.iter().map(|look| look.books.read.value()).sum();
         if rest.look(read, flows.iter().all(|look| look.books.idle.value() == 1)) {
-            memory::give_back();
+            let_go_of_what_is_over();
         }
         let saving = keeper.health();
         let unsaved = saving.failing.and(saving.unsaved_since).map(|since| since.elapsed());
@@ -119,6 +119,12 @@ pub(super) async fn keep_watch(looks: Looks, tailer: &Tailer, keeper: &Keeper, o
         }
         health.found(&stuck, unsaved);
     }
+}
+
+/// The memory that the start took, or the work that is over.
+fn let_go_of_what_is_over() {
+    memory::give_back();
+    loaded::let_go();
 }
 
 /// Says that a flow had no file. Nothing, where all that was missing is something in it: an empty log is none that is read.
