@@ -2,6 +2,7 @@
 //! Promises a test for each kind of rotation and of disturbance that the rules name.
 //! Leaves all worlds and chance to `worlds`.
 
+mod alike;
 mod archives;
 mod cut;
 mod kept;

@@ -51,12 +51,6 @@ pub fn family(name: &[u8]) -> Vec<u8> {
     shortest
 }
 
-/// Whether what lay under one name may lie under the other after any number of rotations of the same log.
-#[must_use]
-pub(crate) fn are_of_one_log(one: &[u8], other: &[u8]) -> bool {
-    one == other || is_kin(one, other) || family(one) == family(other)
-}
-
 /// A number that is smaller for an older rotation: high counters come before low ones, and those before dates.
 #[must_use]
 pub(crate) fn age(name: &[u8]) -> u64 {
@@ -190,24 +184,6 @@ fn is_rotation(piece: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A log is renamed to its rotation's name, and a copy of it has a date in its own: neither is a rotation of the other.
-    #[test]
-    fn names_that_one_log_has_had_are_of_one_log_in_both_orders() {
-        for (one, other, expected) in [
-            ("a.log", "a.log", true),
-            ("a.log", "a.log.1", true),
-            ("a.log.1", "a.log-20261101.gz", true),
-            ("a.log.1", "a.log.2", true),
-            ("a.log.1", "b.log.1", false),
-            ("a.log", "b.log", false),
-        ] {
-            let (one, other) = (one.as_bytes(), other.as_bytes());
-            assert_eq!((are_of_one_log(one, other), are_of_one_log(other, one)), (expected, expected));
-        }
-        // Without a separator it is a rotation where rotations are put, and has a family of its own.
-        assert!(are_of_one_log(b"a.log", b"a.log20261101"));
-    }
 
     #[test]
     fn numbers_dates_letters_and_words_behind_the_name_or_before_its_extension_are_rotations() {

@@ -287,6 +287,14 @@ impl Proof {
         Fingerprint::of(&overlap[start..]).hash == frontier.hash
     }
 
+    /// Whether nothing that is known of both beginnings tells them apart.
+    pub(crate) fn may_begin_like(&self, other: &Self) -> bool {
+        if self.head.length == other.head.length {
+            return self.head == other.head;
+        }
+        self.start == 0 || other.start == 0 || self.start == other.start
+    }
+
     /// Bytes were read: `bytes[0]` is at `start`, those from `from` on are new, at least one; those before it are the overlap.
     pub(crate) fn advance(&mut self, start: u64, from: u64, bytes: &[u8]) {
         let end = start + bytes.len() as u64;

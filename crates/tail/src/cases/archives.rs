@@ -99,7 +99,7 @@ fn archives_that_end_before_the_log_are_each_read_once() {
     assert_eq!(world.said(|notice| matches!(notice, Notice::Destroyed { .. })), 1, "{:?}", world.notices);
 }
 
-/// What was read of the kept copy is not settled, and could still go wrong there: the archive that goes on behind it is read
+/// What was read of a kept copy is not settled, and could still go wrong there: the archive that goes on behind it is read
 /// from its beginning, which went without a word.
 #[test]
 fn an_archive_that_repeats_what_is_not_settled_yet_is_reported() {

@@ -157,7 +157,8 @@ fn what_is_written_behind_the_beginning_of_a_log_is_read_when_the_archive_of_the
     world.expect('n', 0..1);
 }
 
-/// As before, where the log itself was cut: a rotation of it was not looked at to the end before the cut was settled.
+/// A log was cut, and nothing of it is settled while the service is away: a rotation of it was not looked at to the end before
+/// that.
 #[test]
 fn a_rotation_of_a_log_that_was_cut_is_read_before_the_cut_is_settled() {
     for matches in PATTERNS {

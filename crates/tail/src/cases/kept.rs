@@ -171,3 +171,23 @@ fn a_log_that_was_found_in_the_copy_that_it_had_been_is_not_read_again_under_its
     world.expect('y', 0..15);
     world.expect('z', 0..15);
 }
+
+/// One line of the log was read. It grew, somebody kept a copy of it, and it was renamed, all before anybody looked: the copy
+/// was sent, too, without a word.
+#[test]
+fn a_copy_of_a_log_that_grew_and_was_renamed_in_the_same_moment_is_not_sent_again() {
+    for matches in PATTERNS {
+        let mut world = World::new(matches);
+        world.start();
+        world.fs.append(LIVE, &text('x', 0..1));
+        world.run_for(10_000);
+        world.fs.append(LIVE, &text('x', 1..200));
+        world.fs.copy(LIVE, "/l/a.log.bak");
+        world.fs.rename(LIVE, "/l/a.log.1");
+        world.run_for(10_000);
+        world.fs.append(LIVE, &text('x', 200..202));
+        world.run_for(10_000);
+        world.expect('x', 0..202);
+        assert!(world.notices.is_empty(), "{:?}", world.notices);
+    }
+}

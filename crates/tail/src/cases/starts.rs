@@ -1,7 +1,8 @@
 //! Starts: the first one, and those that know rows of an earlier life.
 //! Promises that rows of each kind lead to where they led, and that no row is saved without a reason.
-//! Leaves what happened while the agent was down to the other cases.
+//! Leaves rotations while the agent was down to the other cases.
 
+use crate::Failure;
 use crate::model::{World, pack};
 use crate::worlds::{LIVE, all, only_live, rotate, text};
 use crate::{FileKey, Fingerprint, Row, SavedState};
@@ -124,4 +125,55 @@ fn a_start_saves_no_row_that_says_already_where_its_file_lies() {
     world.run_for(3_000);
     assert_eq!(world.saves, saved + 1, "one has another name");
     assert_eq!(world.rows.values().filter(|row| row.places[0].path.ends_with("7.log.1")).count(), 1);
+}
+
+/// Rotations of all flows are put into one folder. One of the folders of logs may not be listed: for as long as that was so,
+/// nobody looked for the rotations of the others.
+#[test]
+fn a_folder_that_may_not_be_listed_hides_the_rotations_of_no_other() {
+    for failure in [Failure::Denied, Failure::NoResource] {
+        let mut world = World::new(|path| path.extension().is_some_and(|extension| extension == "log"));
+        world.homes = vec!["/l".into(), "/m".into()];
+        world.rotated_to = vec!["/r".into()];
+        ["/m", "/r"].iter().for_each(|folder| world.fs.folder(folder));
+        if failure == Failure::Denied {
+            world.faults.failing.insert("/m".into(), failure);
+        }
+        world.fs.create(LIVE, &text('x', 0..40));
+        world.start();
+        world.run_for(1_000);
+        world.stop();
+        world.faults.failing.insert("/m".into(), failure);
+        world.fs.append(LIVE, &text('x', 40..80));
+        world.fs.rename(LIVE, "/r/a.log-20261101");
+        world.fs.create(LIVE, &text('y', 0..20));
+        world.start();
+        world.run_for(5_000);
+        if failure == Failure::NoResource {
+            // Which is over in a moment, or nothing else works either.
+            world.faults.failing.clear();
+        }
+        world.run_for(60_000);
+        world.expect('y', 0..20);
+        world.expect('x', 0..80);
+    }
+}
+
+/// The first listing failed for want of a descriptor: the start was over with nothing seen, and all that lay there was sent.
+#[test]
+fn files_are_followed_from_their_end_though_the_first_listing_of_their_folder_failed_for_a_moment() {
+    let mut world = World::new(all);
+    world.from_end = true;
+    world.fs.create(LIVE, &text('x', 0..50));
+    world.faults.failing.insert("/l".into(), Failure::NoResource);
+    world.start();
+    world.run_for(1_500);
+    assert!(!world.has_begun());
+    world.faults.failing.clear();
+    world.run_for(10_000);
+    assert!(world.has_begun());
+    world.fs.append(LIVE, &text('x', 50..60));
+    world.run_for(10_000);
+    world.expect('x', 50..60);
+    assert_eq!(world.lines.len(), 10);
 }

@@ -1,12 +1,12 @@
 //! Nothing that is known lies in a file: whether it is ours, and where reading begins in it.
 //! Promises that what is new since the last look is known from what the folder held then, never from a clock.
-//! Leaves reading to `turns`.
+//! Leaves reading to `turns` and `read`.
 
 use super::identify::{Question, SOON, Stage};
 use super::{AGAIN, Job, Tail};
 use crate::content::{Content, NEVER, State};
 use crate::names;
-use crate::places::{NONE, Name, Standing, seconds};
+use crate::places::{File, NONE, Name, Standing, mix, seconds};
 use crate::proof::{MOST_RANGES, Proof, WINDOW, Weight, stretch_of};
 use crate::row::held;
 use crate::seen::{FlowId, Moment, Sample};
@@ -22,8 +22,8 @@ pub(super) const JUST: u64 = 60_000;
 /// Seconds after a file was taken for a stranger until everything that it may have replaced was checked.
 pub(super) const JUDGED: u32 = 150;
 
-/// So often a rotation waits until more of the log was read that begins like it.
-const MOST_WAITS: u8 = 8;
+/// So often a file waits until more of the log was read that begins like it, or until nobody writes to it.
+pub(super) const MOST_WAITS: u8 = 8;
 
 /// More families of names than this are not kept without a reason; a few are looked through in each step.
 const MOST_FAMILIES: usize = 1_024;
@@ -46,6 +46,15 @@ impl Tail {
         let beginning = stretch_of(&question.beginning, &(0..WINDOW)).unwrap_or_default().to_vec();
         if let Some((open, read)) = self.small_open(number, &beginning) {
             if self.read_on(open) {
+                return self.put_off(&question, AGAIN / 10);
+            }
+            question.alike_bytes = question.alike_bytes.max(read);
+        }
+        if let Some(read) = self.small_unread(number, &beginning)
+            && let Some(file) = self.places.files.get_mut(number)
+        {
+            if file.waits < MOST_WAITS {
+                file.waits += 1;
                 return self.put_off(&question, AGAIN / 10);
             }
             question.alike_bytes = question.alike_bytes.max(read);
@@ -131,7 +140,8 @@ impl Tail {
         if let Some(content) = content.and_then(|content| self.contents.get_mut(content)) {
             content.ahead = question.family.is_none() && start == 0;
         }
-        if let Some(content) = self.contents.get_mut(question.covers).filter(|content| content.state == State::Sought) {
+        let covered = self.contents.get(question.covers).is_some_and(|content| self.may_be_all_of(number, content));
+        if let Some(content) = self.contents.get_mut(question.covers).filter(|_| covered) {
             content.known = content.read;
         }
         let path = self.places.path_of(number).unwrap_or_default();
@@ -144,6 +154,19 @@ impl Tail {
             let (bytes, reason) = (question.doubt.max(question.alike_bytes), Again::EqualInDoubt);
             todo.push(ToDo::Say(Notice::ReadAgain { flow, path, bytes, reason }));
         }
+    }
+
+    /// Whether all of what is sought may be in this file, by their names and sizes: so that nothing of it is destroyed when that
+    /// is sent.
+    fn may_be_all_of(&self, number: u32, content: &Content) -> bool {
+        let long_enough = |file: &File| file.packing.is_some() || file.size >= content.known;
+        let of_its_log = |name: &Name| {
+            let home = content.home.as_deref();
+            home.is_some_and(|(_, home)| *home == name.text || names::is_kin(home, &name.text))
+        };
+        content.state == State::Sought
+            && self.places.files.get(number).is_some_and(long_enough)
+            && self.places.names_of(number).any(of_its_log)
     }
 
     /// The content of the log that this file may be a rotation of, or, if it is an archive, of what it may have been packed
@@ -300,7 +323,7 @@ impl Tail {
                 && content.home.as_deref().is_some_and(|(folder, home)| {
                     // Its own name in another folder is that of another log.
                     let elsewhere = |name: &Name| name.text == *home && name.folder != *folder;
-                    names.any(|name| names::are_of_one_log(home, &name.text) && !elsewhere(name))
+                    names.any(|name| (names::is_kin(home, &name.text) || name.text == *home) && !elsewhere(name))
                 })
         };
         self.seeks.keys().copied().filter(|seek| self.contents.get(*seek).is_some_and(alike)).min()
@@ -320,9 +343,25 @@ impl Tail {
                 && content
                     .home
                     .as_deref()
-                    .is_some_and(|(_, home)| names.any(|name| names::are_of_one_log(home, &name.text)))
+                    .is_some_and(|(_, home)| names.any(|name| names::is_kin(home, &name.text) || name.text == *home))
         };
         self.opened.iter().find_map(|open| Some((*open, self.contents.get(*open).filter(|open| alike(open))?.read)))
+    }
+
+    /// How much was read of the log of which this may be a copy, by its name and its first bytes, where that is too little to
+    /// prove anything and more of it is there: it was renamed since.
+    fn small_unread(&self, number: u32, beginning: &[u8]) -> Option<u64> {
+        self.places.names_of(number).find_map(|name| {
+            let log = self.families.get(&mix(u64::from(name.folder), &names::family(&name.text)))?;
+            let content = self.contents.get(*log)?;
+            let unread = content.file != number
+                && content.state == State::Followed
+                && content.read > 0
+                && content.unread() > 0
+                && content.proof.weight_at(content.read) == Weight::Doubt
+                && content.proof.begins(beginning);
+            unread.then_some(content.read)
+        })
     }
 
     /// What there is in a file without a name is read before anything is compared with it. `false` when that is done.

@@ -2,7 +2,7 @@
 //! names.
 //! Promises that a file which is truncated or rewritten, renamed to any name and written to, all within seconds, is read
 //! from its beginning; through the descriptor by which it was open, as long as there is one, and whatever events tell.
-//! Leaves finding out what such a file holds to `identify`, and reading to `turns`.
+//! Leaves finding out what such a file holds to `identify`, and reading to `turns` and `read`.
 
 use super::{CLOSE_AFTER, Due, Tail};
 use crate::content::{Content, Home, NEVER};

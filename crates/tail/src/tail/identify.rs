@@ -1,7 +1,7 @@
 //! What a file holds that nobody knows yet: by its first bytes, then by those of what begins alike.
 //! Promises that no file is read before it is clear whether it holds something known, no archive is unpacked without a
 //! reason, and no log stays unknown while older files of its family wait.
-//! Leaves comparing to `Proof`, and reading to `turns`.
+//! Leaves comparing to `Proof`, and reading to `turns` and `read`.
 
 use super::{AGAIN, AT_A_TIME, Due, Job, Tail};
 use crate::places::{File, NONE, Standing, seconds};

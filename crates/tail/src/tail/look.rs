@@ -5,7 +5,7 @@
 use super::{AGAIN, AT_A_TIME, Due, Job, POLL, REFUSED_AGAIN, SWEEP, Tail};
 use crate::content::{Content, Home, State};
 use crate::names;
-use crate::places::{NONE, Standing, Target, seconds};
+use crate::places::{Folder, NONE, Standing, Target, seconds};
 use crate::row::held;
 use crate::seen::{Entry, Failure, FlowId, FolderId, Status, Ticket};
 use crate::todo::{Notice, ToDo};
@@ -211,22 +211,28 @@ impl Tail {
 
     /// Whether the folder was not listed to its end yet. One that refuses to be listed is not waited for.
     pub(super) fn is_first(&self, number: u32) -> bool {
-        self.places
-            .folders
-            .get(number)
-            .is_some_and(|folder| (folder.listings == 0 || folder.is_listed_first()) && !folder.refused)
-            && !self.waits_for_home(number)
+        let is_first = |folder: &Folder| {
+            let first = if folder.is_home { folder.listed_at.is_none() } else { folder.is_listed_first() };
+            (folder.listings == 0 || first) && !folder.refused
+        };
+        self.places.folders.get(number).is_some_and(is_first) && !self.waits_for_home(number)
     }
 
     /// Whether the folder holds rotations of logs whose own folder was never listed, because that failed: as nobody knows
-    /// the names of the logs, nobody knows what is a rotation of them.
+    /// the names of the logs, nobody knows what is a rotation of them. Others are not kept waiting by a folder that refuses.
     fn waits_for_home(&self, number: u32) -> bool {
-        let unknown = |source: &u32| {
-            self.places.folders.get(*source).is_some_and(|home| {
-                home.is_home && home.listings > 0 && home.listed_at.is_none() && !home.is_listed_first()
-            })
-        };
-        self.places.folders.get(number).is_some_and(|folder| !folder.is_home && folder.sources.iter().any(unknown))
+        let home = |source: &u32| self.places.folders.get(*source).filter(|home| home.is_home);
+        let failed = |home: &Folder| home.listings > 0 && home.listed_at.is_none() && !home.is_listed_first();
+        self.places.folders.get(number).is_some_and(|folder| {
+            let mut homes = folder.sources.iter().filter_map(home).peekable();
+            let some = homes.peek().is_some();
+            let (mut all, mut soon) = (true, false);
+            for home in homes {
+                all &= failed(home);
+                soon |= failed(home) && !home.refused;
+            }
+            !folder.is_home && some && (all || soon)
+        })
     }
 
     fn sweep(&mut self, number: u32, todo: &mut Vec<ToDo>) {
@@ -370,7 +376,8 @@ impl Tail {
             && let Some(Standing::Holds(content)) = self.places.files.get(number_of_file).map(|file| file.standing)
             && let Some(content) = self.contents.get_mut(content).filter(|content| content.file == number_of_file)
         {
-            content.home = None;
+            // A log that was renamed to a rotation's name is looked for by its own: other rotations of it have that, too.
+            content.home = content.home.take().filter(|home| names::is_kin(&home.1, &entry.name));
         }
     }
 
@@ -442,7 +449,7 @@ impl Tail {
         self.seeks.keys().filter_map(|sought| self.contents.get(*sought)).find_map(|content| {
             let (home, live) = content.home.as_deref()?;
             let here = *home == number || folder.sources.contains(home);
-            content.flow.filter(|_| here && names::are_of_one_log(live, &entry.name))
+            content.flow.filter(|_| here && names::is_kin(live, &entry.name))
         })
     }
 

@@ -444,10 +444,10 @@ impl Tail {
                     file.size >= content.known
                 }
             };
-            // One that was known before it may have been read on as its rotation, which shows in the very same size.
-            let was_sent = |other: &Content| other.id < content.id && content.read == 0 && other.read == content.known;
-            let may_be = |other: &Content| (other.id > content.id && same_size(other)) || was_sent(other);
-            self.contents.get(other).is_some_and(may_be) && names::are_of_one_log(home, &name.text)
+            let may_be = |other: &Content| {
+                other.id > content.id && same_size(other) && content.proof.may_begin_like(&other.proof)
+            };
+            self.contents.get(other).is_some_and(may_be) && (names::is_kin(home, &name.text) || *name.text == **home)
         })
     }
 

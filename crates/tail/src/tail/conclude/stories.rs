@@ -222,11 +222,8 @@ fn what_may_be_a_log_of_which_little_was_read_is_known_by_beginning_and_name() {
     let read = few().len() as u64;
     type Change = fn(&mut Content);
     let as_it_is: Change = |_| ();
-    let renamed: Change = |content| content.home = Some(Box::new((0, (*b"a.log.1").into())));
-    let cases: [(&str, Found, Change, bool); 16] = [
+    let cases: [(&str, Found, Change, bool); 14] = [
         ("a rotation", found("a.log.1"), as_it_is, true),
-        ("it was renamed before it was lost", found("a.log-20261101"), renamed, true),
-        ("another log's, as it was renamed", found("b.log-20261101"), renamed, false),
         ("its own name", found("a.log"), as_it_is, true),
         ("its own name in another folder", Found { folder: "/k", ..found("a.log") }, as_it_is, false),
         ("another name in its folder", found("b.log"), as_it_is, false),

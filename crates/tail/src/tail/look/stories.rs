@@ -286,10 +286,13 @@ fn a_folder_is_new_until_its_first_listing_is_compared_unless_it_cannot_be_liste
             true,
         ),
         ("its first listing is compared", |scene| (folder(scene).listings, folder(scene).sweep) = (1, Some(5)), true),
-        ("listed once", |scene| folder(scene).listings = 1, false),
+        ("listed once", |scene| (folder(scene).listings, folder(scene).listed_at) = (1, Some(NOW)), false),
         (
             "its second listing is on its way",
-            |scene| (folder(scene).listings, folder(scene).listing) = (2, Some(Ticket(9))),
+            |scene| {
+                let folder = folder(scene);
+                (folder.listings, folder.listing, folder.listed_at) = (2, Some(Ticket(9)), Some(NOW));
+            },
             false,
         ),
         (

@@ -567,35 +567,6 @@ fn what_was_sent_in_doubt_under_a_name_of_the_log_is_not_destroyed() {
     assert_eq!((lost(&scene), scene.it().destroyed, scene.it().state), (None, 0, State::Finished));
 }
 
-/// Each log begins with the same long header. One of which nothing was read yet was compared with the log before it, which was
-/// taken up in the archive of this one and read to its end there: all of it was sent, and nothing is destroyed.
-#[test]
-fn what_was_sent_as_the_rest_of_an_older_content_is_not_destroyed() {
-    let cases: [(&str, usize, u64, &str, &str, bool); 6] = [
-        ("as long as it was", 0, 1_840, "a.log", "a.log.7", true),
-        ("shorter", 0, 1_839, "a.log", "a.log.7", false),
-        ("longer", 0, 1_841, "a.log", "a.log.7", false),
-        ("something was read of it", few().len(), 1_840, "a.log", "a.log.7", false),
-        ("of another log", 0, 1_840, "a.log", "b.log.7", false),
-        ("it was renamed before it was lost", 0, 1_840, "a.log.1", "a.log-20261101", true),
-    ];
-    for (what, read, sent, home, name, expected) in cases {
-        let mut scene = Scene::new(&many(), read);
-        for name in [&b"a.log"[..], b"a.log.1"] {
-            let name = scene.tail.places.find_name(0, name).unwrap();
-            scene.tail.places.remove_name(name);
-        }
-        look_for(&mut scene);
-        scene.it().home = Some(Box::new((0, home.as_bytes().into())));
-        let mut content = Content::new(0, Some(FlowId(0)), NOW);
-        (content.read, content.known, content.state) = (sent, sent, State::Finished);
-        let content = scene.tail.contents.all.insert(content);
-        let file = scene.file(name, 1_840, false);
-        scene.file_at(file).standing = Standing::Holds(content);
-        assert_eq!(scene.tail.is_covered(scene.content, &[0]), expected, "{what}");
-    }
-}
-
 /// Ten thousand finished logs without a place are remembered, to know copies of them; then the oldest is forgotten.
 #[test]
 fn the_oldest_of_more_than_ten_thousand_finished_contents_without_a_place_is_forgotten() {
