@@ -554,6 +554,23 @@ const fn next_grid(position: u64) -> u64 {
 mod tests {
     use super::*;
 
+    /// Logs of one size lie under names of one log: the one was read, the other deleted unread.
+    #[test]
+    fn beginnings_may_be_alike_unless_what_is_known_of_both_tells_them_apart() {
+        let proof = |which, lines| Proof::of_beginning(&crate::worlds::text(which, 0..lines));
+        for (one, other, expected) in [
+            (proof('x', 4), proof('x', 4), true),
+            (proof('x', 4), proof('y', 4), false),
+            (proof('x', 10), proof('x', 20), true),
+            (proof('x', 10), proof('y', 20), false),
+            // Less than 256 bytes of one are no part of what is known of the other.
+            (proof('x', 4), proof('y', 20), true),
+            (Proof::default(), proof('y', 20), true),
+        ] {
+            assert_eq!((one.may_begin_like(&other), other.may_begin_like(&one)), (expected, expected));
+        }
+    }
+
     #[test]
     fn bytes_are_found_wherever_they_occur_and_only_there() {
         let mut random = fastrand::Rng::with_seed(17);

@@ -95,26 +95,3 @@ fn a_file_whose_name_only_begins_like_that_of_a_sought_log_is_not_sent() {
         assert_eq!(world.count(line('z', 0).as_bytes()), 0, "{theirs}: {:?}", world.notices);
     }
 }
-
-/// All that was known of a log was a header that others have, too: what was missing of it counted as sent with one of those.
-#[test]
-fn a_header_that_another_log_has_as_well_hides_no_loss() {
-    let header = b"#Fields: date time s-ip cs-method\n";
-    for (one, two) in [("/l/worker-1.log", "/l/worker-2.log"), ("/l/one.log", "/l/two.log")] {
-        let mut world = World::new(any_log);
-        world.start();
-        world.faults.no_room = 100;
-        world.fs.create(one, header);
-        world.run_for(500);
-        let known = [&header[..], &text('x', 0..40)].concat();
-        world.fs.append(one, &text('x', 0..40));
-        world.run_for(200_000);
-        world.stop();
-        world.fs.unlink(one);
-        world.faults.no_room = 0;
-        world.fs.create(two, &[&header[..], &text('y', 0..4)].concat());
-        world.start();
-        world.run_for(900_000);
-        assert_eq!(world.destroyed(), known.len() as u64, "{one}: {:?}", world.notices);
-    }
-}

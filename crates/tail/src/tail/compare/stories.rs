@@ -238,8 +238,9 @@ fn a_log_that_holds_just_what_was_read_of_its_copy_is_where_that_goes_on() {
 #[test]
 fn a_copy_that_was_written_to_while_it_was_compared_is_compared_again() {
     let size = many().len() as u64;
-    let cases: [(&str, u64, bool, Outcome); 4] = [
+    let cases: [(&str, u64, bool, Outcome); 5] = [
         ("as it was", size, false, Outcome::Holds(0)),
+        ("longer, as it was eight times before", size + 46, false, Outcome::Holds(0)),
         ("longer", size + 46, false, Outcome::Waits(20)),
         ("cut", size - 46, false, Outcome::Waits(20)),
         ("packed, its size is another", size - 1_000, true, Outcome::Holds(0)),
@@ -252,6 +253,7 @@ fn a_copy_that_was_written_to_while_it_was_compared_is_compared_again() {
             scene.file_at(scene.rotation).packing = Some(Packing::Gzip);
         }
         scene.file_at(scene.rotation).size = now;
+        scene.file_at(scene.rotation).waits = if what.ends_with("before") { 8 } else { 7 };
         let number = scene.content;
         scene.tail.copy(&question, number);
         assert_eq!(scene.outcome(), expected, "{what}");

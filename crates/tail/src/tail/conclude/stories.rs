@@ -266,6 +266,38 @@ fn what_may_be_a_log_of_which_little_was_read_is_known_by_beginning_and_name() {
     }
 }
 
+/// All that is known of a sought log is a header, and other files have that, too: one of them is sent, and what is missing of the
+/// log counted as sent with it.
+#[test]
+fn what_is_sought_counts_as_sent_only_with_a_file_of_its_log_that_may_be_all_of_it() {
+    let read = few().len() as u64;
+    type Sought = fn(&mut Content);
+    let as_it_is: Sought = |_| ();
+    let cases: [(&str, &str, u64, bool, Sought, bool); 8] = [
+        ("a rotation as long as it was", "a.log.7", read, false, as_it_is, true),
+        ("its own name", "a.log", read, false, as_it_is, true),
+        ("longer", "a.log.7", read + 1, false, as_it_is, true),
+        ("shorter", "a.log.7", read - 1, false, as_it_is, false),
+        ("packed", "a.log.7.gz", 9, true, as_it_is, true),
+        ("another log", "b.log", read, false, as_it_is, false),
+        ("nobody knows its name", "a.log.7", read, false, |content| content.home = None, false),
+        ("found meanwhile", "a.log.7", read, false, |content| content.state = State::Followed, false),
+    ];
+    for (what, name, size, packed, change, expected) in cases {
+        let mut scene = Scene::new(&many(), many().len());
+        let sought = scene.sought(&few());
+        // Of which nothing has arrived yet.
+        (scene.content_at(sought).read, scene.content_at(sought).settled) = (0, 0);
+        change(scene.content_at(sought));
+        let mut question = scene.question(&text('z', 0..40));
+        question.file = scene.file(name, size, true);
+        (question.covers, question.doubt) = (sought, 5);
+        scene.file_at(question.file).packing = packed.then_some(crate::Packing::Gzip);
+        scene.tail.conclude(question, &mut scene.todo);
+        assert_eq!(scene.content_at(sought).known == 0, expected, "{what}");
+    }
+}
+
 /// Records come in the order in which they were written, also where the log was looked at before its rotations.
 #[test]
 fn a_rotation_comes_before_its_log_only_if_that_was_looked_at_before_its_turn() {

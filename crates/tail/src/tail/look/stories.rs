@@ -455,3 +455,26 @@ fn after_the_first_look_what_has_no_file_is_looked_for_and_what_lies_in_a_copy_r
     assert!(scene.tail.seeks.contains_key(&bare) && scene.tail.seeks.contains_key(&number));
     assert_eq!((scene.content_at(bare).state, scene.it().state), (State::Sought, State::Followed));
 }
+
+/// A log that lies under the name of its rotation is looked for by its own, should it be lost there: other rotations of it have
+/// that in theirs.
+#[test]
+fn a_log_that_was_renamed_within_its_pattern_keeps_its_own_name_in_mind() {
+    for (before, now, expected) in [
+        (Some("a.log"), "a.log.1", Some("a.log")),
+        (Some("a.log"), "b.log", None),
+        (Some("a.log.1"), "a.log", None),
+        (Some("a.log"), "a.log", None),
+        (None, "a.log.1", None),
+    ] {
+        let mut scene = Scene::new(&many(), 500);
+        scene.it().home = before.map(|name| Box::new((0, name.as_bytes().into())));
+        let key = scene.file_at(scene.log).key;
+        let status = Some(Status { key, size: 500, ..Status::default() });
+        let flow = Some(FlowId(0));
+        let entry = Entry { name: now.as_bytes().into(), status, flow, kin: None, skip: false, hops: Vec::new() };
+        scene.tail.note(0, entry, false, &mut scene.todo);
+        let home = scene.it().home.as_deref().map(|(_, name)| String::from_utf8_lossy(name).into_owned());
+        assert_eq!(home.as_deref(), expected, "{before:?}, {now}");
+    }
+}
