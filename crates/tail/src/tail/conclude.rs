@@ -321,9 +321,7 @@ impl Tail {
                 && content.proof.begins(beginning)
                 && (packed || (size >= content.read && (content.read > 0 || content.known == size)))
                 && content.home.as_deref().is_some_and(|(folder, home)| {
-                    // Its own name in another folder is that of another log.
-                    let elsewhere = |name: &Name| name.text == *home && name.folder != *folder;
-                    names.any(|name| (names::is_kin(home, &name.text) || name.text == *home) && !elsewhere(name))
+                    names.any(|name| names::is_kin(home, &name.text) || (name.folder == *folder && name.text == *home))
                 })
         };
         self.seeks.keys().copied().filter(|seek| self.contents.get(*seek).is_some_and(alike)).min()

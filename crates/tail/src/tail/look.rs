@@ -221,18 +221,14 @@ impl Tail {
     /// Whether the folder holds rotations of logs whose own folder was never listed, because that failed: as nobody knows
     /// the names of the logs, nobody knows what is a rotation of them. Others are not kept waiting by a folder that refuses.
     fn waits_for_home(&self, number: u32) -> bool {
-        let home = |source: &u32| self.places.folders.get(*source).filter(|home| home.is_home);
+        let Some(folder) = self.places.folders.get(number).filter(|folder| !folder.is_home) else { return false };
+        let homes = || {
+            let sources = folder.sources.iter().filter_map(|source| self.places.folders.get(*source));
+            sources.filter(|source| source.is_home)
+        };
         let failed = |home: &Folder| home.listings > 0 && home.listed_at.is_none() && !home.is_listed_first();
-        self.places.folders.get(number).is_some_and(|folder| {
-            let mut homes = folder.sources.iter().filter_map(home).peekable();
-            let some = homes.peek().is_some();
-            let (mut all, mut soon) = (true, false);
-            for home in homes {
-                all &= failed(home);
-                soon |= failed(home) && !home.refused;
-            }
-            !folder.is_home && some && (all || soon)
-        })
+        let is_over_soon = homes().any(|home| failed(home) && !home.refused);
+        is_over_soon || (homes().next().is_some() && homes().all(failed))
     }
 
     fn sweep(&mut self, number: u32, todo: &mut Vec<ToDo>) {
