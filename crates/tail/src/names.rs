@@ -41,6 +41,12 @@ pub fn is_kin(live: &[u8], name: &[u8]) -> bool {
     beyond || kin(name).iter().any(|base| base == live)
 }
 
+/// Whether a file of this name may be the log itself or a rotation of it.
+#[must_use]
+pub(crate) fn is_of(live: &[u8], name: &[u8]) -> bool {
+    name == live || is_kin(live, name)
+}
+
 /// The name without any rotation suffix: all rotations of one log have the same.
 #[must_use]
 pub fn family(name: &[u8]) -> Vec<u8> {

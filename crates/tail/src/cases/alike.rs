@@ -10,6 +10,16 @@ fn any_log(path: &Path) -> bool {
     path.parent() == Some(Path::new("/l")) && path.extension().is_some_and(|extension| extension == "log")
 }
 
+/// A log comes for which the flow has no room, and is deleted while the agent is down.
+fn is_deleted_unread(world: &mut World, log: &str, text: &[u8]) {
+    world.faults.no_room = 100;
+    world.fs.create(log, text);
+    world.run_for(2_000);
+    world.stop();
+    world.fs.unlink(log);
+    world.faults.no_room = 0;
+}
+
 /// A log and its rotation have the same size, as where lines are of one length: the log was deleted unread, and nothing was said.
 #[test]
 fn a_log_that_is_deleted_unread_is_destroyed_though_the_one_before_it_was_as_long() {
@@ -23,12 +33,7 @@ fn a_log_that_is_deleted_unread_is_destroyed_though_the_one_before_it_was_as_lon
             world.run_for(5_000);
             world.fs.rename(LIVE, "/l/a.log.1");
             world.run_for(5_000);
-            world.faults.no_room = 100;
-            world.fs.create(LIVE, &log('y'));
-            world.run_for(2_000);
-            world.stop();
-            world.fs.unlink(LIVE);
-            world.faults.no_room = 0;
+            is_deleted_unread(&mut world, LIVE, &log('y'));
             world.start();
             world.run_for(900_000);
             assert_eq!(world.count(line('y', 0).as_bytes()), 0);
@@ -49,12 +54,7 @@ fn a_log_whose_name_has_another_number_hides_no_loss() {
                 world.fs.create(two, &text('y', 0..4));
                 world.run_for(5_000);
             }
-            world.faults.no_room = 100;
-            world.fs.create(one, &text('x', 0..4));
-            world.run_for(2_000);
-            world.stop();
-            world.fs.unlink(one);
-            world.faults.no_room = 0;
+            is_deleted_unread(&mut world, one, &text('x', 0..4));
             if first {
                 world.fs.create(two, &text('y', 0..60));
             }
@@ -81,12 +81,7 @@ fn a_file_whose_name_only_begins_like_that_of_a_sought_log_is_not_sent() {
         world.fs.folder("/l/old");
         world.start();
         world.run_for(200_000);
-        world.faults.no_room = 100;
-        world.fs.create(ours, &text('x', 0..40));
-        world.run_for(2_000);
-        world.stop();
-        world.fs.unlink(ours);
-        world.faults.no_room = 0;
+        is_deleted_unread(&mut world, ours, &text('x', 0..40));
         world.start();
         world.run_for(2_000);
         world.fs.create(theirs, &text('z', 0..40));

@@ -3,7 +3,6 @@
 //! log stays unknown while an archive that begins like it is read.
 //! Leaves the comparison of bytes to `Proof`.
 
-use super::conclude::MOST_WAITS;
 use super::heirs::Heir;
 use super::identify::{GROWING, Question, SOON, Stage};
 use super::{AGAIN, Job, Tail};
@@ -341,10 +340,8 @@ impl Tail {
     /// The file holds a content that lies elsewhere, too: it is another place of it, and never read on its own.
     fn copy(&mut self, question: &Question, number: u32) {
         let changed = |file: &File| question.packing.is_none() && question.size.is_some_and(|size| file.size != size);
-        let Some(file) = self.places.files.get_mut(question.file) else { return self.drop_question(question) };
-        if changed(file) && file.waits < MOST_WAITS {
+        if self.places.files.get(question.file).is_some_and(changed) && self.may_wait(question.file) {
             // It was written to while it was asked: it may be the log that goes on.
-            file.waits += 1;
             return self.put_off(question, SOON);
         }
         self.drop_question(question);

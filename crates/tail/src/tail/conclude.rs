@@ -23,13 +23,18 @@ pub(super) const JUST: u64 = 60_000;
 pub(super) const JUDGED: u32 = 150;
 
 /// So often a file waits until more of the log was read that begins like it, or until nobody writes to it.
-pub(super) const MOST_WAITS: u8 = 8;
+const MOST_WAITS: u8 = 8;
 
 /// More families of names than this are not kept without a reason; a few are looked through in each step.
 const MOST_FAMILIES: usize = 1_024;
 const FAMILIES_AT_A_TIME: usize = 32;
 /// Where few of a part could be forgotten, the next part is looked through after so long.
 const FAMILIES_APART: u64 = 10;
+
+/// Whether too little is known of the content to prove anything, and this begins like it.
+fn is_small(content: &Content, beginning: &[u8]) -> bool {
+    content.proof.weight_at(content.read) == Weight::Doubt && content.proof.begins(beginning)
+}
 
 impl Tail {
     /// Nothing that is known lies in this file.
@@ -50,11 +55,8 @@ impl Tail {
             }
             question.alike_bytes = question.alike_bytes.max(read);
         }
-        if let Some(read) = self.small_unread(number, &beginning)
-            && let Some(file) = self.places.files.get_mut(number)
-        {
-            if file.waits < MOST_WAITS {
-                file.waits += 1;
+        if let Some(read) = self.small_unread(number, &beginning) {
+            if self.may_wait(number) {
                 return self.put_off(&question, AGAIN / 10);
             }
             question.alike_bytes = question.alike_bytes.max(read);
@@ -156,13 +158,20 @@ impl Tail {
         }
     }
 
+    /// Whether the file may be asked once more, before what is known by then decides; counts that.
+    pub(super) fn may_wait(&mut self, number: u32) -> bool {
+        let Some(file) = self.places.files.get_mut(number).filter(|file| file.waits < MOST_WAITS) else { return false };
+        file.waits += 1;
+        true
+    }
+
     /// Whether all of what is sought may be in this file, by their names and sizes: so that nothing of it is destroyed when that
     /// is sent.
     fn may_be_all_of(&self, number: u32, content: &Content) -> bool {
         let long_enough = |file: &File| file.packing.is_some() || file.size >= content.known;
         let of_its_log = |name: &Name| {
             let home = content.home.as_deref();
-            home.is_some_and(|(_, home)| *home == name.text || names::is_kin(home, &name.text))
+            home.is_some_and(|(_, home)| names::is_of(home, &name.text))
         };
         content.state == State::Sought
             && self.places.files.get(number).is_some_and(long_enough)
@@ -246,13 +255,8 @@ impl Tail {
         if alike {
             // The log may itself wait for this file.
             let unread = content.unread() > 0 && !content.ahead;
-            if let Some(file) = self.places.files.get_mut(question.file)
-                && unread
-                && question.packing.is_none()
-                && file.waits < MOST_WAITS
-            {
+            if unread && question.packing.is_none() && self.may_wait(question.file) {
                 // More is known once that is read.
-                file.waits += 1;
                 return self.put_off(&question, AGAIN / 4);
             }
             question.alike_bytes = question.alike_bytes.max(common as u64);
@@ -317,8 +321,7 @@ impl Tail {
         let alike = |content: &Content| {
             let mut names = self.places.names_of(number);
             content.slot == NONE
-                && content.proof.weight_at(content.read) == Weight::Doubt
-                && content.proof.begins(beginning)
+                && is_small(content, beginning)
                 && (packed || (size >= content.read && (content.read > 0 || content.known == size)))
                 && content.home.as_deref().is_some_and(|(folder, home)| {
                     names.any(|name| names::is_kin(home, &name.text) || (name.folder == *folder && name.text == *home))
@@ -336,12 +339,8 @@ impl Tail {
                 && content.file != number
                 && content.read > 0
                 && !self.places.has_name(content.file)
-                && content.proof.weight_at(content.read) == Weight::Doubt
-                && content.proof.begins(beginning)
-                && content
-                    .home
-                    .as_deref()
-                    .is_some_and(|(_, home)| names.any(|name| names::is_kin(home, &name.text) || name.text == *home))
+                && is_small(content, beginning)
+                && content.home.as_deref().is_some_and(|(_, home)| names.any(|name| names::is_of(home, &name.text)))
         };
         self.opened.iter().find_map(|open| Some((*open, self.contents.get(*open).filter(|open| alike(open))?.read)))
     }
@@ -356,8 +355,7 @@ impl Tail {
                 && content.state == State::Followed
                 && content.read > 0
                 && content.unread() > 0
-                && content.proof.weight_at(content.read) == Weight::Doubt
-                && content.proof.begins(beginning);
+                && is_small(content, beginning);
             unread.then_some(content.read)
         })
     }

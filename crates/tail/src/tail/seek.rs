@@ -447,7 +447,7 @@ impl Tail {
             let may_be = |other: &Content| {
                 other.id > content.id && same_size(other) && content.proof.may_begin_like(&other.proof)
             };
-            self.contents.get(other).is_some_and(may_be) && (names::is_kin(home, &name.text) || *name.text == **home)
+            self.contents.get(other).is_some_and(may_be) && names::is_of(home, &name.text)
         })
     }
 
